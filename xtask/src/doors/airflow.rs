@@ -1,0 +1,1 @@
+//! Airflow over its REST API.
