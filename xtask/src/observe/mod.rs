@@ -1,1 +1,3 @@
-//! Reads only.
+//! Reads the tree, AWS and the hosts; never writes to the outside, decides nothing.
+
+pub mod templates;

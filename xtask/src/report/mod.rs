@@ -1,1 +1,3 @@
-//! Text and JSON.
+//! Plan, events, outcome and errors as text or JSON; never touches the world.
+
+pub mod changes;
