@@ -1,1 +1,4 @@
-//! One function per step.
+//! One function per step: carries it out, tells events; never prints, never reads configuration.
+
+mod backoff;
+pub mod templates;

@@ -1,3 +1,4 @@
 //! Reads the tree, AWS and the hosts; never writes to the outside, decides nothing.
 
+pub mod stack;
 pub mod templates;
