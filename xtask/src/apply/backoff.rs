@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 /// The local cloud is done in milliseconds, AWS in minutes; both are looked at by the same loop.
-pub(super) const FIRST: Duration = Duration::from_millis(100);
+pub(super) const FIRST: Duration = Duration::from_millis(50);
 /// DescribeStacks and DescribeStackEvents are throttled per account at a few calls a second.
 pub(super) const LAST: Duration = Duration::from_secs(5);
 
@@ -47,7 +47,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waits_grow_to_the_last_and_shrink_when_something_happens() {
         let mut backoff = Backoff::polling();
-        for _ in 0..12 {
+        for _ in 0..14 {
             backoff.wait().await;
         }
         assert_eq!(backoff.next, LAST);

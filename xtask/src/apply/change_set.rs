@@ -120,7 +120,7 @@ async fn send(client: &Client, request: &Request<'_>) -> Result<ChangeSet> {
     let sent = sent.map_err(|error| {
         let hint = hint(aws::code(&error));
         let fail = aws::failure("CloudFormation", unprepared(request.stack), error);
-        hint.into_iter().fold(fail, |fail, hint| fail.hint(hint))
+        hint.into_iter().fold(fail, super::super::fail::Fail::hint)
     })?;
     Ok(ChangeSet {
         arn: sent.id.unwrap_or(name),

@@ -117,6 +117,8 @@ async fn a_change_set_is_waited_for_and_read_with_those_inside_it() {
     let log = Log::default();
     let mut broker = resource("Broker", "AWS::CloudFormation::Stack", sdk::ChangeAction::Modify);
     broker.change_set_id = Some(NESTED.to_owned());
+    // What an emulator says of a nested stack whose parameters change.
+    broker.replacement = Some(sdk::Replacement::Conditional);
     let mut first = with(vec![broker]);
     first.next_token = Some("more".to_owned());
     let second = with(vec![resource("Logs", "AWS::S3::Bucket", sdk::ChangeAction::Add)]);
@@ -148,6 +150,7 @@ async fn a_change_set_is_waited_for_and_read_with_those_inside_it() {
     assert_eq!((made.arn.as_str(), made.stack.as_str(), made.created), (ARN, ROOT, Moment(CREATED * 1000)));
     let paths: Vec<&str> = flatten(&made.changes).iter().map(|change| change.path.as_str()).collect();
     assert_eq!(paths, ["Broker", "Broker/Queue", "Logs"]);
+    assert_eq!(made.changes[0].replacement, Replacement::Never);
     let queue = &made.changes[0].nested[0];
     assert_eq!((queue.action, queue.replacement), (Action::Modify, Replacement::Always));
     assert_eq!(queue.reasons, ["QueueName (parameter Name)", "DelaySeconds"]);

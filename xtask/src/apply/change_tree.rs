@@ -3,6 +3,7 @@
 use crate::doors::aws;
 use crate::fail::Result;
 use crate::model::change::{Action, Change, Fate, Replacement};
+use crate::model::stack::STACK_TYPE;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types as sdk;
@@ -65,14 +66,21 @@ fn convert(resource: &sdk::ResourceChange, path: &str) -> Change {
         path: format!("{path}{}", resource.logical_resource_id().unwrap_or_default()),
         kind: resource.resource_type().unwrap_or_default().to_owned(),
         action: action(resource.action()),
-        replacement: match resource.replacement() {
-            Some(sdk::Replacement::True) => Replacement::Always,
-            Some(sdk::Replacement::Conditional) => Replacement::Maybe,
-            _ => Replacement::Never,
-        },
+        replacement: replacement(resource),
         fate: fate(resource.policy_action()),
         reasons: reasons(resource.details()),
         nested: Vec::new(),
+    }
+}
+
+/// A nested stack is updated in place whatever changes in it, says the reference of its type; what is
+/// replaced inside is told there.
+fn replacement(resource: &sdk::ResourceChange) -> Replacement {
+    match resource.replacement() {
+        _ if resource.resource_type() == Some(STACK_TYPE) => Replacement::Never,
+        Some(sdk::Replacement::True) => Replacement::Always,
+        Some(sdk::Replacement::Conditional) => Replacement::Maybe,
+        _ => Replacement::Never,
     }
 }
 

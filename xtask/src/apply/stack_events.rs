@@ -67,17 +67,11 @@ pub async fn follow(client: &Client, watch: &Watch<'_>) -> Result<Followed> {
             backoff.hurry();
             quiet = Stopwatch::start();
         }
-        if let Some((status, reason)) = state {
-            if follower.confirms(status) || (!status.in_progress() && quiet.elapsed() > STALE) {
-                let stack = watch.stack.to_owned();
-                return Ok(Followed {
-                    stack,
-                    status,
-                    reason,
-                    events: follower.told(),
-                    took: start.elapsed(),
-                });
-            }
+        if let Some((status, reason)) = state
+            && (follower.confirms(status) || (!status.in_progress() && quiet.elapsed() > STALE))
+        {
+            let stack = watch.stack.to_owned();
+            return Ok(Followed { stack, status, reason, events: follower.told(), took: start.elapsed() });
         }
         backoff.wait().await;
     }
@@ -228,7 +222,8 @@ impl<'a> Follower<'a> {
             stream.open = !stream.closing;
             let since = self.since;
             let after = |event: &&SdkEvent| moment(event) > since;
-            fresh.extend(events.iter().filter(after).map(|event| convert(event, &stream.path)));
+            // Oldest first: what happened in one millisecond keeps its order when sorted by time.
+            fresh.extend(events.iter().rev().filter(after).map(|event| convert(event, &stream.path)));
         }
         fresh.sort_by_key(|event| event.at);
         for event in fresh {
@@ -322,7 +317,7 @@ fn convert(event: &SdkEvent, stack_path: &str) -> StackEvent {
         path,
         physical: text(event.physical_resource_id()),
         kind: text(event.resource_type()),
-        status: text(event.resource_status().map(|status| status.as_str())),
+        status: text(event.resource_status().map(aws_sdk_cloudformation::types::ResourceStatus::as_str)),
         reason: event.resource_status_reason().filter(|reason| !reason.is_empty()).map(str::to_owned),
     }
 }

@@ -112,8 +112,8 @@ async fn events_of_nested_stacks_are_found_once_each_under_their_path() {
         1003000 Broker CREATE_IN_PROGRESS
         1004000 Broker/Queue CREATE_FAILED
         1005000 Broker ROLLBACK_IN_PROGRESS
-        1006000 Logs UPDATE_FAILED
         1006000 Broker CREATE_FAILED
+        1006000 Logs UPDATE_FAILED
         1007000  UPDATE_ROLLBACK_IN_PROGRESS
         1008000 Broker DELETE_COMPLETE
         1008000 Broker DELETE_COMPLETE
@@ -148,7 +148,7 @@ async fn the_state_of_the_operation_before_is_not_taken_for_the_end_of_this_one(
     world.root = vec![
         (0, event(-5, ROOT, "p-dev", ROOT, "UPDATE_COMPLETE")),
         (3, event(1, ROOT, "p-dev", ROOT, "UPDATE_IN_PROGRESS")),
-        (5, event(2, ROOT, "p-dev", ROOT, "UPDATE_COMPLETE")),
+        (5, event(1, ROOT, "p-dev", ROOT, "UPDATE_COMPLETE")),
     ];
     let rules = world.rules(&log);
     let followed = run(&rules, &log).await.unwrap();

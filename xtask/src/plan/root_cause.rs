@@ -21,7 +21,7 @@ pub fn failures(events: &[StackEvent]) -> Vec<&StackEvent> {
         failed.into_iter().partition(|event| event.kind == STACK_TYPE);
     if resources.is_empty() {
         // The service said no more than this; the deepest stack knows most.
-        let deepest = rows.iter().max_by_key(|row| (row.path.matches('/').count(), -row.at.0));
+        let deepest = rows.iter().max_by_key(|row| (depth(row), -row.at.0));
         resources.extend(deepest);
     }
     let mut told: Vec<&str> = Vec::new();
@@ -31,6 +31,10 @@ pub fn failures(events: &[StackEvent]) -> Vec<&StackEvent> {
         first
     });
     resources
+}
+
+fn depth(event: &StackEvent) -> usize {
+    event.path.split('/').filter(|part| !part.is_empty()).count()
 }
 
 fn is_failure(event: &StackEvent) -> bool {
@@ -195,6 +199,10 @@ mod tests {
             event(2, "", STACK_TYPE, "ROLLBACK_IN_PROGRESS", "root"),
         ];
         assert_eq!(failures(&events)[0].reason.as_deref(), Some("inner: Template error"));
+        let found = failures(&events[2..]);
+        assert_eq!(found[0].reason.as_deref(), Some("root"));
+        let events = [&events[..1], &events[2..]].concat();
+        assert_eq!(failures(&events)[0].reason.as_deref(), Some("outer"));
     }
 
     #[test]
