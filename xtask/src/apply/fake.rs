@@ -51,7 +51,7 @@ pub(super) fn stack(status: &str) -> DescribeStacksOutput {
 pub(super) fn event(after: i64, stack: &str, logical: &str, physical: &str, status: &str) -> StackEvent {
     let kind = if physical.starts_with("arn:") { STACK_TYPE } else { "AWS::SQS::Queue" };
     StackEvent::builder()
-        .event_id(format!("{stack}-{logical}-{status}-{after}"))
+        .event_id(format!("{stack}-{logical}-{physical}-{status}-{after}"))
         .stack_id(stack)
         .logical_resource_id(logical)
         .physical_resource_id(physical)

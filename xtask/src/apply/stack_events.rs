@@ -212,9 +212,15 @@ impl<'a> Follower<'a> {
             let index = *index;
             tasks.spawn(async move { (index, pages(&client, &stream, since).await) });
         }
-        let mut fresh = Vec::new();
+        let mut answers = Vec::new();
         while let Some(done) = tasks.join_next().await {
-            let Ok((index, Ok(events))) = done else { continue };
+            answers.extend(done);
+        }
+        // Parents before children, whoever answered first.
+        answers.sort_by_key(|(index, _)| *index);
+        let mut fresh = Vec::new();
+        for (index, answer) in answers {
+            let Ok(events) = answer else { continue };
             let stream = &mut self.streams[index];
             if let Some(newest) = events.first() {
                 stream.newest = newest.event_id().map(str::to_owned);

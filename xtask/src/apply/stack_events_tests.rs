@@ -106,19 +106,20 @@ async fn events_of_nested_stacks_are_found_once_each_under_their_path() {
         .map(|event| format!("{} {} {}", event.at.0, event.path, event.status))
         .collect();
     insta::assert_snapshot!(told.join("\n"), @"
-        1001000  UPDATE_IN_PROGRESS
-        1002000 Broker CREATE_IN_PROGRESS
-        1003000 Broker/Queue CREATE_IN_PROGRESS
-        1003000 Broker CREATE_IN_PROGRESS
-        1004000 Broker/Queue CREATE_FAILED
-        1005000 Broker ROLLBACK_IN_PROGRESS
-        1006000 Broker CREATE_FAILED
-        1006000 Logs UPDATE_FAILED
-        1007000  UPDATE_ROLLBACK_IN_PROGRESS
-        1008000 Broker DELETE_COMPLETE
-        1008000 Broker DELETE_COMPLETE
-        1009000  UPDATE_ROLLBACK_COMPLETE
-        ");
+    1001000  UPDATE_IN_PROGRESS
+    1002000 Broker CREATE_IN_PROGRESS
+    1002000 Broker CREATE_IN_PROGRESS
+    1003000 Broker CREATE_IN_PROGRESS
+    1003000 Broker/Queue CREATE_IN_PROGRESS
+    1004000 Broker/Queue CREATE_FAILED
+    1005000 Broker ROLLBACK_IN_PROGRESS
+    1006000 Broker CREATE_FAILED
+    1006000 Logs UPDATE_FAILED
+    1007000  UPDATE_ROLLBACK_IN_PROGRESS
+    1008000 Broker DELETE_COMPLETE
+    1008000 Broker DELETE_COMPLETE
+    1009000  UPDATE_ROLLBACK_COMPLETE
+    ");
     insta::assert_snapshot!(log.lines(), @"
     read p-dev
     read p-dev-Broker-1X
