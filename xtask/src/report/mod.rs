@@ -1,1 +1,5 @@
-//! Text and JSON.
+//! Turns plans, events, outcomes and errors into text or JSON; touches nothing.
+
+pub mod error;
+pub mod progress;
+pub mod table;
