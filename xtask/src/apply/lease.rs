@@ -3,8 +3,8 @@
 //! The document is never deleted. One that still says `held` though its holder is gone tells the next
 //! deployer that its predecessor was interrupted, so that nothing is taken for granted then.
 
-use super::documents::{self, Condition, Found, Written};
 use crate::doors::aws::Aws;
+use crate::doors::documents::{self, Condition, Found, Written};
 use crate::doors::{env, proc, time};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::names;

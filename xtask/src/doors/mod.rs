@@ -4,10 +4,13 @@
 
 pub mod airflow;
 pub mod aws;
+pub mod documents;
 pub mod env;
 pub mod fs;
 pub mod git;
 pub mod http;
+pub mod net;
 pub mod proc;
 pub mod term;
 pub mod time;
+pub mod unpack;

@@ -41,6 +41,12 @@ pub fn bundle_key(digest: &Digest) -> String {
     format!("bundles/{digest}.zip")
 }
 
+/// What is in the bundle, DAG by DAG, as the validator saw it.
+#[must_use]
+pub fn bundle_index_key(digest: &Digest) -> String {
+    format!("bundles/{digest}.dags.json")
+}
+
 #[must_use]
 pub fn template_key(digest: &Digest) -> String {
     format!("templates/{digest}.yaml")

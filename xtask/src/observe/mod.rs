@@ -1,1 +1,3 @@
-//! Reads only.
+//! Reads only: the tree, stacks, releases, as facts for the plan.
+
+pub mod release;

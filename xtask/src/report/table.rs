@@ -39,27 +39,6 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
-/// `1 file`, `2 files`.
-#[must_use]
-pub fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
-/// `512 B`, `4.2 kB`, `38 MB`.
-#[must_use]
-pub fn bytes(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
-    let mut value = bytes as f64;
-    for unit in ["B", "kB", "MB"] {
-        if value < 1000.0 {
-            let digits = usize::from(value < 10.0 && unit != "B");
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} GB")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +52,5 @@ mod tests {
     #[test]
     fn units_are_chosen_for_people() {
         assert_eq!([seconds(0.0421), seconds(4.23), seconds(185.2)], ["42 ms", "4.2 s", "3 min 05 s"]);
-        assert_eq!([bytes(512), bytes(4_200), bytes(38_000_000)], ["512 B", "4.2 kB", "38 MB"]);
     }
 }

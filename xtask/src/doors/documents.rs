@@ -1,7 +1,7 @@
 //! JSON documents in the artifact bucket: the pointer, the lease, releases and deployments.
 //! Whatever can be fought over is written only on a condition.
 
-use crate::doors::aws::{self, Aws};
+use super::aws::{self, Aws};
 use crate::fail::{Fail, Kind, Result};
 use aws_sdk_s3::primitives::ByteStream;
 use serde::Serialize;
