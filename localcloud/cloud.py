@@ -11,7 +11,8 @@ from ministack import app as ministack_app
 from ministack.core import persistence
 from ministack.services import cloudformation
 
-from localcloud import recover, watch
+from localcloud import postgres, recover, watch
+from localcloud.cfn.install import install as install_types
 from localcloud.hostenv import HostEnv
 from localcloud.paths import State
 from localcloud.saver import Saver
@@ -39,6 +40,7 @@ class Cloud:
     def __init__(self, state: State, env: HostEnv) -> None:
         self.state = state
         self.env = env
+        install_types(state)
         self.saver = Saver(
             state.services, ministack_app._build_persistence_save_dict, encode, stack_operation_runs
         )
@@ -71,6 +73,7 @@ class Cloud:
 
     def _boot(self) -> None:
         recover.interrupted_operations()
+        postgres.start_all(self.state)
         self.saver.start()
 
     def _end(self) -> None:

@@ -31,6 +31,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ministack.services.rds": ("_instances",),
     "ministack.services.secretsmanager": ("_secrets",),
     "ministack.services.s3": ("_buckets", "_delete_bucket", "_bucket_tags", "_bucket_versioning", "S3_NS"),
+    "ministack.services.ssm": ("_PUBLIC_AMI_PARAMETERS",),
     "ministack.services.cloudformation": ("_stacks", "_stack_events", "_change_sets"),
     "ministack.services.cloudformation.stacks": (
         "_runs_on_worker_thread",
