@@ -17,6 +17,7 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
+
 from localcloud import procs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 from botocore.exceptions import ClientError
+
 from localcloud.cfn.secrets import generate
 from localcloud.postgres import binaries
-
 from localcloud.tests.conftest import RunningCloud, Stacks
 
 SECRET = {
