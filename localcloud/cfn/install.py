@@ -1,0 +1,22 @@
+"""Registers every resource type of ours; called once at start-up."""
+
+from __future__ import annotations
+
+from localcloud.cfn import buckets, nested, network, registry, secrets
+from localcloud.cfn.databases import Databases
+from localcloud.cfn.deploys import Deploys
+from localcloud.cfn.groups import Groups
+from localcloud.codedeploy.api import Service
+from localcloud.fleet import Fleet
+from localcloud.paths import State
+
+
+def install(state: State, fleet: Fleet, service: Service) -> None:
+    nested.install()
+    secrets.install()
+    buckets.install()
+    network.install()
+    Databases(state).install()
+    Groups(fleet).install()
+    Deploys(service).install()
+    registry.finish()
