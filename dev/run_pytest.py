@@ -26,7 +26,10 @@ def main() -> int:
     venv = dev_venv(ROOT)
     packages = venv / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
     if not packages.is_dir():
-        print(f"error: no dev venv for this Python at `{packages}`; make it from dev/requirements.lock", file=sys.stderr)
+        print(
+            f"error: no dev venv for this Python at `{packages}`; make it from dev/requirements.lock",
+            file=sys.stderr,
+        )
         return 2
     sys.path.append(str(packages))
     os.environ["DUCTWORK_DEV_BIN"] = str(venv / "bin")

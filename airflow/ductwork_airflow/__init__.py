@@ -1,1 +1,1 @@
-"""What runs on Ductwork hosts beside Airflow itself: bundle class, settings, start wrapper, migration, health, validation."""
+"""What runs on hosts beside Airflow itself: bundle class, settings, start, migration, health, validation."""

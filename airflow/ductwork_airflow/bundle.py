@@ -5,7 +5,7 @@ Layout on a host, below [dag_processor] dag_bundle_storage_path:
     <name>/versions/<digest>/   pinned copies, used by tasks; Airflow's cleanup removes stale ones
     <name>/copies/<digest>/     what `current` has pointed at lately (bounded number)
     <name>/current              symbolic link to the copy of the pointer's digest
-    <name>/tmp/                 downloads and half-made directories; whatever is there while nobody holds the lock is rubbish
+    <name>/tmp/                 downloads and half-made directories; rubbish while nobody holds the lock
 
 Why `current` is a link with a stable path and not a path per digest: when the API asks for a file to be parsed,
 the DAG processor notes the file's absolute path, refreshes the bundle and then parses the noted path (manager.py,
@@ -95,7 +95,7 @@ class S3DigestBundle(BaseDagBundle):
         super().initialize()
 
     def refresh(self) -> None:
-        """Follows the pointer. Without an answer from S3 the copy at hand stays; a damaged object raises BundleError."""
+        """Follows the pointer. Without an answer from S3 the copy at hand stays; damaged objects raise BundleError."""
         if self.version:
             raise ValueError("a pinned bundle cannot be refreshed")
         try:
@@ -128,7 +128,9 @@ class S3DigestBundle(BaseDagBundle):
         except (ValueError, KeyError, TypeError) as error:
             raise BundleError(f"the pointer `{self.pointer_key}` cannot be read: {error!r}") from error
         if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
-            raise BundleError(f"the pointer `{self.pointer_key}` names `{digest}`, which is not a sha256 digest")
+            raise BundleError(
+                f"the pointer `{self.pointer_key}` names `{digest}`, which is not a sha256 digest"
+            )
         return digest
 
     def _shown(self) -> str | None:
@@ -170,10 +172,14 @@ class S3DigestBundle(BaseDagBundle):
                 archive = scratch / f"{digest}.zip"
                 self._s3.download_file(self.bucket, f"{self.prefix}{digest}.zip", str(archive))
                 if (found := sha256_of(archive)) != digest:
-                    raise BundleError(f"s3://{self.bucket}/{self.prefix}{digest}.zip has sha256 `{found}`: not used")
+                    raise BundleError(
+                        f"s3://{self.bucket}/{self.prefix}{digest}.zip has sha256 `{found}`: not used"
+                    )
                 extract(archive, scratch / "files")
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if target.exists():  # a leftover of a killed process; moved away first, so that it is gone at once
+                if (
+                    target.exists()
+                ):  # a leftover of a killed process; moved away first, so that it is gone at once
                     target.rename(scratch / "leftover")
                 (scratch / "files").rename(target)
             log.info("unpacked bundle %s to %s", digest, target)
@@ -204,7 +210,9 @@ class S3DigestBundle(BaseDagBundle):
             handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 if os.fstat(handle).st_size == 0:
-                    _date(handle)  # never leave it empty: Airflow logs an error for each tracking file without a date
+                    _date(
+                        handle
+                    )  # never leave it empty: Airflow logs an error for each tracking file without a date
                 fcntl.flock(handle, fcntl.LOCK_SH)
                 if os.fstat(handle).st_ino == file.stat().st_ino:
                     _date(handle)

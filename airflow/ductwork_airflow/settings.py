@@ -21,7 +21,8 @@ LONGEST_OVERRIDES = 4096
 
 # What the tool itself decides: an override would cut the parts from each other, or put a secret into a file.
 _MANAGED = frozenset(
-    """core.fernet_key core.executor core.plugins_folder core.execution_api_server_url database.sql_alchemy_conn
+    """core.fernet_key core.executor core.plugins_folder core.execution_api_server_url
+    core.hostname_callable database.sql_alchemy_conn
     celery.broker_url celery.result_backend celery.extra_celery_config celery.worker_enable_remote_control
     api.secret_key api.port api.host api_auth.jwt_secret operators.default_queue
     dag_processor.dag_bundle_config_list dag_processor.dag_bundle_storage_path
@@ -71,7 +72,11 @@ def overrides(text: str) -> dict[str, str]:
         raise SettingsError(f"AirflowConfig is not JSON: {error}") from error
     if not isinstance(given, dict):
         raise SettingsError("AirflowConfig is not a JSON object")
-    faults = [f"AirflowConfig is longer than {LONGEST_OVERRIDES} characters"] if len(text) > LONGEST_OVERRIDES else []
+    faults = (
+        [f"AirflowConfig is longer than {LONGEST_OVERRIDES} characters"]
+        if len(text) > LONGEST_OVERRIDES
+        else []
+    )
     result = {}
     for key, value in given.items():
         if not _KEY.fullmatch(key):
@@ -135,6 +140,7 @@ def host_environment(outputs: Mapping[str, str], parameters: Mapping[str, str], 
         **{f"DUCTWORK_{_snake(name)}": outputs[name] for name in _OUTPUTS if name.startswith("Database")},
         **{f"DUCTWORK_{_snake(name)}": outputs[name] for name in _OUTPUTS if name.endswith("SecretArn")},
         "DUCTWORK_AIRFLOW_PORT": parameters["AirflowPort"],
+        "DUCTWORK_DRAIN_SECONDS": parameters["DrainSeconds"],
         "DUCTWORK_REVISION": host.revision,
         "DUCTWORK_STATE": str(host.state),
     }
@@ -160,7 +166,9 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "core.auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "core.execution_api_server_url": f"{url}/execution/",
         "fab.config_file": str(host.code / "config/webserver_config.py"),
-        "fab.enable_proxy_fix": "False" if host.endpoint_url else "True",  # on AWS a load balancer is in front
+        "fab.enable_proxy_fix": "False"
+        if host.endpoint_url
+        else "True",  # on AWS a load balancer is in front
         "api.base_url": url,
         "api.host": "127.0.0.1" if host.endpoint_url else "0.0.0.0",
         "api.port": parameters["AirflowPort"],
@@ -174,7 +182,9 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "celery.extra_celery_config": json.dumps({"imports": ["ductwork_airflow.worker_signals"]}),
         "celery_broker_transport_options.region": host.region,
         "celery_broker_transport_options.visibility_timeout": str(SQS_LONGEST_VISIBILITY_SECONDS),
-        "celery_broker_transport_options.predefined_queues": json.dumps({QUEUE: {"url": outputs["TaskQueueUrl"]}}),
+        "celery_broker_transport_options.predefined_queues": json.dumps(
+            {QUEUE: {"url": outputs["TaskQueueUrl"]}}
+        ),
         "scheduler.enable_health_check": "True",
         "scheduler.scheduler_health_check_server_port": str(SCHEDULER_HEALTH_PORT),
         "dag_processor.dag_bundle_storage_path": str(host.state / "bundles"),

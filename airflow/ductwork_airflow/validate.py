@@ -1,6 +1,6 @@
 """Judges a directory of DAGs before it is released: `python -m ductwork_airflow.validate --dags DIR`.
 
-This half imports no Airflow. It starts `validate_child.py` in a clean environment, reads one line per file from it, and
+This half imports no Airflow. It starts `validate_child.py` in a clean environment, reads one line per file, and
 kills it when a file takes too long; the files after that one go to a new child. So a DAG file that hangs, ends the
 process or crashes the interpreter is a finding about that file and not the end of the judgement.
 """
@@ -41,7 +41,8 @@ def problem(kind: str, file: str | None, line: int | None, message: str, hint: s
 
 def clean_environment(home: Path, plugins: Path | None, timeout: float) -> dict[str, str]:
     """What a child sees: no credentials, no stray AIRFLOW__ setting, no database, no network endpoint."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH") if name in os.environ}
+    names = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return kept | {
         "HOME": str(home),
         "AIRFLOW_HOME": str(home),
@@ -190,8 +191,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ductwork_airflow.validate", description=__doc__)
     parser.add_argument("--dags", type=Path, required=True, help="directory of the DAGs")
     parser.add_argument("--plugins", type=Path, help="plugins folder (default: `plugins` beside the DAGs)")
-    parser.add_argument("--timeout-seconds", type=float, default=30.0, help="limit for the import of one file")
-    parser.add_argument("--slow-seconds", type=float, help="a slower file is a problem (default: a third of the limit)")
+    parser.add_argument(
+        "--timeout-seconds", type=float, default=30.0, help="limit for the import of one file"
+    )
+    parser.add_argument(
+        "--slow-seconds", type=float, help="a slower file is a problem (default: a third of the limit)"
+    )
     options = parser.parse_args(arguments)
     dags = options.dags.resolve()
     plugins = (options.plugins or dags.parent / "plugins").resolve()

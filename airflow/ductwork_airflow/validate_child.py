@@ -38,7 +38,9 @@ def reason_in(traceback: str) -> str:
     """The exception's own words: from the last line that starts a statement of the form `Name: text`."""
     lines = [line for line in traceback.strip().splitlines() if line.strip()]
     for index in range(len(lines) - 1, -1, -1):
-        if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Timeout|Warning|\w*)(:|$)", lines[index]):
+        if re.match(
+            r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Timeout|Warning|\w*)(:|$)", lines[index]
+        ):
             return " ".join(line.strip() for line in lines[index:])[:1000]
     return lines[-1].strip()[:1000] if lines else "unknown error"
 
@@ -72,7 +74,7 @@ def schedule_text(dag: Any) -> str | None:
 
 
 HINTS = (
-    (r"ModuleNotFoundError|ImportError", "add the package to airflow/requirements.in and lock it, or correct the import"),
+    (r"ModuleNotFoundError|ImportError", "correct the import, or lock the package in airflow/requirements.in"),
     (r"SyntaxError|IndentationError|TabError", "correct the syntax"),
     (r"Cycle", "break the cycle between the tasks"),
     (r"Duplicate|duplicate", "give each task of the DAG its own task_id"),
@@ -83,7 +85,9 @@ HINTS = (
 
 def hint_for(reason: str) -> str:
     """What to do about it."""
-    return next((hint for pattern, hint in HINTS if re.search(pattern, reason)), "correct the file and deploy again")
+    return next(
+        (hint for pattern, hint in HINTS if re.search(pattern, reason)), "correct the file and deploy again"
+    )
 
 
 class Judge:
@@ -179,7 +183,7 @@ def main() -> None:
     from airflow.dag_processing.importers import get_importer_registry
 
     judge = Judge(root, float(os.environ["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"]))
-    import airflow.serialization.serialized_objects  # noqa: F401  not to be counted as a file's own time
+    import airflow.serialization.serialized_objects  # so that it is not counted as the first file's time
 
     sys.dont_write_bytecode = True  # leaves nothing behind in the user's tree
     send({"event": "ready", "airflow": airflow.__version__})
