@@ -7,14 +7,13 @@ missing; a person who deploys wants to know now. Prints one line per task instan
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from ductwork_airflow import database, secret
+from ductwork_airflow import database, envfile, secret
 from ductwork_airflow.run import component_environment
 
 # A task that runs has sent a heartbeat within this time before the stop (they come every few seconds).
@@ -64,7 +63,7 @@ def cut_short(
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; always 0 when it could find out."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    envfile.log_to_stderr()
     parser = argparse.ArgumentParser(prog="ductwork_airflow.drain", description=__doc__)
     parser.add_argument(
         "--since", type=float, required=True, help="when the stop began, in seconds since the epoch"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,6 +23,12 @@ def host_file() -> Path:
 def airflow_file() -> Path:
     """Written by AfterInstall: Airflow's settings, no secret."""
     return host_root() / "etc/ductwork/airflow.env"
+
+
+def log_to_stderr() -> None:
+    """Our own messages and others' warnings: CodeDeploy keeps only the last 2048 bytes of what a hook says."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("ductwork").setLevel(logging.INFO)
 
 
 def read_lines(file: Path) -> dict[str, str]:

@@ -124,7 +124,7 @@ def wait(
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 0 when every component works, else 1 and what is wrong."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    envfile.log_to_stderr()
     parser = argparse.ArgumentParser(prog="ductwork_airflow.health", description=__doc__)
     parser.add_argument("components", nargs="*")
     parser.add_argument("--timeout-seconds", type=float, default=300.0)

@@ -99,7 +99,7 @@ def remove_old(venvs: Path, current: Path) -> None:
 
 def main() -> int:
     """The command line, without arguments."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    envfile.log_to_stderr()
     if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
         sys.stderr.write(f"error: Airflow needs Python 3.10 to 3.13, this is {sys.version.split()[0]}\n")
         return 1

@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ductwork_airflow import database, secret
+from ductwork_airflow import database, envfile, secret
 from ductwork_airflow.run import component_environment, prepare_home
 
 log = logging.getLogger("ductwork.migrate")
@@ -103,8 +102,10 @@ def run(env: Mapping[str, str], fetch: secret.Fetch) -> None:
 
 def main() -> int:
     """The command line, without arguments."""
-    logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s", stream=sys.stderr)
-    env = component_environment()
+    envfile.log_to_stderr()
+    # Airflow names every permission that it makes; only the settings of this process are quieter.
+    quiet = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING", "AIRFLOW__LOGGING__FAB_LOGGING_LEVEL": "WARNING"}
+    env = component_environment() | quiet
     prepare_home(env)
     os.environ.update(env)
     run(env, secret.secrets_manager(env["AWS_REGION"]))

@@ -53,7 +53,7 @@ def prepare_home(env: dict[str, str]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Becomes the component."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    envfile.log_to_stderr()
     given = sys.argv[1:] if arguments is None else arguments
     if len(given) != 1 or given[0] not in COMMANDS:
         sys.stderr.write(f"error: expected one of: {', '.join(COMMANDS)}\n")
