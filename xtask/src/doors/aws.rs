@@ -1,0 +1,165 @@
+//! The one way to AWS: region, endpoint, credentials, retries, and a count of every call.
+
+use crate::fail::{Fail, Result};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The clients, ready to use. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    pub region: String,
+    /// Set where this is not AWS itself.
+    pub endpoint: Option<String>,
+    pub cloudformation: aws_sdk_cloudformation::Client,
+    pub codedeploy: aws_sdk_codedeploy::Client,
+    pub s3: aws_sdk_s3::Client,
+    pub secrets: aws_sdk_secretsmanager::Client,
+    pub sts: aws_sdk_sts::Client,
+    counter: Counter,
+}
+
+impl Aws {
+    /// How many requests went out so far, retries included.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.counter.0.load(Ordering::Relaxed)
+    }
+
+    /// Clients for `region`, at `endpoint` where one is given; nothing is sent yet.
+    /// `local` replaces the credential chain: the local cloud takes any.
+    pub async fn connect(region: &str, endpoint: Option<&str>, local: bool) -> Self {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client(endpoint))
+            .retry_config(RetryConfig::adaptive().with_max_attempts(8))
+            .region(Region::new(region.to_owned()));
+        if let Some(endpoint) = endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if local {
+            loader = loader.credentials_provider(Credentials::new(
+                "local",
+                "local",
+                None,
+                None,
+                "the local cloud",
+            ));
+        }
+        Self::over(&loader.load().await, region, endpoint)
+    }
+
+    fn over(config: &SdkConfig, region: &str, endpoint: Option<&str>) -> Self {
+        let counter = Counter::default();
+        macro_rules! client {
+            ($service:ident) => {
+                $service::Client::from_conf(
+                    $service::config::Builder::from(config).interceptor(counter.clone()).build(),
+                )
+            };
+        }
+        let s3 = aws_sdk_s3::config::Builder::from(config)
+            .interceptor(counter.clone())
+            .force_path_style(endpoint.is_some());
+        Self {
+            region: region.to_owned(),
+            endpoint: endpoint.map(str::to_owned),
+            cloudformation: client!(aws_sdk_cloudformation),
+            codedeploy: client!(aws_sdk_codedeploy),
+            s3: aws_sdk_s3::Client::from_conf(s3.build()),
+            secrets: client!(aws_sdk_secretsmanager),
+            sts: client!(aws_sdk_sts),
+            counter,
+        }
+    }
+
+    /// The account the credentials belong to.
+    pub async fn account(&self) -> Result<String> {
+        let identity = self.sts.get_caller_identity().send().await;
+        let identity = identity.map_err(|e| {
+            failure("STS", "cannot tell whose account this is", e)
+                .hint("log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"")
+        })?;
+        Ok(identity.account().unwrap_or_default().to_owned())
+    }
+}
+
+/// rustls with ring: the SDK's own default takes 50 s longer to compile. Plain HTTP is for emulators.
+fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
+    let builder = aws_smithy_http_client::Builder::new();
+    match endpoint {
+        Some(endpoint) if endpoint.starts_with("http://") => builder.build_http(),
+        _ => builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
+    }
+}
+
+/// Counts requests just before they leave.
+#[derive(Clone, Debug, Default)]
+struct Counter(Arc<AtomicUsize>);
+
+impl Intercept for Counter {
+    fn name(&self) -> &'static str {
+        "Counter"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A failed call: service, code, message and request id, nothing else.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+pub fn failure<E, R>(service: &str, what: impl Into<String>, error: aws_sdk_s3::error::SdkError<E, R>) -> Fail
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
+{
+    use aws_sdk_s3::error::SdkError;
+    let fail = Fail::failed(what);
+    match &error {
+        SdkError::ServiceError(context) => {
+            let meta = context.err().meta();
+            let code = meta.code().unwrap_or("unknown error");
+            let text = meta.message().unwrap_or("no message");
+            let id = meta.extra("aws_request_id").map(|id| format!(" (request {id})")).unwrap_or_default();
+            fail.cause(format!("{service}: {code}: {text}{id}"))
+        }
+        SdkError::DispatchFailure(failure) => {
+            let text = innermost(failure.as_connector_error().map(|e| e as &dyn std::error::Error));
+            fail.cause(format!("{service}: no connection: {text}"))
+        }
+        SdkError::TimeoutError(_) => fail.cause(format!("{service}: no answer in time")),
+        SdkError::ConstructionFailure(_) => fail.cause(format!("{service}: {}", innermost(Some(&error)))),
+        _ => fail.cause(format!("{service}: an answer that makes no sense: {}", innermost(Some(&error)))),
+    }
+}
+
+fn innermost(error: Option<&dyn std::error::Error>) -> String {
+    let mut last = error.map(ToString::to_string).unwrap_or_default();
+    let mut next = error.and_then(std::error::Error::source);
+    while let Some(source) = next {
+        last = source.to_string();
+        next = source.source();
+    }
+    last
+}
+
+/// The error code of a failed call, empty where it never reached the service.
+pub fn code<E, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> &str
+where
+    E: ProvideErrorMetadata,
+{
+    error.as_service_error().and_then(|e| e.meta().code()).unwrap_or_default()
+}

@@ -1,0 +1,93 @@
+//! Environment variables: every one the tool reads is a function here.
+#![allow(clippy::disallowed_methods)]
+
+use std::path::PathBuf;
+
+fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// `AWS_ENDPOINT_URL`: another cloud than AWS, for instance an emulator that somebody else started.
+#[must_use]
+pub fn aws_endpoint_url() -> Option<String> {
+    text("AWS_ENDPOINT_URL")
+}
+
+/// `AWS_REGION`, as the AWS tools read it.
+#[must_use]
+pub fn aws_region() -> Option<String> {
+    text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION"))
+}
+
+/// `DUCTWORK_PYTHON`: the Python to use instead of the first fitting one on the path.
+#[must_use]
+pub fn python() -> Option<String> {
+    text("DUCTWORK_PYTHON")
+}
+
+/// `CI`: set by every CI service; no live redraw then.
+#[must_use]
+pub fn ci() -> bool {
+    text("CI").is_some()
+}
+
+/// `NO_COLOR`, see <https://no-color.org>.
+#[must_use]
+pub fn no_color() -> bool {
+    text("NO_COLOR").is_some()
+}
+
+/// Who deploys: the actor of a GitHub workflow, else the user of this machine.
+#[must_use]
+pub fn actor() -> String {
+    text("GITHUB_ACTOR")
+        .or_else(|| text("USER"))
+        .or_else(|| text("LOGNAME"))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The address of the workflow run, where this is one.
+#[must_use]
+pub fn run_url() -> Option<String> {
+    let server = text("GITHUB_SERVER_URL")?;
+    let repository = text("GITHUB_REPOSITORY")?;
+    let run = text("GITHUB_RUN_ID")?;
+    Some(format!("{server}/{repository}/actions/runs/{run}"))
+}
+
+/// `DUCTWORK_STOP_AFTER`: kills the process with SIGKILL when the named step has ended.
+/// Only the crash tests set it.
+#[must_use]
+pub fn stop_after() -> Option<String> {
+    text("DUCTWORK_STOP_AFTER")
+}
+
+/// The folders of `PATH`.
+#[must_use]
+pub fn path() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+/// What a package installer needs to reach its registry: proxies, certificates, its own settings.
+/// Everything else is withheld, so that a stray `AIRFLOW__…` of the user's shell changes nothing.
+#[must_use]
+pub fn for_installers() -> Vec<(String, String)> {
+    let wanted = |name: &str| {
+        let upper = name.to_uppercase();
+        upper.ends_with("_PROXY")
+            || upper.starts_with("PIP_")
+            || upper.starts_with("UV_")
+            || upper.starts_with("SSL_CERT_")
+            || matches!(
+                name,
+                "HOME"
+                    | "PATH"
+                    | "LANG"
+                    | "TMPDIR"
+                    | "REQUESTS_CA_BUNDLE"
+                    | "CURL_CA_BUNDLE"
+                    | "XDG_CACHE_HOME"
+            )
+    };
+    std::env::vars().filter(|(name, _)| wanted(name)).collect()
+}

@@ -1,0 +1,126 @@
+//! Files and folders of this machine; every error names the path, every write is whole or not there.
+#![allow(clippy::disallowed_methods)]
+
+use crate::fail::{Context as _, Fail, Result};
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).failed(|| format!("cannot read `{}`", path.display()))
+}
+
+pub fn read_to_string(path: &Path) -> Result<String> {
+    fs::read_to_string(path).failed(|| format!("cannot read `{}`", path.display()))
+}
+
+/// The content, or nothing where there is no such file.
+pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(path, error)),
+    }
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Fail {
+    Fail::failed(format!("cannot read `{}`", path.display())).because(error)
+}
+
+#[must_use]
+pub fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+pub fn create_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| unwritable(path, error))
+}
+
+fn unwritable(path: &Path, error: std::io::Error) -> Fail {
+    let fail = Fail::usage(format!("cannot write `{}`", path.display()));
+    let fail = match error.kind() {
+        ErrorKind::PermissionDenied => fail.hint(format!(
+            "make the folder writable for you: chown -R $(id -un) '{}'",
+            path.parent().unwrap_or(path).display()
+        )),
+        ErrorKind::StorageFull => fail.hint("free some disk space and run the command again"),
+        _ => fail,
+    };
+    fail.because(error)
+}
+
+/// Writes beside the target and renames: a reader sees the old file or the new one.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    create_dir(folder)?;
+    let mut scratch = tempfile::NamedTempFile::new_in(folder).map_err(|e| unwritable(path, e))?;
+    scratch.write_all(bytes).map_err(|e| unwritable(path, e))?;
+    scratch.persist(path).map_err(|e| unwritable(path, e.error))?;
+    Ok(())
+}
+
+/// A new scratch file in `folder`, to be filled and then put in place with [`put`].
+pub fn scratch(folder: &Path) -> Result<tempfile::NamedTempFile> {
+    create_dir(folder)?;
+    tempfile::NamedTempFile::new_in(folder).map_err(|e| unwritable(folder, e))
+}
+
+/// Renames a filled scratch file to `path`.
+pub fn put(scratch: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+    scratch.persist(path).map_err(|e| unwritable(path, e.error))?;
+    Ok(())
+}
+
+/// A scratch folder that goes with the returned value.
+pub fn scratch_dir(folder: &Path) -> Result<tempfile::TempDir> {
+    create_dir(folder)?;
+    tempfile::TempDir::new_in(folder).map_err(|e| unwritable(folder, e))
+}
+
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|error| unwritable(to, error))
+}
+
+/// Removes a file or a whole folder; nothing there is fine.
+pub fn remove(path: &Path) -> Result<()> {
+    let result = match path.symlink_metadata() {
+        Err(_) => Ok(()),
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    };
+    match result {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(unwritable(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// The names in a folder, sorted; nothing where there is no such folder.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(path, error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(|error| unreadable(path, error))?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Opens a log file to add to.
+pub fn open_append(path: &Path) -> Result<fs::File> {
+    if let Some(folder) = path.parent() {
+        create_dir(folder)?;
+    }
+    let file = fs::OpenOptions::new().create(true).append(true).open(path);
+    file.map_err(|error| unwritable(path, error))
+}
+
+/// An advisory lock on `path`, held as long as the returned file lives; waits for its turn.
+pub fn lock(path: &Path) -> Result<fs::File> {
+    let file = open_append(path)?;
+    file.lock().map_err(|error| unwritable(path, error))?;
+    Ok(file)
+}

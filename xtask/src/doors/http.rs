@@ -1,0 +1,60 @@
+//! Plain HTTP with a deadline, for the few services that are not AWS: Airflow and the local cloud.
+
+use crate::fail::{Fail, Result};
+use std::time::Duration;
+
+/// An answer: its status and its body as JSON, `Null` where the body is none.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: serde_json::Value,
+}
+
+#[derive(Clone, Debug)]
+pub struct Http {
+    agent: ureq::Agent,
+}
+
+impl Http {
+    /// A client whose every request ends within `deadline`.
+    #[must_use]
+    pub fn new(deadline: Duration) -> Self {
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(deadline)).http_status_as_error(false).build();
+        Self { agent: config.into() }
+    }
+
+    pub fn get(&self, url: &str, bearer: Option<&str>) -> Result<Answer> {
+        let mut request = self.agent.get(url);
+        if let Some(token) = bearer {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        answer(url, request.call())
+    }
+
+    pub fn send(
+        &self,
+        method: &str,
+        url: &str,
+        bearer: Option<&str>,
+        body: &serde_json::Value,
+    ) -> Result<Answer> {
+        let mut request = match method {
+            "PUT" => self.agent.put(url),
+            "PATCH" => self.agent.patch(url),
+            _ => self.agent.post(url),
+        };
+        if let Some(token) = bearer {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        answer(url, request.send_json(body))
+    }
+}
+
+fn answer(url: &str, result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer> {
+    let mut response = result.map_err(|e| Fail::failed(format!("no answer from `{url}`")).because(e))?;
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().unwrap_or_default();
+    let body = serde_json::from_str(&text).unwrap_or(serde_json::Value::Null);
+    Ok(Answer { status, body })
+}

@@ -1,0 +1,13 @@
+//! The only modules that touch the world: AWS, Airflow, processes, files, time, the terminal.
+//!
+//! Concrete types and functions, no client traits; whoever decides is elsewhere.
+
+pub mod airflow;
+pub mod aws;
+pub mod env;
+pub mod fs;
+pub mod git;
+pub mod http;
+pub mod proc;
+pub mod term;
+pub mod time;

@@ -1,0 +1,171 @@
+//! Processes of this machine: run to the end with their output, or started to stay.
+//!
+//! The environment of a child is what the caller gives it, nothing is inherited by accident.
+#![allow(clippy::disallowed_methods)]
+
+use crate::fail::{Fail, Result};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A command line with its folder and its whole environment. `Display` is a line to paste.
+#[derive(Clone, Debug)]
+pub struct Cmd {
+    program: PathBuf,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    dir: PathBuf,
+}
+
+impl Cmd {
+    pub fn new(program: impl Into<PathBuf>, dir: &Path) -> Self {
+        Self { program: program.into(), args: Vec::new(), env: Vec::new(), dir: dir.to_owned() }
+    }
+
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn envs(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.env.extend(pairs.into_iter().map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).env_clear().envs(self.env.iter().cloned()).current_dir(&self.dir);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs to the end, whatever the exit code.
+    pub fn output(&self) -> Result<Output> {
+        self.command().output().map_err(|error| self.not_started(error))
+    }
+
+    /// Runs to the end; another exit code than 0 is a failure with the last lines of its output.
+    pub fn run(&self) -> Result<String> {
+        let output = self.output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        let tail: Vec<&str> = text.lines().rev().take(12).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        Err(Fail::failed(format!("`{self}` ended with {}", output.status)).cause(tail.join("\n")))
+    }
+
+    /// Starts a process that outlives this one, in a session of its own, its output in `log`.
+    pub fn spawn_detached(&self, log: &Path) -> Result<std::process::Child> {
+        let out = super::fs::open_append(log)?;
+        let err = out.try_clone().map_err(|error| self.not_started(error))?;
+        let mut command = self.command();
+        command.stdout(out).stderr(err).process_group(0);
+        command.spawn().map_err(|error| self.not_started(error))
+    }
+
+    /// Starts a process whose output can be read while it runs; killed when dropped.
+    pub fn tokio(&self) -> tokio::process::Command {
+        let mut command = tokio::process::Command::from(self.command());
+        command.kill_on_drop(true);
+        command
+    }
+
+    fn not_started(&self, error: std::io::Error) -> Fail {
+        Fail::failed(format!("cannot run `{}`", self.program.display())).because(error)
+    }
+}
+
+impl fmt::Display for Cmd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.program.display())?;
+        for arg in &self.args {
+            write!(f, " {}", quoted(&arg.to_string_lossy()))?;
+        }
+        Ok(())
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// The first executable of that name on `PATH`.
+#[must_use]
+pub fn find(name: &str) -> Option<PathBuf> {
+    super::env::path().into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// The name of this machine.
+#[must_use]
+pub fn host() -> String {
+    let uname = Cmd::new("uname", Path::new("/")).arg("-n").env("PATH", "/usr/bin:/bin").run();
+    uname.map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+#[must_use]
+pub fn pid() -> u32 {
+    std::process::id()
+}
+
+/// Whether a process of this machine lives.
+#[must_use]
+pub fn alive(pid: u32) -> bool {
+    let kill = Cmd::new("kill", Path::new("/")).args(["-0", &pid.to_string()]).env("PATH", "/usr/bin:/bin");
+    kill.output().is_ok_and(|output| output.status.success())
+}
+
+/// Ends this very process at once, as `kill -9` would: for the crash tests.
+pub fn kill_self() {
+    let pid = std::process::id().to_string();
+    let _ = Command::new("kill").args(["-9", &pid]).status();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_can_be_pasted() {
+        let cmd = Cmd::new("/bin/echo", Path::new("/")).arg("a b").arg("it's").arg("plain");
+        assert_eq!(cmd.to_string(), r"/bin/echo 'a b' 'it'\''s' plain");
+        assert_eq!(cmd.run().unwrap(), "a b it's plain\n");
+    }
+
+    #[test]
+    fn nothing_is_inherited() {
+        let cmd = Cmd::new("/usr/bin/env", Path::new("/")).env("ONLY", "this");
+        assert_eq!(cmd.run().unwrap(), "ONLY=this\n");
+    }
+
+    #[test]
+    fn a_failure_shows_the_end_of_the_output() {
+        let cmd = Cmd::new("/bin/sh", Path::new("/")).args(["-c", "echo why >&2; exit 3"]);
+        let fail = cmd.run().unwrap_err();
+        assert!(fail.to_string().contains("exit status: 3"), "{fail}");
+        assert_eq!(fail.causes(), ["why"]);
+    }
+}

@@ -1,0 +1,48 @@
+//! Clocks and waiting.
+#![allow(clippy::disallowed_methods)]
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A moment to measure from. It stands still where a test has paused tokio's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Now, RFC 3339 in UTC with milliseconds.
+#[must_use]
+pub fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn unix() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// A name that sorts by time and never comes twice.
+#[must_use]
+pub fn ulid() -> String {
+    ulid::Ulid::generate().to_string()
+}
+
+pub async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// For the few synchronous loops that wait for a process of this machine.
+pub fn block(duration: Duration) {
+    std::thread::sleep(duration);
+}

@@ -1,0 +1,244 @@
+//! The one error type: what went wrong, why, and how to cure it. It decides the exit code.
+//!
+//! `message` is lower case without a full stop, values in backticks; every hint is an imperative
+//! with a runnable command where there is one.
+
+use crate::model::problem::Problem;
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+pub type Result<T, E = Fail> = std::result::Result<T, E>;
+
+/// The kinds of failure and, by [`Kind::code`], the exit codes of the command-line contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The work failed; nothing is half-done.
+    Failed,
+    /// The command line, a file or the machine is not as it must be; nothing was touched.
+    Usage,
+    /// `plan --check` found changes.
+    Changes,
+    /// A gate failed and the previous release is back.
+    RolledBack,
+    /// A gate failed and so did the way back.
+    RollbackFailed,
+    /// Another deployment holds the lease.
+    Locked,
+    /// A bug in this tool.
+    Bug,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Kind {
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Changes => 3,
+            Kind::RolledBack => 4,
+            Kind::RollbackFailed => 5,
+            Kind::Locked => 6,
+            Kind::Bug => 70,
+            Kind::Interrupted => 130,
+        }
+    }
+
+    /// The word in the JSON form.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Failed => "failed",
+            Kind::Usage => "usage",
+            Kind::Changes => "changes",
+            Kind::RolledBack => "rolled_back",
+            Kind::RollbackFailed => "rollback_failed",
+            Kind::Locked => "locked",
+            Kind::Bug => "bug",
+            Kind::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// An error with its chain of causes, hints, and the list of problems it stands for, if any.
+#[derive(Debug)]
+pub struct Fail {
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+impl Fail {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let inner = Inner {
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            problems: Vec::new(),
+        };
+        Self { inner: Box::new(inner) }
+    }
+
+    /// The work failed (exit 1).
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, message)
+    }
+
+    /// Bad usage or configuration (exit 2).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// A bug here (exit 70).
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self::new(Kind::Bug, message)
+    }
+
+    /// All problems of one input, reported together (exit 2).
+    #[must_use]
+    pub fn problems(message: impl Into<String>, problems: Vec<Problem>) -> Self {
+        let mut fail = Self::usage(message);
+        fail.inner.problems = problems;
+        fail
+    }
+
+    /// Adds the error underneath, with its own chain.
+    #[must_use]
+    pub fn because(mut self, cause: impl Error) -> Self {
+        self.inner.causes.push(cause.to_string());
+        let mut next = cause.source();
+        while let Some(source) = next {
+            let text = source.to_string();
+            if self.inner.causes.last() != Some(&text) {
+                self.inner.causes.push(text);
+            }
+            next = source.source();
+        }
+        self
+    }
+
+    /// Adds a cause in words.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.inner.causes.push(cause.into());
+        self
+    }
+
+    /// Adds a cure.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.inner.hints.push(hint.into());
+        self
+    }
+
+    /// The same error under another kind: what failed inside a rollout is still what failed.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.inner.kind = kind;
+        self
+    }
+
+    /// Puts what was being done in front; the old message becomes the first cause.
+    #[must_use]
+    pub fn context(mut self, message: impl Into<String>) -> Self {
+        let inner = std::mem::replace(&mut self.inner.message, message.into());
+        self.inner.causes.insert(0, inner);
+        self
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.inner.kind
+    }
+
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    #[must_use]
+    pub fn causes(&self) -> &[String] {
+        &self.inner.causes
+    }
+
+    #[must_use]
+    pub fn hints(&self) -> &[String] {
+        &self.inner.hints
+    }
+
+    #[must_use]
+    pub fn all_problems(&self) -> &[Problem] {
+        &self.inner.problems
+    }
+
+    #[must_use]
+    pub fn exit(&self) -> ExitCode {
+        ExitCode::from(self.inner.kind.code())
+    }
+}
+
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)?;
+        for cause in &self.inner.causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Says what was being done when an error of a library came up.
+pub trait Context<T> {
+    /// The error becomes a failure of the work (exit 1).
+    fn failed(self, message: impl FnOnce() -> String) -> Result<T>;
+    /// The error becomes a failure of usage or configuration (exit 2).
+    fn usage(self, message: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Error> Context<T> for std::result::Result<T, E> {
+    fn failed(self, message: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| Fail::failed(message()).because(error))
+    }
+
+    fn usage(self, message: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| Fail::usage(message()).because(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_of_the_contract() {
+        let kinds = [
+            (Kind::Failed, 1),
+            (Kind::Usage, 2),
+            (Kind::Changes, 3),
+            (Kind::RolledBack, 4),
+            (Kind::RollbackFailed, 5),
+            (Kind::Locked, 6),
+            (Kind::Bug, 70),
+            (Kind::Interrupted, 130),
+        ];
+        for (kind, code) in kinds {
+            assert_eq!(kind.code(), code, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn context_keeps_the_old_message_as_first_cause() {
+        let fail = Fail::failed("inner").cause("deeper").context("outer");
+        assert_eq!(fail.to_string(), "outer: inner: deeper");
+    }
+}

@@ -1,0 +1,92 @@
+//! Every key and name as a pure function: S3 keys, stack and change-set names, output names.
+
+use super::digest::Digest;
+
+/// Names of the outputs of `master.yaml` that the tool itself reads.
+pub mod outputs {
+    pub const CODEDEPLOY_APPLICATION: &str = "CodeDeployApplication";
+    /// Deployment groups in the order in which a release reaches them: the API first, since every
+    /// task talks to it; workers last, so that they meet a scheduler of their own release.
+    pub const DEPLOYMENT_GROUPS: [&str; 3] =
+        ["ApiServerDeploymentGroup", "SchedulerDeploymentGroup", "WorkerDeploymentGroup"];
+    pub const ADMIN_SECRET: &str = "AdminSecretArn";
+    pub const AIRFLOW_URL: &str = "AirflowUrl";
+    pub const ARTIFACT_BUCKET: &str = "ArtifactBucket";
+}
+
+/// The bundle that holds the user's `dags/` in Airflow's own list of bundles.
+pub const DAG_BUNDLE: &str = "dags";
+/// The DAG that proves that a worker runs tasks; shipped in `ductwork_airflow`.
+pub const SMOKE_DAG: &str = "ductwork_smoke";
+/// One per account and region.
+pub const BOOTSTRAP_STACK: &str = "ductwork-bootstrap";
+
+#[must_use]
+pub fn stack(project: &str, environment: &str) -> String {
+    format!("{project}-{environment}")
+}
+
+#[must_use]
+pub fn artifact_bucket(account: &str, region: &str) -> String {
+    format!("ductwork-{account}-{region}")
+}
+
+#[must_use]
+pub fn change_set(ulid: &str) -> String {
+    format!("ductwork-{}", ulid.to_lowercase())
+}
+
+#[must_use]
+pub fn bundle_key(digest: &Digest) -> String {
+    format!("bundles/{digest}.zip")
+}
+
+#[must_use]
+pub fn template_key(digest: &Digest) -> String {
+    format!("templates/{digest}.yaml")
+}
+
+#[must_use]
+pub fn host_key(digest: &Digest) -> String {
+    format!("hosts/{digest}.zip")
+}
+
+#[must_use]
+pub fn pointer_key(environment: &str) -> String {
+    format!("environments/{environment}/current.json")
+}
+
+#[must_use]
+pub fn lock_key(environment: &str) -> String {
+    format!("environments/{environment}/lock.json")
+}
+
+#[must_use]
+pub fn releases_prefix(environment: &str) -> String {
+    format!("environments/{environment}/releases/")
+}
+
+#[must_use]
+pub fn release_key(environment: &str, id: &str) -> String {
+    format!("environments/{environment}/releases/{id}.json")
+}
+
+#[must_use]
+pub fn deployments_prefix(environment: &str) -> String {
+    format!("environments/{environment}/deployments/")
+}
+
+#[must_use]
+pub fn deployment_key(environment: &str, ulid: &str) -> String {
+    format!("environments/{environment}/deployments/{ulid}.json")
+}
+
+/// Path style, the only one that every reader of a nested `TemplateURL` accepts.
+#[must_use]
+pub fn template_url(endpoint: Option<&str>, region: &str, bucket: &str, digest: &Digest) -> String {
+    let key = template_key(digest);
+    match endpoint {
+        Some(endpoint) => format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/')),
+        None => format!("https://s3.{region}.amazonaws.com/{bucket}/{key}"),
+    }
+}

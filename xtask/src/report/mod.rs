@@ -1,0 +1,5 @@
+//! Turns plans, events, outcomes and errors into text or JSON; touches nothing.
+
+pub mod error;
+pub mod progress;
+pub mod table;
