@@ -1,1 +1,3 @@
 //! Reads only.
+
+pub mod environment;
