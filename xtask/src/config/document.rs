@@ -58,7 +58,7 @@ impl Reading<'_> {
                 (None, []) => format!("remove it; the keys here are {}", list(&siblings)),
                 (None, homes) => format!("write it as {} if that is what you mean", list(homes)),
             };
-            self.problems.report("unknown_key", &place, Wrong::new(format!("unknown key `{name}`"), hint));
+            self.problems.report("unknown_key", &place, Wrong::new("unknown key", hint));
         }
     }
 

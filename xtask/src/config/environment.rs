@@ -1,7 +1,7 @@
 //! An environment, complete and checked: what the rest of the tool works with.
 
 use super::values::{
-    Account, AirflowKey, Architecture, Cidr, Cloud, EnvironmentName, InstanceClass, InstanceType,
+    Account, AirflowKey, Architecture, Cidr, Endpoint, EnvironmentName, InstanceClass, InstanceType,
     ProjectName, Region, SubnetId, Url, VpcCidr, VpcId,
 };
 use crate::model::names;
@@ -14,7 +14,8 @@ pub struct Environment {
     pub project: ProjectName,
     pub name: EnvironmentName,
     pub engine: Engine,
-    pub protection: Protection,
+    /// Whether every change asks, and deletion is refused.
+    pub protected: bool,
     pub aws: Aws,
     pub airflow: Airflow,
     pub dags: Dags,
@@ -33,18 +34,11 @@ pub enum Engine {
     Ec2,
 }
 
-/// Whether every change asks, and deletion is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protection {
-    Protected,
-    Open,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aws {
     pub account: Account,
     pub region: Region,
-    pub cloud: Cloud,
+    pub endpoint: Endpoint,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +139,6 @@ impl Environment {
     /// Whether the cloud of this machine answers.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.aws.cloud == Cloud::Local
+        self.aws.endpoint == Endpoint::Local
     }
 }

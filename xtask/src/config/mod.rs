@@ -15,14 +15,13 @@ mod values;
 
 pub use document::nearest;
 pub use environment::{
-    Airflow, Aws, Dags, Database, Engine, Environment, HostGroup, Hosts, Logs, Network, Pace, Protection, Vpc,
+    Airflow, Aws, Dags, Database, Engine, Environment, HostGroup, Hosts, Logs, Network, Pace, Vpc,
 };
 pub use file::keys;
-pub use identity::check_identity;
 pub use parameters::LONGEST_AIRFLOW_CONFIG;
 pub use problems::Wrong;
 pub use resolve::resolve;
 pub use values::{
-    Account, AirflowKey, Architecture, Cidr, Cloud, EnvironmentName, InstanceClass, InstanceType,
+    Account, AirflowKey, Architecture, Cidr, Endpoint, EnvironmentName, InstanceClass, InstanceType,
     ProjectName, Region, SubnetId, Url, VpcCidr, VpcId,
 };

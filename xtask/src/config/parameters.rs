@@ -1,6 +1,6 @@
 //! What the master stack is given: parameters and tags. No secret is among them.
 
-use super::environment::{Environment, HostGroup, Pace, Protection, Vpc};
+use super::environment::{Environment, HostGroup, Pace, Vpc};
 use std::collections::BTreeMap;
 
 /// The most that the parameter `AirflowConfig` holds; CloudFormation's own limit for any parameter.
@@ -14,7 +14,7 @@ impl Environment {
         let mut all = BTreeMap::from([
             pair("ProjectName", &self.project),
             pair("EnvironmentName", &self.name),
-            pair("Protected", self.protection == Protection::Protected),
+            pair("Protected", self.protected),
             pair("ArtifactBucket", self.artifact_bucket()),
             pair("AirflowUrl", &self.airflow.url),
             pair("AirflowPort", self.airflow.port),

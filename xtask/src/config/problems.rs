@@ -37,7 +37,7 @@ impl Problems {
 
     pub fn report(&mut self, kind: &str, place: &Place, wrong: Wrong) {
         let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let key = if place.key.is_empty() { String::new() } else { format!(": {}", place.key) };
+        let key = if place.key.is_empty() { String::new() } else { format!(" `{}`", place.key) };
         let whole = format!("{}{line}{key}", self.file);
         self.found.push((place.clone(), Problem::new(kind, whole, wrong.message, wrong.hint)));
     }
@@ -83,6 +83,6 @@ mod tests {
         problems.missing("aws.account", "add it");
         problems.missing("awsome", "add it");
         let places: Vec<String> = problems.into_vec().into_iter().map(|p| p.place).collect();
-        assert_eq!(places, ["f.toml:3: aws", "f.toml: awsome"]);
+        assert_eq!(places, ["f.toml:3 `aws`", "f.toml `awsome`"]);
     }
 }

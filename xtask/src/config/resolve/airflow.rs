@@ -5,7 +5,7 @@ use crate::config::environment::{Airflow, Dags};
 use crate::config::file;
 use crate::config::parameters::LONGEST_AIRFLOW_CONFIG;
 use crate::config::problems::{Problems, Wrong};
-use crate::config::values::{AirflowKey, Cloud, Url};
+use crate::config::values::{AirflowKey, Endpoint, Url};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -70,11 +70,15 @@ const SECRET: [&str; 8] = [
 const SECRET_ENDINGS: [&str; 7] =
     ["_password", "_secret", "secret_key", "_token", "_cmd", "api_key", "access_key"];
 
-pub fn airflow(written: &file::Airflow, cloud: Option<&Cloud>, problems: &mut Problems) -> Option<Airflow> {
+pub fn airflow(
+    written: &file::Airflow,
+    endpoint: Option<&Endpoint>,
+    problems: &mut Problems,
+) -> Option<Airflow> {
     let port = port(written.port.as_ref(), problems).unwrap_or(PORT);
     let url = match &written.url {
         Some(_) => problems.text(written.url.as_ref(), Url::parse),
-        None if cloud == Some(&Cloud::Local) => Some(Url::loopback(port)),
+        None if endpoint == Some(&Endpoint::Local) => Some(Url::loopback(port)),
         None => {
             let hint = "add `url = \"https://airflow.example.com\"` below `[airflow]`: \
                         the address at which people and components will reach Airflow";

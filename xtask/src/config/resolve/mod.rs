@@ -7,10 +7,10 @@ mod infrastructure;
 #[cfg(test)]
 mod tests;
 
-use super::environment::{Aws, Engine, Environment, Protection};
+use super::environment::{Aws, Engine, Environment};
 use super::file::{self, File};
 use super::problems::{Place, Problems, Wrong};
-use super::values::{self, Account, Cloud, EnvironmentName, ProjectName, Region};
+use super::values::{self, Account, Endpoint, EnvironmentName, ProjectName, Region};
 use crate::model::names;
 use crate::model::problem::Problem;
 use std::collections::BTreeMap;
@@ -44,18 +44,15 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Option<Envir
     let project = problems.text(written.project.as_ref(), ProjectName::parse).unwrap_or_default();
     let engine = problems.text(written.engine.as_ref(), engine).unwrap_or(Engine::Ec2);
     let aws = aws(&written.aws, problems);
-    let cloud = aws.as_ref().map(|aws| &aws.cloud);
-    let airflow = airflow::airflow(&written.airflow, cloud, problems);
+    let endpoint = aws.as_ref().map(|aws| &aws.endpoint);
+    let airflow = airflow::airflow(&written.airflow, endpoint, problems);
     let dags = airflow::dags(&written.dags, problems);
     let network = infrastructure::network(&written.network, problems);
     let database = infrastructure::database(&written.database, problems);
     let hosts = hosts::hosts(&written.hosts, problems);
     let logs = infrastructure::logs(&written.logs, problems);
     let tags = tags(&written.tags, problems);
-    let protection = match &written.protected {
-        Some(written) if written.value => Protection::Protected,
-        _ => Protection::Open,
-    };
+    let protected = written.protected.as_ref().is_some_and(|protected| protected.value);
     let name = name?;
     names_fit(&project, &name, written, problems);
     let (aws, airflow, database, hosts) = (aws?, airflow?, database?, hosts?);
@@ -63,7 +60,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Option<Envir
         project,
         name,
         engine,
-        protection,
+        protected,
         aws,
         airflow,
         dags,
@@ -88,9 +85,9 @@ fn engine(text: &str) -> Result<Engine, Wrong> {
 }
 
 fn aws(written: &file::Aws, problems: &mut Problems) -> Option<Aws> {
-    let cloud = problems.text(written.endpoint.as_ref(), Cloud::parse);
-    let cloud = if written.endpoint.is_some() { cloud } else { Some(Cloud::Aws) };
-    let local = cloud == Some(Cloud::Local);
+    let endpoint = problems.text(written.endpoint.as_ref(), Endpoint::parse);
+    let endpoint = if written.endpoint.is_some() { endpoint } else { Some(Endpoint::Aws) };
+    let local = endpoint == Some(Endpoint::Local);
     let account = problems.text(written.account.as_ref(), Account::parse);
     let region = problems.text(written.region.as_ref(), Region::parse);
     if let (true, Some(written), Some(account)) = (local, &written.account, &account)
@@ -110,7 +107,7 @@ fn aws(written: &file::Aws, problems: &mut Problems) -> Option<Aws> {
     }
     let account = account.or_else(|| local.then(Account::local));
     let region = region.or_else(|| local.then(Region::local));
-    Some(Aws { account: account?, region: region?, cloud: cloud? })
+    Some(Aws { account: account?, region: region?, endpoint: endpoint? })
 }
 
 fn tags(written: &file::Free, problems: &mut Problems) -> BTreeMap<String, String> {

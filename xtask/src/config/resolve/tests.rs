@@ -1,6 +1,7 @@
 //! Whole files in, the environment or every problem out.
 
-use crate::config::{Cloud, Environment, Vpc, check_identity, resolve};
+use crate::config::{Endpoint, Environment, Vpc, resolve};
+use crate::fail::Kind;
 use crate::model::problem::Problem;
 use std::fmt::Write as _;
 
@@ -30,7 +31,7 @@ fn shown(problems: &[Problem]) -> String {
 #[test]
 fn the_local_file_needs_one_line() {
     let environment = resolve("local", "aws.endpoint = 'local'", "").unwrap();
-    assert_eq!(environment.aws.cloud, Cloud::Local);
+    assert_eq!(environment.aws.endpoint, Endpoint::Local);
     assert_eq!(environment.stack_name(), "ductwork-local");
     let parameters = environment.parameters();
     insta::assert_snapshot!(serde_json::to_string_pretty(&parameters).unwrap(), @r#"
@@ -103,45 +104,45 @@ environment = "x"
 since = 2026-01-01
 "#;
     insta::assert_snapshot!(bad(text), @r#"
-    environments/dev.toml:2: project: is a whole number, must be a string [wrong_type]
+    environments/dev.toml:2 `project`: is a whole number, must be a string [wrong_type]
         write it in quotes: `project = "7"`
-    environments/dev.toml:3: protected: is a string, must be true or false [wrong_type]
+    environments/dev.toml:3 `protected`: is a string, must be true or false [wrong_type]
         write it without quotes: `protected = true`
-    environments/dev.toml:5: aws.account: `1234` is no account id, which has 12 digits [invalid_value]
+    environments/dev.toml:5 `aws.account`: `1234` is no account id, which has 12 digits [invalid_value]
         find it with: aws sts get-caller-identity --query Account --output text
-    environments/dev.toml:6: aws.regoin: unknown key `regoin` [unknown_key]
+    environments/dev.toml:6 `aws.regoin`: unknown key [unknown_key]
         write `region` if that is what you mean
-    environments/dev.toml:8: airflow.url: `airflow.example.com` is no web address: it does not begin with `http://` or `https://` [invalid_value]
+    environments/dev.toml:8 `airflow.url`: `airflow.example.com` is no web address: it does not begin with `http://` or `https://` [invalid_value]
         write it like `https://airflow.example.com` or `http://127.0.0.1:8080`
-    environments/dev.toml:9: airflow.port: `80` is out of range: 1024 to 65535 (those below belong to the system) [invalid_value]
+    environments/dev.toml:9 `airflow.port`: `80` is out of range: 1024 to 65535 (those below belong to the system) [invalid_value]
         write a number from 1024 to 65535
-    environments/dev.toml:10: airflow.config.core.executor: `core.executor` is set by the tool [owned_key]
+    environments/dev.toml:10 `airflow.config.core.executor`: `core.executor` is set by the tool [owned_key]
         remove it: tasks run on Celery workers
-    environments/dev.toml:10: airflow.config.core.fernet_key: `core.fernet_key` holds a secret, and this file is no place for one [secret]
+    environments/dev.toml:10 `airflow.config.core.fernet_key`: `core.fernet_key` holds a secret, and this file is no place for one [secret]
         remove it here: the stack generates Airflow's own secrets, and connections and variables belong into Secrets Manager
-    environments/dev.toml:12: network.vpc_id: `vpc_id` and `vpc_cidr` exclude each other [conflict]
+    environments/dev.toml:12 `network.vpc_id`: `vpc_id` and `vpc_cidr` exclude each other [conflict]
         remove `vpc_cidr` to live in the existing VPC, or `vpc_id` and `subnet_ids` for an own one
-    environments/dev.toml:13: network.vpc_cidr: `10.0.0.0/8` is too wide or too narrow for a VPC [invalid_value]
+    environments/dev.toml:13 `network.vpc_cidr`: `10.0.0.0/8` is too wide or too narrow for a VPC [invalid_value]
         take a prefix from 16 to 20, like `10.0.0.0/16`
-    environments/dev.toml:14: network.subnet_ids: is a list, must be a list of strings [wrong_type]
+    environments/dev.toml:14 `network.subnet_ids`: is a list, must be a list of strings [wrong_type]
         write a list of strings; `environments/dev.toml` explains `subnet_ids`
-    environments/dev.toml:16: database.instance_class: `huge` is no size of `t4g` [invalid_value]
+    environments/dev.toml:16 `database.instance_class`: `huge` is no size of `t4g` [invalid_value]
         choose one of its sizes: nano, micro, small, medium, large, xlarge, 2xlarge
-    environments/dev.toml:18: database.max_storage_gib: 210 GiB is less than a tenth above `storage_gib`, 200 GiB [conflict]
+    environments/dev.toml:18 `database.max_storage_gib`: 210 GiB is less than a tenth above `storage_gib`, 200 GiB [conflict]
         write 220 or more, or remove it
-    environments/dev.toml:20: hosts.instance_type: unknown key `instance_type` [unknown_key]
+    environments/dev.toml:20 `hosts.instance_type`: unknown key [unknown_key]
         write it as `hosts.api_server.instance_type`, `hosts.scheduler.instance_type` or `hosts.worker.instance_type` if that is what you mean
-    environments/dev.toml:22: hosts.worker.instance_type: `m7g.large` is arm64, the hosts are x86_64 [conflict]
+    environments/dev.toml:22 `hosts.worker.instance_type`: `m7g.large` is arm64, the hosts are x86_64 [conflict]
         choose a type of x86_64, or set `hosts.architecture = "arm64"` for all hosts
-    environments/dev.toml:24: hosts.worker.max: 2 is less than `min`, 3 [conflict]
+    environments/dev.toml:24 `hosts.worker.max`: 2 is less than `min`, 3 [conflict]
         write 3 or more, or lower `min`
-    environments/dev.toml:25: hosts.worker.concurrency: `0` is out of range: 1 to 128 tasks [invalid_value]
+    environments/dev.toml:25 `hosts.worker.concurrency`: `0` is out of range: 1 to 128 tasks [invalid_value]
         write a number from 1 to 128
-    environments/dev.toml:27: tags.environment: the tag `environment` is set by the tool [owned_key]
+    environments/dev.toml:27 `tags.environment`: the tag `environment` is set by the tool [owned_key]
         remove it, or choose another key
-    environments/dev.toml:28: tags.since: is a date, must be a string, a number, true or false [wrong_type]
+    environments/dev.toml:28 `tags.since`: is a date, must be a string, a number, true or false [wrong_type]
         put it in quotes
-    environments/dev.toml: aws.region: a required key is missing [missing_key]
+    environments/dev.toml `aws.region`: a required key is missing [missing_key]
         add `region = "eu-central-1"` or another one below `[aws]`
     "#);
 }
@@ -149,15 +150,15 @@ since = 2026-01-01
 #[test]
 fn what_is_missing_is_told_with_the_cure() {
     insta::assert_snapshot!(bad(""), @r#"
-    environments/dev.toml: aws.account: a required key is missing [missing_key]
+    environments/dev.toml `aws.account`: a required key is missing [missing_key]
         add `account = "…"` below `[aws]`, with what this prints: aws sts get-caller-identity --query Account --output text
-    environments/dev.toml: aws.region: a required key is missing [missing_key]
+    environments/dev.toml `aws.region`: a required key is missing [missing_key]
         add `region = "eu-central-1"` or another one below `[aws]`
-    environments/dev.toml: airflow.url: a required key is missing [missing_key]
+    environments/dev.toml `airflow.url`: a required key is missing [missing_key]
         add `url = "https://airflow.example.com"` below `[airflow]`: the address at which people and components will reach Airflow
     "#);
     insta::assert_snapshot!(bad(&aws("[network]\nvpc_id = 'vpc-0a1b2c3d'")), @r#"
-    environments/dev.toml: network.subnet_ids: a required key is missing [missing_key]
+    environments/dev.toml `network.subnet_ids`: a required key is missing [missing_key]
         add `subnet_ids = ["subnet-…", "subnet-…"]` below `[network]`: subnets of the VPC in two availability zones
     "#);
 }
@@ -177,13 +178,13 @@ fn a_file_that_is_not_toml() {
 #[test]
 fn tables_and_values_in_each_others_place() {
     insta::assert_snapshot!(bad("aws = 'x'\n[project]\na = 1\n[[hosts]]\nb = 2\n"), @r#"
-    environments/dev.toml:1: aws: is a string, must be a table [wrong_type]
+    environments/dev.toml:1 `aws`: is a string, must be a table [wrong_type]
         write a line `[aws]` and the keys of `aws` below it
-    environments/dev.toml:2: project: is a table, must be a string [wrong_type]
+    environments/dev.toml:2 `project`: is a table, must be a string [wrong_type]
         write a string; `environments/dev.toml` explains `project`
-    environments/dev.toml:4: hosts: is a list, must be a table [wrong_type]
+    environments/dev.toml:4 `hosts`: is a list, must be a table [wrong_type]
         write a line `[hosts]` and the keys of `hosts` below it
-    environments/dev.toml: airflow.url: a required key is missing [missing_key]
+    environments/dev.toml `airflow.url`: a required key is missing [missing_key]
         add `url = "https://airflow.example.com"` below `[airflow]`: the address at which people and components will reach Airflow
     "#);
 }
@@ -192,7 +193,7 @@ fn tables_and_values_in_each_others_place() {
 fn names_that_aws_would_refuse() {
     let long = "a".repeat(90);
     insta::assert_snapshot!(bad(&format!("project = '{long}'\n{}", aws(""))), @r"
-    environments/dev.toml:1: project: too long: the nested stack would be `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-dev-Hosts-XXXXXXXXXXXXX-ApiServer-XXXXXXXXXXXXX`, 138 characters, 128 at most [name_too_long]
+    environments/dev.toml:1 `project`: too long: the nested stack would be `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-dev-Hosts-XXXXXXXXXXXXX-ApiServer-XXXXXXXXXXXXX`, 138 characters, 128 at most [name_too_long]
         shorten the name of the project by 10 characters
     ");
     let bootstrap = resolve("bootstrap", &aws(""), "f.toml").unwrap_err();
@@ -214,7 +215,7 @@ fn options_of_airflow_must_fit_into_a_parameter() {
         text
     });
     insta::assert_snapshot!(bad(&aws(&format!("[airflow.config]\n{options}"))), @r"
-    environments/dev.toml:7: airflow.config: too long: 5310 characters as JSON, 4096 at most [invalid_value]
+    environments/dev.toml:7 `airflow.config`: too long: 5310 characters as JSON, 4096 at most [invalid_value]
         move what holds for every environment to `airflow/config/`
     ");
 }
@@ -246,16 +247,18 @@ fn an_existing_network() {
 #[test]
 fn another_account_or_region_stops() {
     let environment = good(&aws(""));
-    assert!(check_identity(&environment, "111122223333", None).is_empty());
-    assert!(check_identity(&environment, "111122223333", Some("eu-central-1")).is_empty());
-    insta::assert_snapshot!(shown(&check_identity(&environment, "999988887777", Some("us-east-1"))), @r"
-    environments/dev.toml: aws.account: the credentials belong to account `999988887777`, the environment lives in `111122223333` [wrong_account]
+    assert!(environment.check_identity("111122223333", None).is_ok());
+    assert!(environment.check_identity("111122223333", Some("eu-central-1")).is_ok());
+    let fail = environment.check_identity("999988887777", Some("us-east-1")).unwrap_err();
+    assert_eq!(fail.kind(), Kind::Usage);
+    insta::assert_snapshot!(shown(fail.all_problems()), @r"
+    environments/dev.toml `aws.account`: the credentials belong to account `999988887777`, the environment lives in `111122223333` [wrong_account]
         log in to account 111122223333, for instance: export AWS_PROFILE=…; or choose another --env
-    environments/dev.toml: aws.region: AWS_REGION is `us-east-1`, the environment lives in `eu-central-1` [wrong_region]
-        set it or unset it: export AWS_REGION=eu-central-1
+    environments/dev.toml `aws.region`: AWS_REGION is `us-east-1`, the environment lives in `eu-central-1` [wrong_region]
+        set it, or unset it: export AWS_REGION=eu-central-1
     ");
     let local = good("aws.endpoint = 'local'");
-    assert!(check_identity(&local, "000000000000", Some("eu-west-3")).is_empty());
+    assert!(local.check_identity("000000000000", Some("eu-west-3")).is_ok());
 }
 
 #[test]

@@ -10,10 +10,10 @@ mod text;
 
 pub use cidr::{Cidr, VpcCidr};
 pub use ec2::{Architecture, InstanceClass, InstanceType, SubnetId, VpcId};
-pub use place::{Account, Cloud, Region};
+pub use place::{Account, Endpoint, Region};
 pub use text::{AirflowKey, EnvironmentName, ProjectName, Url, tag};
 
-/// A checked text: `Display`, `as_str`, comparable; made only by the `parse` beside it.
+/// A checked text: `Display`, a `&str` where one is wanted, comparable; made only by the `parse` beside it.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -23,6 +23,14 @@ macro_rules! checked_text {
         impl $name {
             #[must_use]
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::ops::Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
                 &self.0
             }
         }

@@ -16,13 +16,13 @@ checked_text! {
 
 /// Which cloud answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cloud {
+pub enum Endpoint {
     /// AWS itself.
     Aws,
     /// The cloud that this tool starts on this machine.
     Local,
     /// Something else that speaks AWS's API, at this address.
-    At(Url),
+    Url(Url),
 }
 
 impl Account {
@@ -125,13 +125,13 @@ impl Region {
     }
 }
 
-impl Cloud {
+impl Endpoint {
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         if text == "local" {
             return Ok(Self::Local);
         }
         if text.contains("://") {
-            return Url::parse(text).map(Self::At);
+            return Url::parse(text).map(Self::Url);
         }
         Err(Wrong::new(
             format!("`{text}` is no endpoint"),
@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn clouds() {
-        assert_eq!(Cloud::parse("local"), Ok(Cloud::Local));
-        assert!(matches!(Cloud::parse("http://127.0.0.1:4566"), Ok(Cloud::At(_))));
-        assert!(Cloud::parse("localstack").is_err());
+        assert_eq!(Endpoint::parse("local"), Ok(Endpoint::Local));
+        assert!(matches!(Endpoint::parse("http://127.0.0.1:4566"), Ok(Endpoint::Url(_))));
+        assert!(Endpoint::parse("localstack").is_err());
     }
 }

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn options_of_airflow() {
-        for good in ["core.parallelism", "aws.cloudwatch_task_handler", "celery.x_2"] {
+        for good in ["core.parallelism", "aws.endpointwatch_task_handler", "celery.x_2"] {
             assert!(AirflowKey::parse(good).is_ok(), "{good}");
         }
         for bad in ["parallelism", "core.", ".x", "core.a.b", "AIRFLOW__CORE__X", "core.A", "core-x.a"] {
