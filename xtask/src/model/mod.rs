@@ -1,5 +1,6 @@
 //! Plain data and newtypes. Imports nothing of the crate but itself and `fail`, does no IO.
 
+pub mod change;
 pub mod dags;
 pub mod digest;
 pub mod event;
@@ -7,4 +8,5 @@ pub mod names;
 pub mod problem;
 pub mod release;
 pub mod secret;
+pub mod stack;
 pub mod text;

@@ -1,3 +1,5 @@
 //! Reads only: the tree, stacks, releases, as facts for the plan.
 
+pub mod environment;
 pub mod release;
+pub mod templates;

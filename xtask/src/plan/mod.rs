@@ -1,3 +1,8 @@
 //! Facts in, plan or problems out. Pure: no IO, no clock, no environment, no SDK.
 
+pub mod consent;
 pub mod deploy;
+pub mod root_cause;
+pub mod stack;
+pub mod templates;
+pub mod yaml;

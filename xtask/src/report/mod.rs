@@ -1,5 +1,6 @@
 //! Turns plans, events, outcomes and errors into text or JSON; touches nothing.
 
+pub mod changes;
 pub mod deploy;
 pub mod error;
 pub mod progress;

@@ -1,0 +1,104 @@
+//! What a change set would do to a stack, as a tree: nested stacks hold the changes inside them.
+
+/// One resource that a change set touches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Logical ids from the root stack down, joined by `/`: `Database/Instance`.
+    pub path: String,
+    /// The CloudFormation resource type.
+    pub kind: String,
+    pub action: Action,
+    pub replacement: Replacement,
+    /// What a removal or replacement does to the old resource.
+    pub fate: Fate,
+    /// What brings the change about, for instance `TemplateURL` or `InstanceType (parameter Size)`.
+    pub reasons: Vec<String>,
+    /// The changes inside, where this is a nested stack and the service tells them.
+    pub nested: Vec<Change>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Add,
+    Modify,
+    Remove,
+    Import,
+    /// Only known while the change set runs.
+    Dynamic,
+}
+
+impl Action {
+    /// The word in the JSON form.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::Add => "add",
+            Action::Modify => "modify",
+            Action::Remove => "remove",
+            Action::Import => "import",
+            Action::Dynamic => "dynamic",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    Never,
+    /// Depends on values that are known only while the change set runs.
+    Maybe,
+    Always,
+}
+
+impl Replacement {
+    /// The word in the JSON form.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Replacement::Never => "never",
+            Replacement::Maybe => "maybe",
+            Replacement::Always => "always",
+        }
+    }
+}
+
+/// What happens to the old resource, by its `DeletionPolicy` or `UpdateReplacePolicy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Deleted,
+    /// It stays in the account, outside the stack.
+    Retained,
+    /// A snapshot of it stays.
+    Snapshot,
+}
+
+impl Change {
+    /// The last part of the path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// This change and all inside it, parents first.
+    pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Change)) {
+        visit(self);
+        for change in &self.nested {
+            change.walk(visit);
+        }
+    }
+
+    /// A nested stack whose own changes are listed stands for them and is no work of its own.
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        !self.nested.is_empty()
+    }
+}
+
+/// All changes of a tree, parents first.
+#[must_use]
+pub fn flatten(changes: &[Change]) -> Vec<&Change> {
+    let mut all = Vec::new();
+    for change in changes {
+        change.walk(&mut |change| all.push(change));
+    }
+    all
+}

@@ -1,0 +1,227 @@
+//! The changes of a change set: a tree for people, rows for machines.
+
+use crate::model::change::{Action, Change, Fate, Replacement, flatten};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// One line of the contract's `changes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    pub path: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub action: &'static str,
+    pub replacement: &'static str,
+    pub reasons: Vec<String>,
+}
+
+/// The tree as rows, parents first.
+#[must_use]
+pub fn rows(changes: &[Change]) -> Vec<Row> {
+    let row = |change: &Change| Row {
+        path: change.path.clone(),
+        kind: change.kind.clone(),
+        action: change.action.word(),
+        replacement: change.replacement.word(),
+        reasons: change.reasons.clone(),
+    };
+    flatten(changes).into_iter().map(row).collect()
+}
+
+/// The tree as text for 80 columns, a line of counts below it.
+///
+/// `+` is added, `~` changed in place, `-` removed, `!` replaced, `?` perhaps replaced.
+#[must_use]
+pub fn text(changes: &[Change]) -> String {
+    let mut text = String::new();
+    for change in changes {
+        write_change(&mut text, change, 1);
+    }
+    text.push_str(&counts(changes));
+    text.push('\n');
+    text
+}
+
+/// Where the type begins; names are cut before it.
+const TYPE_COLUMN: usize = 36;
+const WIDTH: usize = 80;
+
+fn write_change(text: &mut String, change: &Change, depth: usize) {
+    let indent = "  ".repeat(depth);
+    let name = cut(change.name(), TYPE_COLUMN.saturating_sub(indent.len() + 3).max(12));
+    let head = format!("{indent}{} {name}", mark(change));
+    let _ = writeln!(text, "{head:TYPE_COLUMN$}{}", cut(&change.kind, WIDTH - TYPE_COLUMN));
+    if let Some(words) = words(change) {
+        let indent = format!("{indent}    ");
+        for line in wrap(&words, WIDTH - indent.len()) {
+            let _ = writeln!(text, "{indent}{line}");
+        }
+    }
+    for nested in &change.nested {
+        write_change(text, nested, depth + 1);
+    }
+}
+
+fn mark(change: &Change) -> char {
+    match (change.action, change.replacement) {
+        (Action::Add | Action::Import, _) => '+',
+        (Action::Remove, _) => '-',
+        (_, Replacement::Always) => '!',
+        (_, Replacement::Maybe) => '?',
+        _ => '~',
+    }
+}
+
+/// What the mark alone does not say; nothing for an addition and for the row above nested changes.
+fn words(change: &Change) -> Option<String> {
+    let what = match mark(change) {
+        '-' => "removed",
+        '!' => "REPLACED",
+        '?' => "may be REPLACED, known only while it runs",
+        _ if change.action == Action::Import => "imported",
+        _ => "",
+    };
+    let fate = match (what, change.fate) {
+        ("" | "imported", _) | (_, Fate::Deleted) => "",
+        (_, Fate::Retained) => ", the old one stays in the account",
+        (_, Fate::Snapshot) => ", a snapshot stays",
+    };
+    let because = match change.reasons.as_slice() {
+        reasons if change.is_folder() || reasons.is_empty() => String::new(),
+        reasons => reasons.join(", "),
+    };
+    let words = match (what, because.as_str()) {
+        ("", because) => because.to_owned(),
+        (what, "") => format!("{what}{fate}"),
+        (what, because) => format!("{what}{fate}: {because}"),
+    };
+    Some(words).filter(|words| !words.is_empty())
+}
+
+/// A line such as `2 to add, 1 to replace`; nested stacks whose changes are listed do not count.
+#[must_use]
+pub fn counts(changes: &[Change]) -> String {
+    let work: Vec<char> =
+        flatten(changes).into_iter().filter(|change| !change.is_folder()).map(mark).collect();
+    let kinds = [
+        ('+', "to add"),
+        ('~', "to change"),
+        ('!', "to replace"),
+        ('?', "to change or replace"),
+        ('-', "to remove"),
+    ];
+    let parts: Vec<String> = kinds
+        .iter()
+        .map(|(mark, word)| (work.iter().filter(|found| *found == mark).count(), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    if parts.is_empty() { "no resource changes".to_owned() } else { parts.join(", ") }
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < width);
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(path: &str, kind: &str, action: Action, replacement: Replacement, reasons: &[&str]) -> Change {
+        Change {
+            path: path.to_owned(),
+            kind: kind.to_owned(),
+            action,
+            replacement,
+            fate: Fate::Deleted,
+            reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
+            nested: Vec::new(),
+        }
+    }
+
+    fn tree() -> Vec<Change> {
+        use {Action as A, Replacement as R};
+        let stack = "AWS::CloudFormation::Stack";
+        let mut database = change("Database", stack, A::Modify, R::Never, &["TemplateURL"]);
+        let mut old = change("Database/Old", "AWS::RDS::DBParameterGroup", A::Remove, R::Never, &[]);
+        old.fate = Fate::Snapshot;
+        let mut instance = change(
+            "Database/Instance",
+            "AWS::RDS::DBInstance",
+            A::Modify,
+            R::Always,
+            &["DBInstanceIdentifier", "StorageEncrypted (parameter DatabaseEncryption)", "KmsKeyId"],
+        );
+        instance.fate = Fate::Retained;
+        database.nested = vec![
+            instance,
+            old,
+            change(
+                "Database/AnExtraordinarilyLongLogicalIdentifierOfAResource",
+                "AWS::KinesisAnalyticsV2::ApplicationCloudWatchLoggingOption",
+                A::Modify,
+                R::Maybe,
+                &["Name"],
+            ),
+        ];
+        vec![
+            change("Queue", "AWS::SQS::Queue", A::Add, R::Never, &[]),
+            database,
+            change("Hosts", stack, A::Modify, R::Never, &["TemplateURL"]),
+        ]
+    }
+
+    #[test]
+    fn the_tree_fits_80_columns_and_marks_what_is_lost() {
+        let text = text(&tree());
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH));
+        insta::assert_snapshot!(text, @"
+          + Queue                           AWS::SQS::Queue
+          ~ Database                        AWS::CloudFormation::Stack
+            ! Instance                      AWS::RDS::DBInstance
+                REPLACED, the old one stays in the account: DBInstanceIdentifier,
+                StorageEncrypted (parameter DatabaseEncryption), KmsKeyId
+            - Old                           AWS::RDS::DBParameterGroup
+                removed, a snapshot stays
+            ? AnExtraordinarilyLongLogical… AWS::KinesisAnalyticsV2::ApplicationCloudWa…
+                may be REPLACED, known only while it runs: Name
+          ~ Hosts                           AWS::CloudFormation::Stack
+              TemplateURL
+        1 to add, 1 to change, 1 to replace, 1 to change or replace, 1 to remove
+        ");
+    }
+
+    #[test]
+    fn an_empty_tree_says_so() {
+        assert_eq!(text(&[]), "no resource changes\n");
+    }
+
+    #[test]
+    fn rows_are_those_of_the_contract() {
+        let rows = rows(&tree());
+        let paths: Vec<&str> = rows.iter().map(|row| row.path.as_str()).collect();
+        assert_eq!(paths[..3], ["Queue", "Database", "Database/Instance"]);
+        insta::assert_snapshot!(serde_json::to_string(&rows[2]).unwrap(), @r#"{"path":"Database/Instance","type":"AWS::RDS::DBInstance","action":"modify","replacement":"always","reasons":["DBInstanceIdentifier","StorageEncrypted (parameter DatabaseEncryption)","KmsKeyId"]}"#);
+    }
+}
