@@ -1,7 +1,9 @@
 //! One function per step: carries it out through the doors, tells events, prints nothing.
 
 pub mod airflow;
+mod backoff;
 pub mod lease;
 pub mod local_cloud;
 pub mod rollout;
+pub mod templates;
 pub mod toolchain;

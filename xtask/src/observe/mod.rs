@@ -2,4 +2,5 @@
 
 pub mod environment;
 pub mod release;
+pub mod stack;
 pub mod templates;
