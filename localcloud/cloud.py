@@ -54,7 +54,7 @@ class Cloud:
         service = Service(store, self.engine)
         add_service("codedeploy", TARGET_PREFIX, service)
         keep_state("localfleet", self.fleet)
-        install_types(state, self.fleet, service)
+        self.databases = install_types(state, self.fleet, service)
 
     def _changed(self, *keys: str) -> None:
         for key in keys:
@@ -98,6 +98,7 @@ class Cloud:
     def _boot(self) -> None:
         recover.interrupted_operations()
         self.engine.end_interrupted()
+        self.databases.remove_orphans()
         postgres.start_all(self.state)
         self.fleet.boot_all()
         self.saver.start()

@@ -28,6 +28,7 @@ log = logging.getLogger("localcloud.postgres")
 START_SECONDS = 30.0
 # PostgreSQL refuses to run as root; any other account will do, and this one exists everywhere.
 UNPRIVILEGED = "nobody"
+MARK = "DUCTWORK_LOCAL_DATABASE"  # carried by every program run here, so that a stray one is found
 TUNING = {
     "max_connections": "200",
     "shared_buffers": "64MB",
@@ -108,7 +109,7 @@ class Server:
             process = subprocess.Popen(
                 [str(binaries() / "postgres"), "-D", str(self.data), *options],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                cwd=self.data, env=_clean_env(), **_drop(),
+                cwd=self.data, env=_clean_env(self.home), **_drop(),
             )  # fmt: skip
         procs.remember(self.home / "pid.json", process.pid)
         deadline = time.monotonic() + START_SECONDS
@@ -132,6 +133,8 @@ class Server:
         if process is not None:
             # SIGINT is a fast shutdown: sessions are cut, data is written.
             procs.end([process], 10.0, signal.SIGINT)
+        # An initdb or psql whose cloud was killed goes on by itself.
+        procs.end(procs.tagged(lambda env: env.get(MARK) == str(self.home)), 2.0)
         (self.home / "pid.json").unlink(missing_ok=True)
 
     def destroy(self) -> None:
@@ -143,7 +146,7 @@ class Server:
         self._run(
             "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--host=127.0.0.1", f"--port={self.port()}",
             f"--username={user}", "--dbname=postgres", "--file=-",
-            stdin=statement + ";\n", env={**_clean_env(), "PGPASSWORD": password},
+            stdin=statement + ";\n", env={**_clean_env(self.home), "PGPASSWORD": password},
         )  # fmt: skip
 
     def change_password(self, user: str, old: str, new: str) -> None:
@@ -158,7 +161,7 @@ class Server:
     def _run(self, program: str, *args: str, stdin: str = "", env: dict[str, str] | None = None) -> None:
         done = subprocess.run(
             [str(binaries() / program), *args], input=stdin, capture_output=True, text=True, timeout=120,
-            env=env or _clean_env(), cwd=self.home, **_drop(),
+            env=env or _clean_env(self.home), cwd=self.home, **_drop(),
         )  # fmt: skip
         if done.returncode:
             raise DatabaseFailed(f"{program}: {(done.stderr or done.stdout).strip()[-400:]}")
@@ -190,8 +193,8 @@ def _give(path: Path) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
-def _clean_env() -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+def _clean_env(home: Path) -> dict[str, str]:
+    return {MARK: str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def _name(identifier: str) -> str:
@@ -213,6 +216,8 @@ def servers(state: State) -> list[Server]:
 def stop_all(state: State) -> None:
     for server in servers(state):
         server.stop()
+    prefix = str(state.postgres) + os.sep
+    procs.end(procs.tagged(lambda env: env.get(MARK, "").startswith(prefix)), 2.0)
 
 
 def start_all(state: State) -> None:

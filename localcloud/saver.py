@@ -18,6 +18,7 @@ from localcloud.files import write_atomic
 
 log = logging.getLogger("localcloud.saver")
 SETTLE_SECONDS = 0.05  # collects the writes of one burst
+LAST_READ = "cloudformation"
 BUSY_SECONDS = 0.4  # how often to look again while a stack operation goes on in the background
 
 
@@ -69,15 +70,19 @@ class Saver:
         self._save(set(self._getters()))
 
     def _run(self) -> None:
+        was_busy = False
         while not self._stopping:
-            self._wake.wait(BUSY_SECONDS if self._busy() else None)
+            # Busy last time: look once more, an operation that has ended since has changed things without a request.
+            self._wake.wait(BUSY_SECONDS if was_busy or self._busy() else None)
             if self._stopping:
                 return
             time.sleep(SETTLE_SECONDS)
             self._wake.clear()
             with self._lock:
                 dirty, self._dirty = self._dirty, set()
-                everything, self._everything = self._everything or self._busy(), False
+                everything, self._everything = self._everything or was_busy, False
+            was_busy = self._busy()
+            everything = everything or was_busy
             try:
                 self._save(set(self._getters()) if everything else dirty)
             except Exception:
@@ -86,19 +91,25 @@ class Saver:
     def _save(self, keys: set[str]) -> None:
         with self._write_lock:
             getters = self._getters()
-            for key in sorted(keys & getters.keys()):
-                state = _snapshot(getters[key])
-                if state is None:
-                    continue
-                text = self._encode(key, state)
-                digest = hash(text)
-                if self._written.get(key) == digest:
-                    continue
-                path = self._folder / f"{key}.json"
-                if key not in self._written and not path.exists() and _is_empty(state):
-                    continue
-                write_atomic(path, text)
-                self._written[key] = digest
+            # Stacks are read last and written first: after a crash a stack may name a resource that is not there
+            # (deleting or updating it copes), but no resource is there that no stack knows.
+            ordered = sorted(keys & getters.keys(), key=lambda key: (key == LAST_READ, key))
+            texts = [
+                (key, text) for key in ordered if (text := self._changed_text(key, getters[key])) is not None
+            ]
+            for key, text in reversed(texts):
+                write_atomic(self._folder / f"{key}.json", text)
+                self._written[key] = hash(text)
+
+    def _changed_text(self, key: str, get_state: Callable[[], Any]) -> str | None:
+        """The state as it is to be written; None when the file holds it already."""
+        state = _snapshot(get_state)
+        if state is None:
+            return None
+        if key not in self._written and _is_empty(state) and not (self._folder / f"{key}.json").exists():
+            return None
+        text = self._encode(key, state)
+        return None if self._written.get(key) == hash(text) else text
 
 
 def _snapshot(get_state: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ import logging
 from ministack.services import rds
 from ministack.services.cloudformation import provisioners
 
-from localcloud.cfn.registry import register
+from localcloud.cfn.registry import draw_name, register
 from localcloud.paths import State
 from localcloud.postgres import DatabaseFailed, Server
 
@@ -33,19 +33,24 @@ class Databases:
         real = props.get("Engine", "") == "postgres"
         if real:
             _check(props)
-        identifier, attributes = self._record_create(logical_id, props, stack_name)
+        draw_name(props, "DBInstanceIdentifier")
+        identifier = props.get("DBInstanceIdentifier") or provisioners._physical_name(
+            stack_name, logical_id, lowercase=True, max_len=63
+        )
+        if identifier in rds._instances:
+            raise ValueError(f"DB instance already exists: {identifier}")
         if not real:
-            return identifier, attributes
-        record = rds._instances[identifier]
-        record["DBName"] = props.get("DBName") or "postgres"
+            return self._record_create(logical_id, props, stack_name)
+        name = props.get("DBName") or "postgres"
+        # The record comes last: a server without one is what a crash left behind, and is removed at the next start.
         try:
-            port = self.server(identifier).create(
-                props["MasterUsername"], props["MasterUserPassword"], record["DBName"]
-            )
+            port = self.server(identifier).create(props["MasterUsername"], props["MasterUserPassword"], name)
         except (DatabaseFailed, OSError) as error:
-            self._record_delete(identifier, props)
             self.server(identifier).destroy()
             raise ValueError(f"DB instance {identifier}: {error}") from None
+        self._record_create(logical_id, props, stack_name)
+        record = rds._instances[identifier]
+        record["DBName"] = name
         _point(record, port)
         return identifier, provisioners._rds_db_instance_attrs(record)
 
@@ -72,6 +77,14 @@ class Databases:
             )
         self._record_delete(physical_id, props)
         self.server(physical_id).destroy()
+
+    def remove_orphans(self) -> None:
+        """At start-up: folders of servers that no record names any more."""
+        known = {identifier for (_, _, identifier), _ in rds._instances.all_items()}
+        for home in self._state.postgres.iterdir():
+            if home.name not in known:
+                log.warning("removing the database %s, which no stack knows", home.name)
+                self.server(home.name).destroy()
 
     def install(self) -> None:
         # ministack's own update calls create and delete by these names when it replaces the instance.

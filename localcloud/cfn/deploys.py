@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ministack.services.cloudformation import provisioners
 
-from localcloud.cfn.registry import register
+from localcloud.cfn.registry import draw_name, register
 from localcloud.codedeploy.api import Service
 from localcloud.codedeploy.errors import ApiError
 
@@ -40,6 +40,7 @@ class Deploys:
 
     # -- Application
     def create_application(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+        draw_name(props, "ApplicationName")
         name = props.get("ApplicationName") or provisioners._physical_name(
             stack_name, logical_id, max_len=100
         )
@@ -61,6 +62,7 @@ class Deploys:
         return {**request, "deploymentGroupName": name}
 
     def create_group(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+        draw_name(props, "DeploymentGroupName")
         name = props.get("DeploymentGroupName") or provisioners._physical_name(
             stack_name, logical_id, max_len=100
         )
@@ -89,6 +91,7 @@ class Deploys:
 
     # -- DeploymentConfig
     def create_config(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+        draw_name(props, "DeploymentConfigName")
         name = props.get("DeploymentConfigName") or provisioners._physical_name(
             stack_name, logical_id, max_len=100
         )

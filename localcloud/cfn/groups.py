@@ -6,7 +6,7 @@ from ministack.services import autoscaling, cloudformation
 from ministack.services.cloudformation import provisioners
 from ministack.services.cloudformation.engine import _parse_template
 
-from localcloud.cfn.registry import register, truth
+from localcloud.cfn.registry import draw_name, register, truth
 from localcloud.fleet import Fleet
 
 TYPE = "AWS::AutoScaling::AutoScalingGroup"
@@ -20,6 +20,7 @@ class Groups:
         name = props.get("AutoScalingGroupName")
         if name and name in autoscaling._asgs:
             raise ValueError(f"AutoScalingGroup by this name already exists: {name}")
+        draw_name(props, "AutoScalingGroupName")
         created = provisioners._asg_create(logical_id, props, stack_name)
         group = autoscaling._asgs[created[0]]
         try:

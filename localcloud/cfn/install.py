@@ -11,12 +11,15 @@ from localcloud.fleet import Fleet
 from localcloud.paths import State
 
 
-def install(state: State, fleet: Fleet, service: Service) -> None:
+def install(state: State, fleet: Fleet, service: Service) -> Databases:
+    """Answers the databases, which the cloud boots."""
     nested.install()
     secrets.install()
     buckets.install()
     network.install()
-    Databases(state).install()
+    databases = Databases(state)
+    databases.install()
     Groups(fleet).install()
     Deploys(service).install()
     registry.finish()
+    return databases

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ministack.core.responses import new_uuid
 from ministack.services.cloudformation import provisioners, stacks
 
 # Types whose handlers wait for a process or a thread; ministack then runs them off its event loop.
@@ -80,6 +81,14 @@ def finish() -> None:
     stacks._runs_on_worker_thread = runs_on_worker_thread
     for resource_type, names in CREATE_ONLY.items():
         provisioners._REPLACING_PROPERTIES.setdefault(resource_type, names)
+
+
+def draw_name(props: dict, key: str) -> None:
+    """Give an unnamed resource a name of its own, as AWS does: one that a stack of the same name left behind (kept by
+    a policy, or by a crash) is then not in the way. ministack keeps the seed with the resource.
+    """
+    if not props.get(key) and not provisioners._NAME_SEED.get():
+        provisioners._NAME_SEED.set(new_uuid()[:8])
 
 
 def truth(value: object) -> bool:

@@ -12,7 +12,7 @@ import string
 from ministack.services import secretsmanager
 from ministack.services.cloudformation import provisioners
 
-from localcloud.cfn.registry import register, truth
+from localcloud.cfn.registry import draw_name, register, truth
 
 # docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -81,6 +81,7 @@ def _name(physical_id: str) -> str:
 
 
 def create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+    draw_name(props, "Name")
     name = props.get("Name") or provisioners._physical_name(stack_name, logical_id)
     existing = secretsmanager._secrets.get(name)
     if existing is not None:

@@ -70,7 +70,7 @@ class Running:
         with self._lock:
             self._pids.discard(pid)
 
-    def close(self, grace: float = 5.0) -> None:
+    def close(self, grace: float = 3.0) -> None:
         """TERM, then KILL, every script's group; no further script is started."""
         self.closed = True
         deadline = time.monotonic() + grace
