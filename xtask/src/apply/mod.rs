@@ -2,8 +2,14 @@
 
 pub mod airflow;
 mod backoff;
+pub mod change_set;
+mod change_tree;
+mod fake;
 pub mod lease;
 pub mod local_cloud;
 pub mod rollout;
+pub mod stack_events;
+pub mod stack_operations;
+mod stack_progress;
 pub mod templates;
 pub mod toolchain;

@@ -206,6 +206,20 @@ impl Followed {
     }
 }
 
+impl Followed {
+    /// The resource that took longest from its first event to its last, nested stacks left out.
+    #[must_use]
+    pub fn slowest(&self) -> Option<(&str, Duration)> {
+        let mut spans: BTreeMap<&str, (Moment, Moment)> = BTreeMap::new();
+        for event in self.events.iter().filter(|event| event.kind != STACK_TYPE) {
+            let span = spans.entry(&event.path).or_insert((event.at, event.at));
+            *span = (span.0.min(event.at), span.1.max(event.at));
+        }
+        let spans = spans.into_iter().map(|(path, (first, last))| (path, first.until(last)));
+        spans.max_by_key(|(_, took)| *took)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

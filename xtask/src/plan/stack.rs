@@ -36,7 +36,7 @@ pub enum Action {
     /// `RollbackStack`: back to the last state that worked.
     Rollback,
     /// `ContinueUpdateRollback`; should it get stuck again, once more without these resources.
-    ContinueRollback { skip: Vec<String> },
+    ContinueRollback { skip: Vec<Stuck> },
     /// Nothing that this tool may do.
     Refuse,
 }
@@ -214,9 +214,8 @@ fn with_leftovers(decision: Decision, facts: &StackFacts) -> Decision {
 /// Only resources that failed to go back may be skipped; CloudFormation then takes them to be as the
 /// template says, whatever they are. So it is tried without skipping first.
 fn continue_rollback(stuck: &[Stuck]) -> Decision {
-    let stuck: Vec<&Stuck> = stuck.iter().filter(|stuck| stuck.status == "UPDATE_FAILED").collect();
-    let skip = stuck.iter().map(|stuck| stuck.skip_name.clone()).collect();
-    let list: Vec<String> = stuck
+    let skip: Vec<Stuck> = stuck.iter().filter(|stuck| stuck.status == "UPDATE_FAILED").cloned().collect();
+    let list: Vec<String> = skip
         .iter()
         .map(|stuck| match &stuck.reason {
             Some(reason) => format!("{} ({reason})", stuck.path),

@@ -56,7 +56,14 @@ fn stuck(path: &str, skip: &str, status: &str) -> Stuck {
 
 fn show(decision: &Decision) -> String {
     let consent = decision.consent.as_ref().map(|consent| format!(" [ask: {consent}]")).unwrap_or_default();
-    format!("{:?}: {}{consent}", decision.action, decision.reason)
+    let action = match &decision.action {
+        Action::ContinueRollback { skip } => {
+            let names: Vec<&str> = skip.iter().map(|stuck| stuck.skip_name.as_str()).collect();
+            format!("ContinueRollback {names:?}")
+        }
+        action => format!("{action:?}"),
+    };
+    format!("{action}: {}{consent}", decision.reason)
 }
 
 #[test]
@@ -88,7 +95,7 @@ fn every_state_has_its_action() {
     UPDATE_COMPLETE → None: nothing changed
     UPDATE_FAILED → Rollback: an update failed with rollback switched off [ask: roll the stack back to its last good state, then update it]
     UPDATE_ROLLBACK_IN_PROGRESS → Wait: an operation is under way: UPDATE_ROLLBACK_IN_PROGRESS
-    UPDATE_ROLLBACK_FAILED → ContinueRollback { skip: ["p-dev-Broker-1X.Queue"] }: an update failed and could not be undone [ask: continue the rollback, if need be leaving these as they are: Broker/Queue (denied); then update the stack]
+    UPDATE_ROLLBACK_FAILED → ContinueRollback ["p-dev-Broker-1X.Queue"]: an update failed and could not be undone [ask: continue the rollback, if need be leaving these as they are: Broker/Queue (denied); then update the stack]
     UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS → Wait: an operation is under way: UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS
     UPDATE_ROLLBACK_COMPLETE → None: nothing changed
     REVIEW_IN_PROGRESS → Create: the stack was prepared but never created

@@ -1,0 +1,73 @@
+//! What the tests of change sets and stack operations share: a log of calls and made-up events.
+
+use crate::model::event::{Event, Sink};
+use crate::model::stack::STACK_TYPE;
+use aws_sdk_cloudformation::operation::describe_stack_events::DescribeStackEventsOutput;
+use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksOutput;
+use aws_sdk_cloudformation::primitives::DateTime;
+use aws_sdk_cloudformation::types::{ResourceStatus, Stack, StackEvent, StackStatus};
+use std::sync::{Arc, Mutex};
+
+pub(super) const ROOT: &str = "arn:aws:cloudformation:r:1:stack/p-dev/1";
+pub(super) const CHILD: &str = "arn:aws:cloudformation:r:1:stack/p-dev-Broker-1X/2";
+/// The moment of every change set of the tests, in seconds.
+pub(super) const CREATED: i64 = 1_000;
+
+/// What was called, in order.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(super) fn add(&self, call: impl Into<String>) {
+        self.0.lock().unwrap().push(call.into());
+    }
+
+    pub(super) fn lines(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+
+    pub(super) fn count(&self, what: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|line| line.starts_with(what)).count()
+    }
+
+    /// A sink that writes into the log.
+    pub(super) fn sink(&self) -> Sink {
+        let log = self.clone();
+        Sink::new(move |event| match event {
+            Event::Progress { message, .. } => log.add(format!("progress: {message}")),
+            Event::Note { message, .. } => log.add(format!("note: {message}")),
+            _ => {}
+        })
+    }
+}
+
+pub(super) fn stack(status: &str) -> DescribeStacksOutput {
+    let stack = Stack::builder().stack_id(ROOT).stack_name("p-dev").stack_status(StackStatus::from(status));
+    DescribeStacksOutput::builder().stacks(stack.build()).build()
+}
+
+/// An event `after` seconds after [`CREATED`]. A resource written `ROOT` or `CHILD` is the stack's own
+/// row, one with an ARN for a physical id a nested stack.
+pub(super) fn event(after: i64, stack: &str, logical: &str, physical: &str, status: &str) -> StackEvent {
+    let kind = if physical.starts_with("arn:") { STACK_TYPE } else { "AWS::SQS::Queue" };
+    StackEvent::builder()
+        .event_id(format!("{stack}-{logical}-{status}-{after}"))
+        .stack_id(stack)
+        .logical_resource_id(logical)
+        .physical_resource_id(physical)
+        .resource_type(kind)
+        .resource_status(ResourceStatus::from(status))
+        .timestamp(DateTime::from_secs(CREATED + after))
+        .build()
+}
+
+pub(super) fn because(mut event: StackEvent, reason: &str) -> StackEvent {
+    event.resource_status_reason = Some(reason.to_owned());
+    event
+}
+
+/// A page of events, given by time and answered newest first, as the service does.
+pub(super) fn page(mut events: Vec<StackEvent>) -> DescribeStackEventsOutput {
+    events.reverse();
+    DescribeStackEventsOutput::builder().set_stack_events(Some(events)).build()
+}
