@@ -1,4 +1,6 @@
-"""`python -m localcloud serve|stop|wipe`: arguments, messages and exit codes; the work is in the other modules."""
+"""`python -m localcloud serve|stop|wipe`: arguments, messages and exit codes; the work is in the other
+modules.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Puts the parts together: ministack, our services and resource types, the saver, and the boot of what must run."""
+"""Puts the parts together: ministack, our services and resource types, the saver, and the boot of what
+must run.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The one list of ministack's private names that we build on, and the check that they exist.
 
-ministack gives no stability promise for them: requirements.in pins its version, and this check turns a mismatch
-into one clear sentence at start-up instead of an odd failure later. Changes nothing.
+ministack gives no stability promise for them: requirements.in pins its version, and this check turns a
+mismatch into one clear sentence at start-up instead of an odd failure later. Changes nothing.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ def check_ministack() -> None:
         missing += [f"{module_name}.{name}" for name in names if not hasattr(module, name)]
     if missing:
         raise Refused(
-            f"ministack {found} is not supported (tested with {SUPPORTED}): it lacks `{'`, `'.join(missing)}`",
+            f"ministack {found} is not supported (tested with {SUPPORTED}): it lacks "
+            f"`{'`, `'.join(missing)}`",
             "install the versions of localcloud/requirements.lock",
         )

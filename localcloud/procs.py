@@ -1,4 +1,5 @@
-"""Processes by identity: a pid together with its start time, so that a recycled pid is never trusted or signalled.
+"""Processes by identity: a pid together with its start time, so that a recycled pid is never trusted or
+signalled.
 
 Never looks for a process by its name.
 """
@@ -37,7 +38,9 @@ def _boot_id() -> str:
 
 
 def identify(pid: int) -> Identity | None:
-    """The identity of a running process; None for no process and for a zombie, which runs nothing any more."""
+    """The identity of a running process; None for no process and for a zombie, which runs nothing any
+    more.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         fields = stat.rpartition(")")[2].split()

@@ -1,6 +1,7 @@
 """Stack operations that a dead cloud left behind get a final status, so that the next deploy has a way on.
 
-Never undoes anything: a failed create is to be deleted, an update keeps its old template and is to be tried again.
+Never undoes anything: a failed create is to be deleted, an update keeps its old template and is to be tried
+again.
 """
 
 from __future__ import annotations

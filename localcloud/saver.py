@@ -1,7 +1,9 @@
-"""Keeps every service's state on disk, shortly after each write, so that `kill -9` loses at most a few moments.
+"""Keeps every service's state on disk, shortly after each write, so that `kill -9` loses at most a few
+moments.
 
 One thread, woken by marks; a request only sets a flag. State is compared with what was written last, so that
-a poll of an empty queue writes nothing. S3 objects are not handled here: ministack writes them when they are put.
+a poll of an empty queue writes nothing. S3 objects are not handled here: ministack writes them when they are
+put.
 """
 
 from __future__ import annotations
@@ -72,7 +74,8 @@ class Saver:
     def _run(self) -> None:
         was_busy = False
         while not self._stopping:
-            # Busy last time: look once more, an operation that has ended since has changed things without a request.
+            # Busy last time: look once more, an operation that has ended since has changed things without a
+            # request.
             self._wake.wait(BUSY_SECONDS if was_busy or self._busy() else None)
             if self._stopping:
                 return
@@ -91,8 +94,8 @@ class Saver:
     def _save(self, keys: set[str]) -> None:
         with self._write_lock:
             getters = self._getters()
-            # Stacks are read last and written first: after a crash a stack may name a resource that is not there
-            # (deleting or updating it copes), but no resource is there that no stack knows.
+            # Stacks are read last and written first: after a crash a stack may name a resource that is not
+            # there (deleting or updating it copes), but no resource is there that no stack knows.
             ordered = sorted(keys & getters.keys(), key=lambda key: (key == LAST_READ, key))
             texts = [
                 (key, text) for key in ordered if (text := self._changed_text(key, getters[key])) is not None

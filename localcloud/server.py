@@ -1,4 +1,6 @@
-"""Runs ministack's ASGI application in this process, extended with our services, on the loopback address only."""
+"""Runs ministack's ASGI application in this process, extended with our services, on the loopback address
+only.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How services and state of ours get into ministack's request routing and saved state. Holds no service itself."""
+"""How services and state of ours get into ministack's request routing and saved state. Holds no service
+itself.
+"""
 
 from __future__ import annotations
 

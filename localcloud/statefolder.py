@@ -39,7 +39,7 @@ def open_folder(state: State) -> IO[str]:
         raise Refused(
             f"the state folder `{state.root}` is damaged: `{error.filename}` is not a folder",
             _wipe_hint(state),
-        )
+        ) from None
     except OSError as error:
         raise Refused(f"cannot write the state folder `{state.root}`: {error.strerror}") from None
     try:

@@ -1,7 +1,8 @@
-"""`stop` and `wipe`: end everything that belongs to one state folder, by pid, whether the cloud still lives or not.
+"""`stop` and `wipe`: end everything that belongs to one state folder, by pid, whether the cloud still lives
+or not.
 
-Order: tell the cloud to start nothing more, drain instances (they still need the database and the queue), stop
-databases, stop the cloud. Never ends a process that does not carry our mark or stand in our pid files.
+Order: tell the cloud to start nothing more, drain instances (they still need the database and the queue),
+stop databases, stop the cloud. Never ends a process that does not carry our mark or stand in our pid files.
 """
 
 from __future__ import annotations

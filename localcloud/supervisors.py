@@ -100,7 +100,9 @@ def boot(state: State, instance_id: str, env: dict[str, str]) -> bool:
 
 
 def end(state: State, instance_id: str, drain_seconds: float) -> None:
-    """TERM to supervisord, which stops its programs in their own way; what is left after the bound is killed."""
+    """TERM to supervisord, which stops its programs in their own way; what is left after the bound is
+    killed.
+    """
     supervisor = running(state, instance_id)
     if supervisor is not None:
         procs.end([supervisor], drain_seconds)

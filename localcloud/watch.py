@@ -1,4 +1,6 @@
-"""Notices which requests may change a service's state and tells the saver. Never looks into results, never waits."""
+"""Notices which requests may change a service's state and tells the saver. Never looks into results, never
+waits.
+"""
 
 from __future__ import annotations
 

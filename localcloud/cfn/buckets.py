@@ -1,5 +1,5 @@
-"""AWS::S3::Bucket: lifecycle, encryption, ownership, tags and suspended versioning reach the bucket, and a bucket
-that is not empty is not deleted, as on AWS. Objects themselves are ministack's.
+"""AWS::S3::Bucket: lifecycle, encryption, ownership, tags and suspended versioning reach the bucket, and a
+bucket that is not empty is not deleted, as on AWS. Objects themselves are ministack's.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def delete(physical_id: str, props: dict) -> None:
     status, _, body = s3._delete_bucket(physical_id)
     if status == 409:
         raise ValueError(
-            f"The bucket you tried to delete is not empty (Service: S3, Status Code: 409, Bucket: {physical_id})"
+            "The bucket you tried to delete is not empty (Service: S3, Status Code: 409, Bucket: "
+            f"{physical_id})"
         )
     if status >= 300:
         raise ValueError(f"bucket {physical_id} was not deleted: {body!r}")

@@ -42,7 +42,8 @@ class Databases:
         if not real:
             return self._record_create(logical_id, props, stack_name)
         name = props.get("DBName") or "postgres"
-        # The record comes last: a server without one is what a crash left behind, and is removed at the next start.
+        # The record comes last: a server without one is what a crash left behind, and is removed at the next
+        # start.
         try:
             port = self.server(identifier).create(props["MasterUsername"], props["MasterUserPassword"], name)
         except (DatabaseFailed, OSError) as error:
@@ -109,7 +110,8 @@ def _check(props: dict) -> None:
     password = str(props["MasterUserPassword"])
     if not 8 <= len(password) <= 128 or any(c in password for c in '/@" ') or not password.isprintable():
         raise ValueError(
-            "The parameter MasterUserPassword is not a valid password. Only printable ASCII characters besides "
+            "The parameter MasterUserPassword is not a valid password. Only printable ASCII characters "
+            "besides "
             "'/', '@', '\"', ' ' may be used, 8 to 128 of them."
         )
     if props["MasterUsername"] in RESERVED or props["MasterUsername"].startswith("pg_"):

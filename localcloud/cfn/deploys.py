@@ -1,4 +1,6 @@
-"""AWS::CodeDeploy::{Application,DeploymentGroup,DeploymentConfig}: templates' properties become API requests."""
+"""AWS::CodeDeploy::{Application,DeploymentGroup,DeploymentConfig}: templates' properties become API
+requests.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ BOOLEANS = {"enabled", "ignorePollAlarmFailure", "terminationHookEnabled"}
 
 
 def api_form(value: object, key: str = "") -> object:
-    """CloudFormation's PascalCase as the API's camelCase, with real booleans and numbers where the API has them."""
+    """CloudFormation's PascalCase as the API's camelCase, with real booleans and numbers where the API has
+    them.
+    """
     if isinstance(value, dict):
         named = {NAMES.get(k, k[:1].lower() + k[1:]): v for k, v in value.items()}
         return {k: api_form(v, k) for k, v in named.items()}

@@ -70,7 +70,8 @@ class Groups:
         if group["Instances"] and not truth(autoscaling._p(params, "ForceDelete")):
             return autoscaling._error(
                 "ResourceInUse",
-                "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) "
+                "You cannot delete an AutoScalingGroup while there are instances or pending Spot "
+                "instance request(s) "
                 "still in the group.",
             )
         for entry in list(group["Instances"]):

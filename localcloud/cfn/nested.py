@@ -1,8 +1,9 @@
 """AWS::CloudFormation::Stack: a child runs the same operation as a top-level stack.
 
-ministack deploys a child inline, which resolves no dynamic reference, ignores DeletionPolicy, never rolls the child
-back and leaks what a failed child had created. Here the child gets ministack's own stack operations, on a loop of
-its own in the worker thread of the parent, and the parent's events carry the child's id as AWS's do.
+ministack deploys a child inline, which resolves no dynamic reference, ignores DeletionPolicy, never rolls the
+child back and leaks what a failed child had created. Here the child gets ministack's own stack operations, on
+a loop of its own in the worker thread of the parent, and the parent's events carry the child's id as AWS's
+do.
 """
 
 from __future__ import annotations
@@ -178,8 +179,8 @@ def update(physical_id: str, old: dict, new: dict, parent_name: str, logical_id:
         and old.get("Tags") == new.get("Tags")
     ):
         return physical_id, _outcome({**stack, "StackStatus": "UPDATE_COMPLETE"}, "UPDATE_COMPLETE")
-    keys = ("_resources", "_template", "_template_body", "_resolved_params", "_conditions", "Parameters", "Tags",
-            "Outputs")  # fmt: skip
+    keys = ("_resources", "_template", "_template_body", "_resolved_params", "_conditions", "Parameters",
+            "Tags", "Outputs")  # fmt: skip
     previous = {key: copy.deepcopy(stack.get(key) or ([] if key[0] != "_" else {})) for key in keys}
     parent = cloudformation._stacks.get(parent_name) or {}
     if parent:
@@ -204,7 +205,8 @@ def delete(physical_id: str, props: dict) -> None:
     _run(stacks._delete_stack_async(name, stack["StackId"]))
     if stack["StackStatus"] != "DELETE_COMPLETE":
         raise ValueError(
-            f"Embedded stack {stack['StackId']} was not successfully deleted: {stack.get('StackStatusReason', '')}"
+            f"Embedded stack {stack['StackId']} was not successfully deleted: "
+            f"{stack.get('StackStatusReason', '')}"
         )
 
 

@@ -1,5 +1,5 @@
-"""AWS::EC2::{EIP,NatGateway,SecurityGroupIngress,SecurityGroupEgress}, AWS::IAM::{InstanceProfile,OIDCProvider}:
-records in ministack's own stores. No packet is ever routed.
+"""AWS::EC2::{EIP,NatGateway,SecurityGroupIngress,SecurityGroupEgress},
+AWS::IAM::{InstanceProfile,OIDCProvider}: records in ministack's own stores. No packet is ever routed.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from ministack.services.cloudformation import provisioners, stacks
 
 # Types whose handlers wait for a process or a thread; ministack then runs them off its event loop.
 _blocking: set[str] = set()
-# Create-only properties, for what DescribeChangeSet says about replacement, of types that ministack has no entry for.
+# Create-only properties, for what DescribeChangeSet says about replacement, of types that ministack has no
+# entry for.
 CREATE_ONLY: dict[str, tuple[str, ...]] = {
     "AWS::AutoScaling::AutoScalingGroup": ("AutoScalingGroupName", "InstanceId"),
     "AWS::AutoScaling::ScalingPolicy": ("AutoScalingGroupName",),
@@ -58,8 +59,8 @@ def register(
     snapshot: Callable | None = None,
     blocking: bool = False,
 ) -> None:
-    """Handlers: create(logical_id, props, stack_name) and update(physical_id, old, new, stack_name, logical_id)
-    answer (physical id, attributes); delete(physical_id, props).
+    """Handlers: create(logical_id, props, stack_name) and update(physical_id, old, new, stack_name,
+    logical_id) answer (physical id, attributes); delete(physical_id, props).
     """
     handler: dict = {"create": create, "delete": delete}
     if update is not None:
@@ -84,8 +85,9 @@ def finish() -> None:
 
 
 def draw_name(props: dict, key: str) -> None:
-    """Give an unnamed resource a name of its own, as AWS does: one that a stack of the same name left behind (kept by
-    a policy, or by a crash) is then not in the way. ministack keeps the seed with the resource.
+    """Give an unnamed resource a name of its own, as AWS does: one that a stack of the same name left
+    behind (kept by a policy, or by a crash) is then not in the way. ministack keeps the seed with the
+    resource.
     """
     if not props.get(key) and not provisioners._NAME_SEED.get():
         provisioners._NAME_SEED.set(new_uuid()[:8])

@@ -98,7 +98,8 @@ def update(physical_id: str, old: dict, new: dict, stack_name: str, logical_id: 
         created = create(logical_id or physical_id, new, stack_name)
         provisioners._delete_predecessor(delete, physical_id, old)
         return created
-    # The stored name stands for the generated one, so that ministack's own update never takes it for a rename.
+    # The stored name stands for the generated one, so that ministack's own update never takes it for a
+    # rename.
     _, attributes = provisioners._sm_secret_update(
         name, {**old, "Name": name}, {**new, "Name": name}, stack_name, logical_id
     )

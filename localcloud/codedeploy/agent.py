@@ -109,7 +109,8 @@ class Agent:
         execute(
             plan, layout.install_plan, layout.cleanup, lambda line: result.tail.add(line.encode() + b"\n")
         )
-        # AWS's agent calls a revision successful here, before it has started; its ApplicationStop is used next time.
+        # AWS's agent calls a revision successful here, before it has started; its ApplicationStop is used
+        # next time.
         layout.write_pointer("last_successful", work.deployment_id)
 
     def _hook(self, event: str, result: EventResult) -> None:

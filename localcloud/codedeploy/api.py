@@ -1,4 +1,5 @@
-"""The CodeDeploy_20141006 JSON API: dispatch and error shapes. Each operation is in api_groups or api_deployments.
+"""The CodeDeploy_20141006 JSON API: dispatch and error shapes. Each operation is in api_groups or
+api_deployments.
 
 Runs on the event loop, so no operation waits; what takes time is the engine's.
 """

@@ -56,7 +56,8 @@ class Deployments:
         if running:
             raise ApiError(
                 "DeploymentLimitExceededException",
-                f"The Deployment Group '{group['deploymentGroupName']}' already has an active Deployment '{running}'",
+                f"The Deployment Group '{group['deploymentGroupName']}' already has an active Deployment "
+                f"'{running}'",
             )
         deployment_id = self._engine.start(
             application,

@@ -101,7 +101,8 @@ def parse(text: str) -> AppSpec:
     system = document.get("os")
     if system not in ("linux", "windows"):
         raise AppSpecError(
-            "The deployment failed because the application specification file specifies an unsupported operating "
+            "The deployment failed because the application specification file specifies an unsupported "
+            "operating "
             f"system ({system}). Specify either linux or windows in the os section of the AppSpec file."
         )
     behavior = document.get("file_exists_behavior")
@@ -173,7 +174,8 @@ def _script(event: str, entry: dict) -> Script:
     location = entry.get("location")
     if not location or not str(location).strip():
         raise AppSpecError(
-            "The deployment failed because the application specification file specifies a script with no location "
+            "The deployment failed because the application specification file specifies a script with no "
+            "location "
             f"value. Specify the location in the hooks section ({event}) of the AppSpec file."
         )
     raw = entry.get("timeout", DEFAULT_TIMEOUT)
@@ -183,7 +185,8 @@ def _script(event: str, entry: dict) -> Script:
         timeout = 0
     if timeout <= 0 or timeout > MAX_EVENT_SECONDS or isinstance(raw, bool):
         raise AppSpecError(
-            f"The deployment failed because an invalid timeout value ({raw}) was provided for a script in the "
+            f"The deployment failed because an invalid timeout value ({raw}) was provided for a script in "
+            "the "
             f"application specification file ({event}: {location})."
         )
     runas = entry.get("runas")
@@ -223,8 +226,8 @@ def _text(value: object) -> str | None:
 
 
 def _mode(value: object) -> int | None:
-    """Digits are octal whether quoted or not; an unquoted leading zero is YAML's own octal and becomes nonsense,
-    as it does with the agent.
+    """Digits are octal whether quoted or not; an unquoted leading zero is YAML's own octal and becomes
+    nonsense, as it does with the agent.
     """
     if value is None:
         return None

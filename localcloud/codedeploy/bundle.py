@@ -1,6 +1,7 @@
 """A revision on an instance: where it lies, how it gets there, and how long it stays.
 
-The layout below /opt/codedeploy-agent/deployment-root is the agent's. Never deletes the last successful revision.
+The layout below /opt/codedeploy-agent/deployment-root is the agent's. Never deletes the last successful
+revision.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Runs deployments: which instances when, what each event's outcome means, and what follows a failure.
 
-Every deployment has a thread, every instance of a batch another; requests only read records under the store's lock.
+Every deployment has a thread, every instance of a batch another; requests only read records under the store's
+lock.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from contextvars import copy_context
 
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region, request_scope
-from ministack.services import autoscaling
 
 from localcloud import procs
-from localcloud.codedeploy import bundle
-from localcloud.codedeploy.agent import Agent, EventResult, Work, lifecycle
+from localcloud.codedeploy import bundle, selection
+from localcloud.codedeploy.agent import Agent, Work
 from localcloud.codedeploy.bundle import BundleError
-from localcloud.codedeploy.health import Gate, RevisionHealth, Target
-from localcloud.codedeploy.hooks import ERROR_NAMES, Running
+from localcloud.codedeploy.health import Gate
+from localcloud.codedeploy.hooks import Running
+from localcloud.codedeploy.records import NO_ROLLBACK, brief, diagnostics, new_info, new_target, overview
 from localcloud.codedeploy.store import ACTIVE, Store, revision_key
 from localcloud.fleet import Fleet
 from localcloud.paths import State
@@ -30,7 +31,8 @@ log = logging.getLogger("localcloud.codedeploy")
 INTERRUPTED = "The local cloud was stopped while the deployment ran."
 HEALTH_MESSAGE = (
     "The overall deployment failed because too many individual instances failed deployment, too few healthy "
-    "instances are available for deployment, or some instances in your deployment group are experiencing problems."
+    "instances are available for deployment, or some instances in your deployment group are experiencing "
+    "problems."
 )
 
 
@@ -56,32 +58,7 @@ class Engine:
     def _make(self, application: str, group: dict, revision: dict, creator: str, options: dict) -> str:
         with self._store.lock:
             deployment_id = self._store.new_deployment_id()
-            info = {
-                "applicationName": application,
-                "deploymentGroupName": group["deploymentGroupName"],
-                "deploymentConfigName": options.get("config") or group["deploymentConfigName"],
-                "deploymentId": deployment_id,
-                "revision": revision,
-                "status": "Created",
-                "createTime": time.time(),
-                "deploymentOverview": _overview([]),
-                "description": options.get("description", ""),
-                "creator": creator,
-                "ignoreApplicationStopFailures": bool(options.get("ignore_stop_failures")),
-                "autoRollbackConfiguration": options.get("auto_rollback") or group.get("autoRollbackConfiguration")
-                or {"enabled": False, "events": []},
-                "updateOutdatedInstancesOnly": bool(options.get("outdated_only")),
-                "rollbackInfo": options.get("rollback_info") or {},
-                "deploymentStyle": group["deploymentStyle"],
-                "instanceTerminationWaitTimeStarted": False,
-                "fileExistsBehavior": options.get("file_exists_behavior") or "DISALLOW",
-                "deploymentStatusMessages": [],
-                "computePlatform": "Server",
-            }  # fmt: skip
-            if group.get("targetRevision"):
-                info["previousRevision"] = group["targetRevision"]
-            if options.get("target_instances"):
-                info["targetInstances"] = options["target_instances"]
+            info = new_info(deployment_id, application, group, revision, creator, options)
             self._store.deployments[deployment_id] = {
                 "info": info,
                 "targets": {},
@@ -89,7 +66,7 @@ class Engine:
             }
             self._store.register_revision(application, revision)
             self._store.forget_old_deployments()
-            group["lastAttemptedDeployment"] = _brief(info)
+            group["lastAttemptedDeployment"] = brief(info)
             self._stops[deployment_id] = threading.Event()
         self._changed()
         return deployment_id
@@ -122,19 +99,20 @@ class Engine:
         except BundleError as error:
             self._finish(record, group, "Failed", "REVISION_MISSING", str(error))
             return
-        targets = self._targets(record, group)
+        targets = selection.targets(record, group)
         if not targets:
             self._finish(
                 record, group, "Failed", "NO_INSTANCES",
                 "The deployment failed because no instances were found for your deployment group. Check your "
-                "deployment group settings to make sure the tags for your EC2 instances or Auto Scaling groups "
+                "deployment group settings to make sure the tags for your EC2 instances or Auto Scaling "
+                "groups "
                 "correctly identify the instances you want to deploy to, and then try again.",
             )  # fmt: skip
             return
         with self._store.lock:
             for target in targets:
-                record["targets"][target.name] = self._new_target(info, group, target.name)
-            info["deploymentOverview"] = _overview(record["targets"].values())
+                record["targets"][target.name] = new_target(info, group, target.name)
+            info["deploymentOverview"] = overview(record["targets"].values())
         self._changed()
         gate = Gate(self._store.policy(info["deploymentConfigName"]), targets)
         stop = self._stops[info["deploymentId"]]
@@ -197,7 +175,7 @@ class Engine:
                 target["lastUpdatedAt"] = time.time()
             result = agent.run(event["lifecycleEventName"])
             with self._store.lock:
-                event.update(status=result.status, endTime=time.time(), diagnostics=_diagnostics(result))
+                event.update(status=result.status, endTime=time.time(), diagnostics=diagnostics(result))
             self._changed()
             tolerated = (
                 event["lifecycleEventName"] == "ApplicationStop" and info["ignoreApplicationStopFailures"]
@@ -228,59 +206,6 @@ class Engine:
     def _fetch(self, info: dict) -> bundle.Fetched:
         return bundle.fetch(self._endpoint, get_account_id(), get_region(), info["revision"]["s3Location"])
 
-    def members(self, group: dict) -> list[str]:
-        """The instances in service of the deployment group's Auto Scaling groups."""
-        names = []
-        for entry in group.get("autoScalingGroups", []):
-            asg = autoscaling._asgs.get(entry["name"]) or {}
-            names += [i["InstanceId"] for i in asg.get("Instances", []) if i["LifecycleState"] == "InService"]
-        return sorted(names)
-
-    def _targets(self, record: dict, group: dict) -> list[Target]:
-        info = record["info"]
-        wanted = revision_key(info["revision"])
-        current = revision_key(group["targetRevision"]) if group.get("targetRevision") else None
-        names = record["only"] or self.members(group)
-        chosen = (info.get("targetInstances") or {}).get("autoScalingGroups")
-        if chosen and not record["only"]:
-            allowed = {
-                i["InstanceId"] for n in chosen for i in (autoscaling._asgs.get(n) or {}).get("Instances", [])
-            }  # fmt: skip
-            names = [name for name in names if name in allowed]
-        targets = []
-        for name in names:
-            health = group.get("_instances", {}).get(name) or {}
-            if (
-                info["updateOutdatedInstancesOnly"]
-                and health.get("revision") == wanted
-                and health.get("healthy")
-            ):
-                continue
-            held = health.get("revision")
-            state = (
-                RevisionHealth.UNKNOWN
-                if not held
-                else RevisionHealth.CURRENT
-                if held == current
-                else RevisionHealth.OLD
-            )
-            targets.append(Target(name, bool(health.get("healthy")), state))
-        return targets
-
-    def _new_target(self, info: dict, group: dict, name: str) -> dict:
-        balanced = group["deploymentStyle"].get("deploymentOption") == "WITH_TRAFFIC_CONTROL"
-        return {
-            "deploymentId": info["deploymentId"],
-            "targetId": name,
-            "targetArn": f"arn:aws:ec2:{get_region()}:{get_account_id()}:instance/{name}",
-            "status": "Pending",
-            "lastUpdatedAt": time.time(),
-            "lifecycleEvents": [
-                {"lifecycleEventName": event, "status": "Pending", "diagnostics": None}
-                for event in lifecycle(balanced)
-            ],
-        }
-
     def _work(self, info: dict, group: dict, name: str, fetched: bundle.Fetched) -> Work:
         location = info["revision"]["s3Location"]
         return Work(
@@ -304,7 +229,7 @@ class Engine:
     def _update(self, record: dict, target: dict, **fields) -> None:
         with self._store.lock:
             target.update(fields, lastUpdatedAt=time.time())
-            record["info"]["deploymentOverview"] = _overview(record["targets"].values())
+            record["info"]["deploymentOverview"] = overview(record["targets"].values())
         self._changed()
 
     def _end_target(self, record: dict, name: str, status: str) -> None:
@@ -321,11 +246,11 @@ class Engine:
         info = record["info"]
         with self._store.lock:
             info["completeTime"] = time.time()
-            info["deploymentOverview"] = _overview(record["targets"].values())
+            info["deploymentOverview"] = overview(record["targets"].values())
             if code:
                 info["errorInformation"] = {"code": code, "message": message}
             if group is not None and status == "Succeeded":
-                group["lastSuccessfulDeployment"] = {**_brief(info), "status": status}
+                group["lastSuccessfulDeployment"] = {**brief(info), "status": status}
                 group["targetRevision"] = info["revision"]
                 entry = self._store.register_revision(info["applicationName"], info["revision"])["info"]
                 entry["lastUsedTime"] = time.time()
@@ -333,7 +258,7 @@ class Engine:
                 if group["deploymentGroupName"] not in entry["deploymentGroups"]:
                     entry["deploymentGroups"].append(group["deploymentGroupName"])
             if group is not None:
-                group["lastAttemptedDeployment"] = {**_brief(info), "status": status}
+                group["lastAttemptedDeployment"] = {**brief(info), "status": status}
             # The rollback is named before the status says that this deployment has ended.
             rollback = self._next(record, group, status) if group is not None else None
             info["status"] = status
@@ -350,16 +275,12 @@ class Engine:
             "CodeDeployAutoUpdate",
         ):
             return None
-        wanted = revision_key(info["revision"])
         if status == "Succeeded":
-            held = group.get("_instances", {})
-            late = [n for n in self.members(group)
-                    if n not in record["targets"] and held.get(n, {}).get("revision") != wanted]  # fmt: skip
-            if (
-                late
-                and group.get("outdatedInstancesStrategy", "UPDATE") == "UPDATE"
-                and not info.get("targetInstances")
-            ):
+            late = selection.late(record, group)
+            update = group.get("outdatedInstancesStrategy", "UPDATE") == "UPDATE" and not info.get(
+                "targetInstances"
+            )
+            if late and update:
                 return lambda: self.start(
                     info["applicationName"], group, info["revision"], "CodeDeployAutoUpdate", only=late
                 )
@@ -383,7 +304,7 @@ class Engine:
                 "file_exists_behavior": info["fileExistsBehavior"],
                 "ignore_stop_failures": info["ignoreApplicationStopFailures"],
                 "rollback_info": {"rollbackTriggeringDeploymentId": info["deploymentId"]},
-                "auto_rollback": {"enabled": False, "events": []},
+                "auto_rollback": NO_ROLLBACK,
             },
         )  # fmt: skip
         info["rollbackInfo"] = {
@@ -420,7 +341,7 @@ class Engine:
             deployment_id = self._make(
                 application, group, group["targetRevision"], "autoscaling",
                 {"only": [instance_id], "config": "CodeDeployDefault.AllAtOnce",
-                 "auto_rollback": {"enabled": False, "events": []}},
+                 "auto_rollback": NO_ROLLBACK},
             )  # fmt: skip
             self._run(deployment_id)
             good = good and self._store.deployments[deployment_id]["info"]["status"] == "Succeeded"
@@ -428,7 +349,9 @@ class Engine:
 
     # -- after a restart
     def end_interrupted(self) -> None:
-        """A deployment that ran when the cloud died has failed, its scripts are ended; the next can be created."""
+        """A deployment that ran when the cloud died has failed, its scripts are ended; the next can be
+        created.
+        """
         interrupted = set()
         for (account, region, deployment_id), record in self._store.deployments.all_items():
             info = record["info"]
@@ -450,31 +373,7 @@ class Engine:
                     errorInformation={"code": "AGENT_ISSUE", "message": INTERRUPTED},
                 )
                 if group is not None:
-                    group["lastAttemptedDeployment"] = _brief(info)
+                    group["lastAttemptedDeployment"] = brief(info)
         if interrupted:
             log.warning("deployments cut short by the end of the cloud: %s", ", ".join(sorted(interrupted)))
             procs.end(procs.tagged(lambda env: env.get("DEPLOYMENT_ID") in interrupted), 3.0)
-
-
-def _brief(info: dict) -> dict:
-    """lastSuccessfulDeployment and lastAttemptedDeployment of a group."""
-    brief = {"deploymentId": info["deploymentId"], "status": info["status"], "createTime": info["createTime"]}
-    if "completeTime" in info:
-        brief["endTime"] = info["completeTime"]
-    return brief
-
-
-def _overview(targets) -> dict:
-    overview = dict.fromkeys(("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready"), 0)
-    for target in targets:
-        overview[target["status"]] += 1
-    return overview
-
-
-def _diagnostics(result: EventResult) -> dict:
-    return {
-        "errorCode": ERROR_NAMES[result.code],
-        "scriptName": result.script,
-        "message": result.message,
-        "logTail": result.tail.text(),
-    }

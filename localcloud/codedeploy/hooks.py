@@ -1,4 +1,5 @@
-"""Runs the scripts of one lifecycle event as the CodeDeploy agent does: order, timeouts, exit codes, log, log tail.
+"""Runs the scripts of one lifecycle event as the CodeDeploy agent does: order, timeouts, exit codes, log, log
+tail.
 
 Never kills with KILL on a timeout: the agent sends TERM to the process group and goes on.
 """
@@ -100,7 +101,9 @@ class HookRunner:
         self._running = running
 
     def run(self, event: str, scripts: Iterable[Script], env: dict[str, str], tail: Tail) -> str:
-        """Run the scripts in order; answers the last one's name. Raises ScriptError at the first that fails."""
+        """Run the scripts in order; answers the last one's name. Raises ScriptError at the first that
+        fails.
+        """
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         name = ""
         with open(self._log_file, "ab") as log:
@@ -128,13 +131,16 @@ class HookRunner:
             )
         if not os.access(path, os.X_OK):
             write(
-                f"[stderr]Script at specified location: {script.location} is not executable. Trying to make it so.\n".encode()
+                b"[stderr]Script at specified location: "
+                + script.location.encode()
+                + b" is not executable. Trying to make it so.\n"
             )
             try:
                 path.chmod(path.stat().st_mode | 0o111)
             except OSError as error:
                 raise ScriptError(
-                    NOT_EXECUTABLE, script.location, f"Unable to set script at specified location: {script.location} "
+                    NOT_EXECUTABLE, script.location,
+                    f"Unable to set script at specified location: {script.location} "
                     f"as executable: {error}",
                 ) from None  # fmt: skip
         if script.runas:
@@ -175,7 +181,8 @@ class HookRunner:
             threading.Thread(target=process.wait, daemon=True).start()
             raise ScriptError(
                 TIMED_OUT, script.location,
-                f"Script at specified location: {script.location} failed to complete in {script.timeout} seconds",
+                f"Script at specified location: {script.location} failed to complete in {script.timeout} "
+                "seconds",
             ) from None  # fmt: skip
         for reader in readers:
             reader.join(max(deadline - time.monotonic(), 0.0) if code == 0 else 0.2)

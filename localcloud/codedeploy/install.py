@@ -1,5 +1,5 @@
-"""Carries an install plan out and, at the next Install, takes back what was written. Never follows a plan's symlinks
-out of the way: it removes links, not what they point to.
+"""Carries an install plan out and, at the next Install, takes back what was written. Never follows a
+plan's symlinks out of the way: it removes links, not what they point to.
 """
 
 from __future__ import annotations

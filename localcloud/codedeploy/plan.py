@@ -1,6 +1,8 @@
-"""What Install does: from the appspec and a look at source and destination to a list of instructions. Reads only.
+"""What Install does: from the appspec and a look at source and destination to a list of instructions. Reads
+only.
 
-Follows the agent's installer: destination conflicts are found while planning, so nothing new has been written then.
+Follows the agent's installer: destination conflicts are found while planning, so nothing new has been written
+then.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class Planner:
             target = self._on_host(pair.destination)
             if not os.path.lexists(source):
                 raise InstallError(
-                    f"The deployment failed because the source {pair.source} of the AppSpec file is not in the revision."
+                    f"The deployment failed because the source {pair.source} of the AppSpec file is not "
+                    "in the revision."
                 )
             self._missing_ancestors(target)
             if source.is_dir() and not source.is_symlink():
@@ -94,7 +97,8 @@ class Planner:
         name = str(target)
         if name in self._sources:
             raise InstallError(
-                "The deployment failed because the application specification file specifies two source files named "
+                "The deployment failed because the application specification file specifies two source "
+                "files named "
                 f"{self._sources[name]} and {source} for the same destination {name}."
             )
         if name in self._made:
@@ -103,7 +107,8 @@ class Planner:
         if os.path.lexists(target):
             if self._behavior == "DISALLOW":
                 raise InstallError(
-                    f"The deployment failed because a specified file already exists at this location: {self._shown(name)}"
+                    "The deployment failed because a specified file already exists at this location: "
+                    f"{self._shown(name)}"
                 )
             if self._behavior == "RETAIN":
                 return
@@ -121,7 +126,8 @@ class Planner:
                     if name in seen:
                         raise InstallError(
                             "The deployment failed because the permissions setting for "
-                            f"({self._shown(name)}) is specified more than once in the application specification file."
+                            f"({self._shown(name)}) is specified more than once in the application "
+                            "specification file."
                         )
                     seen.add(name)
                     self._plan.permissions.append((name, rule))

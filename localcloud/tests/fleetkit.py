@@ -67,10 +67,11 @@ OUTPUTS = {key: {"Ref": key} for key in ("Group", "Application", "Deploy", "Buck
 def revision(files: dict[str, str | tuple[str, int]], kind: str = "zip", top: str = "") -> bytes:
     """An archive; a value is the text, or text and mode. Files under hooks/ are executable."""
     raw = io.BytesIO()
+    modes = {name: 0o755 if name.startswith("hooks/") else 0o644 for name in files}
     entries = [
-        (top + name, *(value if isinstance(value, tuple) else (value, 0o755 if name.startswith("hooks/") else 0o644)))
+        (top + name, *(value if isinstance(value, tuple) else (value, modes[name])))
         for name, value in files.items()
-    ]  # fmt: skip
+    ]
     if kind == "zip":
         with zipfile.ZipFile(raw, "w") as bundle:
             for name, text, mode in entries:

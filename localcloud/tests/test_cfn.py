@@ -194,7 +194,10 @@ def test_small_types_and_the_public_image_parameter(cloud: RunningCloud, stacks:
         "Ip": {"Type": "AWS::EC2::EIP", "Properties": {"Domain": "vpc"}},
         "Nat": {
             "Type": "AWS::EC2::NatGateway",
-            "Properties": {"SubnetId": {"Ref": "Subnet"}, "AllocationId": {"Fn::GetAtt": ["Ip", "AllocationId"]}},
+            "Properties": {
+                "SubnetId": {"Ref": "Subnet"},
+                "AllocationId": {"Fn::GetAtt": ["Ip", "AllocationId"]},
+            },
         },
         "Group": {
             "Type": "AWS::EC2::SecurityGroup",
@@ -214,7 +217,10 @@ def test_small_types_and_the_public_image_parameter(cloud: RunningCloud, stacks:
         "Profile": {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [{"Ref": "Role"}]}},
         "GitHub": {
             "Type": "AWS::IAM::OIDCProvider",
-            "Properties": {"Url": "https://token.actions.githubusercontent.com", "ClientIdList": ["sts.amazonaws.com"]},
+            "Properties": {
+                "Url": "https://token.actions.githubusercontent.com",
+                "ClientIdList": ["sts.amazonaws.com"],
+            },
         },
     }  # fmt: skip
     parameters = {

@@ -71,8 +71,8 @@ def test_order_scripts_of_which_revision_files_and_cleanup(cloud: RunningCloud, 
     (site.root() / "opt/app/mine").write_text("made by a script")
     second = site.run(telling("two"))
     assert second["status"] == "Succeeded"
-    assert site.tale()[4:] == ["ApplicationStop one", "BeforeInstall two", "AfterInstall two", "ApplicationStart two",
-                               "ValidateService two"]  # fmt: skip
+    again = ("BeforeInstall", "AfterInstall", "ApplicationStart", "ValidateService")
+    assert site.tale()[4:] == ["ApplicationStop one", *(f"{event} two" for event in again)]
     assert sorted(os.listdir(site.root() / "opt/app")) == ["mine", "two"]
     assert second["previousRevision"] == first["revision"]
     assert second["deploymentOverview"]["Succeeded"] == 1
@@ -192,8 +192,8 @@ def test_one_at_a_time_stops_at_the_first_failure_and_a_new_instance_gets_the_re
     assert first["deploymentOverview"]["Succeeded"] == 3
     failed = site.run(script("exit 1"))
     assert failed["status"] == "Failed"
-    assert failed["deploymentOverview"] == {"Pending": 0, "InProgress": 0, "Succeeded": 0, "Failed": 1, "Skipped": 2,
-                                            "Ready": 0}  # fmt: skip
+    overview = {key: count for key, count in failed["deploymentOverview"].items() if count}
+    assert overview == {"Failed": 1, "Skipped": 2}
     before = set(site.instances())
     cloud.client("autoscaling").set_desired_capacity(AutoScalingGroupName=site.group, DesiredCapacity=4)
     until(lambda: len(site.instances()) == 4, what="the fourth instance")
@@ -302,7 +302,8 @@ def test_errors_of_the_api(site: Site, name: str) -> None:
     api, missing = site.api, {"bucket": site.bucket, "key": "none.zip", "bundleType": "zip"}
     cases = [
         ("ApplicationDoesNotExistException", lambda: api.get_application(applicationName="none")),
-        ("ApplicationAlreadyExistsException", lambda: api.create_application(applicationName=site.application)),
+        ("ApplicationAlreadyExistsException",
+         lambda: api.create_application(applicationName=site.application)),
         ("InvalidDeploymentGroupNameException",
          lambda: api.get_deployment_group(applicationName=site.application, deploymentGroupName="no spaces")),
         ("DeploymentGroupDoesNotExistException",
@@ -348,8 +349,14 @@ def test_revisions_groups_configs_and_both_shapes_of_targets(
     assert old["instancesSummary"][0]["status"] == "Succeeded"
     one = api.get_deployment_instance(deploymentId=done["deploymentId"], instanceId=instance)
     assert one["instanceSummary"]["lifecycleEvents"][0]["lifecycleEventName"] == "ApplicationStop"
-    assert api.list_deployments(applicationName=site.application, deploymentGroupName=site.deploy,
-                                includeOnlyStatuses=["Succeeded"])["deployments"][0] == done["deploymentId"]  # fmt: skip
+    assert (
+        api.list_deployments(
+            applicationName=site.application,
+            deploymentGroupName=site.deploy,
+            includeOnlyStatuses=["Succeeded"],
+        )["deployments"][0]
+        == done["deploymentId"]
+    )
     api.create_deployment_config(
         deploymentConfigName=name, minimumHealthyHosts={"type": "HOST_COUNT", "value": 1}
     )

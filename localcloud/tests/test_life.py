@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from localcloud import procs, supervisors
 from localcloud.paths import state_at
-
 from localcloud.tests.conftest import ROOT, RunningCloud, Stacks, until
 from localcloud.tests.fleetkit import OUTPUTS, Site, appspec, resources, telling
 from localcloud.tests.test_cfn import DB_OUTPUTS, SECRET, database, query

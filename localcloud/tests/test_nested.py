@@ -92,8 +92,10 @@ def test_create_update_delete_through_change_sets(cloud: RunningCloud, stacks: S
     assert sqs.get_queue_attributes(QueueUrl=out["Kept"], AttributeNames=["QueueArn"])["Attributes"]
 
 
-BROKEN = {"Type": "AWS::RDS::DBInstance",
-          "Properties": {"Engine": "postgres", "MasterUsername": "airflow", "MasterUserPassword": "short"}}  # fmt: skip
+BROKEN = {
+    "Type": "AWS::RDS::DBInstance",
+    "Properties": {"Engine": "postgres", "MasterUsername": "airflow", "MasterUserPassword": "short"},
+}
 
 
 def test_a_child_that_fails_leaves_nothing_and_names_its_cause(

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from localcloud import cloudconfig, procs
 from localcloud.codedeploy.appspec import AppSpecError, Script, parse
 from localcloud.codedeploy.bundle import BundleError, Layout, store
@@ -18,7 +19,6 @@ from localcloud.codedeploy.install import clean_up, execute
 from localcloud.codedeploy.plan import InstallError, Planner
 from localcloud.files import write_atomic
 from localcloud.saver import Saver
-
 from localcloud.tests.fleetkit import revision
 
 
@@ -227,8 +227,13 @@ runcmd: [[rm, -rf, /]]
     assert config.skipped == ("runcmd (1 entries)",)
     assert cloudconfig.parse("#!/bin/sh\nrm -rf /").files == ()
     assert cloudconfig.parse("") == cloudconfig.CloudConfig((), ())
-    for bad in ("write_files: [{path: relative}]", "write_files: [{path: /a/../../b}]", "write_files: [1]", "a: [",
-                "write_files: [{path: /a, permissions: rw}]"):  # fmt: skip
+    for bad in (
+        "write_files: [{path: relative}]",
+        "write_files: [{path: /a/../../b}]",
+        "write_files: [{path: /a, permissions: rw}]",
+        "write_files: [1]",
+        "a: [",
+    ):
         with pytest.raises(cloudconfig.BadUserData):
             cloudconfig.parse("#cloud-config\n" + bad)
 
