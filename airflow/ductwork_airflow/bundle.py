@@ -100,6 +100,8 @@ class S3DigestBundle(BaseDagBundle):
             raise ValueError("a pinned bundle cannot be refreshed")
         try:
             wanted = self._pointer()
+        except BundleError:
+            raise
         except Exception as error:
             if not self._shown() or not is_complete(self._current):
                 raise
@@ -170,7 +172,7 @@ class S3DigestBundle(BaseDagBundle):
                 return
             with self._scratch() as scratch:
                 archive = scratch / f"{digest}.zip"
-                self._s3.download_file(self.bucket, f"{self.prefix}{digest}.zip", str(archive))
+                self._download(f"{self.prefix}{digest}.zip", archive)
                 if (found := sha256_of(archive)) != digest:
                     raise BundleError(
                         f"s3://{self.bucket}/{self.prefix}{digest}.zip has sha256 `{found}`: not used"
@@ -183,6 +185,13 @@ class S3DigestBundle(BaseDagBundle):
                     target.rename(scratch / "leftover")
                 (scratch / "files").rename(target)
             log.info("unpacked bundle %s to %s", digest, target)
+
+    def _download(self, key: str, file: Path) -> None:
+        """Streams an object to disk; parts that break are fetched again. Memory stays at a few parts."""
+        from boto3.s3.transfer import TransferConfig
+
+        config = TransferConfig(max_concurrency=4, max_io_queue=32)
+        self._s3.download_file(self.bucket, key, str(file), Config=config)
 
     @contextlib.contextmanager
     def _scratch(self) -> Iterator[Path]:

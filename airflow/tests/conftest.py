@@ -20,7 +20,7 @@ import pytest
 AIRFLOW = Path(__file__).resolve().parent.parent
 ROOT = AIRFLOW.parent
 REGION = "eu-central-1"
-sys.path[:0] = [str(AIRFLOW), str(Path(__file__).parent)]
+sys.path.insert(0, str(AIRFLOW))
 
 # Airflow reads its settings at import: nothing of the developer's own may reach it.
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "DUCTWORK_HOST"))]:
