@@ -11,13 +11,23 @@ use crate::model::dags::DagIndex;
 use crate::model::event::Sink;
 use crate::model::names::outputs;
 use crate::model::release::{Pointer, StepRecord};
-use crate::model::stack::Packaged;
+use crate::plan::consent::Guard;
+use crate::plan::templates::Packaged;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Asked with the changes of a change set before it is executed.
-pub type Consent = Arc<dyn Fn(&[Change]) -> Result<()> + Send + Sync>;
+/// What somebody may have to agree to.
+#[derive(Debug)]
+pub struct Question {
+    /// Why it is asked; nothing where the changes are only to be shown.
+    pub reasons: Vec<String>,
+    /// The changes of the change set, if there is one.
+    pub changes: Vec<Change>,
+}
+
+/// Shows, asks if there is a reason to, and fails where the answer is no.
+pub type Ask = Arc<dyn Fn(&Question) -> Result<()> + Send + Sync>;
 
 /// Plain facts of the environment, and the doors. Does not change while steps run.
 pub struct Context {
@@ -25,14 +35,16 @@ pub struct Context {
     pub root: PathBuf,
     pub environment: String,
     pub bucket: String,
+    /// The account that owns the bucket.
+    pub account: String,
     pub stack: String,
     pub tags: BTreeMap<String, String>,
-    pub protected: bool,
+    pub guard: Guard,
     /// How long one DAG file may take to parse.
     pub parse_seconds: u32,
     pub artifacts: Artifacts,
     pub sink: Sink,
-    pub consent: Consent,
+    pub ask: Ask,
 }
 
 /// What was made of the tree; for a recorded release all of it lies in S3 already.
@@ -41,7 +53,7 @@ pub struct Artifacts {
     pub bundle: Option<PathBuf>,
     pub host: Option<PathBuf>,
     pub templates: Vec<Packaged>,
-    pub bootstrap: Option<String>,
+    pub bootstrap: Option<Packaged>,
 }
 
 /// How far a deployment came.

@@ -111,3 +111,18 @@ pub async fn keys(aws: &Aws, bucket: &str, prefix: &str) -> Result<Vec<String>> 
     }
     Ok(keys)
 }
+
+/// An object as text; one that is not there is an error.
+pub async fn text(aws: &Aws, bucket: &str, key: &str) -> Result<String> {
+    let what = || format!("cannot read `s3://{bucket}/{key}`");
+    let answer = aws.s3.get_object().bucket(bucket).key(key).send().await;
+    let answer = answer.map_err(|error| aws::failure("S3", what(), error))?;
+    let bytes = answer.body.collect().await.map_err(|error| Fail::failed(what()).because(error))?;
+    String::from_utf8(bytes.to_vec()).map_err(|error| Fail::failed(what()).because(error))
+}
+
+/// Deletes an object; one that is not there is fine.
+pub async fn delete(aws: &Aws, bucket: &str, key: &str) -> Result<()> {
+    let sent = aws.s3.delete_object().bucket(bucket).key(key).send().await;
+    sent.map(drop).map_err(|error| aws::failure("S3", format!("cannot delete `s3://{bucket}/{key}`"), error))
+}

@@ -57,6 +57,12 @@ pub fn host_key(digest: &Digest) -> String {
     format!("hosts/{digest}.zip")
 }
 
+/// Everything that is known of an environment.
+#[must_use]
+pub fn environment_prefix(environment: &str) -> String {
+    format!("environments/{environment}/")
+}
+
 #[must_use]
 pub fn pointer_key(environment: &str) -> String {
     format!("environments/{environment}/current.json")
