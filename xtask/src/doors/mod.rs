@@ -3,11 +3,13 @@
 //! Concrete types and functions, no client traits; whoever decides is elsewhere.
 
 pub mod airflow;
+pub mod archive;
 pub mod aws;
 pub mod env;
 pub mod fs;
 pub mod git;
 pub mod http;
 pub mod proc;
+pub mod stat;
 pub mod term;
 pub mod time;
