@@ -111,12 +111,15 @@ impl<R> Line<R> {
     }
 }
 
-/// A thread ends, by a panic too.
+/// A thread ends; by a panic too, and then the others wait for room that would never come.
 struct Leaving<'a, R>(&'a Line<R>);
 
 impl<R> Drop for Leaving<'_, R> {
     fn drop(&mut self) {
-        self.0.change(|state| state.threads -= 1);
+        self.0.change(|state| {
+            state.threads -= 1;
+            state.stopped |= std::thread::panicking();
+        });
     }
 }
 
