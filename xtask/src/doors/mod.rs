@@ -3,6 +3,7 @@
 //! Concrete types and functions, no client traits; whoever decides is elsewhere.
 
 pub mod airflow;
+pub mod archive;
 pub mod aws;
 pub mod documents;
 pub mod env;
@@ -11,6 +12,7 @@ pub mod git;
 pub mod http;
 pub mod net;
 pub mod proc;
+pub mod stat;
 pub mod term;
 pub mod time;
 pub mod unpack;
