@@ -20,7 +20,7 @@ pub struct Destroy {
 
 pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
     let desk = prepare::desk(&args.env, ui).await?;
-    let name = desk.environment.name.clone();
+    let name = desk.environment.name.to_string();
     ui.consent(&format!("Delete environment `{name}` with its database, logs and history?"))?;
     let lease = lease::acquire(&desk.aws, &desk.bucket, &name).await?;
     let gone = stack::destroy(&desk.aws, &desk.environment.stack_name(), &desk.sink, "destroy").await;

@@ -1,6 +1,6 @@
 //! `history`: the deployments of an environment.
 
-use super::project::{EnvArg, Project, bucket};
+use super::project::{EnvArg, Project};
 use super::ui::Ui;
 use crate::fail::Result;
 use crate::model::release::Deployment;
@@ -25,7 +25,7 @@ pub async fn run(args: &History, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let environment = project.environment(&args.env)?;
     let aws = project.connect(&environment).await?;
-    let all = observe::release::deployments(&aws, &bucket(&environment), &environment.name, args.most).await?;
+    let all = observe::release::deployments(&aws, &environment.artifact_bucket(), environment.name.as_str(), args.most).await?;
     let rows: Vec<Vec<String>> = all.iter().map(row).collect();
     let text = if rows.is_empty() {
         "no deployment yet\n".to_owned()

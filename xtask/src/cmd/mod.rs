@@ -7,6 +7,7 @@ pub mod history;
 pub mod local;
 pub mod package;
 pub mod plan;
+pub mod prepare;
 pub mod project;
 pub mod release;
 pub mod rollback;

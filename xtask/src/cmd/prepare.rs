@@ -1,21 +1,23 @@
 //! What deploy, plan and rollback have in common: connect, observe, plan.
 
-use super::project::{Project, bucket};
+use super::project::Project;
 use super::release::Ready;
 use super::ui::Ui;
-use crate::apply::context::{Artifacts, Consent, Context, Progress};
+use crate::apply::context::{Artifacts, Ask, Context, Progress};
 use crate::apply::deploy::{Ended, timed};
 use crate::apply::lease;
 use crate::config::{Endpoint, Environment};
 use crate::doors::aws::Aws;
 use crate::doors::{net, time};
 use crate::fail::{Fail, Result};
-use crate::model::names;
+use crate::model::change::Action;
 use crate::model::problem::Problem;
 use crate::model::release::Release;
+use crate::model::stack::{Protection, StackFacts};
 use crate::observe::target::{self, Place, Target};
 use crate::observe::{release, stack};
 use crate::plan::deploy::{Facts, Source, plan};
+use crate::plan::consent::Guard;
 use crate::plan::stack as stack_plan;
 use crate::report::changes;
 use std::sync::Arc;
@@ -48,7 +50,7 @@ pub async fn desk(env: &super::project::EnvArg, ui: &Ui) -> Result<Desk> {
     })
     .await?;
     let aws = aws.ok_or_else(|| Fail::bug("connected to nothing"))?;
-    let bucket = bucket(&environment);
+    let bucket = environment.artifact_bucket();
     Ok(Desk { project, environment, aws, bucket, progress, started, watch, sink })
 }
 
@@ -65,23 +67,22 @@ impl Desk {
 
     /// Looks at the environment and plans the way to `target`.
     pub async fn ready(mut self, ui: &Ui, target: Release, source: Source, artifacts: Artifacts) -> Result<Ready> {
-        let name = self.environment.name.clone();
+        let name = self.environment.name.to_string();
         let stack_name = self.environment.stack_name();
         let (current, stack, lease) = tokio::join!(
             release::current(&self.aws, &self.bucket, &name),
-            stack::look(&self.aws, &stack_name),
+            stack::stack(&self.aws.cloudformation, &stack_name),
             lease::look(&self.aws, &self.bucket, &name),
         );
         let (current, stack, lease) = (current?, stack?, lease?);
         if current.pointer.is_none() {
             self.port_is_free()?;
         }
-        let wish = self.environment.wish(&target);
         let facts = Facts {
             bundle: current.pointer.as_ref().map(|found| found.value.bundle),
             interrupted: lease.is_some_and(|lease| lease.is_abandoned()),
             without_bucket: current.pointer.is_none(),
-            stack_differs: stack_plan::differs(stack.as_ref(), &wish),
+            stack_differs: self.stack_differs(&target, &artifacts, stack.as_ref())?,
             unhealthy: false,
             current: current.release,
         };
@@ -95,19 +96,33 @@ impl Desk {
         Ok(Ready { context, facts, plan, progress: self.progress, started: self.started, watch: self.watch })
     }
 
+    /// Compares in full where the template is at hand; a recorded release is compared by its record, and
+    /// once more by the step itself.
+    fn stack_differs(&self, target: &Release, artifacts: &Artifacts, facts: Option<&StackFacts>) -> Result<bool> {
+        let Some(template) = artifacts.templates.last() else { return Ok(facts.is_none()) };
+        let desired = stack_plan::Desired {
+            template,
+            parameters: target.parameters.clone(),
+            tags: self.environment.tags(),
+            protection: if self.environment.protected { Protection::On } else { Protection::Off },
+        };
+        Ok(!stack_plan::decide(&desired, facts)?.is_settled())
+    }
+
     fn context(&self, ui: &Ui, artifacts: Artifacts) -> Context {
         Context {
             aws: self.aws.clone(),
             root: self.project.root.clone(),
-            environment: self.environment.name.clone(),
+            environment: self.environment.name.to_string(),
             bucket: self.bucket.clone(),
+            account: self.environment.aws.account.to_string(),
             stack: self.environment.stack_name(),
             tags: self.environment.tags(),
-            protected: self.environment.protected,
-            parse_seconds: self.environment.dags.parse_timeout_seconds,
+            guard: if self.environment.protected { Guard::Protected } else { Guard::Open },
+            parse_seconds: u32::try_from(self.environment.dags.parse_timeout.as_secs()).unwrap_or(u32::MAX),
             artifacts,
             sink: self.sink.clone(),
-            consent: consent(ui, self.environment.protected),
+            ask: ask(ui),
         }
     }
 
@@ -124,17 +139,18 @@ impl Desk {
     }
 }
 
-/// Shows the changes; asks only where something could be lost, or in a protected environment.
-fn consent(ui: &Ui, protected: bool) -> Consent {
+/// Shows changes of what is there; asks only where there is a reason to.
+fn ask(ui: &Ui) -> Ask {
     let common = ui.common.clone();
-    Arc::new(move |changes| {
+    Arc::new(move |question| {
         let ui = Ui::new(common.clone());
-        let reasons = changes::needs_consent(changes, protected);
-        if !reasons.is_empty() {
-            ui.say(&changes::text(changes));
-            ui.consent(&format!("{}\nGo on?", reasons.join("\n")))?;
+        if question.changes.iter().any(|change| change.action != Action::Add) {
+            ui.say(changes::text(&question.changes).trim_end());
         }
-        Ok(())
+        if question.reasons.is_empty() {
+            return Ok(());
+        }
+        ui.consent(&format!("{}\nGo on?", question.reasons.join("\n")))
     })
 }
 
@@ -147,10 +163,4 @@ pub fn artifacts(target: &Target) -> Artifacts {
         templates: target.templates.clone(),
         bootstrap: Some(target.bootstrap.clone()),
     }
-}
-
-/// The stack's name, for messages.
-#[must_use]
-pub fn bootstrap_stack() -> &'static str {
-    names::BOOTSTRAP_STACK
 }

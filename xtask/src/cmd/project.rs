@@ -6,7 +6,6 @@ use crate::doors::aws::Aws;
 use crate::doors::{env, fs};
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
-use crate::model::names;
 use crate::observe;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -60,7 +59,7 @@ impl Project {
                         .hint("or deploy, which starts it: cargo xtask deploy --env local"));
                 }
             },
-            Endpoint::Url(url) => Aws::connect(region, Some(url), false).await,
+            Endpoint::Url(url) => Aws::connect(region, Some(url.as_str()), false).await,
             Endpoint::Aws => Aws::connect(region, env::aws_endpoint_url().as_deref(), false).await,
         })
     }
@@ -76,10 +75,4 @@ impl Project {
         environment.check_identity(&actual, env::aws_region().as_deref())?;
         Ok(aws)
     }
-}
-
-/// The artifact bucket of the environment's account and region.
-#[must_use]
-pub fn bucket(environment: &Environment) -> String {
-    names::artifact_bucket(environment.aws.account.as_str(), environment.aws.region.as_str())
 }

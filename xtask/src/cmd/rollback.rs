@@ -29,7 +29,7 @@ pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
         Some(id) => id.clone(),
         None => before_current(&desk).await?,
     };
-    let target = observe::release::release(&desk.aws, &desk.bucket, &desk.environment.name, &id).await?;
+    let target = observe::release::release(&desk.aws, &desk.bucket, desk.environment.name.as_str(), &id).await?;
     let ready = desk.ready(ui, target, Source::Record, Artifacts::default()).await?;
     let closing = release::carry_out(ready, ui).await?;
     ui.data(&deploy::text(&closing), &deploy::json(&closing));
@@ -38,7 +38,7 @@ pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
 
 /// The last release that was deployed with success before the one that runs now.
 async fn before_current(desk: &prepare::Desk) -> Result<String> {
-    let name = &desk.environment.name;
+    let name = desk.environment.name.as_str();
     let current = observe::release::current(&desk.aws, &desk.bucket, name).await?;
     let current = current.pointer.map(|found| found.value.release);
     let all = observe::release::deployments(&desk.aws, &desk.bucket, name, 50).await?;

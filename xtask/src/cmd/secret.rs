@@ -31,9 +31,9 @@ pub async fn run(args: &Secret, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let environment = project.environment(&args.env)?;
     let aws = project.connect(&environment).await?;
-    let stack = observe::stack::existing(&aws, &environment.stack_name()).await?;
+    let stack = observe::stack::existing(&aws.cloudformation, &environment.stack_name()).await?;
     let Which::Admin = args.which;
-    let login = airflow::login(&aws, &observe::stack::output(&stack, outputs::ADMIN_SECRET)?).await?;
+    let login = airflow::login(&aws, stack.output(outputs::ADMIN_SECRET)?).await?;
     let value = json!({ "username": login.username, "password": login.password.expose() });
     ui.data(&format!("{}\n", login.password.expose()), &value);
     Ok(())

@@ -1,6 +1,6 @@
 //! `status`: what an environment runs and whether it is well.
 
-use super::project::{EnvArg, Project, bucket};
+use super::project::{EnvArg, Project};
 use super::ui::Ui;
 use crate::apply::airflow;
 use crate::doors::airflow::{Airflow, Component};
@@ -26,15 +26,15 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let environment = project.environment(&args.env)?;
     let aws = project.connect(&environment).await?;
-    let current = observe::release::current(&aws, &bucket(&environment), &environment.name).await?;
-    let stack = observe::stack::existing(&aws, &environment.stack_name()).await?;
-    let url = observe::stack::output(&stack, outputs::AIRFLOW_URL)?;
-    let health = airflow::ask(&Airflow::new(&url), Airflow::health).await;
+    let current = observe::release::current(&aws, &environment.artifact_bucket(), environment.name.as_str()).await?;
+    let stack = observe::stack::existing(&aws.cloudformation, &environment.stack_name()).await?;
+    let url = stack.output(outputs::AIRFLOW_URL)?;
+    let health = airflow::ask(&Airflow::new(url), Airflow::health).await;
     let pointer = current.pointer.map(|found| found.value);
     let revision = current.release.as_ref().map(|release: &Release| release.host.short());
     let components = health.as_ref().map(Vec::as_slice).unwrap_or_default();
     let value = json!({
-        "environment": environment.name,
+        "environment": environment.name.as_str(),
         "release": pointer.as_ref().map(|pointer| &pointer.release),
         "bundle": pointer.as_ref().map(|pointer| pointer.bundle),
         "stack": stack.status.to_string(),

@@ -8,3 +8,4 @@ pub mod release;
 pub mod stack;
 pub mod templates;
 pub mod tree;
+pub mod target;

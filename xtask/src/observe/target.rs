@@ -4,10 +4,11 @@ use crate::config::Environment;
 use crate::doors::git;
 use crate::fail::{Fail, Result};
 use crate::model::release::Release;
-use crate::model::stack::Packaged;
-use crate::observe::bundle::{self, Bundle};
-use crate::observe::{host_revision, templates};
-use std::collections::BTreeMap;
+use crate::model::bundle::Bundle;
+use crate::model::digest::Digest;
+use crate::model::names;
+use crate::observe::{bundle, host_revision, templates};
+use crate::plan::templates::{Packaged, package};
 use std::path::{Path, PathBuf};
 
 /// A release made of files, and where the files are.
@@ -16,8 +17,9 @@ pub struct Target {
     pub release: Release,
     pub bundle: Bundle,
     pub host: PathBuf,
+    /// Children before parents, `master.yaml` last.
     pub templates: Vec<Packaged>,
-    pub bootstrap: String,
+    pub bootstrap: Packaged,
 }
 
 /// Where templates are read from once they are uploaded.
@@ -33,19 +35,26 @@ pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Resul
     let cache = root.join(".ductwork/cache");
     let bundle = bundle::bundle(root, &cache);
     let host = host_revision::host_revision(root, &cache);
-    let templates = templates::package(root, place);
-    let (bundle, host, templates) = all(bundle, host, templates)?;
-    let mut parameters: BTreeMap<String, String> = environment.parameters();
-    parameters.insert("ArtifactBucket".to_owned(), place.bucket.clone());
+    let (bundle, host, templates) = all(bundle, host, stacks(root, place))?;
+    let (templates, bootstrap) = templates;
+    let master = templates.last().ok_or_else(|| Fail::bug("no template was packaged"))?;
     let release = Release {
         bundle: bundle.digest,
         host: host.digest,
-        template: templates.root,
-        parameters,
+        template: master.digest,
+        parameters: environment.parameters(),
         commit: git::commit(root),
     };
-    let bootstrap = templates::bootstrap(root)?;
-    Ok(Target { release, bundle, host: host.path, templates: templates.all, bootstrap })
+    Ok(Target { release, bundle, host: host.path, templates, bootstrap })
+}
+
+/// The master stack's templates and the bootstrap stack's one.
+fn stacks(root: &Path, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
+    let sources = templates::read(root)?;
+    let url = |digest: &Digest| names::template_url(place.endpoint.as_deref(), &place.region, &place.bucket, digest);
+    let master = package(&sources, "master.yaml", &url)?;
+    let bootstrap = package(&sources, "bootstrap.yaml", &url)?;
+    Ok((master.all().cloned().collect(), bootstrap.root().clone()))
 }
 
 /// Three results as one; problems of several parts become one list.
