@@ -18,6 +18,7 @@ SQS_LONGEST_VISIBILITY_SECONDS = 43_200
 SCHEDULER_HEALTH_PORT = 8974
 QUEUE = "default"
 LONGEST_OVERRIDES = 4096
+REFRESH_SECONDS = 5  # between two looks at the pointer, where AirflowConfig does not say
 
 # What the tool itself decides: an override would cut the parts from each other, or put a secret into a file.
 _MANAGED = frozenset(
@@ -94,7 +95,7 @@ def overrides(text: str) -> dict[str, str]:
     return result
 
 
-def bundles(outputs: Mapping[str, str], host: Host) -> list[dict[str, Any]]:
+def bundles(outputs: Mapping[str, str], host: Host, refresh_seconds: int) -> list[dict[str, Any]]:
     """The two DAG bundles: the user's, pinned by digest, and the tool's own smoke test."""
     return [
         {
@@ -103,7 +104,7 @@ def bundles(outputs: Mapping[str, str], host: Host) -> list[dict[str, Any]]:
             "kwargs": {
                 "bucket": outputs["ArtifactBucket"],
                 "pointer_key": f"environments/{host.environment}/current.json",
-                "refresh_interval": 5,
+                "refresh_interval": refresh_seconds,
             },
         },
         {
@@ -146,7 +147,12 @@ def host_environment(outputs: Mapping[str, str], parameters: Mapping[str, str], 
     }
     if host.endpoint_url:
         fixed |= {"AWS_ENDPOINT_URL": host.endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"}
-    options = _options(outputs, parameters, host)
+    refresh = custom.get(variable("dag_processor", "refresh_interval"), str(REFRESH_SECONDS))
+    if not refresh.isdecimal():
+        raise SettingsError(f"AirflowConfig: `dag_processor.refresh_interval` is not a number: `{refresh}`")
+    options = _options(outputs, parameters, host) | {
+        "dag_processor.dag_bundle_config_list": json.dumps(bundles(outputs, host, int(refresh)))
+    }
     named = {variable(*key.split(".")): value for key, value in options.items()}
     result = fixed | named | custom
     broken = [key for key, value in result.items() if "\n" in value or "\0" in value]
@@ -188,7 +194,6 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "scheduler.enable_health_check": "True",
         "scheduler.scheduler_health_check_server_port": str(SCHEDULER_HEALTH_PORT),
         "dag_processor.dag_bundle_storage_path": str(host.state / "bundles"),
-        "dag_processor.dag_bundle_config_list": json.dumps(bundles(outputs, host)),
         "dag_processor.bundle_refresh_check_interval": "2",
         "logging.base_log_folder": str(host.root / "var/log/ductwork/airflow"),
         "logging.remote_logging": "True",

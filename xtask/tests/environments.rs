@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use xtask::config::{Environment, keys, resolve};
+use xtask::config::{Environment, LONGEST_AIRFLOW_CONFIG, keys, resolve};
 use xtask::observe::environment;
 
 fn root() -> &'static Path {
@@ -85,4 +85,22 @@ fn dev_toml_explains_every_key() {
     }
     let missing: Vec<String> = keys().into_iter().filter(|key| !explained.contains(key)).collect();
     assert!(missing.is_empty(), "explain these keys in environments/dev.toml: {missing:?}");
+}
+
+/// What the hosts would refuse in the middle of a deployment is refused before it begins.
+#[test]
+fn options_that_hosts_refuse_are_refused_here() {
+    let settings = std::fs::read_to_string(root().join("airflow/ductwork_airflow/settings.py")).unwrap();
+    let managed = settings.split_once("_MANAGED = frozenset(").unwrap().1.split("\"\"\"").nth(1).unwrap();
+    let longest = format!("LONGEST_OVERRIDES = {LONGEST_AIRFLOW_CONFIG}\n");
+    assert!(settings.contains(&longest), "settings.py and config/parameters.rs allow another length");
+    assert!(
+        managed.split_whitespace().count() > 10,
+        "settings.py no longer lists the options where this test looks"
+    );
+    for option in managed.split_whitespace().chain(["a.b_secret", "a.b_cmd", "a.b_password"]) {
+        let text = format!("[aws]\nendpoint = 'local'\n[airflow.config]\n'{option}' = 'x'\n");
+        let refused = resolve("dev", &text, "dev.toml").is_err();
+        assert!(refused, "settings.py refuses `{option}`: add it to `OWNED` in config/resolve/airflow.rs");
+    }
 }

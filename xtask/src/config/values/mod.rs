@@ -13,11 +13,11 @@ pub use ec2::{Architecture, InstanceClass, InstanceType, SubnetId, VpcId};
 pub use place::{Account, Endpoint, Region};
 pub use text::{AirflowKey, EnvironmentName, ProjectName, Url, tag};
 
-/// A checked text: `Display`, a `&str` where one is wanted, comparable; made only by the `parse` beside it.
+/// A checked text: shown and serialised as it is, a `&str` where one is wanted; made only by the `parse` beside it.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         pub struct $name(String);
 
         impl $name {
