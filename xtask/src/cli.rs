@@ -13,8 +13,10 @@ use std::process::ExitCode;
 ///     cargo xtask deploy --env local
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, verbatim_doc_comment, max_term_width = 80)]
-#[command(after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 changes found,\n\
-    4 rolled back, 5 rollback failed, 6 locked by another deployment, 70 a bug, 130 interrupted.")]
+#[command(
+    after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 changes found,\n\
+    4 rolled back, 5 rollback failed, 6 locked by another deployment, 70 a bug, 130 interrupted."
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -78,7 +80,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
     match verb {
         Verb::BundleDags(args) => bundle_dags::run(&args, ui).await,
-        Verb::Package(args) => package::run(&args, ui).await,
+        Verb::Package(args) => package::run(&args, ui),
         Verb::Plan(args) => plan::run(&args, ui).await,
         Verb::Deploy(args) => deploy::run(&args, ui).await,
         Verb::Rollback(args) => rollback::run(&args, ui).await,
@@ -86,7 +88,7 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::History(args) => history::run(&args, ui).await,
         Verb::Secret(args) => secret::run(&args, ui).await,
         Verb::Destroy(args) => destroy::run(&args, ui).await,
-        Verb::Local(args) => local::run(&args, ui).await,
+        Verb::Local(args) => local::run(&args, ui),
     }
 }
 
@@ -111,7 +113,8 @@ mod tests {
         let command = Cli::command();
         command.clone().debug_assert();
         for verb in command.get_subcommands().filter(|verb| !verb.has_subcommands()) {
-            let help = verb.get_long_about().or(verb.get_about()).map(ToString::to_string).unwrap_or_default();
+            let help =
+                verb.get_long_about().or(verb.get_about()).map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("cargo xtask "), "`{}` has no example in its help", verb.get_name());
         }
     }

@@ -20,7 +20,8 @@ fn venv(which: Venv) -> PathBuf {
 #[track_caller]
 fn passes(command: &mut Command) -> String {
     let output = command.current_dir(root()).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{text}");
     text
 }
@@ -28,7 +29,11 @@ fn passes(command: &mut Command) -> String {
 /// Files that git knows or would take, by their ending.
 fn files(endings: &[&str]) -> Vec<String> {
     let list = passes(Command::new("git").args(["ls-files", "-co", "--exclude-standard"]));
-    let found: Vec<String> = list.lines().filter(|name| endings.iter().any(|end| name.ends_with(end))).map(str::to_owned).collect();
+    let found: Vec<String> = list
+        .lines()
+        .filter(|name| endings.iter().any(|end| name.ends_with(end)))
+        .map(str::to_owned)
+        .collect();
     assert!(!found.is_empty(), "there are files that end in {endings:?}");
     found
 }
@@ -62,7 +67,8 @@ fn cfn_lint_finds_nothing() {
 fn pytest(which: Venv, folder: &str) {
     venv(Venv::Dev);
     let python = venv(which).join("bin/python");
-    let text = passes(Command::new(python).args(["dev/run_pytest.py", folder]).env("PYTHONDONTWRITEBYTECODE", "1"));
+    let text =
+        passes(Command::new(python).args(["dev/run_pytest.py", folder]).env("PYTHONDONTWRITEBYTECODE", "1"));
     assert!(text.contains(" passed"), "{text}");
     eprintln!("{folder}: {}", text.lines().last().unwrap_or_default());
 }

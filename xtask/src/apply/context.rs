@@ -16,6 +16,7 @@ use crate::plan::templates::Packaged;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What somebody may have to agree to.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub struct Context {
     pub tags: BTreeMap<String, String>,
     pub guard: Guard,
     /// How long one DAG file may take to parse.
-    pub parse_seconds: u32,
+    pub parse_timeout: Duration,
     pub artifacts: Artifacts,
     pub sink: Sink,
     pub ask: Ask,

@@ -37,7 +37,13 @@ pub async fn run(context: &Context, plan: &Plan, progress: &mut Progress) -> Res
         if let Some(lease) = &progress.lease {
             lease.check()?;
         }
-        timed(&context.sink, step.name(), &mut progress.records, perform(context, plan, step, &mut progress.state)).await?;
+        timed(
+            &context.sink,
+            step.name(),
+            &mut progress.records,
+            perform(context, plan, step, &mut progress.state),
+        )
+        .await?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod deploy;
 mod fake;
 pub mod lease;
 pub mod local_cloud;
+pub mod preview;
 pub mod rollout;
 pub mod stack;
 pub mod stack_events;

@@ -44,7 +44,8 @@ pub async fn update(context: &Context, plan: &Plan, state: &mut State) -> Result
         tags: context.tags.clone(),
         protection: protection(context.guard),
     };
-    let goal = Goal { stack: &context.stack, desired, template: Template::Url(&root.url), step: Step::Stack.name() };
+    let goal =
+        Goal { stack: &context.stack, desired, template: Template::Url(&root.url), step: Step::Stack.name() };
     let done = converge(context, &goal, state).await?;
     read_outputs(context, state).await?;
     Ok(done.map_or_else(|| Ended::skipped("as it should be"), Ended::done))
@@ -58,7 +59,7 @@ fn protection(guard: Guard) -> Protection {
 }
 
 /// The root template: of the tree, or of a recorded release, whose body lies in S3.
-async fn root(context: &Context, plan: &Plan) -> Result<Packaged> {
+pub async fn root(context: &Context, plan: &Plan) -> Result<Packaged> {
     let digest = plan.target.template;
     if plan.source == Source::Tree
         && let Some(root) = context.artifacts.templates.last()
@@ -79,7 +80,8 @@ pub async fn bootstrap(context: &Context, step: &str) -> Result<Ended> {
     if bucket_exists(context).await? {
         return Ok(Ended::skipped(format!("bucket `{}` is there", context.bucket)));
     }
-    let template = context.artifacts.bootstrap.as_ref().ok_or_else(|| Fail::bug("there is no bootstrap template"))?;
+    let template =
+        context.artifacts.bootstrap.as_ref().ok_or_else(|| Fail::bug("there is no bootstrap template"))?;
     let desired =
         Desired { template, parameters: BTreeMap::new(), tags: BTreeMap::new(), protection: Protection::Off };
     let stack = names::BOOTSTRAP_STACK;
@@ -124,7 +126,13 @@ enum Turn {
     Settled(Done),
 }
 
-async fn act(context: &Context, goal: &Goal<'_>, decision: &Decision, facts: Option<&StackFacts>, state: &mut State) -> Result<Turn> {
+async fn act(
+    context: &Context,
+    goal: &Goal<'_>,
+    decision: &Decision,
+    facts: Option<&StackFacts>,
+    state: &mut State,
+) -> Result<Turn> {
     let client = &context.aws.cloudformation;
     let arn = facts.map_or(goal.stack, |facts| &facts.arn);
     let target = Target { stack: arn, step: goal.step, sink: &context.sink };
@@ -154,7 +162,8 @@ async fn changed(context: &Context, goal: &Goal<'_>, purpose: Purpose, state: &m
     if let Template::Url(_) = goal.template {
         context.sink.progress(goal.step, "uploading templates");
         let bucket = Bucket { name: context.bucket.clone(), account: context.account.clone() };
-        state.uploads += templates::upload(&context.aws.s3, &bucket, &context.artifacts.templates).await?.uploaded;
+        state.uploads +=
+            templates::upload(&context.aws.s3, &bucket, &context.artifacts.templates).await?.uploaded;
     }
     context.sink.progress(goal.step, format!("preparing the changes of `{}`", goal.stack));
     let request = Request {

@@ -19,8 +19,9 @@ const HEALTHY_WITHIN: Duration = Duration::from_secs(180);
 
 pub async fn validate(context: &Context, state: &mut State) -> Result<Ended> {
     let step = Step::Validate.name();
-    let bundle = context.artifacts.bundle.as_deref().ok_or_else(|| Fail::bug("there is no bundle to validate"))?;
-    let dags = validate::validate(&context.root, bundle, context.parse_seconds, &context.sink, step).await?;
+    let bundle =
+        context.artifacts.bundle.as_deref().ok_or_else(|| Fail::bug("there is no bundle to validate"))?;
+    let dags = validate::validate(&context.root, bundle, context.parse_timeout, &context.sink, step).await?;
     let summary = format!("{} parsed", count(dags.0.len(), "DAG"));
     state.dags = Some(dags);
     Ok(Ended::done(summary))
@@ -32,8 +33,11 @@ pub async fn bootstrap(context: &Context) -> Result<Ended> {
 
 pub async fn bundle(context: &Context, plan: &Plan, state: &mut State) -> Result<Ended> {
     let digest = plan.target.bundle;
-    let bundle = context.artifacts.bundle.as_deref().ok_or_else(|| Fail::bug("there is no bundle to upload"))?;
-    let sent = upload::put_if_absent(&context.aws, &context.bucket, &names::bundle_key(&digest), bundle, &digest).await?;
+    let bundle =
+        context.artifacts.bundle.as_deref().ok_or_else(|| Fail::bug("there is no bundle to upload"))?;
+    let sent =
+        upload::put_if_absent(&context.aws, &context.bucket, &names::bundle_key(&digest), bundle, &digest)
+            .await?;
     if let Some(dags) = &state.dags {
         documents::put(&context.aws, &context.bucket, &names::bundle_index_key(&digest), dags).await?;
     }
@@ -60,7 +64,13 @@ pub async fn hosts(context: &Context, plan: &Plan, state: &mut State) -> Result<
     for name in outputs::DEPLOYMENT_GROUPS {
         let group = state.output(name)?.to_owned();
         let application = state.output(outputs::CODEDEPLOY_APPLICATION)?.to_owned();
-        let order = Order { application: &application, group: &group, bucket: &context.bucket, key: &key, mark: &mark };
+        let order = Order {
+            application: &application,
+            group: &group,
+            bucket: &context.bucket,
+            key: &key,
+            mark: &mark,
+        };
         if !plan.force_hosts && rollout::runs(&context.aws, &order).await? {
             continue;
         }
@@ -79,9 +89,12 @@ pub async fn hosts(context: &Context, plan: &Plan, state: &mut State) -> Result<
 }
 
 async fn upload_host(context: &Context, plan: &Plan, state: &mut State) -> Result<()> {
-    let Some(zip) = context.artifacts.host.as_deref().filter(|_| plan.source == Source::Tree) else { return Ok(()) };
+    let Some(zip) = context.artifacts.host.as_deref().filter(|_| plan.source == Source::Tree) else {
+        return Ok(());
+    };
     let digest = plan.target.host;
-    let sent = upload::put_if_absent(&context.aws, &context.bucket, &names::host_key(&digest), zip, &digest).await?;
+    let sent =
+        upload::put_if_absent(&context.aws, &context.bucket, &names::host_key(&digest), zip, &digest).await?;
     state.uploads += usize::from(sent == upload::Uploaded::Yes);
     Ok(())
 }
@@ -96,7 +109,9 @@ fn mark(plan: &Plan, state: &State) -> String {
 /// Records the release, then moves the pointer to it, unless somebody else has moved it meanwhile.
 pub async fn pointer(context: &Context, plan: &Plan, state: &mut State) -> Result<Ended> {
     let before = state.pointer.as_ref();
-    if before.is_some_and(|found| found.value.release == plan.target.id() && found.value.bundle == plan.target.bundle) {
+    if before.is_some_and(|found| {
+        found.value.release == plan.target.id() && found.value.bundle == plan.target.bundle
+    }) {
         return Ok(Ended::skipped("it names this release already"));
     }
     let id = plan.target.id();
@@ -122,7 +137,8 @@ pub async fn dags(context: &Context, plan: &Plan, state: &mut State) -> Result<E
     let digest = plan.target.bundle;
     if state.dags.is_none() {
         let key = names::bundle_index_key(&digest);
-        state.dags = documents::read::<DagIndex>(&context.aws, &context.bucket, &key).await?.map(|found| found.value);
+        state.dags =
+            documents::read::<DagIndex>(&context.aws, &context.bucket, &key).await?.map(|found| found.value);
     }
     super::stack::read_outputs(context, state).await?;
     let airflow = state.airflow(&context.aws).await?;

@@ -9,6 +9,7 @@ use crate::model::event::Sink;
 use crate::model::problem::Problem;
 use serde::Deserialize;
 use std::path::Path;
+use std::time::Duration;
 
 /// What the validator says of a whole bundle; see `ductwork_airflow.validate`.
 #[derive(Debug, Deserialize)]
@@ -27,7 +28,13 @@ struct Found {
 }
 
 /// The DAGs in the bundle, or every problem with its file, line and reason.
-pub async fn validate(root: &Path, bundle: &Path, seconds_per_file: u32, sink: &Sink, step: &str) -> Result<DagIndex> {
+pub async fn validate(
+    root: &Path,
+    bundle: &Path,
+    per_file: Duration,
+    sink: &Sink,
+    step: &str,
+) -> Result<DagIndex> {
     let venv = toolchain::venv(root, Venv::Airflow, sink, step)?;
     let scratch = fs::scratch_dir(&root.join(".ductwork/tmp"))?;
     let dags = scratch.path().join("dags");
@@ -36,7 +43,13 @@ pub async fn validate(root: &Path, bundle: &Path, seconds_per_file: u32, sink: &
     let home = scratch.path().join("home");
     fs::create_dir(&home)?;
     let command = Cmd::new(venv.join("bin/python"), scratch.path())
-        .args(["-m", "ductwork_airflow.validate", "--timeout-seconds", &seconds_per_file.to_string(), "--dags"])
+        .args([
+            "-m",
+            "ductwork_airflow.validate",
+            "--timeout-seconds",
+            &per_file.as_secs().to_string(),
+            "--dags",
+        ])
         .arg(&dags)
         .env("PYTHONPATH", root.join("airflow"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -51,7 +64,9 @@ pub async fn validate(root: &Path, bundle: &Path, seconds_per_file: u32, sink: &
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         let tail: Vec<&str> = text.lines().rev().take(12).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
-        Fail::failed(format!("the DAG validator broke ({})", output.status)).because(error).cause(tail.join("\n"))
+        Fail::failed(format!("the DAG validator broke ({})", output.status))
+            .because(error)
+            .cause(tail.join("\n"))
     })?;
     judged(report)
 }

@@ -32,6 +32,9 @@ pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
         lease.release().await?;
     }
     cleaned?;
-    ui.data(&format!("environment `{name}` is gone\n"), &json!({ "environment": name, "outcome": "destroyed" }));
+    ui.data(
+        &format!("environment `{name}` is gone\n"),
+        &json!({ "environment": name, "outcome": "destroyed" }),
+    );
     Ok(())
 }

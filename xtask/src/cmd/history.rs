@@ -25,7 +25,13 @@ pub async fn run(args: &History, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let environment = project.environment(&args.env)?;
     let aws = project.connect(&environment).await?;
-    let all = observe::release::deployments(&aws, &environment.artifact_bucket(), environment.name.as_str(), args.most).await?;
+    let all = observe::release::deployments(
+        &aws,
+        &environment.artifact_bucket(),
+        environment.name.as_str(),
+        args.most,
+    )
+    .await?;
     let rows: Vec<Vec<String>> = all.iter().map(row).collect();
     let text = if rows.is_empty() {
         "no deployment yet\n".to_owned()

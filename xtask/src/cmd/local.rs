@@ -24,7 +24,7 @@ pub enum Local {
     Reset,
 }
 
-pub async fn run(verb: &Local, ui: &Ui) -> Result<()> {
+pub fn run(verb: &Local, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let sink = ui.sink();
     let (text, endpoint) = match verb {

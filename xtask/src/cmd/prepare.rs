@@ -16,8 +16,8 @@ use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
 use crate::observe::target::{self, Place, Target};
 use crate::observe::{release, stack};
-use crate::plan::deploy::{Facts, Source, plan};
 use crate::plan::consent::Guard;
+use crate::plan::deploy::{Facts, Source, plan};
 use crate::plan::stack as stack_plan;
 use crate::report::changes;
 use std::sync::Arc;
@@ -66,7 +66,13 @@ impl Desk {
     }
 
     /// Looks at the environment and plans the way to `target`.
-    pub async fn ready(mut self, ui: &Ui, target: Release, source: Source, artifacts: Artifacts) -> Result<Ready> {
+    pub async fn ready(
+        mut self,
+        ui: &Ui,
+        target: Release,
+        source: Source,
+        artifacts: Artifacts,
+    ) -> Result<Ready> {
         let name = self.environment.name.to_string();
         let stack_name = self.environment.stack_name();
         let (current, stack, lease) = tokio::join!(
@@ -98,7 +104,12 @@ impl Desk {
 
     /// Compares in full where the template is at hand; a recorded release is compared by its record, and
     /// once more by the step itself.
-    fn stack_differs(&self, target: &Release, artifacts: &Artifacts, facts: Option<&StackFacts>) -> Result<bool> {
+    fn stack_differs(
+        &self,
+        target: &Release,
+        artifacts: &Artifacts,
+        facts: Option<&StackFacts>,
+    ) -> Result<bool> {
         let Some(template) = artifacts.templates.last() else { return Ok(facts.is_none()) };
         let desired = stack_plan::Desired {
             template,
@@ -119,7 +130,7 @@ impl Desk {
             stack: self.environment.stack_name(),
             tags: self.environment.tags(),
             guard: if self.environment.protected { Guard::Protected } else { Guard::Open },
-            parse_seconds: u32::try_from(self.environment.dags.parse_timeout.as_secs()).unwrap_or(u32::MAX),
+            parse_timeout: self.environment.dags.parse_timeout,
             artifacts,
             sink: self.sink.clone(),
             ask: ask(ui),
@@ -134,7 +145,8 @@ impl Desk {
         }
         let place = format!("environments/{}.toml `airflow.port`", self.environment.name);
         let hint = "stop the program that listens there, or set another `port` and `url` under `[airflow]`";
-        let problem = Problem::new("port_taken", place, format!("port {port} of this machine is taken"), hint);
+        let problem =
+            Problem::new("port_taken", place, format!("port {port} of this machine is taken"), hint);
         Err(Fail::problems("Airflow could not listen", vec![problem]))
     }
 }

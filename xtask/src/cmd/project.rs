@@ -26,8 +26,10 @@ pub struct Project {
 impl Project {
     /// The nearest folder upwards that holds `environments/` and `dags/` or `Cargo.toml`.
     pub fn find() -> Result<Self> {
-        let here = std::env::current_dir().map_err(|e| Fail::usage("the current folder is gone").because(e))?;
-        let is_root = |folder: &&Path| folder.join("environments").is_dir() && folder.join("Cargo.toml").is_file();
+        let here =
+            std::env::current_dir().map_err(|e| Fail::usage("the current folder is gone").because(e))?;
+        let is_root =
+            |folder: &&Path| folder.join("environments").is_dir() && folder.join("Cargo.toml").is_file();
         match here.ancestors().find(is_root) {
             Some(root) => Ok(Self { root: root.to_owned() }),
             None => Err(Fail::usage(format!("`{}` is not within a Ductwork project", here.display()))
@@ -65,7 +67,12 @@ impl Project {
     }
 
     /// The same, with the local cloud started first, and with the account and region verified.
-    pub async fn connect_for_writing(&self, environment: &Environment, sink: &Sink, step: &str) -> Result<Aws> {
+    pub async fn connect_for_writing(
+        &self,
+        environment: &Environment,
+        sink: &Sink,
+        step: &str,
+    ) -> Result<Aws> {
         if environment.aws.endpoint == Endpoint::Local {
             fs::create_dir(&local_cloud::state(&self.root))?;
             local_cloud::up(&self.root, sink, step)?;

@@ -43,13 +43,23 @@ async fn way_back(ready: &mut Ready, ui: &Ui, fail: Fail) -> Fail {
     let (true, Some(previous)) = (ready.progress.state.touched, previous) else { return fail };
     ui.fail(&fail);
     ui.say(&format!("going back to release {}", previous.id()));
-    let facts = Facts { current: Some(now(ready, &previous)), bundle: running_bundle(&ready.progress.state), ..Facts::default() };
+    let facts = Facts {
+        current: Some(now(ready, &previous)),
+        bundle: running_bundle(&ready.progress.state),
+        ..Facts::default()
+    };
     let back = plan(&previous, Source::Record, &facts);
     ready.progress.state.dags = None;
     match deploy::run(&ready.context, &back, &mut ready.progress).await {
-        Ok(()) => fail.context(format!("release {} failed and {} is back", ready.plan.target.id(), previous.id())).with_kind(Kind::RolledBack),
+        Ok(()) => fail
+            .context(format!("release {} failed and {} is back", ready.plan.target.id(), previous.id()))
+            .with_kind(Kind::RolledBack),
         Err(second) => fail
-            .context(format!("release {} failed and so did the way back to {}", ready.plan.target.id(), previous.id()))
+            .context(format!(
+                "release {} failed and so did the way back to {}",
+                ready.plan.target.id(),
+                previous.id()
+            ))
             .cause(format!("on the way back: {second}"))
             .hint("repair what is named above, then deploy again: it goes on from whatever state it finds")
             .with_kind(Kind::RollbackFailed),
@@ -97,7 +107,9 @@ async fn close(ready: Ready, outcome: Result<Outcome>) -> Result<Closing> {
             context.sink.note("record", format!("the deployment could not be recorded: {fail}"));
         }
         if let Err(fail) = lease.release().await {
-            context.sink.note("record", format!("the lease could not be given back, it ends by itself: {fail}"));
+            context
+                .sink
+                .note("record", format!("the lease could not be given back, it ends by itself: {fail}"));
         }
     }
     outcome?;

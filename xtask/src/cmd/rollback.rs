@@ -29,7 +29,8 @@ pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
         Some(id) => id.clone(),
         None => before_current(&desk).await?,
     };
-    let target = observe::release::release(&desk.aws, &desk.bucket, desk.environment.name.as_str(), &id).await?;
+    let target =
+        observe::release::release(&desk.aws, &desk.bucket, desk.environment.name.as_str(), &id).await?;
     let ready = desk.ready(ui, target, Source::Record, Artifacts::default()).await?;
     let closing = release::carry_out(ready, ui).await?;
     ui.data(&deploy::text(&closing), &deploy::json(&closing));

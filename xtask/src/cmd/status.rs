@@ -26,7 +26,8 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let environment = project.environment(&args.env)?;
     let aws = project.connect(&environment).await?;
-    let current = observe::release::current(&aws, &environment.artifact_bucket(), environment.name.as_str()).await?;
+    let current =
+        observe::release::current(&aws, &environment.artifact_bucket(), environment.name.as_str()).await?;
     let stack = observe::stack::existing(&aws.cloudformation, &environment.stack_name()).await?;
     let url = stack.output(outputs::AIRFLOW_URL)?;
     let health = airflow::ask(&Airflow::new(url), Airflow::health).await;
@@ -49,7 +50,9 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
         stack.status,
     );
     text += &match &health {
-        Ok(components) => table(&["component", "healthy", "heartbeat"], &components.iter().map(row).collect::<Vec<_>>()),
+        Ok(components) => {
+            table(&["component", "healthy", "heartbeat"], &components.iter().map(row).collect::<Vec<_>>())
+        }
         Err(fail) => format!("Airflow does not answer: {fail}\n"),
     };
     ui.data(&text, &value);

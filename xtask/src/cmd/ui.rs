@@ -78,7 +78,11 @@ impl Ui {
                 .cause(question)
                 .hint("look at it first with `cargo xtask plan`, then run the same command with --yes"));
         }
-        if term::ask(question)? { Ok(()) } else { Err(Fail::new(Kind::Failed, "declined; nothing was changed")) }
+        if term::ask(question)? {
+            Ok(())
+        } else {
+            Err(Fail::new(Kind::Failed, "declined; nothing was changed"))
+        }
     }
 
     /// Where steps report to: redrawn lines on a terminal, plain lines elsewhere.

@@ -80,11 +80,27 @@ mod tests {
 
     #[test]
     fn each_kind_of_change_is_told() {
-        let old = DagIndex(vec![dag("same", "a.py", "1"), dag("gone", "a.py", "1"), dag("moved", "a.py", "1"), dag("changed", "a.py", "1")]);
-        let new = DagIndex(vec![dag("same", "a.py", "1"), dag("moved", "b.py", "1"), dag("changed", "a.py", "2"), dag("new", "b.py", "1")]);
+        let old = DagIndex(vec![
+            dag("same", "a.py", "1"),
+            dag("gone", "a.py", "1"),
+            dag("moved", "a.py", "1"),
+            dag("changed", "a.py", "1"),
+        ]);
+        let new = DagIndex(vec![
+            dag("same", "a.py", "1"),
+            dag("moved", "b.py", "1"),
+            dag("changed", "a.py", "2"),
+            dag("new", "b.py", "1"),
+        ]);
         let diff = DagDiff::between(&old, &new);
-        assert_eq!((diff.added.as_slice(), diff.removed.as_slice()), (&["new".to_owned()][..], &["gone".to_owned()][..]));
-        assert_eq!((diff.moved.as_slice(), diff.changed.as_slice()), (&["moved".to_owned()][..], &["changed".to_owned()][..]));
+        assert_eq!(
+            (diff.added.as_slice(), diff.removed.as_slice()),
+            (&["new".to_owned()][..], &["gone".to_owned()][..])
+        );
+        assert_eq!(
+            (diff.moved.as_slice(), diff.changed.as_slice()),
+            (&["moved".to_owned()][..], &["changed".to_owned()][..])
+        );
         assert_eq!(diff.breaking(), ["moved", "gone"]);
     }
 }

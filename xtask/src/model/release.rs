@@ -45,7 +45,11 @@ impl Pointer {
     /// The pointer to what comes after `before`.
     #[must_use]
     pub fn next(before: Option<&Pointer>, release: &Release) -> Self {
-        Self { release: release.id(), bundle: release.bundle, serial: before.map_or(1, |before| before.serial + 1) }
+        Self {
+            release: release.id(),
+            bundle: release.bundle,
+            serial: before.map_or(1, |before| before.serial + 1),
+        }
     }
 }
 

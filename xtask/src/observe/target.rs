@@ -3,10 +3,10 @@
 use crate::config::Environment;
 use crate::doors::git;
 use crate::fail::{Fail, Result};
-use crate::model::release::Release;
 use crate::model::bundle::Bundle;
 use crate::model::digest::Digest;
 use crate::model::names;
+use crate::model::release::Release;
 use crate::observe::{bundle, host_revision, templates};
 use crate::plan::templates::{Packaged, package};
 use std::path::{Path, PathBuf};
@@ -49,9 +49,11 @@ pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Resul
 }
 
 /// The master stack's templates and the bootstrap stack's one.
-fn stacks(root: &Path, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
+pub fn stacks(root: &Path, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
     let sources = templates::read(root)?;
-    let url = |digest: &Digest| names::template_url(place.endpoint.as_deref(), &place.region, &place.bucket, digest);
+    let url = |digest: &Digest| {
+        names::template_url(place.endpoint.as_deref(), &place.region, &place.bucket, digest)
+    };
     let master = package(&sources, "master.yaml", &url)?;
     let bootstrap = package(&sources, "bootstrap.yaml", &url)?;
     Ok((master.all().cloned().collect(), bootstrap.root().clone()))
@@ -67,7 +69,10 @@ fn all<A, B, C>(a: Result<A>, b: Result<B>, c: Result<C>) -> Result<(A, B, C)> {
             let other = fails.iter().position(|fail| fail.all_problems().is_empty());
             match other {
                 Some(index) => Err(fails.swap_remove(index)),
-                None => Err(Fail::problems(crate::model::text::count(problems.len(), "problem") + " in the tree", problems)),
+                None => Err(Fail::problems(
+                    crate::model::text::count(problems.len(), "problem") + " in the tree",
+                    problems,
+                )),
             }
         }
     }

@@ -127,7 +127,13 @@ pub fn plan(target: &Release, source: Source, facts: &Facts) -> Plan {
     } else {
         step(true, Step::Health);
     }
-    Plan { target: target.clone(), previous: facts.current.as_ref().map(Release::id), source, steps, force_hosts: facts.unhealthy }
+    Plan {
+        target: target.clone(),
+        previous: facts.current.as_ref().map(Release::id),
+        source,
+        steps,
+        force_hosts: facts.unhealthy,
+    }
 }
 
 fn same_stack(a: &Release, b: &Release) -> bool {

@@ -39,7 +39,9 @@ pub fn text(closing: &Closing) -> String {
     let what = match deployment.outcome {
         Outcome::Unchanged => format!("nothing changed, `{}` runs release", closing.environment),
         Outcome::Deployed => format!("`{}` runs release", closing.environment),
-        Outcome::RolledBack | Outcome::Failed => format!("`{}`: {} of release", closing.environment, deployment.outcome.word()),
+        Outcome::RolledBack | Outcome::Failed => {
+            format!("`{}`: {} of release", closing.environment, deployment.outcome.word())
+        }
     };
     let _ = writeln!(
         out,
@@ -53,7 +55,11 @@ pub fn text(closing: &Closing) -> String {
         && matches!(deployment.outcome, Outcome::Deployed | Outcome::Unchanged)
     {
         let _ = writeln!(out, "\nAirflow      {url}");
-        let _ = writeln!(out, "log in as    admin, password: cargo xtask secret admin --env {}", closing.environment);
+        let _ = writeln!(
+            out,
+            "log in as    admin, password: cargo xtask secret admin --env {}",
+            closing.environment
+        );
     }
     out
 }

@@ -127,12 +127,20 @@ fn a_changed_dag_is_live_at_once_and_restarts_nothing(project: &Project) {
     assert_eq!(result["uploads"], 1);
     let run = airflow.trigger("probe", &json!({})).unwrap();
     assert_eq!(finished(&airflow, "probe", &run), "success");
-    eprintln!("    deploy {:.1} s, executed after {:.1} s", deployed.as_secs_f64(), watch.elapsed().as_secs_f64());
+    eprintln!(
+        "    deploy {:.1} s, executed after {:.1} s",
+        deployed.as_secs_f64(),
+        watch.elapsed().as_secs_f64()
+    );
     assert_eq!(airflow.returned("probe", &run, "first").unwrap(), "two");
     assert_eq!(project.components(), before, "no process was restarted");
 
     assert_eq!(finished(&airflow, "probe", &in_flight), "success");
-    assert_eq!(airflow.returned("probe", &in_flight, "second").unwrap(), "one one", "it ended on its own code");
+    assert_eq!(
+        airflow.returned("probe", &in_flight, "second").unwrap(),
+        "one one",
+        "it ended on its own code"
+    );
 }
 
 fn broken_dags_are_refused(project: &Project) {
@@ -182,7 +190,8 @@ fn rollback_and_history(project: &Project) {
     announce("rollback and history");
     let now = project.pointer();
     let history = project.run(&["history", "--env", "local", "--format", "json"]).expect(0).json();
-    let outcomes: Vec<&str> = history.as_array().unwrap().iter().map(|d| d["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<&str> =
+        history.as_array().unwrap().iter().map(|d| d["outcome"].as_str().unwrap()).collect();
     assert!(outcomes.iter().filter(|outcome| **outcome == "deployed").count() >= 3, "{history}");
 
     let back = project.run(&["rollback", "--env", "local", "--yes", "--format", "json"]).expect(0).json();
@@ -215,7 +224,10 @@ fn killed_at_every_boundary(project: &Project) {
         if step != "pointer" {
             assert_eq!(project.pointer(), before, "the pointer stays on what is whole");
         }
-        assert!(project.object(&format!("bundles/{bundle}.dags.json")).is_some(), "the pointer names a whole bundle");
+        assert!(
+            project.object(&format!("bundles/{bundle}.dags.json")).is_some(),
+            "the pointer names a whole bundle"
+        );
         let result = project.deploy();
         assert_ne!(result["outcome"], "failed");
         let airflow = project.airflow();

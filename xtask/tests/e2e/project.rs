@@ -43,7 +43,11 @@ impl Project {
     pub fn new() -> Self {
         let root = repository();
         let scratch = tempfile::tempdir().unwrap();
-        let list = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(&root).output().unwrap();
+        let list = Command::new("git")
+            .args(["ls-files", "-co", "--exclude-standard"])
+            .current_dir(&root)
+            .output()
+            .unwrap();
         for name in String::from_utf8(list.stdout).unwrap().lines() {
             let (from, to) = (root.join(name), scratch.path().join(name));
             if from.is_file() {
@@ -53,13 +57,16 @@ impl Project {
         }
         fs::create_dir_all(root.join(".ductwork/venvs")).unwrap();
         fs::create_dir_all(scratch.path().join(".ductwork")).unwrap();
-        std::os::unix::fs::symlink(root.join(".ductwork/venvs"), scratch.path().join(".ductwork/venvs")).unwrap();
+        std::os::unix::fs::symlink(root.join(".ductwork/venvs"), scratch.path().join(".ductwork/venvs"))
+            .unwrap();
         let port = free_ports();
         let project = Self { scratch, port };
-        project.edit("environments/local.toml", |text| {
-            format!("{}\n", text.replace("8080", &port.to_string()))
-        });
-        assert!(project.read("environments/local.toml").contains(&port.to_string()), "local.toml names its port");
+        project
+            .edit("environments/local.toml", |text| format!("{}\n", text.replace("8080", &port.to_string())));
+        assert!(
+            project.read("environments/local.toml").contains(&port.to_string()),
+            "local.toml names its port"
+        );
         project
     }
 
