@@ -1,4 +1,121 @@
-//! The command line.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The table of verbs: parses the command line, dispatches, and turns the result into an exit code.
+
+use crate::cmd::{bundle_dags, deploy, destroy, history, local, package, plan, rollback, secret, status, ui};
+use crate::doors::term;
+use crate::fail::{Fail, Kind, Result};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Releases this Airflow project: DAGs, hosts and stacks, on AWS or on this machine.
+///
+/// Describe an environment in `environments/NAME.toml`, then deploy it. `local` needs no account:
+///
+///     cargo xtask deploy --env local
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, verbatim_doc_comment, max_term_width = 80)]
+#[command(
+    after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 changes found,\n\
+    4 rolled back, 5 rollback failed, 6 locked by another deployment, 70 a bug, 130 interrupted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    common: ui::Common,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    BundleDags(bundle_dags::BundleDags),
+    Package(package::Package),
+    Plan(plan::Plan),
+    Deploy(deploy::Deploy),
+    Rollback(rollback::Rollback),
+    Status(status::Status),
+    History(history::History),
+    Secret(secret::Secret),
+    Destroy(destroy::Destroy),
+    #[command(subcommand)]
+    Local(local::Local),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ui = ui::Ui::new(cli.common);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(interruptible(run(cli.verb, &ui)));
+            // A blocking call that hangs must not keep the process after Ctrl-C.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(Fail::bug("no runtime").because(error)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => {
+            ui.fail(&fail);
+            fail.exit()
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    if error.use_stderr() {
+        term::err(&text.to_string());
+        ExitCode::from(Kind::Usage.code())
+    } else {
+        term::out(&text.to_string());
+        ExitCode::SUCCESS
+    }
+}
+
+async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
+    match verb {
+        Verb::BundleDags(args) => bundle_dags::run(&args, ui).await,
+        Verb::Package(args) => package::run(&args, ui),
+        Verb::Plan(args) => plan::run(&args, ui).await,
+        Verb::Deploy(args) => deploy::run(&args, ui).await,
+        Verb::Rollback(args) => rollback::run(&args, ui).await,
+        Verb::Status(args) => status::run(&args, ui).await,
+        Verb::History(args) => history::run(&args, ui).await,
+        Verb::Secret(args) => secret::run(&args, ui).await,
+        Verb::Destroy(args) => destroy::run(&args, ui).await,
+        Verb::Local(args) => local::run(&args, ui),
+    }
+}
+
+/// Ctrl-C stops looking, not the work that AWS has begun.
+async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => Err(Fail::new(Kind::Interrupted, "interrupted")
+            .cause("stack updates and CodeDeploy deployments that have begun go on without this command")
+            .hint("look at them again: cargo xtask status")
+            .hint("run the same command again: it goes on from whatever state it finds")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_verb_has_an_example() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands().filter(|verb| !verb.has_subcommands()) {
+            let help =
+                verb.get_long_about().or(verb.get_about()).map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("cargo xtask "), "`{}` has no example in its help", verb.get_name());
+        }
+    }
 }

@@ -18,7 +18,7 @@
 //! | [`report`] | plan, events, outcome, errors as text or JSON | touches the world |
 //! | [`fail`] | the one error type and the exit codes | |
 //!
-//! Who may import whom is tested in `tests/tidy.rs`.
+//! Who may import whom is tested in `tests/tidy`.
 
 pub mod apply;
 pub mod cli;

@@ -28,9 +28,17 @@ pub struct Request<'a> {
     /// The name of the stack.
     pub stack: &'a str,
     pub purpose: Purpose,
-    pub template_url: &'a str,
+    pub template: Template<'a>,
     pub parameters: &'a BTreeMap<String, String>,
     pub tags: &'a BTreeMap<String, String>,
+}
+
+/// Where the service finds the template.
+#[derive(Clone, Copy, Debug)]
+pub enum Template<'a> {
+    Url(&'a str),
+    /// In the request itself, for the stack that makes the bucket; at most 51,200 bytes.
+    Body(&'a str),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +109,12 @@ async fn send(client: &Client, request: &Request<'_>) -> Result<ChangeSet> {
     let name = names::change_set(&time::ulid());
     let capabilities =
         [Capability::CapabilityIam, Capability::CapabilityNamedIam, Capability::CapabilityAutoExpand];
-    let sent = client
-        .create_change_set()
+    let call = client.create_change_set();
+    let call = match request.template {
+        Template::Url(url) => call.template_url(url),
+        Template::Body(body) => call.template_body(body),
+    };
+    let sent = call
         .stack_name(request.stack)
         .change_set_name(&name)
         .change_set_type(match request.purpose {
@@ -110,7 +122,6 @@ async fn send(client: &Client, request: &Request<'_>) -> Result<ChangeSet> {
             Purpose::Update => ChangeSetType::Update,
         })
         .client_token(&name)
-        .template_url(request.template_url)
         .include_nested_stacks(true)
         .set_capabilities(Some(capabilities.to_vec()))
         .set_parameters(Some(request.parameters.iter().map(parameter).collect()))

@@ -107,8 +107,13 @@ fn nothing(_: &str) -> DescribeChangeSetOutput {
 
 async fn make(client: &Client, purpose: Purpose) -> Result<Created> {
     let none = BTreeMap::new();
-    let request =
-        Request { stack: "p-dev", purpose, template_url: "https://root", parameters: &none, tags: &none };
+    let request = Request {
+        stack: "p-dev",
+        purpose,
+        template: Template::Url("https://root"),
+        parameters: &none,
+        tags: &none,
+    };
     create(client, &request).await
 }
 

@@ -1,11 +1,23 @@
-//! One function per step: carries it out, tells events; never prints, never reads configuration.
+//! One function per step: carries it out through the doors, tells events, prints nothing.
 
+pub mod airflow;
 mod backoff;
 pub mod change_set;
 mod change_tree;
+pub mod context;
+pub mod deploy;
 #[cfg(test)]
 mod fake;
+pub mod lease;
+pub mod local_cloud;
+pub mod preview;
+pub mod rollout;
+pub mod stack;
 pub mod stack_events;
 pub mod stack_operations;
 mod stack_progress;
+pub mod steps;
 pub mod templates;
+pub mod toolchain;
+pub mod upload;
+pub mod validate;

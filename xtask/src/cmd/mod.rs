@@ -1,1 +1,16 @@
-//! One file per verb.
+//! One file per verb: its arguments and the wiring resolve → observe → plan → show → confirm → apply → report.
+
+pub mod bundle_dags;
+pub mod deploy;
+pub mod destroy;
+pub mod history;
+pub mod local;
+pub mod package;
+pub mod plan;
+pub mod prepare;
+pub mod project;
+pub mod release;
+pub mod rollback;
+pub mod secret;
+pub mod status;
+pub mod ui;

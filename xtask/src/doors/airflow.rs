@@ -1,1 +1,196 @@
-//! Airflow over its REST API.
+//! Airflow 3 over its REST API: what runs, what is broken, and a run to prove that tasks run.
+
+use super::http::{Answer, Http};
+use crate::fail::{Fail, Result};
+use crate::model::secret::Secret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A session with a token. Blocking; callers on the async side use `spawn_blocking`.
+#[derive(Clone, Debug)]
+pub struct Airflow {
+    url: String,
+    http: Http,
+    token: Option<Secret>,
+}
+
+/// One DAG as Airflow knows it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Dag {
+    pub dag_id: String,
+    pub bundle_name: Option<String>,
+    pub bundle_version: Option<String>,
+    pub relative_fileloc: Option<String>,
+    pub file_token: String,
+    pub is_stale: bool,
+}
+
+/// A file that the dag-processor could not import.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct ImportError {
+    pub filename: String,
+    pub bundle_name: Option<String>,
+    pub stack_trace: String,
+}
+
+/// One component in the health document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    pub name: String,
+    pub healthy: bool,
+    /// RFC 3339; none for components without one.
+    pub heartbeat: Option<String>,
+}
+
+impl Airflow {
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        let http = Http::new(Duration::from_secs(15));
+        Self { url: url.trim_end_matches('/').to_owned(), http, token: None }
+    }
+
+    fn get(&self, path: &str) -> Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let answer = self.http.get(&url, self.token.as_ref().map(Secret::expose))?;
+        accepted(&url, answer)
+    }
+
+    fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let answer = self.http.send(method, &url, self.token.as_ref().map(Secret::expose), body)?;
+        accepted(&url, answer)
+    }
+
+    /// Gets a token for a user; the session keeps it.
+    pub fn log_in(&mut self, user: &str, password: &Secret) -> Result<()> {
+        let body = json!({ "username": user, "password": password.expose() });
+        let url = format!("{}/auth/token", self.url);
+        let answer = accepted(&url, self.http.send("POST", &url, None, &body)?)?;
+        let token = answer["access_token"].as_str();
+        let token = token.ok_or_else(|| Fail::failed(format!("`{url}` gave no token")))?;
+        self.token = Some(Secret::new(token));
+        Ok(())
+    }
+
+    /// The health document; Airflow answers 200 even where a component is dead, so it is read.
+    pub fn health(&self) -> Result<Vec<Component>> {
+        let value = self.get("/api/v2/monitor/health")?;
+        let object = value.as_object().cloned().unwrap_or_default();
+        let component = |(name, state): (String, Value)| {
+            let heartbeat = state.as_object().and_then(|fields| {
+                let key = format!("latest_{name}_heartbeat");
+                fields.get(&key).and_then(Value::as_str).map(str::to_owned)
+            });
+            let healthy = state["status"] == "healthy";
+            (!state["status"].is_null()).then_some(Component { name, healthy, heartbeat })
+        };
+        Ok(object.into_iter().filter_map(component).collect())
+    }
+
+    /// All DAGs of a bundle, stale ones included.
+    pub fn dags(&self, bundle: &str) -> Result<Vec<Dag>> {
+        let all: Vec<Dag> = self.pages("/api/v2/dags?exclude_stale=false&order_by=dag_id", "dags")?;
+        Ok(all.into_iter().filter(|dag| dag.bundle_name.as_deref() == Some(bundle)).collect())
+    }
+
+    /// The import errors of a bundle.
+    pub fn import_errors(&self, bundle: &str) -> Result<Vec<ImportError>> {
+        let all: Vec<ImportError> = self.pages("/api/v2/importErrors?order_by=id", "import_errors")?;
+        Ok(all.into_iter().filter(|error| error.bundle_name.as_deref() == Some(bundle)).collect())
+    }
+
+    fn pages<T: for<'de> Deserialize<'de>>(&self, path: &str, key: &str) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        loop {
+            let page = self.get(&format!("{path}&limit=100&offset={}", items.len()))?;
+            let rows: Vec<T> = serde_json::from_value(page[key].clone()).map_err(|e| {
+                Fail::failed(format!("Airflow's list of {key} is not as expected")).because(e)
+            })?;
+            let total = page["total_entries"].as_u64().unwrap_or_default();
+            let last = rows.is_empty();
+            items.extend(rows);
+            if last || items.len() as u64 >= total {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Tells the dag-processor to look at a file, which makes it refresh the file's bundle at once.
+    pub fn parse_file(&self, file_token: &str) -> Result<()> {
+        self.send("PUT", &format!("/api/v2/parseDagFile/{file_token}"), &Value::Null).map(drop)
+    }
+
+    /// Starts a run; the answer is its id.
+    pub fn trigger(&self, dag: &str, conf: &Value) -> Result<String> {
+        let body = json!({ "logical_date": null, "conf": conf });
+        let run = self.send("POST", &format!("/api/v2/dags/{dag}/dagRuns"), &body)?;
+        let id = run["dag_run_id"].as_str();
+        id.map(str::to_owned).ok_or_else(|| Fail::failed(format!("Airflow started no run of `{dag}`")))
+    }
+
+    /// `queued`, `running`, `success` or `failed`.
+    pub fn run_state(&self, dag: &str, run: &str) -> Result<String> {
+        let value = self.get(&format!("/api/v2/dags/{dag}/dagRuns/{}", path_segment(run)))?;
+        Ok(value["state"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Ids of DAGs with a queued or running run.
+    pub fn dags_with_unfinished_runs(&self) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Run {
+            dag_id: String,
+        }
+        let path = "/api/v2/dags/~/dagRuns?state=queued&state=running&order_by=id";
+        let runs: Vec<Run> = self.pages(path, "dag_runs")?;
+        let mut ids: Vec<String> = runs.into_iter().map(|run| run.dag_id).collect();
+        ids.sort();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// What a task returned.
+    pub fn returned(&self, dag: &str, run: &str, task: &str) -> Result<Value> {
+        let run = path_segment(run);
+        let path = format!("/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value");
+        let value = self.get(&path)?["value"].clone();
+        // The entry comes as JSON in a string unless it is asked for deserialised.
+        Ok(value.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(value))
+    }
+}
+
+fn accepted(url: &str, answer: Answer) -> Result<Value> {
+    if (200..300).contains(&answer.status) {
+        return Ok(answer.body);
+    }
+    let detail = &answer.body["detail"];
+    let detail = detail.as_str().map_or_else(|| detail.to_string(), str::to_owned);
+    let fail = Fail::failed(format!("`{url}` answered {}", answer.status));
+    Err(if answer.body["detail"].is_null() { fail } else { fail.cause(detail) })
+}
+
+/// Run ids hold `:` and `+`, which a path must not carry bare.
+fn path_segment(text: &str) -> String {
+    let keep = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    text.bytes().map(|b| if keep(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids_are_encoded() {
+        assert_eq!(
+            path_segment("manual__2026-11-20T10:00:00+00:00"),
+            "manual__2026-11-20T10%3A00%3A00%2B00%3A00"
+        );
+    }
+
+    #[test]
+    fn a_refusal_shows_airflow_s_own_words() {
+        let answer = Answer { status: 404, body: json!({ "detail": "no such DAG" }) };
+        let fail = accepted("http://x/y", answer).unwrap_err();
+        assert_eq!(fail.to_string(), "`http://x/y` answered 404: no such DAG");
+    }
+}

@@ -120,6 +120,7 @@ impl Intercept for Counter {
 }
 
 /// A failed call: service, code, message and request id, nothing else.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 pub fn failure<E, R>(service: &str, what: impl Into<String>, error: aws_sdk_s3::error::SdkError<E, R>) -> Fail
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

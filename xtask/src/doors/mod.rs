@@ -3,11 +3,16 @@
 //! Concrete types and functions, no client traits; whoever decides is elsewhere.
 
 pub mod airflow;
+pub mod archive;
 pub mod aws;
+pub mod documents;
 pub mod env;
 pub mod fs;
 pub mod git;
 pub mod http;
+pub mod net;
 pub mod proc;
+pub mod stat;
 pub mod term;
 pub mod time;
+pub mod unpack;

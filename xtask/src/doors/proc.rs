@@ -119,6 +119,25 @@ pub fn find(name: &str) -> Option<PathBuf> {
     super::env::path().into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
+/// The name of this machine.
+#[must_use]
+pub fn host() -> String {
+    let uname = Cmd::new("uname", Path::new("/")).arg("-n").env("PATH", "/usr/bin:/bin").run();
+    uname.map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+#[must_use]
+pub fn pid() -> u32 {
+    std::process::id()
+}
+
+/// Whether a process of this machine lives.
+#[must_use]
+pub fn alive(pid: u32) -> bool {
+    let kill = Cmd::new("kill", Path::new("/")).args(["-0", &pid.to_string()]).env("PATH", "/usr/bin:/bin");
+    kill.output().is_ok_and(|output| output.status.success())
+}
+
 /// Ends this very process at once, as `kill -9` would: for the crash tests.
 pub fn kill_self() {
     let pid = std::process::id().to_string();

@@ -44,3 +44,40 @@ pub fn out(text: &str) {
 pub fn err(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
+
+/// Lines that are redrawn in place below the lines that stay.
+#[derive(Debug, Default)]
+pub struct Live {
+    lines: indicatif::MultiProgress,
+    running: std::sync::Mutex<std::collections::BTreeMap<String, indicatif::ProgressBar>>,
+}
+
+impl Live {
+    /// Shows or replaces the live line of `key`, a spinner and the time so far before it.
+    pub fn set(&self, key: &str, text: &str) {
+        let Ok(mut running) = self.running.lock() else { return };
+        let bar = running.entry(key.to_owned()).or_insert_with(|| {
+            let bar = self.lines.add(indicatif::ProgressBar::new_spinner());
+            if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(std::time::Duration::from_millis(120));
+            bar
+        });
+        bar.set_message(text.to_owned());
+    }
+
+    /// Takes the live line of `key` away.
+    pub fn clear(&self, key: &str) {
+        if let Ok(mut running) = self.running.lock()
+            && let Some(bar) = running.remove(key)
+        {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// A line that stays, above the live ones.
+    pub fn line(&self, text: &str) {
+        self.lines.suspend(|| err(&format!("{text}\n")));
+    }
+}

@@ -46,3 +46,10 @@ pub async fn sleep(duration: Duration) {
 pub fn block(duration: Duration) {
     std::thread::sleep(duration);
 }
+
+/// How long ago an RFC 3339 timestamp lies.
+#[must_use]
+pub fn age_seconds(timestamp: &str) -> Option<f64> {
+    let then: jiff::Timestamp = timestamp.parse().ok()?;
+    Some(jiff::Timestamp::now().duration_since(then).as_secs_f64())
+}

@@ -1,6 +1,8 @@
 //! Plain data and newtypes. Imports nothing of the crate but itself and `fail`, does no IO.
 
+pub mod bundle;
 pub mod change;
+pub mod dags;
 pub mod digest;
 pub mod event;
 pub mod names;
@@ -8,3 +10,4 @@ pub mod problem;
 pub mod release;
 pub mod secret;
 pub mod stack;
+pub mod text;

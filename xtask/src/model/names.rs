@@ -41,6 +41,12 @@ pub fn bundle_key(digest: &Digest) -> String {
     format!("bundles/{digest}.zip")
 }
 
+/// What is in the bundle, DAG by DAG, as the validator saw it.
+#[must_use]
+pub fn bundle_index_key(digest: &Digest) -> String {
+    format!("bundles/{digest}.dags.json")
+}
+
 #[must_use]
 pub fn template_key(digest: &Digest) -> String {
     format!("templates/{digest}.yaml")
@@ -49,6 +55,12 @@ pub fn template_key(digest: &Digest) -> String {
 #[must_use]
 pub fn host_key(digest: &Digest) -> String {
     format!("hosts/{digest}.zip")
+}
+
+/// Everything that is known of an environment.
+#[must_use]
+pub fn environment_prefix(environment: &str) -> String {
+    format!("environments/{environment}/")
 }
 
 #[must_use]

@@ -41,6 +41,18 @@ pub struct Pointer {
     pub serial: u64,
 }
 
+impl Pointer {
+    /// The pointer to what comes after `before`.
+    #[must_use]
+    pub fn next(before: Option<&Pointer>, release: &Release) -> Self {
+        Self {
+            release: release.id(),
+            bundle: release.bundle,
+            serial: before.map_or(1, |before| before.serial + 1),
+        }
+    }
+}
+
 /// How a deployment, or a step of it, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

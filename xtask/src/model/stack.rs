@@ -1,5 +1,6 @@
 //! A stack as the tool sees it: its state, its events, the end of an operation; no SDK types.
 
+use crate::fail::{Fail, Result};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -25,6 +26,16 @@ pub struct StackFacts {
     /// Resources in a failed state, nested stacks included; looked up only for the states in which
     /// a decision needs them.
     pub stuck: Vec<Stuck>,
+}
+
+impl StackFacts {
+    /// An output that this tool relies on.
+    pub fn output(&self, name: &str) -> Result<&str> {
+        self.outputs.get(name).map(String::as_str).ok_or_else(|| {
+            Fail::failed(format!("the stack `{}` has no output `{name}`", self.name))
+                .hint("restore `templates/master.yaml` from git, then deploy again")
+        })
+    }
 }
 
 /// Whether DeleteStack is refused for this stack.
@@ -120,7 +131,7 @@ impl std::error::Error for UnknownStatus {}
 impl FromStr for Status {
     type Err = UnknownStatus;
 
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
+    fn from_str(word: &str) -> std::result::Result<Self, Self::Err> {
         let found = Self::ALL.iter().find(|status| status.word() == word);
         found.copied().ok_or_else(|| UnknownStatus(word.to_owned()))
     }

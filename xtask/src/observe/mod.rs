@@ -1,4 +1,11 @@
-//! Reads the tree, AWS and the hosts; never writes to the outside, decides nothing.
+//! Reads only: the tree, stacks, releases, as facts for the plan.
 
+pub mod bundle;
+pub mod environment;
+pub mod host_revision;
+mod pack;
+pub mod release;
 pub mod stack;
+pub mod target;
 pub mod templates;
+pub mod tree;

@@ -8,7 +8,7 @@
 //! for a change by itself.
 
 use crate::doors::aws;
-use crate::fail::{Context as _, Result};
+use crate::fail::{Context as _, Fail, Result};
 use crate::model::stack::{Protection, STACK_TYPE, StackFacts, Status, Stuck};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
@@ -26,6 +26,21 @@ pub async fn stack(client: &Client, name: &str) -> Result<Option<StackFacts>> {
         facts.stuck = stuck(client, place).await?;
     }
     Ok(Some(facts))
+}
+
+/// The same without the template: one call, for those who want outputs and parameters only.
+pub async fn describe_only(client: &Client, name: &str) -> Result<Option<StackFacts>> {
+    match describe(client, name).await? {
+        Some(stack) => facts(&stack, None).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A stack that must be there, without its template.
+pub async fn existing(client: &Client, name: &str) -> Result<StackFacts> {
+    describe_only(client, name).await?.ok_or_else(|| {
+        Fail::usage(format!("there is no stack `{name}`")).hint("deploy first: cargo xtask deploy")
+    })
 }
 
 async fn describe(client: &Client, name: &str) -> Result<Option<Stack>> {

@@ -1,6 +1,7 @@
-//! Facts in, plan or all problems out. Pure and synchronous: no IO, no clock, no SDK types.
+//! Facts in, plan or problems out. Pure: no IO, no clock, no environment, no SDK.
 
 pub mod consent;
+pub mod deploy;
 pub mod root_cause;
 pub mod stack;
 pub mod templates;

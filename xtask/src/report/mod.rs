@@ -1,3 +1,9 @@
-//! Plan, events, outcome and errors as text or JSON; never touches the world.
+//! Turns plans, events, outcomes and errors into text or JSON; touches nothing.
 
+pub mod bundle;
 pub mod changes;
+pub mod deploy;
+pub mod error;
+pub mod plan;
+pub mod progress;
+pub mod table;

@@ -1,0 +1,1 @@
+"""What runs on hosts beside Airflow itself: bundle class, settings, start, migration, health, validation."""

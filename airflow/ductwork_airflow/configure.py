@@ -1,0 +1,60 @@
+"""Writes /etc/ductwork/airflow.env from the stack's outputs and parameters: `python -m ductwork_airflow.configure`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+from ductwork_airflow import envfile
+from ductwork_airflow.settings import Host, SettingsError, host_environment
+
+
+def stack_values(stack: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Outputs and parameters of an answer of DescribeStacks."""
+    outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in stack.get("Outputs", [])}
+    parameters = {
+        entry["ParameterKey"]: entry.get("ResolvedValue", entry["ParameterValue"])
+        for entry in stack.get("Parameters", [])
+    }
+    return outputs, parameters
+
+
+def revision(environ: dict[str, str]) -> str:
+    """The sha256 in the key of the revision that CodeDeploy is installing."""
+    found = re.search(r"([0-9a-f]{64})\.zip$", environ.get("BUNDLE_KEY", ""))
+    return found[1] if found else "unknown"
+
+
+def describe(name: str, region: str) -> dict[str, Any]:
+    """The stack, from CloudFormation."""
+    import boto3
+    from botocore.config import Config
+
+    retries: Any = {"mode": "standard", "total_max_attempts": 8}
+    client = boto3.client("cloudformation", region_name=region, config=Config(retries=retries))
+    return dict(client.describe_stacks(StackName=name)["Stacks"][0])
+
+
+def main() -> int:
+    """The command line, without arguments."""
+    env = envfile.read_host()
+    host = Host(
+        root=envfile.host_root(),
+        region=env["AWS_REGION"],
+        environment=env["DUCTWORK_ENVIRONMENT"],
+        endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
+        revision=revision(dict(os.environ)),
+    )
+    try:
+        values = host_environment(*stack_values(describe(env["DUCTWORK_STACK"], host.region)), host)
+    except SettingsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    envfile.write_lines(envfile.airflow_file(), values)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,54 @@
+"""Files of KEY=value lines (/etc/ductwork/host.env and airflow.env), and where they are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+
+def host_root() -> Path:
+    """What stands for `/`: the local cloud runs hosts below a directory, EC2 does not."""
+    return Path(os.environ.get("DUCTWORK_HOST_ROOT") or "/")
+
+
+def host_file() -> Path:
+    """Written by UserData: who this host is."""
+    return host_root() / "etc/ductwork/host.env"
+
+
+def airflow_file() -> Path:
+    """Written by AfterInstall: Airflow's settings, no secret."""
+    return host_root() / "etc/ductwork/airflow.env"
+
+
+def log_to_stderr() -> None:
+    """Our own messages and others' warnings: CodeDeploy keeps only the last 2048 bytes of what a hook says."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("ductwork").setLevel(logging.INFO)
+
+
+def read_lines(file: Path) -> dict[str, str]:
+    """Values as they stand, without quoting rules: everything after the first `=`."""
+    pairs = (line.partition("=") for line in file.read_text(encoding="utf-8").split("\n") if "=" in line)
+    return {key: value for key, _, value in pairs if not key.startswith("#")}
+
+
+def read_host() -> dict[str, str]:
+    """host.env, where values may be quoted as in a shell."""
+    return {key: " ".join(shlex.split(value)) for key, value in read_lines(host_file()).items()}
+
+
+def write_lines(file: Path, values: dict[str, str]) -> None:
+    """Replaces the file in one step; readable by all, because nothing in it is secret."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.writelines(f"{key}={value}\n" for key, value in sorted(values.items()))
+        os.fchmod(stream.fileno(), 0o644)
+        stream.flush()
+        os.fsync(stream.fileno())
+    Path(name).replace(file)

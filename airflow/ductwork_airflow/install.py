@@ -1,0 +1,118 @@
+"""Makes the environment of requirements.lock on a host: `python -m ductwork_airflow.install`. Standard library only.
+
+An environment's folder is named by its lock and holds `.complete` once it is whole; the release tool follows the same
+rule, so on a developer's machine the one it made is found here. /opt/ductwork/venv then points at it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ductwork_airflow import envfile
+
+log = logging.getLogger("ductwork.install")
+
+COMPLETE = ".complete"
+KEPT_ENVIRONMENTS = 3
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
+
+
+def short_digest(file: Path) -> str:
+    """First 12 hex of a file's sha256."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One maker of `folder` at a time on this machine; hosts of a local cloud share their environments."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def command(*words: str | Path) -> None:
+    """Runs an installer; its last words become the error's."""
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
+        raise RuntimeError(f"`{' '.join(str(word) for word in words[:3])}` failed:\n{tail}")
+
+
+def uv(venvs: Path, tools_lock: Path) -> Path:
+    """DUCTWORK_UV, or the uv of tools.lock in an environment of its own."""
+    if given := os.environ.get("DUCTWORK_UV"):
+        return Path(given)
+    folder = venvs / f"tools-{short_digest(tools_lock)}"
+    with locked(folder):
+        if not (folder / COMPLETE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            command(sys.executable, "-m", "venv", folder)
+            command(folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                    "--require-hashes", "-r", tools_lock)  # fmt: skip
+            (folder / COMPLETE).write_text(sys.version.split()[0], encoding="utf-8")
+    return folder / "bin/uv"
+
+
+def environment(venvs: Path, lock: Path, tools_lock: Path) -> Path:
+    """The environment of `lock`, made if it is not complete."""
+    folder = venvs / f"airflow-{short_digest(lock)}"
+    if (folder / COMPLETE).exists():
+        return folder
+    tool = uv(venvs, tools_lock)
+    with locked(folder):
+        if (folder / COMPLETE).exists():  # made by another while this one waited
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        log.info("installing %s", lock.name)
+        command(tool, "venv", "--quiet", "--python", sys.executable, folder)
+        command(tool, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode",
+                "--python", folder / "bin/python", lock)  # fmt: skip
+        (folder / COMPLETE).write_text(sys.version.split()[0], encoding="utf-8")
+    return folder
+
+
+def point(link: Path, target: Path) -> None:
+    """Makes `link` point at `target` in one step."""
+    fresh = link.with_name(f".{link.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)
+
+
+def remove_old(venvs: Path, current: Path) -> None:
+    """Keeps the newest few environments, for the way back. Only on a host that does not share them."""
+    found = sorted(venvs.glob("airflow-*/"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in [folder for folder in found if folder != current][KEPT_ENVIRONMENTS - 1 :]:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def main() -> int:
+    """The command line, without arguments."""
+    envfile.log_to_stderr()
+    if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
+        sys.stderr.write(f"error: Airflow needs Python 3.10 to 3.13, this is {sys.version.split()[0]}\n")
+        return 1
+    home = envfile.host_root() / "opt/ductwork"
+    shared = os.environ.get("DUCTWORK_VENVS")
+    venvs = Path(shared) if shared else home / "venvs"
+    folder = environment(venvs, home / "revision/requirements.lock", home / "revision/tools.lock")
+    point(home / "venv", folder)
+    if not shared:
+        remove_old(venvs, folder)
+    log.info("environment %s", folder.name)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,78 @@
+"""Starts an Airflow component: `python -m ductwork_airflow.run <component>`.
+
+Reads airflow.env, puts the secrets into the environment and becomes the component by exec, so that the process that
+systemd or supervisord watches and sends SIGTERM to is Airflow itself. Secrets are on no disk and in no argument list.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from ductwork_airflow import envfile, secret
+
+log = logging.getLogger("ductwork.run")
+
+COMMANDS = {
+    "api-server": ["api-server"],
+    "scheduler": ["scheduler"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer"],
+    # Neither -H (it asks by remote control, which SQS lacks, and dies) nor mingle and gossip, which need it too.
+    "worker": ["celery", "worker", "-q", "default", "--without-mingle", "--without-gossip"],
+}
+PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "AWS_", "DUCTWORK_", "REQUESTS_CA_BUNDLE", "SSL_CERT_", "no_proxy",
+             "NO_PROXY", "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")  # fmt: skip
+
+
+def inherited(environ: dict[str, str]) -> dict[str, str]:
+    """What a component may take over: no AIRFLOW__ setting from elsewhere can slip in."""
+    return {name: value for name, value in environ.items() if name.startswith(PASSED_ON)}
+
+
+def component_environment(fetch: secret.Fetch | None = None) -> dict[str, str]:
+    """The whole environment of a component, secrets included."""
+    env = inherited(dict(os.environ)) | envfile.read_lines(envfile.airflow_file())
+    os.environ.update({name: value for name, value in env.items() if name.startswith("AWS_")})
+    return env | secret.secret_environment(env, fetch or secret.secrets_manager(env["AWS_REGION"]))
+
+
+def airflow_program() -> str:
+    """The `airflow` of this very Python's environment."""
+    return str(Path(sys.executable).with_name("airflow"))
+
+
+def prepare_home(env: dict[str, str]) -> None:
+    """An empty airflow.cfg keeps Airflow from writing its default, which holds a generated key, at each first start."""
+    home = Path(env["AIRFLOW_HOME"])
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "airflow.cfg").touch()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Becomes the component."""
+    envfile.log_to_stderr()
+    given = sys.argv[1:] if arguments is None else arguments
+    if len(given) != 1 or given[0] not in COMMANDS:
+        sys.stderr.write(f"error: expected one of: {', '.join(COMMANDS)}\n")
+        return 2
+    component = given[0]
+    env = component_environment()
+    prepare_home(env)
+    if component == "worker":
+        ready_file(env).unlink(missing_ok=True)
+    program = airflow_program()
+    log.info("starting %s of revision %s", component, env.get("DUCTWORK_REVISION"))
+    os.chdir(env["AIRFLOW_HOME"])
+    os.execve(program, [program, *COMMANDS[component]], env)  # noqa: S606
+
+
+def ready_file(env: dict[str, str]) -> Path:
+    """Where the worker writes its pid once it takes tasks from the queue."""
+    return Path(env["DUCTWORK_STATE"], "worker.ready")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,227 @@
+"""The settings of Airflow on a host, as a pure function of the stack's outputs and parameters. Never holds a secret.
+
+Numbers and traps come from runs with Airflow 3.3.2: SQS keeps a message invisible for at most 12 hours (Airflow's own
+default of 24 is refused), SQS has no remote control, and usage data collection would call home.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+SQS_LONGEST_VISIBILITY_SECONDS = 43_200
+SCHEDULER_HEALTH_PORT = 8974
+QUEUE = "default"
+LONGEST_OVERRIDES = 4096
+REFRESH_SECONDS = 5  # between two looks at the pointer, where AirflowConfig does not say
+
+# What the tool itself decides: an override would cut the parts from each other, or put a secret into a file.
+_MANAGED = frozenset(
+    """core.fernet_key core.executor core.plugins_folder core.execution_api_server_url
+    core.hostname_callable database.sql_alchemy_conn
+    celery.broker_url celery.result_backend celery.extra_celery_config celery.worker_enable_remote_control
+    api.secret_key api.port api.host api_auth.jwt_secret operators.default_queue
+    dag_processor.dag_bundle_config_list dag_processor.dag_bundle_storage_path
+    celery_broker_transport_options.predefined_queues celery_broker_transport_options.visibility_timeout
+    scheduler.enable_health_check scheduler.scheduler_health_check_server_port""".split()
+)
+_KEY = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
+
+
+class SettingsError(ValueError):
+    """The stack does not say what a host needs to know; all faults are in the message."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a host knows about itself."""
+
+    root: Path  # stands for `/`; on EC2 it is
+    region: str
+    environment: str
+    endpoint_url: str | None = None  # AWS_ENDPOINT_URL: set only by a local cloud
+    revision: str = "unknown"  # sha256 of the host revision, from its key
+
+    @property
+    def code(self) -> Path:
+        """The files of the host revision."""
+        return self.root / "opt/ductwork/revision"
+
+    @property
+    def state(self) -> Path:
+        """What outlives a revision."""
+        return self.root / "var/lib/ductwork"
+
+
+def variable(section: str, option: str) -> str:
+    """The environment variable of an option."""
+    return f"AIRFLOW__{section.upper()}__{option.upper()}"
+
+
+def overrides(text: str) -> dict[str, str]:
+    """The user's AirflowConfig: a JSON object of `section.option` to value. Reports every fault at once."""
+    if not text.strip():
+        return {}
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"AirflowConfig is not JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise SettingsError("AirflowConfig is not a JSON object")
+    faults = (
+        [f"AirflowConfig is longer than {LONGEST_OVERRIDES} characters"]
+        if len(text) > LONGEST_OVERRIDES
+        else []
+    )
+    result = {}
+    for key, value in given.items():
+        if not _KEY.fullmatch(key):
+            faults.append(f"AirflowConfig: `{key}` is not of the form section.option")
+        elif key in _MANAGED or key.endswith(("_secret", "_cmd", "_password")):
+            faults.append(f"AirflowConfig: `{key}` is set by Ductwork and cannot be overridden")
+        elif isinstance(value, str) and any(ord(character) < 32 for character in value):
+            faults.append(f"AirflowConfig: the value of `{key}` has a control character")
+        elif value is None:
+            faults.append(f"AirflowConfig: `{key}` has no value")
+        else:
+            result[variable(*key.split("."))] = value if isinstance(value, str) else json.dumps(value)
+    if faults:
+        raise SettingsError("; ".join(faults))
+    return result
+
+
+def bundles(outputs: Mapping[str, str], host: Host, refresh_seconds: int) -> list[dict[str, Any]]:
+    """The two DAG bundles: the user's, pinned by digest, and the tool's own smoke test."""
+    return [
+        {
+            "name": "dags",
+            "classpath": "ductwork_airflow.bundle.S3DigestBundle",
+            "kwargs": {
+                "bucket": outputs["ArtifactBucket"],
+                "pointer_key": f"environments/{host.environment}/current.json",
+                "refresh_interval": refresh_seconds,
+            },
+        },
+        {
+            "name": "ductwork",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(host.code / "ductwork_airflow/smoke"), "refresh_interval": 300},
+        },
+    ]
+
+
+_OUTPUTS = """AirflowUrl ArtifactBucket LogsBucket TaskQueueUrl DatabaseHost DatabasePort DatabaseName DatabaseSecretArn
+    FernetKeySecretArn JwtSecretArn ApiSecretArn AdminSecretArn SecretsPrefix""".split()
+_PARAMETERS = "AirflowPort WorkerConcurrency DrainSeconds".split()
+
+
+def _checked(outputs: Mapping[str, str], parameters: Mapping[str, str]) -> None:
+    faults = [f"the stack has no output `{name}`" for name in _OUTPUTS if not outputs.get(name)]
+    for name in _PARAMETERS:
+        if not str(parameters.get(name, "")).isdecimal():
+            faults.append(f"the stack's parameter `{name}` is not a number: `{parameters.get(name)}`")
+    if faults:
+        raise SettingsError("; ".join(faults))
+
+
+def host_environment(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host) -> dict[str, str]:
+    """Everything for airflow.env. Raises SettingsError naming all faults."""
+    _checked(outputs, parameters)
+    custom = overrides(parameters.get("AirflowConfig", ""))
+    fixed = {
+        "AIRFLOW_HOME": str(host.state / "airflow"),
+        "PYTHONPATH": str(host.code),
+        "AWS_REGION": host.region,
+        "AWS_DEFAULT_REGION": host.region,  # the only name that boto3 reads
+        **{f"DUCTWORK_{_snake(name)}": outputs[name] for name in _OUTPUTS if name.startswith("Database")},
+        **{f"DUCTWORK_{_snake(name)}": outputs[name] for name in _OUTPUTS if name.endswith("SecretArn")},
+        "DUCTWORK_AIRFLOW_PORT": parameters["AirflowPort"],
+        "DUCTWORK_DRAIN_SECONDS": parameters["DrainSeconds"],
+        "DUCTWORK_REVISION": host.revision,
+        "DUCTWORK_STATE": str(host.state),
+    }
+    if host.endpoint_url:
+        fixed |= {"AWS_ENDPOINT_URL": host.endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"}
+    refresh = custom.get(variable("dag_processor", "refresh_interval"), str(REFRESH_SECONDS))
+    if not refresh.isdecimal():
+        raise SettingsError(f"AirflowConfig: `dag_processor.refresh_interval` is not a number: `{refresh}`")
+    options = _options(outputs, parameters, host) | {
+        "dag_processor.dag_bundle_config_list": json.dumps(bundles(outputs, host, int(refresh)))
+    }
+    named = {variable(*key.split(".")): value for key, value in options.items()}
+    result = fixed | named | custom
+    broken = [key for key, value in result.items() if "\n" in value or "\0" in value]
+    if broken:
+        raise SettingsError(f"line break in the value of {', '.join(broken)}")
+    return result
+
+
+def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host) -> dict[str, str]:
+    url = outputs["AirflowUrl"].rstrip("/")
+    prefix = outputs["SecretsPrefix"].strip("/")
+    return {
+        "core.executor": "CeleryExecutor",
+        "core.load_examples": "False",
+        "core.dags_are_paused_at_creation": "False",  # what is released is meant to run; git says what exists
+        "core.plugins_folder": str(host.code / "plugins"),
+        "core.auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "core.execution_api_server_url": f"{url}/execution/",
+        "fab.config_file": str(host.code / "config/webserver_config.py"),
+        "fab.enable_proxy_fix": "False"
+        if host.endpoint_url
+        else "True",  # on AWS a load balancer is in front
+        "api.base_url": url,
+        "api.host": "127.0.0.1" if host.endpoint_url else "0.0.0.0",
+        "api.port": parameters["AirflowPort"],
+        "api.workers": "1",
+        "api.expose_config": "False",
+        "operators.default_queue": QUEUE,
+        # No host in the URL: kombu leaves the endpoint to boto3, which knows region, credentials and AWS_ENDPOINT_URL.
+        "celery.broker_url": "sqs://",
+        "celery.worker_concurrency": parameters["WorkerConcurrency"],
+        "celery.worker_enable_remote_control": "False",
+        "celery.extra_celery_config": json.dumps({"imports": ["ductwork_airflow.worker_signals"]}),
+        "celery_broker_transport_options.region": host.region,
+        "celery_broker_transport_options.visibility_timeout": str(SQS_LONGEST_VISIBILITY_SECONDS),
+        "celery_broker_transport_options.predefined_queues": json.dumps(
+            {QUEUE: {"url": outputs["TaskQueueUrl"]}}
+        ),
+        "scheduler.enable_health_check": "True",
+        "scheduler.scheduler_health_check_server_port": str(SCHEDULER_HEALTH_PORT),
+        "dag_processor.dag_bundle_storage_path": str(host.state / "bundles"),
+        "dag_processor.bundle_refresh_check_interval": "2",
+        "logging.base_log_folder": str(host.root / "var/log/ductwork/airflow"),
+        "logging.remote_logging": "True",
+        "logging.remote_base_log_folder": f"s3://{outputs['LogsBucket']}/airflow",
+        "logging.remote_log_conn_id": "",  # empty: boto3's own chain, so the instance's role
+        "secrets.backend": "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend",
+        "secrets.backend_kwargs": json.dumps(
+            {
+                "connections_prefix": f"{prefix}/connections",
+                "variables_prefix": f"{prefix}/variables",
+                "config_prefix": None,
+            }
+        ),
+        "usage_data_collection.enabled": "False",
+    }
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
+
+
+def database_uri(driver: str, user: str, password: str, host: str, port: str, name: str) -> str:
+    """A SQLAlchemy URI that is right for any user, password and database name."""
+    at = f"[{host}]" if ":" in host else host
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    return f"{driver}://{login}@{at}:{port}/{quote(name, safe='')}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL stays on this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -1,0 +1,217 @@
+"""Judges a directory of DAGs before it is released: `python -m ductwork_airflow.validate --dags DIR`.
+
+This half imports no Airflow. It starts `validate_child.py` in a clean environment, reads one line per file, and
+kills it when a file takes too long; the files after that one go to a new child. So a DAG file that hangs, ends the
+process or crashes the interpreter is a finding about that file and not the end of the judgement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+CHILD = Path(__file__).with_name("validate_child.py")
+# Airflow's imports alone; a child that has not begun its first file by then is broken, not slow.
+START_SECONDS = 120.0
+# The child stops a slow file by itself at the limit and then knows the line; the parent kills it this much later.
+GRACE_SECONDS = 3.0
+
+Problem = dict[str, Any]
+
+
+class ValidatorBroken(Exception):
+    """The validator, not a DAG, has failed."""
+
+
+def problem(kind: str, file: str | None, line: int | None, message: str, hint: str) -> Problem:
+    """One finding, in the form of the contract."""
+    return {"kind": kind, "file": file, "line": line, "message": message, "hint": hint}
+
+
+def clean_environment(home: Path, plugins: Path | None, timeout: float) -> dict[str, str]:
+    """What a child sees: no credentials, no stray AIRFLOW__ setting, no database, no network endpoint."""
+    names = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    return kept | {
+        "HOME": str(home),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": str(timeout),
+        "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "1000",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins or home / "plugins"),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/none.db",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+class Child:
+    """One run of validate_child.py, read line by line with a deadline."""
+
+    def __init__(self, dags: Path, skip: list[str], environment: dict[str, str]) -> None:
+        reader, writer = os.pipe()
+        command = [sys.executable, str(CHILD), str(dags), str(writer), json.dumps(skip)]
+        with open(os.path.join(environment["HOME"], "child.log"), "ab") as log:  # noqa: PTH118, PTH123
+            self.process = subprocess.Popen(
+                command, env=environment, pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        os.close(writer)
+        self._reader = reader
+        self._buffer = b""
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(reader, selectors.EVENT_READ)
+
+    def line(self, seconds: float) -> dict[str, Any] | None:
+        """The next message; None at the end. Raises TimeoutError."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            if not self._selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError
+            data = os.read(self._reader, 1 << 16)
+            if not data:
+                return None
+            self._buffer += data
+        text, self._buffer = self._buffer.split(b"\n", 1)
+        return json.loads(text)
+
+    def end(self) -> int:
+        """Kills what is left, with whatever the files started, and returns the exit status."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        os.close(self._reader)
+        return self.process.wait()
+
+
+def judge(dags: Path, plugins: Path | None, timeout: float, slow: float) -> dict[str, Any]:
+    """Parses and serialises every DAG below `dags`; returns the contract's document."""
+    began = time.monotonic()
+    report: dict[str, Any] = {"airflow": None, "dags": [], "problems": [], "files": []}
+    with tempfile.TemporaryDirectory(prefix="ductwork-validate-") as folder:
+        home = Path(folder)
+        (home / "airflow.cfg").touch()  # without one, Airflow spends half a second on writing its default
+        environment = clean_environment(home, plugins, timeout)
+        done: list[str] = []
+        try:
+            while _run_child(dags, done, environment, timeout, report):
+                pass
+        except ValidatorBroken as error:
+            tail = (home / "child.log").read_text(errors="replace").strip().splitlines()[-8:]
+            raise ValidatorBroken("\n".join([str(error), *tail])) from error
+    _judge_whole(report, slow)
+    report["seconds"] = round(time.monotonic() - began, 3)
+    return report
+
+
+def _run_child(
+    dags: Path, done: list[str], environment: dict[str, str], timeout: float, report: dict[str, Any]
+) -> bool:
+    """Runs one child to its end or its death; True when files remain for another one."""
+    child = Child(dags, done, environment)
+    current: str | None = None
+    began = time.monotonic()
+    limit = START_SECONDS
+    reason = ""
+    try:
+        while message := child.line(limit):
+            match message["event"]:
+                case "ready":
+                    report["airflow"] = message["airflow"]
+                case "begin":
+                    current, began, limit = message["file"], time.monotonic(), timeout + GRACE_SECONDS
+                case "file":
+                    done.append(message["file"])
+                    current, limit = None, START_SECONDS
+                    report["files"].append({"file": message["file"], "seconds": message["seconds"]})
+                    report["dags"] += message["dags"]
+                    report["problems"] += message["problems"]
+                case "end":
+                    return False
+    except TimeoutError:
+        reason = "timeout"
+    finally:
+        status = child.end()
+    if current is None:
+        what = "between two files" if report["airflow"] else "before Airflow had started"
+        raise ValidatorBroken(f"the validating process ended {what} (status {status} {reason})")
+    done.append(current)
+    report["files"].append({"file": current, "seconds": round(time.monotonic() - began, 3)})
+    if reason == "timeout":
+        found = problem("timeout", current, None, f"takes longer than {timeout:g} s to import",
+                        "move slow work from the module's top level into a task")  # fmt: skip
+    else:
+        found = problem("import_error", current, None, f"ends the process that imports it (status {status})",
+                        "remove exit calls and native crashes from the module's top level")  # fmt: skip
+    report["problems"].append(found)
+    return True
+
+
+def _judge_whole(report: dict[str, Any], slow: float) -> None:
+    """Adds what only shows over all files: duplicate ids, slow files, no DAG at all."""
+    places: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for dag in report["dags"]:
+        places[dag["dag_id"]].append(dag)
+    for dag_id, found in places.items():
+        for again in found[1:]:
+            first = found[0]
+            where = f"{first['file']}:{first['line']}" if first["line"] else first["file"]
+            report["problems"].append(
+                problem("duplicate_dag_id", again["file"], again["line"], f"`{dag_id}` is already defined in {where}",
+                        "give one of them another dag_id")
+            )  # fmt: skip
+    failed = {entry["file"] for entry in report["problems"]}
+    for entry in report["files"]:
+        if entry["seconds"] > slow and entry["file"] not in failed:
+            report["problems"].append(
+                problem("slow_file", entry["file"], None, f"takes {entry['seconds']:.1f} s to import",
+                        "move slow work from the module's top level into a task")
+            )  # fmt: skip
+    if not report["dags"] and not report["problems"]:
+        report["problems"].append(
+            problem("no_dags", None, None, "no DAG was found", "add a DAG, or correct .airflowignore")
+        )
+    report["dags"].sort(key=lambda dag: dag["dag_id"])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; prints the document."""
+    parser = argparse.ArgumentParser(prog="ductwork_airflow.validate", description=__doc__)
+    parser.add_argument("--dags", type=Path, required=True, help="directory of the DAGs")
+    parser.add_argument("--plugins", type=Path, help="plugins folder (default: `plugins` beside the DAGs)")
+    parser.add_argument(
+        "--timeout-seconds", type=float, default=30.0, help="limit for the import of one file"
+    )
+    parser.add_argument(
+        "--slow-seconds", type=float, help="a slower file is a problem (default: a third of the limit)"
+    )
+    options = parser.parse_args(arguments)
+    dags = options.dags.resolve()
+    plugins = (options.plugins or dags.parent / "plugins").resolve()
+    slow = options.slow_seconds or options.timeout_seconds / 3
+    try:
+        if not dags.is_dir():
+            raise ValidatorBroken(f"`{options.dags}` is not a directory")
+        report = judge(dags, plugins if plugins.is_dir() else None, options.timeout_seconds, slow)
+    except ValidatorBroken as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    json.dump(report, sys.stdout)
+    sys.stdout.write("\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,202 @@
+"""Parses DAG files with the locked Airflow and reports each; run by validate.py as a script, never imported.
+
+Arguments: directory of the DAGs, number of the file descriptor for messages, JSON list of files to leave out.
+It does what the DAG processor does to a file (import, validate, policies, serialise) and needs no database.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)', re.MULTILINE)
+Finding = dict[str, Any]
+
+
+def line_in(traceback: str, root: Path, file: str) -> int | None:
+    """The innermost line of `file` in a traceback."""
+    frames = [(frame["file"], int(frame["line"])) for frame in FRAME.finditer(traceback)]
+    own = [line for path, line in frames if path == str(root / file)]
+    return own[-1] if own else None
+
+
+def place_in(traceback: str, root: Path) -> str | None:
+    """`file:line` of the innermost frame below the root: often a helper module and not the DAG file itself."""
+    below = [frame for frame in FRAME.finditer(traceback) if Path(frame["file"]).is_relative_to(root)]
+    if not below:
+        return None
+    return f"{Path(below[-1]['file']).relative_to(root)}:{below[-1]['line']}"
+
+
+def reason_in(traceback: str) -> str:
+    """The exception's own words: from the last line that starts a statement of the form `Name: text`."""
+    lines = [line for line in traceback.strip().splitlines() if line.strip()]
+    for index in range(len(lines) - 1, -1, -1):
+        if re.match(
+            r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Timeout|Warning|\w*)(:|$)", lines[index]
+        ):
+            return " ".join(line.strip() for line in lines[index:])[:1000]
+    return lines[-1].strip()[:1000] if lines else "unknown error"
+
+
+def definition_line(source: Path, dag_id: str | None) -> int | None:
+    """Where a DAG seems to be defined: its id as a literal, its function, else the first DAG of the file."""
+    patterns = [r"^\s*(@dag\b|with\s+DAG\b|.*\bDAG\()"]
+    if dag_id is not None:
+        quoted = re.escape(dag_id)
+        patterns = [rf"""["']{quoted}["']""", rf"^\s*def\s+{quoted}\s*\(", *patterns]
+    try:
+        lines = source.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for pattern in patterns:
+        for number, text in enumerate(lines, start=1):
+            if re.search(pattern, text):
+                return number
+    return None
+
+
+def schedule_text(dag: Any) -> str | None:
+    """The schedule as a person wrote it, as far as it can be said in a line."""
+    schedule = getattr(dag, "schedule", None)
+    if schedule is None or isinstance(schedule, str):
+        return schedule
+    summary = getattr(schedule, "summary", None) or getattr(getattr(dag, "timetable", None), "summary", None)
+    if isinstance(summary, str) and summary:
+        return summary
+    return str(schedule) if type(schedule).__str__ is not object.__str__ else type(schedule).__name__
+
+
+HINTS = (
+    (r"ModuleNotFoundError|ImportError", "correct the import, or lock the package in airflow/requirements.in"),
+    (r"SyntaxError|IndentationError|TabError", "correct the syntax"),
+    (r"Cycle", "break the cycle between the tasks"),
+    (r"Duplicate|duplicate", "give each task of the DAG its own task_id"),
+    (r"AirflowNotFoundException|OperationalError|no such table|AIRFLOW_CONN|Variable",
+     "read connections and variables inside a task, or with a template, not while the file is imported"),
+)  # fmt: skip
+
+
+def hint_for(reason: str) -> str:
+    """What to do about it."""
+    return next(
+        (hint for pattern, hint in HINTS if re.search(pattern, reason)), "correct the file and deploy again"
+    )
+
+
+class Judge:
+    """Holds Airflow's bag and judges one file after another."""
+
+    def __init__(self, root: Path, timeout: float) -> None:
+        from airflow.dag_processing.dagbag import BundleDagBag
+
+        judge = self
+        self.suspect: str | None = None
+
+        class Bag(BundleDagBag):
+            """Remembers which DAG of a file was refused: Airflow's message does not always say."""
+
+            def bag_dag(self, dag: Any) -> None:
+                judge.suspect = dag.dag_id
+                super().bag_dag(dag)
+                judge.suspect = None
+
+        self.root = root
+        self.timeout = timeout
+        self.bag = Bag(dag_folder=root, bundle_path=root, bundle_name="dags", collect_dags=False)
+
+    def file(self, path: str) -> dict[str, Any]:
+        """All about one file: its DAGs and what is wrong with them."""
+        began = time.monotonic()
+        relative = Path(path).relative_to(self.root).as_posix()
+        self.bag.dags.clear()
+        self.bag.import_errors.clear()
+        self.suspect = None
+        found = self.bag.process_file(path, only_if_updated=False)
+        problems = [self._import_problem(relative, text) for text in self.bag.import_errors.values()]
+        dags = []
+        for dag in sorted(found, key=lambda dag: dag.dag_id):
+            line = definition_line(Path(path), dag.dag_id)
+            if (failure := self._serialisation_problem(dag, relative, line)) is not None:
+                problems.append(failure)
+            dags.append(
+                {
+                    "dag_id": dag.dag_id,
+                    "file": relative,
+                    "line": line,
+                    "schedule": schedule_text(dag),
+                    "tasks": sorted(task.task_id for task in dag.tasks),
+                    "tags": sorted(dag.tags or ()),
+                }
+            )
+        seconds = round(time.monotonic() - began, 3)
+        return {"event": "file", "file": relative, "seconds": seconds, "dags": dags, "problems": problems}
+
+    def _import_problem(self, relative: str, text: str) -> Finding:
+        reason = reason_in(text)
+        line = line_in(text, self.root, relative) or definition_line(self.root / relative, self.suspect)
+        if "DagBag import timeout" in text:
+            return finding("timeout", relative, line, f"takes longer than {self.timeout:g} s to import",
+                           "move slow work from the module's top level into a task")  # fmt: skip
+        place = place_in(text, self.root)
+        if place is not None and not place.startswith(f"{relative}:"):
+            reason += f" (raised in {place})"
+        return finding("import_error", relative, line, reason, hint_for(reason))
+
+    def _serialisation_problem(self, dag: Any, relative: str, line: int | None) -> Finding | None:
+        from airflow.serialization.serialized_objects import DagSerialization
+
+        try:
+            json.dumps(DagSerialization.to_dict(dag))
+        except Exception as error:
+            reason = f"DAG `{dag.dag_id}` cannot be serialised: {type(error).__name__}: {error}"[:1000]
+            hint = "use only values that JSON can hold as operator arguments and params"
+            return finding("import_error", relative, line, reason, hint)
+        return None
+
+
+def finding(kind: str, file: str, line: int | None, message: str, hint: str) -> Finding:
+    """One problem in the form of the contract."""
+    return {"kind": kind, "file": file, "line": line, "message": message, "hint": hint}
+
+
+def main() -> None:
+    """Reports every file to the descriptor and ends without running anyone's exit handlers."""
+    root, channel, skip = Path(sys.argv[1]), int(sys.argv[2]), set(json.loads(sys.argv[3]))
+    # On a host the package's parent is on the path, and neither its own folder nor the working directory is.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    os.set_inheritable(channel, False)
+
+    def send(message: dict[str, Any]) -> None:
+        data = (json.dumps(message) + "\n").encode()
+        while data:
+            data = data[os.write(channel, data) :]
+
+    gc.disable()  # a fifth of the import time; the process lives for seconds
+    import airflow
+    from airflow.dag_processing.importers import get_importer_registry
+
+    judge = Judge(root, float(os.environ["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"]))
+    import airflow.serialization.serialized_objects  # so that it is not counted as the first file's time
+
+    sys.dont_write_bytecode = True  # leaves nothing behind in the user's tree
+    send({"event": "ready", "airflow": airflow.__version__})
+    gc.enable()
+    for path in sorted(get_importer_registry().list_dag_files(str(root), safe_mode=True)):
+        relative = Path(path).relative_to(root).as_posix()
+        if relative in skip:
+            continue
+        send({"event": "begin", "file": relative})
+        send(judge.file(path))
+    send({"event": "end"})
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The real hooks, units, wrapper and five real Airflow components, on Postgres, SQS and S3: one host, one story.
+
+A deployment from nothing; a smoke task on the worker; the pointer moves while a run is in flight; a drained stop that
+lets a running task finish and uploads its log; a second installation that finds nothing to migrate.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from conftest import wait_for
+from hostkit import REVISION, Api, Host, make_stack, publish, temporary_root
+
+COMPONENTS = "api-server scheduler dag-processor triggerer worker"
+
+
+def pinned(word: str, extra: str = "") -> dict[str, str]:
+    """A DAG whose two tasks and helper package say `word`; the first task lasts until the pointer has moved."""
+    return {
+        "mylib/__init__.py": f"WORD = {word!r}\n",
+        "two.py": f"""
+from airflow.sdk import dag, task
+import time
+
+@dag(dag_id="two", schedule=None, is_paused_upon_creation=False)
+def two():
+    @task
+    def first():
+        time.sleep(6)
+        import mylib
+        return {word!r} + mylib.WORD
+    @task
+    def second(value):
+        import mylib
+        return value + {word!r} + mylib.WORD
+    second(first()){extra}
+
+two()
+""",
+        "slow.py": """
+from airflow.sdk import dag, task
+
+@dag(dag_id="slow", schedule=None, is_paused_upon_creation=False)
+def slow():
+    @task.bash
+    def sleep():
+        return "sleep 6; echo finished-by-itself"
+    sleep()
+
+slow()
+""",
+    }
+
+
+@pytest.mark.timeout(240)
+def test_deploy_run_move_the_pointer_and_drain(aws, s3, postgres):
+    port, _ = make_stack(postgres)
+    with temporary_root() as root:
+        host = Host(root, aws, COMPONENTS)
+        supervisord = host.boot()
+        try:
+            story(host, s3, port, postgres)
+        finally:
+            supervisord.terminate()
+            supervisord.wait(90)
+
+
+def deploy(host: Host, hooks=("after_install", "application_start", "validate_service")) -> str:
+    """CodeDeploy's order; returns what ApplicationStop said."""
+    said = ""
+    if host.archive.exists():
+        stopped = host.hook("application_stop")
+        assert stopped.returncode == 0
+        said = stopped.stdout
+    host.download()
+    assert host.hook("before_install").returncode == 0
+    host.install()
+    for name in hooks:
+        assert host.hook(name).returncode == 0, name
+    return said
+
+
+def state_in_database(login: dict[str, str], dag_id: str) -> list[tuple[str, int]]:
+    """Task instances as Airflow left them, without an API server."""
+    import psycopg2
+
+    keys = {"username": "user", "password": "password", "host": "host", "port": "port", "database": "dbname"}
+    connection = psycopg2.connect(**{keys[name]: value for name, value in login.items()})
+    with connection.cursor() as cursor:
+        cursor.execute("select state, try_number from task_instance where dag_id = %s", (dag_id,))
+        found = cursor.fetchall()
+    connection.close()
+    return found
+
+
+def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
+    digest = publish(s3, pinned("A"))
+    deploy(host)
+    api = Api(port)
+    api.login("admin", "first-password-of-admin")
+
+    # the smoke task, on this host's worker, of this revision
+    wait_for("smoke DAG", lambda: api.dag("ductwork_smoke"))
+    run = api.trigger("ductwork_smoke")
+    wait_for("smoke run", lambda: api.state("ductwork_smoke", run)["state"] == "success", 60)
+    assert api.value("ductwork_smoke", run, "report")["revision"] == REVISION
+    assert api.value("ductwork_smoke", run, "report")["airflow"] == "3.3.2"
+
+    # the pointer moves while `first` runs: the run keeps its code, the next one has the new
+    dag = wait_for("DAG two", lambda: api.dag("two"))
+    assert dag["bundle_version"] == digest
+    first = api.trigger("two")
+    wait_for("first task", lambda: api.task("two", first, "first")["state"] == "running", 30)
+    began = time.monotonic()
+    newer = publish(s3, pinned("B"))
+    api.call("PUT", f"/api/v2/parseDagFile/{dag['file_token']}")
+    wait_for("new version", lambda: api.dag("two")["bundle_version"] == newer, 30)
+    print(f"pointer to bundle_version: {time.monotonic() - began:.1f} s")
+    assert api.task("two", first, "first")["state"] == "running"
+    second = api.trigger("two")
+    wait_for(
+        "both runs", lambda: all(api.state("two", run)["state"] == "success" for run in (first, second)), 60
+    )
+    assert api.value("two", first, "second") == "AAAA"
+    assert api.value("two", second, "second") == "BBBB"
+    assert [api.state("two", run)["bundle_version"] for run in (first, second)] == [digest, newer]
+
+    # a stop waits for the running task and for its log's upload
+    slow = api.trigger("slow")
+    wait_for("slow task", lambda: api.task("slow", slow, "sleep")["state"] == "running", 30)
+    pids = [int(host.svc("mainpid", component).stdout) for component in COMPONENTS.split()]
+    said = deploy(host, ["after_install"])
+    assert "no task was cut short" in said
+    assert state_in_database(postgres, "slow") == [("success", 1)]
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    objects = s3.list_objects_v2(Bucket="logs", Prefix=f"airflow/dag_id=slow/run_id={slow}/")["Contents"]
+    log = s3.get_object(Bucket="logs", Key=objects[0]["Key"])["Body"].read().decode()
+    assert "finished-by-itself" in log
+    # nothing secret in the one file with settings
+    text = (host.root / "etc/ductwork/airflow.env").read_text()
+    for secret in ("p@ss:w/rd", "p%40ss", "aB3aB3", "J7wJ7w", "A9pA9p", "first-password"):
+        assert secret not in text

@@ -1,0 +1,164 @@
+"""The validator as the release tool calls it: every kind of problem with file, line and reason, and none invented."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import AIRFLOW, ROOT
+
+GOOD = """
+from airflow.sdk import dag, task
+
+@dag(dag_id="NAME", schedule="@daily", tags=["b", "a"])
+def NAME():
+    @task
+    def one(): ...
+    @task
+    def two(): ...
+    one() >> two()
+
+NAME()
+"""
+
+
+def judge(dags: Path, *options: str, env: dict[str, str] | None = None) -> dict:
+    """Runs it; the document."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ductwork_airflow.validate", "--dags", str(dags), *options],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(AIRFLOW)} | (env or {}),
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    """Makes the tree."""
+    for name, text in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return folder
+
+
+DAG = "from airflow.sdk import DAG, task\nfrom airflow.providers.standard.operators.empty import EmptyOperator as E\n"
+BROKEN = {
+    # file: (source, kind, line, words of the message, words of the hint)
+    "raises.py": (DAG + "\nvalue = 1 / 0\n", "import_error", 4, "ZeroDivisionError", "correct"),
+    "syntax.py": (DAG + "\ndef (:\n", "import_error", 4, "SyntaxError", "syntax"),
+    "imports.py": (DAG + "import no_such_package_here\n", "import_error", 3, "no_such_package_here", "lock"),
+    "helper.py": (DAG + "import libx\nlibx.fail()\n", "import_error", 4, "libx/__init__.py:2", "correct"),
+    "chained.py": (DAG + "try:\n    {}['a']\nexcept KeyError as e:\n    raise RuntimeError('outer words') from e\n",
+                   "import_error", 6, "outer words", "correct"),
+    "cycle.py": (DAG + "with DAG('cyc') as d:\n    a = E(task_id='a'); b = E(task_id='b'); a >> b >> a\n",
+                 "import_error", 3, "ycle", "cycle"),
+    "twice_task.py": (DAG + "with DAG('tt') as d:\n    E(task_id='a')\n    E(task_id='a')\n",
+                      "import_error", 5, "uplicate", "task_id"),
+    "schedule.py": (DAG + "with DAG('sch', schedule='not a cron'): E(task_id='a')\n", "import_error", 3, "", ""),
+    "serialise.py": (DAG + "with DAG('ser', params={'x': object()}): E(task_id='a')\n", "import_error", 3, "", ""),
+    "exits.py": (DAG + "import os\nos._exit(3)\n", "import_error", None, "ends the process", "exit"),
+    "quits.py": (DAG + "\nraise SystemExit(3)\n", "import_error", 4, "SystemExit", ""),
+    "sleeps.py": (DAG + "import time\ntime.sleep(60)\n", "timeout", 4, "2 s", "into a task"),
+    "hangs.py": (DAG + "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\nwhile True: pass\n",
+                 "timeout", None, "2 s", "into a task"),
+    "variable.py": (DAG + "from airflow.sdk import Variable\nVariable.get('nothing')\n", "import_error", 4, "", "task"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory) -> dict:
+    """One look at all broken files, with two good ones among them."""
+    folder = tmp_path_factory.mktemp("broken")
+    sources = {name: source for name, (source, *_) in BROKEN.items()}
+    good = {"aaa.py": GOOD.replace("NAME", "aaa"), "zzz.py": GOOD.replace("NAME", "zzz")}
+    write(folder, sources | good | {"libx/__init__.py": "def fail():\n    raise ValueError('deep words')\n"})
+    (folder / ".airflowignore").write_text("libx/\n")
+    return judge(folder, "--timeout-seconds", "2")
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_each_kind_of_problem_has_file_line_and_reason(broken, name):
+    _, kind, line, words, hint = BROKEN[name]
+    found = [problem for problem in broken["problems"] if problem["file"] == name]
+    assert len(found) == 1, found
+    assert found[0]["kind"] == kind
+    assert found[0]["line"] == line, found
+    assert words in found[0]["message"]
+    assert hint in found[0]["hint"]
+    assert "\n" not in found[0]["message"]
+
+
+def test_good_files_among_broken_ones_are_still_judged(broken):
+    assert {"aaa", "zzz"} <= {dag["dag_id"] for dag in broken["dags"]}
+    assert {entry["file"] for entry in broken["files"]} >= set(BROKEN)
+    assert {problem["file"] for problem in broken["problems"]} == set(BROKEN)
+
+
+def test_a_good_tree(tmp_path):
+    write(tmp_path, {"one.py": GOOD.replace("NAME", "one"), "sub/two.py": GOOD.replace("NAME", "two")})
+    report = judge(tmp_path)
+    assert report["problems"] == []
+    assert report["airflow"] == "3.3.2"
+    assert [(dag["dag_id"], dag["file"]) for dag in report["dags"]] == [("one", "one.py"), ("two", "sub/two.py")]
+    assert report["dags"][0]["tasks"] == ["one", "two"]
+    assert report["dags"][0]["tags"] == ["a", "b"]
+    assert report["dags"][0]["schedule"] == "@daily"
+    assert not list(tmp_path.rglob("__pycache__")), "it leaves nothing in the user's tree"
+
+
+def test_duplicate_ids_are_found_over_files_and_within_one(tmp_path):
+    same = GOOD.replace("NAME", "same")
+    write(tmp_path, {"a.py": same, "b.py": "\n\n" + same})
+    found = judge(tmp_path)["problems"]
+    assert [(p["kind"], p["file"], p["line"]) for p in found] == [("duplicate_dag_id", "b.py", 6)]
+    assert "a.py:4" in found[0]["message"]
+
+
+def test_airflowignore_no_dags_and_slow_files(tmp_path):
+    write(tmp_path, {"broken.py": "import airflow.dag\n1/0  # DAG\n", ".airflowignore": "broken.py\n"})
+    found = judge(tmp_path)["problems"]
+    assert [problem["kind"] for problem in found] == ["no_dags"]
+    write(tmp_path, {"slow.py": "import time; time.sleep(0.5)\n" + GOOD.replace("NAME", "slow")})
+    found = judge(tmp_path, "--slow-seconds", "0.3")["problems"]
+    assert [(problem["kind"], problem["file"]) for problem in found] == [("slow_file", "slow.py")]
+
+
+def test_credentials_and_stray_settings_do_not_reach_a_dag(tmp_path):
+    source = "import os\nassert not [n for n in os.environ if 'SECRET' in n or 'AWS_ACC' in n or 'STRAY' in n]\n"
+    write(tmp_path, {"a.py": source + "print('{ not json')\n" + GOOD.replace("NAME", "a")})
+    env = {"AWS_SECRET_ACCESS_KEY": "s", "AWS_ACCESS_KEY_ID": "k", "AIRFLOW__CORE__STRAY": "x",
+           "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "nonsense"}  # fmt: skip
+    assert judge(tmp_path, env=env)["problems"] == []
+
+
+def test_plugins_beside_the_dags_are_there_and_the_working_directory_is_not(tmp_path):
+    write(tmp_path, {"plugins/mine.py": "X = 1\n", "dags/a.py": "import mine\n" + GOOD.replace("NAME", "a"),
+                     "dags/b.py": "import dags.a\n" + GOOD.replace("NAME", "b")})  # fmt: skip
+    found = judge(tmp_path / "dags")["problems"]
+    assert [(problem["file"], problem["line"]) for problem in found] == [("b.py", 1)]
+
+
+def test_it_says_when_it_cannot_judge(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "ductwork_airflow.validate", "--dags", str(tmp_path / "none")],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(AIRFLOW)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "is not a directory" in done.stderr
+
+
+def test_the_example_project_is_valid():
+    report = judge(ROOT / "dags")
+    assert report["problems"] == []
+    assert {dag["dag_id"] for dag in report["dags"]} >= {"revenue_report", "wait_without_a_worker", "flaky_source"}
+
+
+def test_the_smoke_dag_is_valid():
+    report = judge(AIRFLOW / "ductwork_airflow/smoke")
+    assert [dag["dag_id"] for dag in report["dags"]] == ["ductwork_smoke"]
+    assert report["problems"] == []

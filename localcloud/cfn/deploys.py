@@ -1,0 +1,114 @@
+"""AWS::CodeDeploy::{Application,DeploymentGroup,DeploymentConfig}: templates' properties become API
+requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ministack.services.cloudformation import provisioners
+
+from localcloud.cfn.registry import draw_name, register
+from localcloud.codedeploy.api import Service
+from localcloud.codedeploy.errors import ApiError
+
+# Property names whose API form is not just a lower first letter.
+NAMES = {"Ec2TagFilters": "ec2TagFilters", "ECSServices": "ecsServices", "Ec2TagSet": "ec2TagSet"}
+BOOLEANS = {"enabled", "ignorePollAlarmFailure", "terminationHookEnabled"}
+
+
+def api_form(value: object, key: str = "") -> object:
+    """CloudFormation's PascalCase as the API's camelCase, with real booleans and numbers where the API has
+    them.
+    """
+    if isinstance(value, dict):
+        named = {NAMES.get(k, k[:1].lower() + k[1:]): v for k, v in value.items()}
+        return {k: api_form(v, k) for k, v in named.items()}
+    if isinstance(value, list):
+        return [api_form(entry) for entry in value]
+    if key in BOOLEANS:
+        return str(value).lower() == "true"
+    return value
+
+
+class Deploys:
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def _call(self, operation: str, request: dict) -> dict:
+        try:
+            with self._service.store.lock:
+                return self._service.operations[operation](request)
+        except ApiError as error:
+            raise ValueError(f"{error} (Service: AmazonCodeDeploy; Error Code: {error.code})") from None
+
+    # -- Application
+    def create_application(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+        draw_name(props, "ApplicationName")
+        name = props.get("ApplicationName") or provisioners._physical_name(
+            stack_name, logical_id, max_len=100
+        )
+        self._call(
+            "CreateApplication",
+            {"applicationName": name, "computePlatform": props.get("ComputePlatform", "Server")},
+        )
+        return name, {}
+
+    def delete_application(self, physical_id: str, props: dict) -> None:
+        self._call("DeleteApplication", {"applicationName": physical_id})
+
+    # -- DeploymentGroup
+    def _request(self, props: dict, name: str) -> dict:
+        request = api_form(
+            {k: v for k, v in props.items() if k not in ("Tags", "Deployment", "DeploymentGroupName")}
+        )
+        assert isinstance(request, dict)
+        return {**request, "deploymentGroupName": name}
+
+    def create_group(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+        draw_name(props, "DeploymentGroupName")
+        name = props.get("DeploymentGroupName") or provisioners._physical_name(
+            stack_name, logical_id, max_len=100
+        )
+        if props.get("Deployment"):
+            raise ValueError("The local cloud does not deploy from a template; use CreateDeployment.")
+        answer = self._call("CreateDeploymentGroup", self._request(props, name))
+        return name, {"Id": answer["deploymentGroupId"]}
+
+    def update_group(
+        self, physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
+    ):
+        request = self._request(new, physical_id)
+        del request["deploymentGroupName"]
+        defaults = {"autoScalingGroups": [], "autoRollbackConfiguration": {"enabled": False, "events": []}}
+        dropped = {k: v for k, v in defaults.items() if k not in request}
+        self._call("UpdateDeploymentGroup", {**dropped, **request, "currentDeploymentGroupName": physical_id})
+        group = self._service.store.group(new["ApplicationName"], physical_id)
+        return physical_id, {"Id": group["deploymentGroupId"]}
+
+    def delete_group(self, physical_id: str, props: dict) -> None:
+        if props["ApplicationName"] in self._service.store.applications:
+            self._call(
+                "DeleteDeploymentGroup",
+                {"applicationName": props["ApplicationName"], "deploymentGroupName": physical_id},
+            )
+
+    # -- DeploymentConfig
+    def create_config(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+        draw_name(props, "DeploymentConfigName")
+        name = props.get("DeploymentConfigName") or provisioners._physical_name(
+            stack_name, logical_id, max_len=100
+        )
+        request = api_form({k: v for k, v in props.items() if k != "DeploymentConfigName"})
+        assert isinstance(request, dict)
+        self._call("CreateDeploymentConfig", {**request, "deploymentConfigName": name})
+        return name, {}
+
+    def delete_config(self, physical_id: str, props: dict) -> None:
+        self._call("DeleteDeploymentConfig", {"deploymentConfigName": physical_id})
+
+    def install(self) -> None:
+        keep: Callable = lambda physical_id, old, new, stack_name, logical_id=None: (physical_id, {})  # noqa: E731
+        register("AWS::CodeDeploy::Application", self.create_application, self.delete_application, keep)
+        register("AWS::CodeDeploy::DeploymentGroup", self.create_group, self.delete_group, self.update_group)
+        register("AWS::CodeDeploy::DeploymentConfig", self.create_config, self.delete_config, keep)

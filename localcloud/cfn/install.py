@@ -1,0 +1,25 @@
+"""Registers every resource type of ours; called once at start-up."""
+
+from __future__ import annotations
+
+from localcloud.cfn import buckets, nested, network, registry, secrets
+from localcloud.cfn.databases import Databases
+from localcloud.cfn.deploys import Deploys
+from localcloud.cfn.groups import Groups
+from localcloud.codedeploy.api import Service
+from localcloud.fleet import Fleet
+from localcloud.paths import State
+
+
+def install(state: State, fleet: Fleet, service: Service) -> Databases:
+    """Answers the databases, which the cloud boots."""
+    nested.install()
+    secrets.install()
+    buckets.install()
+    network.install()
+    databases = Databases(state)
+    databases.install()
+    Groups(fleet).install()
+    Deploys(service).install()
+    registry.finish()
+    return databases

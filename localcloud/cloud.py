@@ -1,0 +1,112 @@
+"""Puts the parts together: ministack, our services and resource types, the saver, and the boot of what
+must run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+
+from ministack import app as ministack_app
+from ministack.core import persistence
+from ministack.services import cloudformation
+
+from localcloud import postgres, recover, watch
+from localcloud.cfn.install import install as install_types
+from localcloud.codedeploy.api import TARGET_PREFIX, Service
+from localcloud.codedeploy.engine import Engine
+from localcloud.codedeploy.store import Store
+from localcloud.fleet import Fleet
+from localcloud.hostenv import HostEnv
+from localcloud.paths import State
+from localcloud.saver import Saver
+from localcloud.services import add_service, keep_state
+
+log = logging.getLogger("localcloud")
+QUIESCE = "/_localcloud/quiesce"
+
+
+def encode(key: str, state: object) -> str:
+    """ministack's own file format, so that it loads what we save."""
+    document = {"__ministack_format__": persistence._state_format_version(key), "payload": state}
+    return json.dumps(document, default=persistence._json_default)
+
+
+def stack_operation_runs() -> bool:
+    return any(
+        stack.get("StackStatus", "").endswith("_IN_PROGRESS") and stack["StackStatus"] != "REVIEW_IN_PROGRESS"
+        for stack in list(cloudformation._stacks._data.values())
+    )
+
+
+class Cloud:
+    """One local cloud. Construction registers the extensions; nothing runs before `asgi` is started."""
+
+    def __init__(self, state: State, env: HostEnv) -> None:
+        self.state = state
+        self.saver = Saver(
+            state.services, ministack_app._build_persistence_save_dict, encode, stack_operation_runs
+        )
+        self.fleet = Fleet(state, env, lambda: self._changed("localfleet", "autoscaling"))
+        store = Store()
+        self.engine = Engine(state, store, self.fleet, env.endpoint, lambda: self._changed("codedeploy"))
+        self.fleet.on_launch = self.engine.on_launch
+        service = Service(store, self.engine)
+        add_service("codedeploy", TARGET_PREFIX, service)
+        keep_state("localfleet", self.fleet)
+        self.databases = install_types(state, self.fleet, service)
+
+    def _changed(self, *keys: str) -> None:
+        for key in keys:
+            self.saver.mark(key)
+
+    def asgi(self, ready: Callable[[], None]) -> Callable:
+        """ministack's application; `ready` is called when it may answer."""
+        watch.install(self.saver)
+
+        async def application(scope, receive, send):
+            if scope["type"] == "lifespan":
+                await ministack_app.app(scope, receive, self._lifespan(send, ready))
+            elif scope["type"] == "http" and scope["path"] == QUIESCE and scope["method"] == "POST":
+                await self._quiesce(send)
+            else:
+                await ministack_app.app(scope, receive, send)
+
+        return application
+
+    async def _quiesce(self, send: Callable) -> None:
+        """The first step of `stop`: no launch, no script, so that nothing comes up behind its back."""
+        self.fleet.close()
+        await asyncio.to_thread(self.engine.close)
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _lifespan(self, send: Callable, ready: Callable[[], None]) -> Callable:
+        async def wrapped(message):
+            if message["type"] == "lifespan.startup.complete":
+                await asyncio.to_thread(self._boot)
+                await send(message)
+                ready()
+            elif message["type"] == "lifespan.shutdown.complete":
+                await asyncio.to_thread(self._end)
+                await send(message)
+            else:
+                await send(message)
+
+        return wrapped
+
+    def _boot(self) -> None:
+        recover.interrupted_operations()
+        self.engine.end_interrupted()
+        self.databases.remove_orphans()
+        postgres.start_all(self.state)
+        self.fleet.boot_all()
+        self.saver.start()
+        self.saver.mark_all()
+
+    def _end(self) -> None:
+        self.fleet.close()
+        self.engine.close()
+        self.saver.stop()

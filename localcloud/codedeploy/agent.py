@@ -1,0 +1,141 @@
+"""The CodeDeploy agent of one instance: carries out the lifecycle events of one deployment, in order.
+
+Knows nothing of other instances, batches or rollbacks; the engine does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from localcloud.codedeploy.appspec import AppSpec, AppSpecError
+from localcloud.codedeploy.bundle import BundleError, Fetched, Layout, prune, read_appspec, store
+from localcloud.codedeploy.hooks import UNKNOWN, HookRunner, Running, ScriptError, Tail
+from localcloud.codedeploy.install import clean_up, execute
+from localcloud.codedeploy.plan import InstallError, Planner
+
+EVENTS = (
+    "ApplicationStop",
+    "DownloadBundle",
+    "BeforeInstall",
+    "Install",
+    "AfterInstall",
+    "ApplicationStart",
+    "ValidateService",
+)
+LEAVE_TRAFFIC = ("BeforeBlockTraffic", "BlockTraffic", "AfterBlockTraffic")
+ENTER_TRAFFIC = ("BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic")
+# These run from the archive of the revision that was installed last, not from the new one.
+FROM_LAST_INSTALLED = ("ApplicationStop", "BeforeBlockTraffic", "AfterBlockTraffic")
+
+
+def lifecycle(with_load_balancer: bool) -> tuple[str, ...]:
+    """The events of an in-place deployment in their order."""
+    return (*LEAVE_TRAFFIC, *EVENTS, *ENTER_TRAFFIC) if with_load_balancer else EVENTS
+
+
+@dataclass
+class EventResult:
+    """What the API's `diagnostics` is made of."""
+
+    status: str  # Succeeded | Failed | Skipped
+    code: int = 0
+    script: str = ""
+    message: str = "Succeeded"
+    tail: Tail = field(default_factory=Tail)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One deployment as an instance sees it."""
+
+    deployment_id: str
+    application: str
+    group: str
+    group_id: str
+    bundle_type: str
+    file_exists_behavior: str
+    env: dict[str, str]
+    fetch: Callable[[], Fetched]
+    bundle_env: dict[str, str]
+
+
+class Agent:
+    def __init__(self, host_root: Path, work: Work, running: Running) -> None:
+        self._root = host_root
+        self._work = work
+        self._layout = Layout(host_root, work.group_id)
+        self._running = running
+
+    def run(self, event: str) -> EventResult:
+        """Carry out one lifecycle event; never raises for anything a revision can cause."""
+        result = EventResult("Succeeded")
+        try:
+            if event == "DownloadBundle":
+                self._download()
+            elif event == "Install":
+                self._install(result)
+            elif event not in ("BlockTraffic", "AllowTraffic"):
+                self._hook(event, result)
+        except ScriptError as error:
+            result.status, result.code, result.script, result.message = (
+                "Failed",
+                error.code,
+                error.script,
+                str(error),
+            )
+        except (AppSpecError, BundleError, InstallError, OSError) as error:
+            result.status, result.code, result.message = "Failed", UNKNOWN, str(error)
+        return result
+
+    def _download(self) -> None:
+        work = self._work
+        prune(self._layout, current=work.deployment_id)
+        store(self._layout, work.deployment_id, work.fetch().data, work.bundle_type)
+        self._layout.write_pointer("most_recent", work.deployment_id)
+
+    def _install(self, result: EventResult) -> None:
+        layout, work = self._layout, self._work
+        archive = layout.archive(work.deployment_id)
+        spec = read_appspec(archive)
+        if spec.os != "linux":
+            raise AppSpecError(f"The AppSpec file is for {spec.os}; this instance runs linux.")
+        # The files of the revision before go first, and stay gone when planning finds a conflict: as on AWS.
+        clean_up(layout.cleanup)
+        layout.cleanup.parent.mkdir(parents=True, exist_ok=True)
+        behavior = spec.file_exists_behavior or work.file_exists_behavior
+        plan = Planner(archive, self._root, behavior).plan(spec)
+        execute(
+            plan, layout.install_plan, layout.cleanup, lambda line: result.tail.add(line.encode() + b"\n")
+        )
+        # AWS's agent calls a revision successful here, before it has started; its ApplicationStop is used
+        # next time.
+        layout.write_pointer("last_successful", work.deployment_id)
+
+    def _hook(self, event: str, result: EventResult) -> None:
+        layout, work = self._layout, self._work
+        archive = layout.archive(work.deployment_id)
+        if event in FROM_LAST_INSTALLED:
+            last = layout.read_pointer("last_successful")
+            if last is None:
+                result.status, result.message = "Skipped", "No revision has been installed before."
+                return
+            archive = last / "deployment-archive"
+        spec: AppSpec = read_appspec(archive)
+        scripts = spec.hooks.get(event, ())
+        if not scripts:
+            return
+        runner = HookRunner(
+            archive, layout.log(work.deployment_id), self._root / "opt" / "codedeploy-agent", self._running
+        )
+        env = {
+            **work.env,
+            "LIFECYCLE_EVENT": event,
+            "DEPLOYMENT_ID": work.deployment_id,
+            "APPLICATION_NAME": work.application,
+            "DEPLOYMENT_GROUP_NAME": work.group,
+            "DEPLOYMENT_GROUP_ID": work.group_id,
+            **work.bundle_env,
+        }
+        result.script = runner.run(event, scripts, env, result.tail)

@@ -1,0 +1,83 @@
+"""Carries an install plan out and, at the next Install, takes back what was written. Never follows a
+plan's symlinks out of the way: it removes links, not what they point to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import pwd
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from localcloud.codedeploy.plan import Plan
+from localcloud.files import write_atomic
+
+Log = Callable[[str], None]
+
+
+def clean_up(record: Path) -> None:
+    """Undo the previous Install from its record, last first: files go, directories only when empty."""
+    try:
+        created = record.read_text().splitlines()
+    except FileNotFoundError:
+        return
+    for line in reversed(created):
+        path = Path(line)
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
+    record.unlink(missing_ok=True)
+
+
+def execute(plan: Plan, instructions: Path, record: Path, log: Log) -> None:
+    """Write the plan, then do it, recording each creation before the next."""
+    instructions.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(instructions, json.dumps(plan.as_json(), indent=1), mode=0o644)
+    with open(record, "a", encoding="utf-8") as created:
+        for directory in plan.directories:
+            os.makedirs(directory, exist_ok=True)
+            created.write(directory + "\n")
+            created.flush()
+        for source, target in plan.copies:
+            _copy(source, target)
+            created.write(target + "\n")
+        created.flush()
+    for name, rule in plan.permissions:
+        if rule.mode is not None and not os.path.islink(name):
+            os.chmod(name, rule.mode)
+        _own(name, rule.owner, rule.group, log)
+        if rule.acls or rule.context:
+            log(f"acls and contexts are not set on a local instance: {name}")
+
+
+def _copy(source: str, target: str) -> None:
+    if os.path.islink(source):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target)
+        os.symlink(os.readlink(source), target)
+        return
+    temporary = f"{target}.codedeploy"
+    shutil.copy2(source, temporary)
+    os.replace(temporary, target)
+
+
+def _own(name: str, owner: str | None, group: str | None, log: Log) -> None:
+    """Accounts of an EC2 host seldom exist here; what cannot be given is said, not failed."""
+    if owner is None and group is None:
+        return
+    try:
+        uid = pwd.getpwnam(owner).pw_uid if owner else -1
+        gid = grp.getgrnam(group).gr_gid if group else -1
+    except KeyError:
+        log(f"no account {owner or ''}:{group or ''} on this machine; {name} keeps its owner")
+        return
+    if os.geteuid() == 0:
+        os.chown(name, uid, gid, follow_symlinks=False)
+    else:
+        log(f"not root; {name} keeps its owner")

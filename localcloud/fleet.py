@@ -1,0 +1,263 @@
+"""The local EC2: launches, boots and terminates instances, each a directory with a supervisord, for Auto
+Scaling groups.
+
+What group wants how many is ministack's record; this module makes it so. Never decides what runs on an
+instance.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from ministack.core.concurrency import spawn_background
+from ministack.core.responses import (
+    AccountRegionScopedDict,
+    get_region,
+    new_uuid,
+    request_scope,
+)
+from ministack.services import autoscaling, ec2
+
+from localcloud import cloudconfig, supervisors
+from localcloud.files import remove_tree
+from localcloud.hostenv import HostEnv
+from localcloud.paths import State
+
+log = logging.getLogger("localcloud.fleet")
+DRAIN_SECONDS = 60.0
+# (group name, instance id) -> whether the instance may go into service.
+OnLaunch = Callable[[str, str], bool]
+
+
+class Fleet:
+    """All instances of one cloud. Also the state module `localfleet` for the saver."""
+
+    def __init__(self, state: State, env: HostEnv, changed: Callable[[], None]) -> None:
+        self._state = state
+        self._env = env
+        self._changed = changed
+        self._lock = threading.RLock()
+        self._closed = False
+        self.records = AccountRegionScopedDict()
+        self.on_launch: OnLaunch = lambda group, instance_id: True
+
+    # -- what ministack's persistence calls
+    def get_state(self) -> dict:
+        return {"instances": copy.deepcopy(self.records)}
+
+    def load_persisted_state(self, data: dict) -> None:
+        self.records.update(data.get("instances", {}))
+
+    def reset(self) -> None:
+        for (account, region, _), record in self.records.all_items():
+            with request_scope(account, region):
+                self._end(record, 1.0)
+
+    # -- what groups ask for
+    def reconcile(self, group: dict) -> None:
+        """Start launching or terminating until the group has its desired capacity. Does not wait."""
+        with self._lock:
+            if self._closed:
+                return
+            instances = group["Instances"]
+            live = [i for i in instances if i["LifecycleState"] in ("Pending", "InService")]
+            surplus = len(live) - group["DesiredCapacity"]
+            for entry in self._to_terminate(group, live)[: max(surplus, 0)]:
+                self._begin_termination(group, entry)
+            for _ in range(-surplus):
+                self._begin_launch(group)
+        self._changed()
+
+    def _to_terminate(self, group: dict, live: list[dict]) -> list[dict]:
+        """AWS's default policy as far as it applies here: outdated launch template first, then the oldest."""
+        current = self._template_version(group)
+
+        def age(entry: dict) -> tuple:
+            record = self.records.get(entry["InstanceId"]) or {}
+            return (record.get("TemplateVersion") == current, record.get("Launched", 0))
+
+        return sorted((e for e in live if not e.get("ProtectedFromScaleIn")), key=age)
+
+    def terminate(self, group: dict, instance_id: str) -> bool:
+        with self._lock:
+            for entry in group["Instances"]:
+                if entry["InstanceId"] == instance_id and entry["LifecycleState"] != "Terminating":
+                    self._begin_termination(group, entry)
+                    return True
+        return False
+
+    def terminate_group(self, group: dict) -> None:
+        """End every instance of the group and wait for it."""
+        group["DesiredCapacity"] = 0
+        entries = list(group["Instances"])
+        for entry in entries:
+            self.terminate(group, entry["InstanceId"])
+        self.wait_stable(group, DRAIN_SECONDS + 30)
+
+    def replace_outdated(self, group: dict) -> None:
+        """A rolling update: one instance of another launch template version after the other."""
+        current = self._template_version(group)
+        for entry in list(group["Instances"]):
+            record = self.records.get(entry["InstanceId"]) or {}
+            if record.get("TemplateVersion") != current:
+                self.terminate(group, entry["InstanceId"])
+                self.wait_stable(group, DRAIN_SECONDS + 30)
+                self.reconcile(group)
+                self.wait_stable(group)
+
+    def wait_stable(self, group: dict, seconds: float = 900.0) -> bool:
+        """Wait until nothing of the group is on its way in or out."""
+        deadline = time.monotonic() + seconds
+        while any(i["LifecycleState"] != "InService" for i in list(group["Instances"])):
+            if time.monotonic() > deadline or self._closed:
+                return False
+            time.sleep(0.02)
+        return True
+
+    # -- launching
+    def _begin_launch(self, group: dict) -> None:
+        zones = group["AvailabilityZones"] or [f"{get_region()}a"]
+        template = group.get("LaunchTemplate") or {}
+        entry = {
+            "InstanceId": "i-" + new_uuid().replace("-", "")[:17],
+            "LifecycleState": "Pending",
+            "HealthStatus": "Healthy",
+            "AvailabilityZone": zones[len(group["Instances"]) % len(zones)],
+            "ProtectedFromScaleIn": bool(group.get("NewInstancesProtectedFromScaleIn")),
+            "LaunchTemplate": template,
+            "LaunchConfigurationName": group.get("LaunchConfigurationName", ""),
+        }
+        record = {
+            "InstanceId": entry["InstanceId"],
+            "AutoScalingGroupName": group["AutoScalingGroupName"],
+            "AvailabilityZone": entry["AvailabilityZone"],
+            "Launched": time.time(),
+            "State": "Pending",
+            "TemplateVersion": self._template_version(group),
+            "UserData": self._user_data(group),
+        }
+        self.records[entry["InstanceId"]] = record
+        group["Instances"].append(entry)
+        spawn_background(
+            self._launch, group["AutoScalingGroupName"], entry["InstanceId"], thread_name="launch"
+        )
+
+    def _launch(self, group_name: str, instance_id: str) -> None:
+        record = self.records.get(instance_id)
+        if record is None:
+            return
+        try:
+            root = self._state.instance_root(instance_id)
+            root.mkdir(parents=True, exist_ok=True)
+            cloudconfig.apply(cloudconfig.parse(cloudconfig.decode(record["UserData"])), root)
+            self._boot(instance_id)
+            good = self.on_launch(group_name, instance_id)
+        except Exception:
+            log.exception("instance %s of %s could not be launched", instance_id, group_name)
+            good = False
+        group = autoscaling._asgs.get(group_name)
+        entry = next((i for i in (group or {}).get("Instances", []) if i["InstanceId"] == instance_id), None)
+        if entry is None or entry["LifecycleState"] != "Pending":
+            return
+        if good:
+            record["State"] = entry["LifecycleState"] = "InService"
+        elif not self._closed:
+            # The launch hook's default result is ABANDON; the group is made whole by its next change or boot.
+            log.warning("instance %s of %s is abandoned", instance_id, group_name)
+            self.terminate(group, instance_id)
+        self._changed()
+
+    def _boot(self, instance_id: str) -> bool:
+        root = self._state.instance_root(instance_id)
+        return supervisors.boot(self._state, instance_id, self._env.of(root, get_region()))
+
+    def environment(self, instance_id: str) -> dict[str, str]:
+        """The environment of everything on the instance."""
+        return self._env.of(self._state.instance_root(instance_id), get_region())
+
+    def _template_version(self, group: dict) -> str:
+        version = self._template(group)
+        return f"{version['LaunchTemplateId']}:{version['VersionNumber']}" if version else ""
+
+    def _template(self, group: dict) -> dict | None:
+        wanted = group.get("LaunchTemplate") or {}
+        key = wanted.get("LaunchTemplateId", "")
+        template = ec2._launch_templates.get(key) or next(
+            (t for t in ec2._launch_templates.values() if t.get("LaunchTemplateName") == key), None
+        )
+        if template is None:
+            return None
+        version = str(wanted.get("Version") or "$Default")
+        number = {
+            "$Latest": template["LatestVersionNumber"],
+            "$Default": template.get("DefaultVersionNumber", 1),
+        }.get(version, version)
+        return next((v for v in template["Versions"] if str(v["VersionNumber"]) == str(number)), None)
+
+    def _user_data(self, group: dict) -> str:
+        version = self._template(group)
+        if version:
+            return str((version.get("LaunchTemplateData") or {}).get("UserData") or "")
+        configuration = autoscaling._launch_configs.get(group.get("LaunchConfigurationName", "")) or {}
+        return str(configuration.get("UserData") or "")
+
+    # -- terminating
+    def _begin_termination(self, group: dict, entry: dict) -> None:
+        entry["LifecycleState"] = "Terminating"
+        record = self.records.get(entry["InstanceId"])
+        if record is not None:
+            record["State"] = "Terminating"
+        spawn_background(self._finish_termination, group["AutoScalingGroupName"], entry["InstanceId"],
+                         thread_name="terminate")  # fmt: skip
+
+    def _finish_termination(self, group_name: str, instance_id: str) -> None:
+        record = self.records.get(instance_id)
+        if record is not None:
+            self._end(record, DRAIN_SECONDS)
+        group = autoscaling._asgs.get(group_name)
+        if group is not None:
+            group["Instances"][:] = [i for i in group["Instances"] if i["InstanceId"] != instance_id]
+        self._changed()
+
+    def _end(self, record: dict, drain_seconds: float) -> None:
+        instance_id = record["InstanceId"]
+        supervisors.end(self._state, instance_id, drain_seconds)
+        remove_tree(self._state.instance_root(instance_id))
+        self.records.pop(instance_id, None)
+
+    # -- the life of the cloud
+    def boot_all(self) -> None:
+        """After a restart: boot what does not run, and finish launches and terminations that were cut
+        short.
+        """
+        items = self.records.all_items()
+        if not items:
+            return
+        with ThreadPoolExecutor(min(8, len(items))) as pool:
+            list(pool.map(self._boot_again, items))
+
+    def _boot_again(self, item: tuple) -> None:
+        (account, region, instance_id), record = item
+        with request_scope(account, region):
+            group = autoscaling._asgs.get(record["AutoScalingGroupName"])
+            member = group and any(i["InstanceId"] == instance_id for i in group["Instances"])
+            try:
+                if record["State"] == "Terminating" or not member:
+                    self._finish_termination(record["AutoScalingGroupName"], instance_id)
+                elif record["State"] == "Pending":
+                    spawn_background(
+                        self._launch, record["AutoScalingGroupName"], instance_id, thread_name="launch"
+                    )
+                elif self._boot(instance_id):
+                    log.info("booted instance %s again", instance_id)
+            except Exception:
+                log.exception("instance %s could not be booted", instance_id)
+
+    def close(self) -> None:
+        """Launch nothing more."""
+        self._closed = True

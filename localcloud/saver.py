@@ -1,0 +1,145 @@
+"""Keeps every service's state on disk, shortly after each write, so that `kill -9` loses at most a few
+moments.
+
+One thread, woken by marks; a request only sets a flag. State is compared with what was written last, so that
+a poll of an empty queue writes nothing. S3 objects are not handled here: ministack writes them when they are
+put.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from localcloud.files import write_atomic
+
+log = logging.getLogger("localcloud.saver")
+SETTLE_SECONDS = 0.05  # collects the writes of one burst
+LAST_READ = "cloudformation"
+BUSY_SECONDS = 0.4  # how often to look again while a stack operation goes on in the background
+
+
+class Saver:
+    """Saves services by their key in ministack's state map."""
+
+    def __init__(
+        self,
+        folder: Path,
+        getters: Callable[[], dict[str, Callable[[], Any]]],
+        encode: Callable[[str, Any], str],
+        busy: Callable[[], bool],
+    ) -> None:
+        self._folder = folder
+        self._getters = getters
+        self._encode = encode
+        self._busy = busy
+        self._dirty: set[str] = set()
+        self._everything = False
+        self._lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._wake = threading.Event()
+        self._written: dict[str, int] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="saver", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def mark(self, key: str) -> None:
+        """Something of this service may have changed."""
+        with self._lock:
+            self._dirty.add(key)
+        self._wake.set()
+
+    def mark_all(self) -> None:
+        """A stack operation may have changed any service."""
+        self._everything = True
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Save what is left and end."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(5)
+        self.save_all()
+
+    def save_all(self) -> None:
+        self._save(set(self._getters()))
+
+    def _run(self) -> None:
+        was_busy = False
+        while not self._stopping:
+            # Busy last time: look once more, an operation that has ended since has changed things without a
+            # request.
+            self._wake.wait(BUSY_SECONDS if was_busy or self._busy() else None)
+            if self._stopping:
+                return
+            time.sleep(SETTLE_SECONDS)
+            self._wake.clear()
+            with self._lock:
+                dirty, self._dirty = self._dirty, set()
+                everything, self._everything = self._everything or was_busy, False
+            was_busy = self._busy()
+            everything = everything or was_busy
+            try:
+                self._save(set(self._getters()) if everything else dirty)
+            except Exception:
+                log.exception("could not save the state of the local cloud")
+
+    def _save(self, keys: set[str]) -> None:
+        with self._write_lock:
+            getters = self._getters()
+            # Stacks are read last and written first: after a crash a stack may name a resource that is not
+            # there (deleting or updating it copes), but no resource is there that no stack knows.
+            ordered = sorted(keys & getters.keys(), key=lambda key: (key == LAST_READ, key))
+            texts = [
+                (key, text) for key in ordered if (text := self._changed_text(key, getters[key])) is not None
+            ]
+            for key, text in reversed(texts):
+                write_atomic(self._folder / f"{key}.json", text)
+                self._written[key] = hash(text)
+
+    def _changed_text(self, key: str, get_state: Callable[[], Any]) -> str | None:
+        """The state as it is to be written; None when the file holds it already."""
+        state = _snapshot(get_state)
+        if state is None:
+            return None
+        if key not in self._written and _is_empty(state) and not (self._folder / f"{key}.json").exists():
+            return None
+        text = self._encode(key, state)
+        return None if self._written.get(key) == hash(text) else text
+
+
+def _snapshot(get_state: Callable[[], Any]) -> Any:
+    """The state, read again when a request changed it under our hands."""
+    for attempt in range(8):
+        try:
+            return get_state()
+        except RuntimeError:  # dictionary changed size during iteration
+            time.sleep(0.002 * (attempt + 1))
+    return get_state()
+
+
+def _is_empty(state: Any) -> bool:
+    if isinstance(state, dict):
+        return all(_is_empty(value) for value in state.values())
+    data = getattr(state, "_data", None)
+    if data is not None:
+        return not data
+    return not state
+
+
+def check_saved(folder: Path) -> list[Path]:
+    """The saved files that are not whole JSON; a whole one can never become so by a crash of ours."""
+    bad = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            json.loads(path.read_bytes())
+        except (ValueError, OSError):
+            bad.append(path)
+    return bad

@@ -1,0 +1,131 @@
+"""Opening a state folder: one instance at a time, its port, and whether what it holds can be read.
+
+Never repairs: what is broken is named, with the cure.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+from typing import IO
+
+from localcloud import procs
+from localcloud.files import write_atomic
+from localcloud.paths import State
+from localcloud.problems import Refused
+from localcloud.saver import check_saved
+
+HOST = "127.0.0.1"
+
+
+def open_folder(state: State) -> IO[str]:
+    """Make the folder and take its lock; keep the returned file open for the life of the process."""
+    try:
+        for folder in (
+            state.root,
+            state.services,
+            state.objects,
+            state.instances,
+            state.postgres,
+            state.pids,
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+        lock = open(state.lock_file, "a+")  # noqa: SIM115
+    except FileExistsError as error:
+        raise Refused(
+            f"the state folder `{state.root}` is damaged: `{error.filename}` is not a folder",
+            _wipe_hint(state),
+        ) from None
+    except OSError as error:
+        raise Refused(f"cannot write the state folder `{state.root}`: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise Refused(
+            f"a local cloud already runs on `{state.root}`",
+            f"use it, or stop it: python -m localcloud stop --state {state.root}",
+        ) from None
+    procs.remember(state.pids / "cloud.json", os.getpid())
+    _check(state)
+    return lock
+
+
+def _wipe_hint(state: State) -> str:
+    return f"start anew with: python -m localcloud wipe --state {state.root}"
+
+
+def _check(state: State) -> None:
+    bad = check_saved(state.services)
+    if bad:
+        names = ", ".join(f"`{path.relative_to(state.root)}`" for path in bad)
+        raise Refused(
+            f"the state folder `{state.root}` is damaged: {names} cannot be read", _wipe_hint(state)
+        )
+    if state.port_file.exists():
+        stored_port(state)
+
+
+def stored_port(state: State) -> int | None:
+    """The port of the last `serve`; queue URLs and stack outputs embed it, so it must stay."""
+    try:
+        text = state.port_file.read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        port = int(text)
+        if not 0 < port < 65536:
+            raise ValueError(text)
+        return port
+    except ValueError:
+        raise Refused(
+            f"the state folder `{state.root}` is damaged: `port` does not hold a port number",
+            _wipe_hint(state),
+        ) from None
+
+
+def bind(state: State, wanted: int | None) -> socket.socket:
+    """A listening socket on the loopback address, and the port written down."""
+    port = wanted if wanted is not None else stored_port(state) or 0
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(512)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        if isinstance(error, OverflowError):
+            raise Refused(f"`{port}` is not a port number") from None
+        if error.errno == errno.EADDRINUSE:
+            raise Refused(
+                f"port {port} of {HOST} is taken by another program",
+                "stop that program, or choose another port with --port "
+                "(URLs that stacks have recorded keep the old one)",
+            ) from None
+        if error.errno == errno.EACCES:
+            raise Refused(f"no permission to listen on port {port}", "choose a port above 1023") from None
+        raise
+    write_atomic(state.port_file, f"{listener.getsockname()[1]}\n")
+    return listener
+
+
+def write_ready(state: State, port: int, started: float) -> None:
+    """cloud.json: what the Rust tool reads."""
+    record = {
+        "endpoint": f"http://{HOST}:{port}",
+        "port": port,
+        "pid": os.getpid(),
+        "started": started,
+    }
+    write_atomic(state.cloud_json, json.dumps(record) + "\n", mode=0o644)
+
+
+def read_ready(path: Path) -> dict | None:
+    try:
+        record = json.loads(path.read_text())
+        return record if isinstance(record, dict) else None
+    except (OSError, ValueError):
+        return None

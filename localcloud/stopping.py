@@ -1,0 +1,85 @@
+"""`stop` and `wipe`: end everything that belongs to one state folder, by pid, whether the cloud still lives
+or not.
+
+Order: tell the cloud to start nothing more, drain instances (they still need the database and the queue),
+stop databases, stop the cloud. Never ends a process that does not carry our mark or stand in our pid files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+import urllib.request
+from pathlib import Path
+
+from localcloud import procs
+from localcloud.files import remove_tree
+from localcloud.paths import State, runtime_dir
+from localcloud.problems import Refused
+from localcloud.statefolder import read_ready
+
+CLOUD_GRACE = 8.0
+
+
+def running_cloud(state: State) -> procs.Identity | None:
+    """The cloud of this state folder, if that very process still runs; also while it still starts."""
+    return procs.recall(state.pids / "cloud.json")
+
+
+def _quiesce(state: State) -> None:
+    """Ask the cloud to abort deployments and launch nothing; a dead or deaf cloud does neither."""
+    record = read_ready(state.cloud_json) or {}
+    with contextlib.suppress(OSError, ValueError):
+        request = urllib.request.Request(f"{record.get('endpoint')}/_localcloud/quiesce", method="POST")
+        urllib.request.urlopen(request, timeout=10).close()
+
+
+def stop(state: State, drain_seconds: float) -> None:
+    """Leave no process of this state folder; done again, it does nothing."""
+    if not state.root.is_dir():
+        return
+    cloud = running_cloud(state)
+    if cloud is not None:
+        _quiesce(state)
+    from localcloud.postgres import stop_all as stop_databases
+    from localcloud.supervisors import stop_all as stop_instances
+
+    stop_instances(state, drain_seconds)
+    stop_databases(state)
+    if cloud is not None:
+        procs.end([cloud], CLOUD_GRACE, signal.SIGTERM)
+    state.cloud_json.unlink(missing_ok=True)
+    # A `serve` started in this very moment holds the lock without a pid file; give it the moment to end.
+    _wait_unlocked(state.lock_file)
+    remove_tree(runtime_dir(state.root, create=False))
+
+
+def _wait_unlocked(lock_file: Path, seconds: float = 5.0) -> None:
+    import fcntl
+
+    deadline = time.monotonic() + seconds
+    while lock_file.exists():
+        with open(lock_file, "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise Refused(
+                        "a local cloud that is still starting holds the state folder", "try again in a moment"
+                    ) from None
+        time.sleep(0.05)
+
+
+def wipe(state: State, drain_seconds: float) -> None:
+    """Stop, then delete the folder, if it is one of ours."""
+    if not state.root.exists():
+        return
+    ours = state.lock_file.exists() or state.port_file.exists() or not any(state.root.iterdir())
+    if not ours:
+        raise Refused(
+            f"`{state.root}` does not look like the state folder of a local cloud; nothing was deleted"
+        )
+    stop(state, drain_seconds)
+    remove_tree(state.root)

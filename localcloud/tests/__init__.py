@@ -1,0 +1,1 @@
+"""Tests of the local cloud: boto3 against a `serve` of its own, and the pure parts alone."""

@@ -1,0 +1,252 @@
+"""Start, stop, restart and `kill -9`: what survives, what is ended, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from localcloud import procs, supervisors
+from localcloud.paths import state_at
+from localcloud.tests.conftest import ROOT, RunningCloud, Stacks, until
+from localcloud.tests.fleetkit import OUTPUTS, Site, appspec, resources, telling
+from localcloud.tests.test_cfn import DB_OUTPUTS, SECRET, database, query
+from localcloud.tests.test_codedeploy import script
+
+SLEEPER = """[program:sleeper]
+command = /bin/sleep 3600
+autorestart = true
+startsecs = 0
+"""
+UNIT = {
+    "appspec.yml": appspec({"ApplicationStart": [{"location": "hooks/start", "timeout": 20}]}),
+    "hooks/start": "#!/bin/sh\nset -e\ncat > $DUCTWORK_HOST_ROOT/etc/supervisor.d/sleeper.conf <<'U'\n"
+    + SLEEPER
+    + "U\n$DUCTWORK_SUPERVISORCTL -c $DUCTWORK_SUPERVISOR_CONF update\n",
+}  # fmt: skip
+
+
+def everything(fresh: RunningCloud) -> tuple[Site, dict[str, str]]:
+    """A stack with a database, a queue and an instance that runs a program."""
+    stacks = Stacks(fresh)
+    parts = {**resources(1), "Db": SECRET, "Database": database("Db"), "Queue": {"Type": "AWS::SQS::Queue"}}
+    out = stacks.made("all", parts, {**OUTPUTS, **DB_OUTPUTS, "Queue": {"Ref": "Queue"}})
+    site = Site(fresh, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
+    assert site.run(UNIT)["status"] == "Succeeded"
+    until(lambda: sleepers(fresh), what="the program runs")
+    return site, out
+
+
+def sleepers(cloud: RunningCloud) -> list[procs.Identity]:
+    return procs.tagged(
+        lambda env: env.get("SUPERVISOR_PROCESS_NAME") == "sleeper"
+        and env.get("DUCTWORK_HOST_ROOT", "").startswith(str(cloud.state))
+        and "SUPERVISOR_ENABLED" in env
+    )
+
+
+def password(cloud: RunningCloud, out: dict[str, str]) -> str:
+    value = cloud.client("secretsmanager").get_secret_value(SecretId=out["Secret"])["SecretString"]
+    return json.loads(value)["password"]
+
+
+def test_everything_survives_kill_and_restart_and_stop_leaves_nothing(fresh: RunningCloud) -> None:
+    site, out = everything(fresh)
+    secret, endpoint = password(fresh, out), fresh.endpoint
+    sqs = fresh.client("sqs")
+    sqs.send_message(QueueUrl=out["Queue"], MessageBody="kept")
+    s3 = fresh.client("s3")
+    s3.put_object(Bucket=out["Bucket"], Key="k", Body=b"kept", IfNoneMatch="*")
+    supervisor = supervisors.running(state_at(fresh.state), site.instances()[0])
+    time.sleep(0.6)
+    fresh.kill()
+    fresh.start()
+
+    assert fresh.endpoint == endpoint
+    assert Stacks(fresh).status("all") == "CREATE_COMPLETE"
+    assert Stacks(fresh).outputs("all") == out
+    assert password(fresh, out) == secret
+    assert fresh.client("s3").get_object(Bucket=out["Bucket"], Key="k")["Body"].read() == b"kept"
+    assert fresh.client("sqs").receive_message(QueueUrl=out["Queue"])["Messages"][0]["Body"] == "kept"
+    assert query(out["Host"], out["Port"], "airflow", secret, "airflow").stdout.strip() == "1"
+    assert supervisors.running(state_at(fresh.state), site.instances()[0]) == supervisor, (
+        "adopted, not restarted"
+    )
+    assert site.run(telling("after"))["status"] == "Succeeded"
+
+    fresh.stop()
+    assert fresh.processes() == []
+    assert not (fresh.state / "cloud.json").exists()
+    fresh.stop()  # again: nothing to do
+
+    fresh.start()  # what a reboot of the machine looks like
+    assert fresh.endpoint == endpoint
+    assert query(out["Host"], out["Port"], "airflow", secret, "airflow").stdout.strip() == "1"
+    until(lambda: sleepers(fresh), what="the instance booted with its program")
+    assert (site.root() / "opt/app/after").exists()
+
+
+def test_a_killed_supervisord_is_booted_and_its_orphans_are_ended(fresh: RunningCloud) -> None:
+    site, _ = everything(fresh)
+    before = sleepers(fresh)
+    supervisor = supervisors.running(state_at(fresh.state), site.instances()[0])
+    assert supervisor is not None
+    fresh.kill()
+    os.kill(supervisor.pid, signal.SIGKILL)
+    fresh.start()
+    after = until(lambda: sleepers(fresh), what="the program again")
+    assert len(after) == 1 and not set(before) & set(after)
+
+
+def test_a_recycled_pid_is_neither_trusted_nor_killed(fresh: RunningCloud) -> None:
+    site, out = everything(fresh)
+    instance = site.instances()[0]
+    fresh.stop()
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        for file in (supervisors.pid_file(state_at(fresh.state), instance), fresh.state / "pids/cloud.json",
+                     next(fresh.state.glob("postgres/*")) / "pid.json"):  # fmt: skip
+            file.write_text(json.dumps({"pid": bystander.pid, "start": "another time"}))
+        postmaster = next(fresh.state.glob("postgres/*/data")) / "postmaster.pid"
+        postmaster.write_text(f"{bystander.pid}\n{postmaster.parent}\n1\n{out['Port']}\n\n\n\nready\n")
+        fresh.start()
+        assert query(out["Host"], out["Port"], "airflow", password(fresh, out), "airflow").returncode == 0
+        until(lambda: sleepers(fresh), what="the program")
+        fresh.stop()
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_deployment_cut_short_fails_and_the_next_one_works(fresh: RunningCloud) -> None:
+    stacks = Stacks(fresh)
+    out = stacks.made("all", resources(1), OUTPUTS)
+    site = Site(fresh, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
+    slow = site.begin(script("echo $$ > $DUCTWORK_HOST_ROOT/pid; sleep 60", timeout=100))
+    pid = int(until(lambda: (site.root() / "pid").exists() and (site.root() / "pid").read_text().strip()))
+    time.sleep(0.4)
+    hook = procs.identify(pid)
+    fresh.kill()
+    assert hook is not None and hook.alive()
+    fresh.start()
+    info = site.info(slow)
+    assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "AGENT_ISSUE")
+    assert not hook.alive()
+    assert site.run(telling("next"))["status"] == "Succeeded"
+
+
+def test_stop_during_a_deployment_ends_its_script(fresh: RunningCloud) -> None:
+    out = Stacks(fresh).made("all", resources(1), OUTPUTS)
+    site = Site(fresh, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
+    site.begin(script("echo $$ > $DUCTWORK_HOST_ROOT/pid; trap '' TERM; sleep 60 & wait", timeout=100))
+    until(lambda: (site.root() / "pid").exists())
+    fresh.stop(drain=1)
+    assert fresh.processes() == []
+
+
+def test_a_stack_operation_cut_short_has_a_way_on(fresh: RunningCloud) -> None:
+    stacks = Stacks(fresh)
+    stacks.made("upd", {"Queue": {"Type": "AWS::SQS::Queue"}})
+    parts = {"Db": SECRET, "Database": database("Db")}
+    stacks.create("new", parts, DB_OUTPUTS)
+    stacks.api.update_stack(
+        StackName="upd",
+        TemplateBody=json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}, **parts}}),
+    )
+    until(lambda: list(fresh.state.glob("postgres/*/data")), what="initdb began")
+    time.sleep(0.25)
+    fresh.kill()
+    fresh.start()
+    stacks = Stacks(fresh)
+    assert stacks.status("new") in ("ROLLBACK_COMPLETE", "CREATE_COMPLETE")
+    assert stacks.status("upd") in ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE")
+    assert stacks.delete("new") == "DELETE_COMPLETE"
+    stacks.updated(
+        "upd", {"Queue": {"Type": "AWS::SQS::Queue"}, "Db": SECRET, "Database": database("Db")}, DB_OUTPUTS
+    )
+    assert stacks.delete("upd") == "DELETE_COMPLETE"
+    assert list(fresh.state.glob("postgres/*")) == []
+
+
+def run(*args: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "localcloud", *args], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = run("serve", "--state", str(tmp_path / "a"), "--port", str(port))
+        assert (refused.returncode, f"port {port} of 127.0.0.1 is taken" in refused.stderr) == (2, True)
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b" / "port").write_text(str(port))
+        assert run("serve", "--state", str(tmp_path / "b")).returncode == 2
+
+    broken = tmp_path / "c"
+    (broken / "services").mkdir(parents=True)
+    (broken / "services" / "sqs.json").write_text('{"half')
+    refused = run("serve", "--state", str(broken))
+    assert (refused.returncode, "services/sqs.json" in refused.stderr) == (2, True)
+    assert "localcloud wipe" in refused.stderr
+    (broken / "services" / "sqs.json").unlink()
+    (broken / "port").write_text("none")
+    assert run("serve", "--state", str(broken)).returncode == 2
+
+    (tmp_path / "file").write_text("")
+    refused = run("serve", "--state", str(tmp_path / "file"))
+    assert (refused.returncode, refused.stderr.startswith("error: ")) == (2, True)
+    refused = run("wipe", "--state", str(ROOT / "localcloud"))
+    assert (refused.returncode, "does not look like" in refused.stderr) == (2, True)
+    assert run("stop", "--state", str(tmp_path / "none")).returncode == 0
+    assert run("serve").returncode == 2
+
+
+def test_one_cloud_per_folder_and_wipe(fresh: RunningCloud) -> None:
+    refused = run("serve", "--state", str(fresh.state))
+    assert (refused.returncode, "already runs" in refused.stderr) == (2, True)
+    assert run("wipe", "--state", str(fresh.state)).returncode == 0
+    assert not fresh.state.exists()
+    assert fresh.process is not None and fresh.process.wait(5) == 0
+
+
+def test_a_ministack_that_lacks_a_name_is_refused(tmp_path: Path) -> None:
+    code = (
+        "import ministack.services.autoscaling as a; del a._reconcile_instances\n"
+        "from localcloud.cli import main; import sys; sys.exit(main(['serve', '--state', sys.argv[1]]))"
+    )
+    refused = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "s")], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60,
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert "lacks `ministack.services.autoscaling._reconcile_instances`" in refused.stderr
+
+
+def test_a_deep_state_folder_has_short_sockets(tmp_path: Path) -> None:
+    running = RunningCloud(tmp_path / ("deep" * 20) / ("er" * 20)).start()
+    try:
+        out = Stacks(running).made("all", resources(1), OUTPUTS)
+        site = Site(running, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
+        assert site.run(UNIT)["status"] == "Succeeded"
+        assert until(lambda: sleepers(running))
+    finally:
+        running.stop()
+    assert running.processes() == []
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "ap-southeast-2"])
+def test_any_region(cloud: RunningCloud, name: str, region: str) -> None:
+    api = cloud.client("codedeploy", region)
+    api.create_application(applicationName=name)
+    assert api.list_applications()["applications"] == [name]

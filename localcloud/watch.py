@@ -1,0 +1,59 @@
+"""Notices which requests may change a service's state and tells the saver. Never looks into results, never
+waits.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ministack import app as ministack_app
+
+from localcloud.saver import Saver
+
+READS = ("Describe", "List", "Get", "BatchGet", "Head", "Validate", "Estimate", "Search", "Lookup", "Filter")
+QUERY_ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
+
+
+def action_of(headers: dict, body: bytes, query_params: dict) -> str:
+    """The operation of a JSON or query request; empty for REST."""
+    target = headers.get("x-amz-target", "")
+    if target:
+        return target.rpartition(".")[2]
+    found = QUERY_ACTION.search(body) if body and len(body) < 1_000_000 else None
+    if found:
+        return found.group(1).decode()
+    value = query_params.get("Action", "")
+    return value[0] if isinstance(value, list) and value else str(value or "")
+
+
+def changes(service: str, method: str, headers: dict, body: bytes, query_params: dict) -> bool:
+    action = "" if service == "s3" else action_of(headers, body, query_params)
+    if action:
+        return not action.startswith(READS)
+    return method not in ("GET", "HEAD", "OPTIONS")
+
+
+def install(saver: Saver) -> None:
+    """Wrap every service's handler."""
+    state_keys = {
+        service: [key for key, module in ministack_app._state_map.items() if module in modules]
+        for service, modules in (
+            (service, {entry["module"], *entry.get("sub_modules", ())})
+            for service, entry in ministack_app.SERVICE_REGISTRY.items()
+        )
+    }
+
+    def wrap(service: str, handler):
+        async def handle(method, path, headers, body, query_params):
+            result = await handler(method, path, headers, body, query_params)
+            if changes(service, method, headers, body, query_params):
+                if service == "cloudformation":
+                    saver.mark_all()
+                for key in state_keys.get(service, ()):
+                    saver.mark(key)
+            return result
+
+        return handle
+
+    for service, handler in list(ministack_app.SERVICE_HANDLERS.items()):
+        ministack_app.SERVICE_HANDLERS[service] = wrap(service, handler)

@@ -1,0 +1,173 @@
+//! Times the DAG bundle against `zip -qr` and against reading plus sha256 alone, and weighs it.
+//!
+//! By hand: `cargo bench --bench bundle`, and with `--profile dev` as `cargo xtask` is built.
+//! Each figure is the best of several runs of a process of its own; files are in the page cache.
+//! With `-- --large` it also packs 1 GB.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
+
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use xtask::observe::bundle::bundle;
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(at) = args.iter().position(|arg| arg == "--child") {
+        return child(&args[at + 1], Path::new(&args[at + 2]), Path::new(&args[at + 3]));
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let small = scratch.path().join("small");
+    write_tree(&small, 10_000, 4_000);
+    let big = scratch.path().join("big");
+    write_tree(&big, 20, 9_000_000);
+    // younger files are not trusted to be unchanged
+    std::thread::sleep(Duration::from_secs(4));
+    println!("{:<28} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "zip -qr", "cold", "unchanged", "floor", "peak RSS");
+    measure("10,000 files, 40 MB", &small);
+    measure("20 files, 180 MB", &big);
+    if args.iter().any(|arg| arg == "--large") {
+        for (name, text) in [("one file of 1 GB, text", true), ("one file of 1 GB, random", false)] {
+            let root = scratch.path().join("large");
+            let _ = fs::remove_dir_all(&root);
+            write_large(&root, text);
+            measure(name, &root);
+        }
+        fs::remove_dir_all(scratch.path().join("large")).unwrap();
+        let many = scratch.path().join("many");
+        write_tree(&many, 110, 9_000_000);
+        measure("110 files, 1 GB", &many);
+    }
+}
+
+fn child(what: &str, root: &Path, cache: &Path) {
+    if what == "floor" {
+        let mut hash = Sha256::new();
+        for folder in fs::read_dir(root.join("dags")).unwrap() {
+            for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+                hash.update(fs::read(file.unwrap().path()).unwrap());
+            }
+        }
+        println!("{:x?}", &hash.finalize()[..4]);
+    } else {
+        println!("{}", bundle(root, cache).unwrap().digest);
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB").trim();
+    println!("{peak}");
+}
+
+/// The best time of a few runs and the last run's peak of memory.
+fn best(what: &str, root: &Path, prepare: impl Fn()) -> (Duration, String) {
+    let cache = root.join("cache");
+    let once = || {
+        prepare();
+        let start = Instant::now();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let output = command.arg("--child").arg(what).arg(root).arg(&cache).output().unwrap();
+        let took = start.elapsed();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (took, String::from_utf8(output.stdout).unwrap().lines().nth(1).unwrap().to_owned())
+    };
+    (0..5).map(|_| once()).min().unwrap()
+}
+
+fn zip(root: &Path) -> Option<Duration> {
+    let target = root.join("reference.zip");
+    let once = || {
+        let _ = fs::remove_file(&target);
+        let start = Instant::now();
+        let status =
+            Command::new("zip").arg("-qr").arg(&target).arg("dags").current_dir(root).status().ok()?;
+        status.success().then(|| start.elapsed())
+    };
+    let best = (0..2).filter_map(|_| once()).min();
+    let _ = fs::remove_file(&target);
+    best
+}
+
+fn measure(name: &str, root: &Path) {
+    let reference = zip(root);
+    let forget = || drop(fs::remove_dir_all(root.join("cache")));
+    let (cold, peak) = best("bundle", root, forget);
+    let (unchanged, _) = best("bundle", root, || ());
+    let (floor, _) = best("floor", root, || ());
+    let cell = |time: Duration| format!("{:.3} s", time.as_secs_f64());
+    let reference_cell = reference.map_or("no zip".to_owned(), cell);
+    println!(
+        "{name:<28} {reference_cell:>9} {:>9} {:>9} {:>9} {peak:>9}",
+        cell(cold),
+        cell(unchanged),
+        cell(floor)
+    );
+    let Some(reference) = reference else { return };
+    let ratio = |time: Duration| format!("1/{:.1}", reference.as_secs_f64() / time.as_secs_f64());
+    println!("{:<28} {:>9} {:>9} {:>9} {:>9}", "", "1", ratio(cold), ratio(unchanged), ratio(floor));
+}
+
+/// Lines that look like Python; the same in every run.
+struct Source(u64);
+
+impl Source {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+
+    fn word(&mut self) -> String {
+        let seed = self.next(3_000);
+        let mut letters = Source(seed * 7_919 + 1);
+        letters.next(1);
+        (0..3 + seed % 8).map(|_| char::from(b'a' + u8::try_from(letters.next(26)).unwrap())).collect()
+    }
+
+    fn text(&mut self, size: usize) -> String {
+        let mut text = String::new();
+        while text.len() < size {
+            let (a, b, c) = (self.word(), self.word(), self.word());
+            let (indent, number) = (4 * self.next(4), self.next(1_000_000));
+            let line = format!(
+                "{:1$}{a} = {b}(\"{c}\", {number})  # {2}\n",
+                "",
+                usize::try_from(indent).unwrap(),
+                self.word()
+            );
+            text.push_str(&line);
+        }
+        text.truncate(size);
+        text
+    }
+}
+
+fn write_tree(root: &Path, files: usize, size: usize) {
+    let mut source = Source(42);
+    for number in 0..files {
+        let folder = root.join(format!("dags/part_{:03}", number / 100));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("dag_{number:05}.py")), source.text(size)).unwrap();
+    }
+}
+
+fn write_large(root: &Path, text: bool) {
+    fs::create_dir_all(root.join("dags/data")).unwrap();
+    let mut file = fs::File::create(root.join("dags/data/large.bin")).unwrap();
+    let mut source = Source(7);
+    let piece = if text { source.text(1 << 20).into_bytes() } else { Vec::new() };
+    for _ in 0..1024 {
+        if text {
+            file.write_all(&piece).unwrap();
+        } else {
+            let random: Vec<u8> = (0..1 << 17)
+                .flat_map(|_| {
+                    source.next(1);
+                    source.0.to_le_bytes()
+                })
+                .collect();
+            file.write_all(&random).unwrap();
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the steps of a deployment know and what they leave behind for one another.
+
+use super::airflow;
+use super::lease::Lease;
+use crate::doors::airflow::Airflow;
+use crate::doors::aws::Aws;
+use crate::doors::documents::Found;
+use crate::fail::{Fail, Result};
+use crate::model::change::Change;
+use crate::model::dags::DagIndex;
+use crate::model::event::Sink;
+use crate::model::names::outputs;
+use crate::model::release::{Pointer, StepRecord};
+use crate::plan::consent::Guard;
+use crate::plan::templates::Packaged;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What somebody may have to agree to.
+#[derive(Debug)]
+pub struct Question {
+    /// Why it is asked; nothing where the changes are only to be shown.
+    pub reasons: Vec<String>,
+    /// The changes of the change set, if there is one.
+    pub changes: Vec<Change>,
+}
+
+/// Shows, asks if there is a reason to, and fails where the answer is no.
+pub type Ask = Arc<dyn Fn(&Question) -> Result<()> + Send + Sync>;
+
+/// Plain facts of the environment, and the doors. Does not change while steps run.
+pub struct Context {
+    pub aws: Aws,
+    pub root: PathBuf,
+    pub environment: String,
+    pub bucket: String,
+    /// The account that owns the bucket.
+    pub account: String,
+    pub stack: String,
+    pub tags: BTreeMap<String, String>,
+    pub guard: Guard,
+    /// How long one DAG file may take to parse.
+    pub parse_timeout: Duration,
+    pub artifacts: Artifacts,
+    pub sink: Sink,
+    pub ask: Ask,
+}
+
+/// What was made of the tree; for a recorded release all of it lies in S3 already.
+#[derive(Clone, Debug, Default)]
+pub struct Artifacts {
+    pub bundle: Option<PathBuf>,
+    pub host: Option<PathBuf>,
+    pub templates: Vec<Packaged>,
+    pub bootstrap: Option<Packaged>,
+}
+
+/// How far a deployment came.
+#[derive(Default)]
+pub struct Progress {
+    pub records: Vec<StepRecord>,
+    pub state: State,
+    /// Held from the first step that others could be disturbed by.
+    pub lease: Option<Lease>,
+}
+
+/// What one step found out and a later one needs.
+#[derive(Default)]
+pub struct State {
+    pub pointer: Option<Found<Pointer>>,
+    /// Outputs and parameters of the master stack.
+    pub outputs: BTreeMap<String, String>,
+    pub parameters: BTreeMap<String, String>,
+    /// The DAGs of the target bundle.
+    pub dags: Option<DagIndex>,
+    pub uploads: usize,
+    /// Something that runs was changed: a failure from here on means going back.
+    pub touched: bool,
+    /// The stack was updated.
+    pub stack_updated: bool,
+    /// A host got another revision.
+    pub rolled: bool,
+    pub session: Option<Airflow>,
+}
+
+impl State {
+    /// An output of the master stack.
+    pub fn output(&self, name: &str) -> Result<&str> {
+        self.outputs.get(name).map(String::as_str).ok_or_else(|| {
+            Fail::failed(format!("the stack has no output `{name}`"))
+                .hint("restore `templates/master.yaml`, then deploy again")
+        })
+    }
+
+    /// A session with Airflow as its admin, opened once.
+    pub async fn airflow(&mut self, aws: &Aws) -> Result<Airflow> {
+        if let Some(session) = &self.session {
+            return Ok(session.clone());
+        }
+        let login = airflow::login(aws, self.output(outputs::ADMIN_SECRET)?).await?;
+        let session = airflow::session(self.output(outputs::AIRFLOW_URL)?, &login).await?;
+        self.session = Some(session.clone());
+        Ok(session)
+    }
+
+    #[must_use]
+    pub fn expected(&self) -> BTreeSet<String> {
+        self.dags.as_ref().map(DagIndex::ids).unwrap_or_default()
+    }
+}

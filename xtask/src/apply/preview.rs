@@ -1,0 +1,51 @@
+//! Finds out what a deployment would do to the stack, and takes back what it needed for that.
+
+use super::change_set::{self, Created, Purpose, Request, Template};
+use super::context::Context;
+use super::stack;
+use super::templates::{self, Bucket};
+use crate::doors::documents;
+use crate::fail::Result;
+use crate::model::change::Change;
+use crate::model::dags::DagIndex;
+use crate::model::names;
+use crate::observe::stack as observed;
+use crate::plan::deploy::{Facts, Plan};
+
+/// What would be done to the master stack.
+#[derive(Clone, Debug)]
+pub enum StackPreview {
+    None,
+    /// There is none yet; or no bucket yet to read its templates from.
+    Create,
+    Update(Vec<Change>),
+}
+
+/// Makes a change set, reads it and deletes it. A stack that is yet to be created has none.
+pub async fn stack(context: &Context, plan: &Plan) -> Result<StackPreview> {
+    if observed::describe_only(&context.aws.cloudformation, &context.stack).await?.is_none() {
+        return Ok(StackPreview::Create);
+    }
+    let bucket = Bucket { name: context.bucket.clone(), account: context.account.clone() };
+    templates::upload(&context.aws.s3, &bucket, &context.artifacts.templates).await?;
+    let root = stack::root(context, plan).await?;
+    let request = Request {
+        stack: &context.stack,
+        purpose: Purpose::Update,
+        template: Template::Url(&root.url),
+        parameters: &plan.target.parameters,
+        tags: &context.tags,
+    };
+    let Created::Ready(change_set) = change_set::create(&context.aws.cloudformation, &request).await? else {
+        return Ok(StackPreview::None);
+    };
+    change_set::discard(&context.aws.cloudformation, &change_set).await?;
+    Ok(StackPreview::Update(change_set.changes))
+}
+
+/// The DAGs of the bundle that the pointer names, as its validation saw them.
+pub async fn live_dags(context: &Context, facts: &Facts) -> Result<DagIndex> {
+    let Some(bundle) = facts.bundle else { return Ok(DagIndex::default()) };
+    let found = documents::read(&context.aws, &context.bucket, &names::bundle_index_key(&bundle)).await?;
+    Ok(found.map(|found| found.value).unwrap_or_default())
+}

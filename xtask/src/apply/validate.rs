@@ -1,0 +1,106 @@
+//! Lets the locked Airflow parse the very zip that is to be deployed, in a clean subprocess.
+
+use super::toolchain::{self, Venv};
+use crate::doors::proc::Cmd;
+use crate::doors::{fs, unpack};
+use crate::fail::{Fail, Result};
+use crate::model::dags::DagIndex;
+use crate::model::event::Sink;
+use crate::model::problem::Problem;
+use serde::Deserialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// What the validator says of a whole bundle; see `ductwork_airflow.validate`.
+#[derive(Debug, Deserialize)]
+struct Report {
+    dags: DagIndex,
+    problems: Vec<Found>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Found {
+    kind: String,
+    file: Option<String>,
+    line: Option<u32>,
+    message: String,
+    hint: Option<String>,
+}
+
+/// The DAGs in the bundle, or every problem with its file, line and reason.
+pub async fn validate(
+    root: &Path,
+    bundle: &Path,
+    per_file: Duration,
+    sink: &Sink,
+    step: &str,
+) -> Result<DagIndex> {
+    let venv = toolchain::venv(root, Venv::Airflow, sink, step)?;
+    let scratch = fs::scratch_dir(&root.join(".ductwork/tmp"))?;
+    let dags = scratch.path().join("dags");
+    unpack::unpack(bundle, &dags)?;
+    sink.progress(step, "parsing the DAGs with the locked Airflow");
+    let home = scratch.path().join("home");
+    fs::create_dir(&home)?;
+    let command = Cmd::new(venv.join("bin/python"), scratch.path())
+        .args([
+            "-m",
+            "ductwork_airflow.validate",
+            "--timeout-seconds",
+            &per_file.as_secs().to_string(),
+            "--dags",
+        ])
+        .arg(&dags)
+        .env("PYTHONPATH", root.join("airflow"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("AIRFLOW_HOME", &home)
+        .env("HOME", &home)
+        .env("TMPDIR", scratch.path())
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("LANG", "C.UTF-8");
+    let output = command.tokio().output().await;
+    let output = output.map_err(|e| Fail::failed("cannot run the DAG validator").because(e))?;
+    let report: Report = serde_json::from_slice(&output.stdout).map_err(|error| {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let tail: Vec<&str> = text.lines().rev().take(12).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        Fail::failed(format!("the DAG validator broke ({})", output.status))
+            .because(error)
+            .cause(tail.join("\n"))
+    })?;
+    judged(report)
+}
+
+fn judged(report: Report) -> Result<DagIndex> {
+    if report.problems.is_empty() {
+        return Ok(report.dags);
+    }
+    let problems: Vec<Problem> = report.problems.into_iter().map(problem).collect();
+    let count = crate::model::text::count(problems.len(), "problem");
+    Err(Fail::problems(format!("{count} in the DAGs, nothing was deployed"), problems))
+}
+
+fn problem(found: Found) -> Problem {
+    let place = match (found.file, found.line) {
+        (Some(file), Some(line)) => format!("dags/{file}:{line}"),
+        (Some(file), None) => format!("dags/{file}"),
+        (None, _) => "dags/".to_owned(),
+    };
+    Problem::new(&found.kind, place, found.message, found.hint.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_name_file_and_line() {
+        let json = r#"{"dags": [], "problems": [
+            {"kind": "import_error", "file": "a.py", "line": 3, "message": "NameError: x", "hint": "define it"},
+            {"kind": "no_dags", "file": null, "line": null, "message": "no DAG", "hint": null}]}"#;
+        let fail = judged(serde_json::from_str(json).unwrap()).unwrap_err();
+        assert_eq!(fail.message(), "2 problems in the DAGs, nothing was deployed");
+        let places: Vec<&str> = fail.all_problems().iter().map(|p| p.place.as_str()).collect();
+        assert_eq!(places, ["dags/a.py:3", "dags/"]);
+    }
+}

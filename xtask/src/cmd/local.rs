@@ -1,0 +1,47 @@
+//! `local up|down|reset`: the cloud of this machine.
+
+use super::project::Project;
+use super::ui::Ui;
+use crate::apply::local_cloud;
+use crate::fail::Result;
+use clap::Subcommand;
+use serde_json::json;
+
+/// Start, stop or throw away the cloud of this machine.
+#[derive(Subcommand, Debug)]
+pub enum Local {
+    /// Start the local cloud and what ran in it before.
+    ///
+    /// Example: cargo xtask local up
+    Up,
+    /// Stop the local cloud, Airflow and the database; their state is kept.
+    ///
+    /// Example: cargo xtask local down
+    Down,
+    /// Stop everything and delete all local state: stacks, database, logs.
+    ///
+    /// Example: cargo xtask local reset
+    Reset,
+}
+
+pub fn run(verb: &Local, ui: &Ui) -> Result<()> {
+    let project = Project::find()?;
+    let sink = ui.sink();
+    let (text, endpoint) = match verb {
+        Local::Up => {
+            let cloud = local_cloud::up(&project.root, &sink, "local cloud")?;
+            (format!("the local cloud runs at {}\n", cloud.endpoint), Some(cloud.endpoint))
+        }
+        Local::Down => {
+            local_cloud::down(&project.root, &sink, "local cloud")?;
+            ("the local cloud is stopped, its state is kept\n".to_owned(), None)
+        }
+        Local::Reset => {
+            ui.consent("Delete the local cloud with its database, logs and releases?")?;
+            local_cloud::wipe(&project.root, &sink, "local cloud")?;
+            ("the local cloud and its state are gone\n".to_owned(), None)
+        }
+    };
+    ui.data(&text, &json!({ "endpoint": endpoint }));
+    Ok(())
+}

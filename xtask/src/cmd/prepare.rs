@@ -1,0 +1,178 @@
+//! What deploy, plan and rollback have in common: connect, observe, plan.
+
+use super::project::Project;
+use super::release::Ready;
+use super::ui::Ui;
+use crate::apply::context::{Artifacts, Ask, Context, Progress};
+use crate::apply::deploy::{Ended, timed};
+use crate::apply::lease;
+use crate::config::{Endpoint, Environment};
+use crate::doors::aws::Aws;
+use crate::doors::{net, time};
+use crate::fail::{Fail, Result};
+use crate::model::change::Action;
+use crate::model::problem::Problem;
+use crate::model::release::Release;
+use crate::model::stack::{Protection, StackFacts};
+use crate::observe::target::{self, Place, Target};
+use crate::observe::{release, stack};
+use crate::plan::consent::Guard;
+use crate::plan::deploy::{Facts, Source, plan};
+use crate::plan::stack as stack_plan;
+use crate::report::changes;
+use std::sync::Arc;
+
+/// A verb at work on one environment.
+pub struct Desk {
+    pub project: Project,
+    pub environment: Environment,
+    pub aws: Aws,
+    pub bucket: String,
+    pub progress: Progress,
+    pub started: String,
+    pub watch: time::Stopwatch,
+    pub sink: crate::model::event::Sink,
+}
+
+/// Connects, with the local cloud started and the account verified.
+pub async fn desk(env: &super::project::EnvArg, ui: &Ui) -> Result<Desk> {
+    let (started, watch) = (time::now(), time::Stopwatch::start());
+    let project = Project::find()?;
+    let environment = project.environment(env)?;
+    let sink = ui.sink();
+    let mut progress = Progress::default();
+    let mut aws = None;
+    timed(&sink, "setup", &mut progress.records, async {
+        let connected = project.connect_for_writing(&environment, &sink, "setup").await?;
+        let summary = format!("account {}, {}", environment.aws.account.as_str(), connected.region);
+        aws = Some(connected);
+        Ok(Ended::done(summary))
+    })
+    .await?;
+    let aws = aws.ok_or_else(|| Fail::bug("connected to nothing"))?;
+    let bucket = environment.artifact_bucket();
+    Ok(Desk { project, environment, aws, bucket, progress, started, watch, sink })
+}
+
+impl Desk {
+    /// The tree as a release.
+    pub fn tree(&self) -> Result<Target> {
+        let place = Place {
+            endpoint: self.aws.endpoint.clone(),
+            region: self.aws.region.clone(),
+            bucket: self.bucket.clone(),
+        };
+        target::from_tree(&self.project.root, &self.environment, &place)
+    }
+
+    /// Looks at the environment and plans the way to `target`.
+    pub async fn ready(
+        mut self,
+        ui: &Ui,
+        target: Release,
+        source: Source,
+        artifacts: Artifacts,
+    ) -> Result<Ready> {
+        let name = self.environment.name.to_string();
+        let stack_name = self.environment.stack_name();
+        let (current, stack, lease) = tokio::join!(
+            release::current(&self.aws, &self.bucket, &name),
+            stack::stack(&self.aws.cloudformation, &stack_name),
+            lease::look(&self.aws, &self.bucket, &name),
+        );
+        let (current, stack, lease) = (current?, stack?, lease?);
+        if current.pointer.is_none() {
+            self.port_is_free()?;
+        }
+        let facts = Facts {
+            bundle: current.pointer.as_ref().map(|found| found.value.bundle),
+            interrupted: lease.is_some_and(|lease| lease.is_abandoned()),
+            without_bucket: current.pointer.is_none(),
+            stack_differs: self.stack_differs(&target, &artifacts, stack.as_ref())?,
+            unhealthy: false,
+            current: current.release,
+        };
+        self.progress.state.pointer = current.pointer;
+        if let Some(stack) = stack {
+            self.progress.state.outputs = stack.outputs;
+            self.progress.state.parameters = stack.parameters;
+        }
+        let plan = plan(&target, source, &facts);
+        let context = self.context(ui, artifacts);
+        Ok(Ready { context, facts, plan, progress: self.progress, started: self.started, watch: self.watch })
+    }
+
+    /// Compares in full where the template is at hand; a recorded release is compared by its record, and
+    /// once more by the step itself.
+    fn stack_differs(
+        &self,
+        target: &Release,
+        artifacts: &Artifacts,
+        facts: Option<&StackFacts>,
+    ) -> Result<bool> {
+        let Some(template) = artifacts.templates.last() else { return Ok(facts.is_none()) };
+        let desired = stack_plan::Desired {
+            template,
+            parameters: target.parameters.clone(),
+            tags: self.environment.tags(),
+            protection: if self.environment.protected { Protection::On } else { Protection::Off },
+        };
+        Ok(!stack_plan::decide(&desired, facts)?.is_settled())
+    }
+
+    fn context(&self, ui: &Ui, artifacts: Artifacts) -> Context {
+        Context {
+            aws: self.aws.clone(),
+            root: self.project.root.clone(),
+            environment: self.environment.name.to_string(),
+            bucket: self.bucket.clone(),
+            account: self.environment.aws.account.to_string(),
+            stack: self.environment.stack_name(),
+            tags: self.environment.tags(),
+            guard: if self.environment.protected { Guard::Protected } else { Guard::Open },
+            parse_timeout: self.environment.dags.parse_timeout,
+            artifacts,
+            sink: self.sink.clone(),
+            ask: ask(ui),
+        }
+    }
+
+    /// On this machine the first deployment needs the port; a later one has it itself.
+    fn port_is_free(&self) -> Result<()> {
+        let port = self.environment.airflow.port;
+        if self.environment.aws.endpoint != Endpoint::Local || net::is_free(port) {
+            return Ok(());
+        }
+        let place = format!("environments/{}.toml `airflow.port`", self.environment.name);
+        let hint = "stop the program that listens there, or set another `port` and `url` under `[airflow]`";
+        let problem =
+            Problem::new("port_taken", place, format!("port {port} of this machine is taken"), hint);
+        Err(Fail::problems("Airflow could not listen", vec![problem]))
+    }
+}
+
+/// Shows changes of what is there; asks only where there is a reason to.
+fn ask(ui: &Ui) -> Ask {
+    let common = ui.common.clone();
+    Arc::new(move |question| {
+        let ui = Ui::new(common.clone());
+        if question.changes.iter().any(|change| change.action != Action::Add) {
+            ui.say(changes::text(&question.changes).trim_end());
+        }
+        if question.reasons.is_empty() {
+            return Ok(());
+        }
+        ui.consent(&format!("{}\nGo on?", question.reasons.join("\n")))
+    })
+}
+
+/// Files of the tree that steps upload.
+#[must_use]
+pub fn artifacts(target: &Target) -> Artifacts {
+    Artifacts {
+        bundle: Some(target.bundle.path.clone()),
+        host: Some(target.host.clone()),
+        templates: target.templates.clone(),
+        bootstrap: Some(target.bootstrap.clone()),
+    }
+}

@@ -1,0 +1,49 @@
+//! Whether the credentials and the shell point to where the environment lives.
+
+use super::environment::Environment;
+use crate::fail::{Fail, Result};
+use crate::model::problem::Problem;
+
+impl Environment {
+    /// Compares the account of the credentials, and the region that the shell asks for if it does
+    /// (`AWS_REGION`), with the file. To be called before anything is written.
+    ///
+    /// The region of the file is the one that counts. A shell that names another one is nevertheless
+    /// refused: somebody there means another place than this environment.
+    ///
+    /// # Errors
+    /// Usage, with a problem for each that differs.
+    pub fn check_identity(&self, account: &str, region: Option<&str>) -> Result<()> {
+        let mut problems = Vec::new();
+        let place = |key: &str| format!("environments/{}.toml `{key}`", self.name);
+        let here = &self.aws;
+        if account != here.account.as_str() {
+            problems.push(Problem::new(
+                "wrong_account",
+                place("aws.account"),
+                format!(
+                    "the credentials belong to account `{account}`, the environment lives in `{}`",
+                    here.account
+                ),
+                format!(
+                    "log in to account {}, for instance: export AWS_PROFILE=…; or choose another --env",
+                    here.account
+                ),
+            ));
+        }
+        // The local cloud is where this machine says, whatever the shell is set to.
+        let region = region.filter(|_| !self.is_local());
+        if let Some(region) = region.filter(|region| *region != here.region.as_str()) {
+            problems.push(Problem::new(
+                "wrong_region",
+                place("aws.region"),
+                format!("AWS_REGION is `{region}`, the environment lives in `{}`", here.region),
+                format!("set it, or unset it: export AWS_REGION={}", here.region),
+            ));
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Fail::problems(format!("this is not where `{}` lives", self.name), problems))
+    }
+}

@@ -1,0 +1,214 @@
+//! Sizes of machines and databases, and the ids of what they live in.
+
+use super::super::document::nearest;
+use super::super::problems::Wrong;
+use super::checked_text;
+use std::fmt;
+
+checked_text! {
+    /// `family.size` of EC2.
+    InstanceType
+}
+
+checked_text! {
+    /// `db.family.size` of RDS.
+    InstanceClass
+}
+
+checked_text! {
+    /// `vpc-…`
+    VpcId
+}
+
+checked_text! {
+    /// `subnet-…`
+    SubnetId
+}
+
+/// What the processors of the hosts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    X86,
+    Arm,
+}
+
+impl Architecture {
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        match text {
+            "x86_64" => Ok(Self::X86),
+            "arm64" => Ok(Self::Arm),
+            _ => Err(Wrong::new(
+                format!("`{text}` is no architecture of EC2"),
+                "write `x86_64` (Intel, AMD) or `arm64` (Graviton)",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::X86 => "x86_64",
+            Self::Arm => "arm64",
+        })
+    }
+}
+
+/// Sizes without a number in front
+/// (<https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html>).
+const SIZES: [&str; 7] = ["nano", "micro", "small", "medium", "large", "xlarge", "metal"];
+/// Burstable families end here.
+const BURSTABLE_SIZES: [&str; 7] = ["nano", "micro", "small", "medium", "large", "xlarge", "2xlarge"];
+
+fn is_size(size: &str) -> bool {
+    let number = |text: &str| matches!(text.parse::<u8>(), Ok(2..=224)) && !text.starts_with('0');
+    let metal = size.strip_prefix("metal-").and_then(|rest| rest.strip_suffix("xl"));
+    SIZES.contains(&size) || size.strip_suffix("xlarge").is_some_and(number) || metal.is_some_and(number)
+}
+
+/// Letters, a digit, and what may follow: `t3`, `c7gn`, `u-6tb1`, `m8i-flex`.
+fn is_family(family: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    family.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
+        && family.bytes().any(|b| b.is_ascii_digit())
+        && family.bytes().all(plain)
+        && !family.ends_with('-')
+}
+
+/// Says what is wrong with `family.size`, if anything.
+fn check(text: &str, example: &str) -> Result<(), Wrong> {
+    let Some((family, size)) = text.split_once('.') else {
+        return Err(Wrong::new(
+            format!("`{text}` is no family and size with a dot between"),
+            format!("write it like `{example}`"),
+        ));
+    };
+    if !is_family(family) {
+        return Err(Wrong::new(format!("`{family}` is no family"), format!("write it like `{example}`")));
+    }
+    let burstable = matches!(family, "t2" | "t3" | "t3a" | "t4g");
+    if burstable && !BURSTABLE_SIZES.contains(&size) {
+        let hint = format!("choose one of its sizes: {}", BURSTABLE_SIZES.join(", "));
+        return Err(Wrong::new(format!("`{size}` is no size of `{family}`"), hint));
+    }
+    if is_size(size) {
+        return Ok(());
+    }
+    let known: Vec<String> = SIZES.iter().map(ToString::to_string).collect();
+    let hint = match nearest(size, &known) {
+        Some(near) => format!("write `{family}.{near}` if that is what you mean"),
+        None => "choose a size of EC2: medium, large, xlarge, 2xlarge, 4xlarge and so on".to_owned(),
+    };
+    Err(Wrong::new(format!("`{size}` is no size"), hint))
+}
+
+impl InstanceType {
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        if let Some(rest) = text.strip_prefix("db.") {
+            return Err(Wrong::new(format!("`{text}` is a class of RDS"), format!("write `{rest}`")));
+        }
+        check(text, "m7i.large")?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Graviton families have a `g` behind the generation's digit; `a1` is the one without.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        let family = self.0.split('.').next().unwrap_or_default();
+        let attributes = family.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let attributes = attributes.trim_start_matches(|c: char| c.is_ascii_digit());
+        let attributes = attributes.split('-').next().unwrap_or_default();
+        if family == "a1" || attributes.contains('g') { Architecture::Arm } else { Architecture::X86 }
+    }
+}
+
+impl InstanceClass {
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        let Some(rest) = text.strip_prefix("db.") else {
+            return Err(Wrong::new(
+                format!("`{text}` is no class of RDS, which begin with `db.`"),
+                "write it like `db.t4g.small`",
+            ));
+        };
+        check(rest, "db.t4g.small")?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// `prefix-` and 8 or 17 lower-case hex digits: the old and the present length of ids.
+fn id(text: &str, prefix: &str, list: &str) -> Result<String, Wrong> {
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let digits = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
+    if matches!(digits.len(), 8 | 17) && digits.bytes().all(hex) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        format!("`{text}` is no id like `{prefix}-0a1b2c3d4e5f67890`"),
+        format!("find it with: aws ec2 {list}"),
+    ))
+}
+
+impl VpcId {
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        id(text, "vpc", "describe-vpcs --query Vpcs[].VpcId").map(Self)
+    }
+}
+
+impl SubnetId {
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        id(text, "subnet", "describe-subnets --query Subnets[].[SubnetId,VpcId,AvailabilityZone]").map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instance_types() {
+        for good in
+            ["t3.medium", "m7i.4xlarge", "u-6tb1.112xlarge", "c7gn.metal", "m8i-flex.large", "r8g.metal-24xl"]
+        {
+            assert!(InstanceType::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "t3",
+            "t3.huge",
+            "T3.medium",
+            "t3.4xlarge",
+            "m5.0xlarge",
+            "m5.1xlarge",
+            "m.large",
+            "db.t3.micro",
+        ] {
+            assert!(InstanceType::parse(bad).is_err(), "{bad}");
+        }
+        assert!(InstanceType::parse("m5.lagre").unwrap_err().hint.contains("`m5.large`"));
+    }
+
+    #[test]
+    fn architectures() {
+        for arm in
+            ["t4g.small", "a1.large", "m8g.large", "c7gn.large", "x2gd.large", "is4gen.large", "g5g.xlarge"]
+        {
+            assert_eq!(InstanceType::parse(arm).unwrap().architecture(), Architecture::Arm, "{arm}");
+        }
+        for x86 in
+            ["t3.small", "t3a.small", "g5.xlarge", "g4dn.xlarge", "u7in-16tb.224xlarge", "m8i-flex.large"]
+        {
+            assert_eq!(InstanceType::parse(x86).unwrap().architecture(), Architecture::X86, "{x86}");
+        }
+    }
+
+    #[test]
+    fn classes_and_ids() {
+        assert!(InstanceClass::parse("db.t4g.small").is_ok());
+        assert!(InstanceClass::parse("t4g.small").is_err());
+        assert!(InstanceClass::parse("db.t4g.huge").is_err());
+        assert!(VpcId::parse("vpc-0a1b2c3d").is_ok());
+        assert!(VpcId::parse("vpc-0a1b2c3d4e5f67890").is_ok());
+        assert!(VpcId::parse("subnet-0a1b2c3d").is_err());
+        assert!(SubnetId::parse("subnet-0A1b2c3d").is_err());
+    }
+}

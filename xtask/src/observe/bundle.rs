@@ -1,0 +1,42 @@
+//! Makes the DAG bundle of `dags/`: one archive whose sha256 is its name.
+
+use super::pack::{self, Subject};
+use super::tree::{self, Content, Modes, Source};
+use crate::doors::archive;
+use crate::fail::Result;
+use crate::model::bundle::Bundle;
+use crate::model::problem::Problem;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+/// The folder of the user's DAGs.
+pub const FOLDER: &str = "dags";
+
+/// The bundle of `<root>/dags` at `<cache>/bundles/<sha256>.zip`.
+///
+/// # Errors
+/// All that is wrong with the folder together; a file that changes meanwhile; a full disk.
+pub fn bundle(root: &Path, cache: &Path) -> Result<Bundle> {
+    bundle_on(root, cache, archive::all_processors())
+}
+
+/// The same on a given number of threads. The bytes do not depend on it.
+///
+/// # Errors
+/// As [`bundle`].
+pub fn bundle_on(root: &Path, cache: &Path, threads: NonZeroUsize) -> Result<Bundle> {
+    let dags = Source { folder: FOLDER, prefix: "", modes: Modes::Plain, content: Content::Users };
+    let mut problems = Vec::new();
+    let entries = tree::read(root, &[dags], &mut problems);
+    let has_content = entries.iter().any(|entry| !entry.name.ends_with(".airflowignore"));
+    if problems.is_empty() && !has_content {
+        problems.push(Problem::new(
+            "empty",
+            FOLDER,
+            "holds no file to deploy; hidden, compiled and git-ignored files do not count",
+            "put a DAG there, for instance dags/hello.py",
+        ));
+    }
+    let subject = Subject { name: "the DAG bundle", folder: &cache.join("bundles") };
+    pack::pack(root, subject, entries, problems, threads)
+}

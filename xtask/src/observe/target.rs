@@ -1,0 +1,79 @@
+//! What the tree is to become: its bundle, host revision and templates, and the release they make.
+
+use crate::config::Environment;
+use crate::doors::git;
+use crate::fail::{Fail, Result};
+use crate::model::bundle::Bundle;
+use crate::model::digest::Digest;
+use crate::model::names;
+use crate::model::release::Release;
+use crate::observe::{bundle, host_revision, templates};
+use crate::plan::templates::{Packaged, package};
+use std::path::{Path, PathBuf};
+
+/// A release made of files, and where the files are.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub release: Release,
+    pub bundle: Bundle,
+    pub host: PathBuf,
+    /// Children before parents, `master.yaml` last.
+    pub templates: Vec<Packaged>,
+    pub bootstrap: Packaged,
+}
+
+/// Where templates are read from once they are uploaded.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub endpoint: Option<String>,
+    pub region: String,
+    pub bucket: String,
+}
+
+/// Reads the whole tree; every problem of every part is reported together.
+pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Result<Target> {
+    let cache = root.join(".ductwork/cache");
+    let bundle = bundle::bundle(root, &cache);
+    let host = host_revision::host_revision(root, &cache);
+    let (bundle, host, templates) = all(bundle, host, stacks(root, place))?;
+    let (templates, bootstrap) = templates;
+    let master = templates.last().ok_or_else(|| Fail::bug("no template was packaged"))?;
+    let release = Release {
+        bundle: bundle.digest,
+        host: host.digest,
+        template: master.digest,
+        parameters: environment.parameters(),
+        commit: git::commit(root),
+    };
+    Ok(Target { release, bundle, host: host.path, templates, bootstrap })
+}
+
+/// The master stack's templates and the bootstrap stack's one.
+pub fn stacks(root: &Path, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
+    let sources = templates::read(root)?;
+    let url = |digest: &Digest| {
+        names::template_url(place.endpoint.as_deref(), &place.region, &place.bucket, digest)
+    };
+    let master = package(&sources, "master.yaml", &url)?;
+    let bootstrap = package(&sources, "bootstrap.yaml", &url)?;
+    Ok((master.all().cloned().collect(), bootstrap.root().clone()))
+}
+
+/// Three results as one; problems of several parts become one list.
+fn all<A, B, C>(a: Result<A>, b: Result<B>, c: Result<C>) -> Result<(A, B, C)> {
+    match (a, b, c) {
+        (Ok(a), Ok(b), Ok(c)) => Ok((a, b, c)),
+        (a, b, c) => {
+            let mut fails: Vec<Fail> = [a.err(), b.err(), c.err()].into_iter().flatten().collect();
+            let problems: Vec<_> = fails.iter().flat_map(|fail| fail.all_problems().to_vec()).collect();
+            let other = fails.iter().position(|fail| fail.all_problems().is_empty());
+            match other {
+                Some(index) => Err(fails.swap_remove(index)),
+                None => Err(Fail::problems(
+                    crate::model::text::count(problems.len(), "problem") + " in the tree",
+                    problems,
+                )),
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A failure as text for a person or as the JSON of the contract.
+
+use crate::fail::Fail;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// `error: …`, the causes, the problems one by one, the hints.
+#[must_use]
+pub fn text(fail: &Fail) -> String {
+    let mut out = format!("error: {}\n", fail.message());
+    for cause in fail.causes() {
+        let mut lines = cause.lines();
+        let _ = writeln!(out, "  caused by: {}", lines.next().unwrap_or_default());
+        for line in lines {
+            let _ = writeln!(out, "    {line}");
+        }
+    }
+    for problem in fail.all_problems() {
+        let mut lines = problem.message.lines();
+        let _ = writeln!(out, "\n  {}: {}", problem.place, lines.next().unwrap_or_default());
+        for line in lines {
+            let _ = writeln!(out, "    {line}");
+        }
+        if !problem.hint.is_empty() {
+            let _ = writeln!(out, "    cure: {}", problem.hint);
+        }
+    }
+    if !fail.hints().is_empty() {
+        out.push('\n');
+    }
+    for hint in fail.hints() {
+        let _ = writeln!(out, "hint: {hint}");
+    }
+    out
+}
+
+#[must_use]
+pub fn json(fail: &Fail) -> Value {
+    let mut error = json!({
+        "kind": fail.kind().word(),
+        "message": fail.message(),
+        "causes": fail.causes(),
+        "hints": fail.hints(),
+    });
+    if !fail.all_problems().is_empty() {
+        error["problems"] = json!(fail.all_problems());
+    }
+    json!({ "error": error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::problem::Problem;
+
+    #[test]
+    fn everything_is_shown_in_order() {
+        let problem =
+            Problem::new("unknown_key", "environments/dev.toml:3 `hots`", "unknown key", "write `hosts`");
+        let fail = Fail::problems("1 problem in `environments/dev.toml`", vec![problem])
+            .cause("why")
+            .hint("do this");
+        insta::assert_snapshot!(text(&fail), @r"
+        error: 1 problem in `environments/dev.toml`
+          caused by: why
+
+          environments/dev.toml:3 `hots`: unknown key
+            cure: write `hosts`
+
+        hint: do this
+        ");
+    }
+
+    #[test]
+    fn the_json_has_the_keys_of_the_contract() {
+        let value = json(&Fail::failed("m").cause("c").hint("h"));
+        assert_eq!(value["error"]["kind"], "failed");
+        assert_eq!(value["error"]["causes"][0], "c");
+        assert_eq!(value["error"]["hints"][0], "h");
+    }
+}

@@ -1,0 +1,201 @@
+//! A copy of this project in a scratch folder, with a port of its own, and the binary run in it.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+pub struct Project {
+    scratch: tempfile::TempDir,
+    pub port: u16,
+}
+
+/// The result of one run of the binary.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub seconds: f64,
+}
+
+impl Run {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("not JSON ({e}): {self:#?}"))
+    }
+
+    /// The run must have ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+impl Project {
+    /// Copies what git would: tracked files, and untracked ones that are not ignored. The Python
+    /// environments are shared with the repository, so that they are installed once.
+    pub fn new() -> Self {
+        let root = repository();
+        let scratch = tempfile::tempdir().unwrap();
+        let list = Command::new("git")
+            .args(["ls-files", "-co", "--exclude-standard"])
+            .current_dir(&root)
+            .output()
+            .unwrap();
+        for name in String::from_utf8(list.stdout).unwrap().lines() {
+            let (from, to) = (root.join(name), scratch.path().join(name));
+            if from.is_file() {
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::copy(from, to).unwrap();
+            }
+        }
+        fs::create_dir_all(root.join(".ductwork/venvs")).unwrap();
+        fs::create_dir_all(scratch.path().join(".ductwork")).unwrap();
+        std::os::unix::fs::symlink(root.join(".ductwork/venvs"), scratch.path().join(".ductwork/venvs"))
+            .unwrap();
+        let port = free_ports();
+        let project = Self { scratch, port };
+        project
+            .edit("environments/local.toml", |text| format!("{}\n", text.replace("8080", &port.to_string())));
+        assert!(
+            project.read("environments/local.toml").contains(&port.to_string()),
+            "local.toml names its port"
+        );
+        project
+    }
+
+    pub fn path(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.path().join(name)).unwrap();
+    }
+
+    pub fn edit(&self, name: &str, change: impl FnOnce(&str) -> String) {
+        let text = change(&self.read(name));
+        self.write(name, &text);
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(args).current_dir(self.path()).stdin(Stdio::null());
+        for name in ["AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Run {
+        self.run_with(args, &[])
+    }
+
+    pub fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Run {
+        let watch = std::time::Instant::now();
+        let output = self.command(args).envs(env.iter().copied()).output().unwrap();
+        run_of(&output, watch.elapsed().as_secs_f64())
+    }
+
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// `deploy --env local` with its JSON result.
+    #[track_caller]
+    pub fn deploy(&self) -> Value {
+        self.run(&["deploy", "--env", "local", "--yes", "--format", "json"]).expect(0).json()
+    }
+
+    /// What the cloud's S3 holds under a key of the artifact bucket.
+    pub fn object(&self, key: &str) -> Option<Value> {
+        let cloud: Value = serde_json::from_str(&self.read(".ductwork/local/cloud.json")).unwrap();
+        let endpoint = cloud["endpoint"].as_str().unwrap();
+        let url = format!("{endpoint}/ductwork-000000000000-us-east-1/{key}");
+        let mut answer = ureq::get(&url).call().ok()?;
+        serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).ok()
+    }
+
+    pub fn pointer(&self) -> Value {
+        self.object("environments/local/current.json").unwrap_or(Value::Null)
+    }
+
+    /// Live processes that belong to this project's local cloud: pid → command line.
+    pub fn processes(&self) -> BTreeMap<u32, String> {
+        let state = self.path().join(".ductwork/local");
+        let state = state.to_string_lossy().into_owned();
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+            let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
+            let (line, environment) = (read("cmdline"), read("environ"));
+            let ours = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(&state);
+            if pid != std::process::id() && (ours(&line) || ours(&environment)) {
+                found.insert(pid, String::from_utf8_lossy(&line).replace('\0', " "));
+            }
+        }
+        found
+    }
+
+    /// Pids of the Airflow components themselves, by component.
+    pub fn components(&self) -> BTreeMap<String, u32> {
+        let verbs = ["api-server", "scheduler", "dag-processor", "triggerer", "celery worker"];
+        let mut found = BTreeMap::new();
+        for (pid, line) in self.processes() {
+            for verb in verbs {
+                if line.contains(&format!("bin/airflow {verb}")) {
+                    found.entry(verb.to_owned()).or_insert(pid);
+                }
+            }
+        }
+        found
+    }
+
+    pub fn airflow(&self) -> xtask::doors::airflow::Airflow {
+        let secret = self.run(&["secret", "admin", "--env", "local"]).expect(0).stdout;
+        let mut airflow = xtask::doors::airflow::Airflow::new(&format!("http://127.0.0.1:{}", self.port));
+        airflow.log_in("admin", &xtask::model::secret::Secret::new(secret.trim())).unwrap();
+        airflow
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = self.command(&["local", "down"]).output();
+    }
+}
+
+fn run_of(output: &Output, seconds: f64) -> Run {
+    Run {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        seconds,
+    }
+}
+
+/// The first of four consecutive free ports: the API server and, locally, the log and health servers
+/// listen one after the other.
+pub fn free_ports() -> u16 {
+    let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (20_000..30_000)
+        .step_by(10)
+        .map(|port| port + u16::try_from(std::process::id() % 7).unwrap())
+        .find(|&port| (port..port + 4).all(free))
+        .expect("four free ports in a row")
+}

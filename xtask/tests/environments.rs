@@ -1,0 +1,106 @@
+//! The environment files of this repository: complete, right, and true in what they say about defaults.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use xtask::config::{Environment, LONGEST_AIRFLOW_CONFIG, keys, resolve};
+use xtask::observe::environment;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn dev() -> String {
+    std::fs::read_to_string(root().join("environments/dev.toml")).unwrap()
+}
+
+fn resolved(text: &str) -> Environment {
+    resolve("dev", text, "environments/dev.toml").unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+/// The `key = value` behind `mark`, if that is what the line is.
+fn behind<'l>(line: &'l str, mark: &str) -> Option<&'l str> {
+    let rest = line.strip_prefix(mark)?;
+    let key = rest.split_once(" = ")?.0;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    (key.starts_with('"') || key.chars().all(plain)).then_some(rest)
+}
+
+/// The file with what stands behind one of the marks no longer commented out.
+fn uncommented(text: &str, marks: &[&str]) -> Vec<String> {
+    let live = |line| marks.iter().find_map(|mark| behind(line, mark)).unwrap_or(line).to_owned();
+    text.lines().map(live).collect()
+}
+
+#[test]
+fn every_environment_of_the_repository_is_right() {
+    let names = environment::names(root()).unwrap();
+    assert!(names.contains(&"dev".to_owned()) && names.contains(&"local".to_owned()), "{names:?}");
+    for name in names {
+        let environment = environment::load(root(), &name);
+        environment.unwrap_or_else(|fail| panic!("{name}: {fail}: {:#?}", fail.all_problems()));
+    }
+}
+
+#[test]
+fn the_defaults_that_dev_toml_shows_are_the_defaults() {
+    let shown = uncommented(&dev(), &["# "]).join("\n");
+    assert_ne!(dev().trim_end(), shown);
+    for (is, says) in resolved(&dev()).parameters().iter().zip(&resolved(&shown).parameters()) {
+        assert_eq!(is, says, "correct the commented default in environments/dev.toml, or the default");
+    }
+    assert_eq!(resolved(&dev()), resolved(&shown));
+}
+
+#[test]
+fn the_examples_of_dev_toml_are_right() {
+    let mut lines = uncommented(&dev(), &["# e.g. ", "# "]);
+    // The examples show the other choice, an existing VPC.
+    lines.retain(|line| !line.starts_with("vpc_cidr = "));
+    resolved(&lines.join("\n"));
+}
+
+#[test]
+fn dev_toml_explains_every_key() {
+    let text = dev();
+    let mut explained = BTreeSet::new();
+    let mut table = String::new();
+    let mut before = "";
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            table = name.trim_end_matches(']').to_owned();
+            explained.insert(table.clone());
+        }
+        let entry = behind(line, "# e.g. ").or_else(|| behind(line, "# ")).or_else(|| behind(line, ""));
+        if let Some((key, _)) = entry.and_then(|entry| entry.split_once(" = ")) {
+            let dotted = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+            let example = line.starts_with("# e.g. ");
+            assert!(
+                example || before.starts_with("# ") && behind(before, "# ").is_none(),
+                "environments/dev.toml: write above `{dotted}` what it is and why one would change it"
+            );
+            explained.insert(dotted);
+        }
+        before = line;
+    }
+    let missing: Vec<String> = keys().into_iter().filter(|key| !explained.contains(key)).collect();
+    assert!(missing.is_empty(), "explain these keys in environments/dev.toml: {missing:?}");
+}
+
+/// What the hosts would refuse in the middle of a deployment is refused before it begins.
+#[test]
+fn options_that_hosts_refuse_are_refused_here() {
+    let settings = std::fs::read_to_string(root().join("airflow/ductwork_airflow/settings.py")).unwrap();
+    let managed = settings.split_once("_MANAGED = frozenset(").unwrap().1.split("\"\"\"").nth(1).unwrap();
+    let longest = format!("LONGEST_OVERRIDES = {LONGEST_AIRFLOW_CONFIG}\n");
+    assert!(settings.contains(&longest), "settings.py and config/parameters.rs allow another length");
+    assert!(
+        managed.split_whitespace().count() > 10,
+        "settings.py no longer lists the options where this test looks"
+    );
+    for option in managed.split_whitespace().chain(["a.b_secret", "a.b_cmd", "a.b_password"]) {
+        let text = format!("[aws]\nendpoint = 'local'\n[airflow.config]\n'{option}' = 'x'\n");
+        let refused = resolve("dev", &text, "dev.toml").is_err();
+        assert!(refused, "settings.py refuses `{option}`: add it to `OWNED` in config/resolve/airflow.rs");
+    }
+}

@@ -1,0 +1,84 @@
+//! The Python halves: linters over every Python, shell and template file, and their own tests.
+//!
+//! Each environment is made from its hash-locked file, as the tool itself does.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use xtask::apply::toolchain::{self, Venv};
+use xtask::model::event::Sink;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn venv(which: Venv) -> PathBuf {
+    toolchain::venv(&root(), which, &Sink::null(), "test").unwrap_or_else(|fail| panic!("{fail}"))
+}
+
+/// Runs a program in the project's root; its whole output is the message where it fails.
+#[track_caller]
+fn passes(command: &mut Command) -> String {
+    let output = command.current_dir(root()).output().unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}\n{text}");
+    text
+}
+
+/// Files that git knows or would take, by their ending.
+fn files(endings: &[&str]) -> Vec<String> {
+    let list = passes(Command::new("git").args(["ls-files", "-co", "--exclude-standard"]));
+    let found: Vec<String> = list
+        .lines()
+        .filter(|name| endings.iter().any(|end| name.ends_with(end)))
+        .map(str::to_owned)
+        .collect();
+    assert!(!found.is_empty(), "there are files that end in {endings:?}");
+    found
+}
+
+#[test]
+fn ruff_finds_nothing() {
+    let ruff = venv(Venv::Dev).join("bin/ruff");
+    passes(Command::new(&ruff).args(["check", "."]));
+    passes(Command::new(&ruff).args(["format", "--check", "."]));
+}
+
+#[test]
+fn shellcheck_finds_nothing() {
+    let is_shell = |name: &String| {
+        let text = std::fs::read_to_string(root().join(name)).unwrap_or_default();
+        text.starts_with("#!/usr/bin/env bash") || text.starts_with("#!/bin/sh")
+    };
+    let scripts: Vec<String> = files(&[""]).into_iter().filter(is_shell).collect();
+    assert!(scripts.iter().any(|name| name.contains("airflow/host/hooks")), "{scripts:?}");
+    passes(Command::new(venv(Venv::Dev).join("bin/shellcheck")).args(scripts));
+}
+
+#[test]
+fn cfn_lint_finds_nothing() {
+    let templates = files(&[".yaml"]).into_iter().filter(|name| name.starts_with("templates/"));
+    passes(Command::new(venv(Venv::Dev).join("bin/cfn-lint")).args(templates));
+}
+
+/// pytest is borrowed from the dev environment; see `dev/run_pytest.py`.
+#[track_caller]
+fn pytest(which: Venv, folder: &str) {
+    venv(Venv::Dev);
+    let python = venv(which).join("bin/python");
+    let text =
+        passes(Command::new(python).args(["dev/run_pytest.py", folder]).env("PYTHONDONTWRITEBYTECODE", "1"));
+    assert!(text.contains(" passed"), "{text}");
+    eprintln!("{folder}: {}", text.lines().last().unwrap_or_default());
+}
+
+#[test]
+fn the_tests_of_airflow_pass() {
+    pytest(Venv::Airflow, "airflow/tests");
+}
+
+#[test]
+fn the_tests_of_the_local_cloud_pass() {
+    pytest(Venv::Cloud, "localcloud/tests");
+}

@@ -1,0 +1,318 @@
+//! Resources and outputs: what must outlive a stack, tags, names that fit, secrets that never change.
+
+use super::none;
+use super::template::{Template, all};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use xtask::config::{EnvironmentName, resolve};
+use xtask::model::names;
+
+/// Outputs of `master.yaml` that hosts, the tool or people read.
+const OUTPUTS: [&str; 19] = [
+    "AirflowUrl",
+    "ArtifactBucket",
+    "LogsBucket",
+    "TaskQueueUrl",
+    "TaskQueueName",
+    "DatabaseHost",
+    "DatabasePort",
+    "DatabaseName",
+    "DatabaseSecretArn",
+    "FernetKeySecretArn",
+    "JwtSecretArn",
+    "ApiSecretArn",
+    "AdminSecretArn",
+    "SecretsPrefix",
+    "CodeDeployApplication",
+    "ApiServerDeploymentGroup",
+    "SchedulerDeploymentGroup",
+    "WorkerDeploymentGroup",
+    "DeadLetterQueueUrl",
+];
+
+#[test]
+fn master_has_the_outputs_that_others_read() {
+    let templates = all();
+    let outputs = templates["master.yaml"].outputs();
+    use names::outputs::{
+        ADMIN_SECRET, AIRFLOW_URL, ARTIFACT_BUCKET, CODEDEPLOY_APPLICATION, DEPLOYMENT_GROUPS,
+    };
+    let tool = [ADMIN_SECRET, AIRFLOW_URL, ARTIFACT_BUCKET, CODEDEPLOY_APPLICATION]
+        .into_iter()
+        .chain(DEPLOYMENT_GROUPS);
+    let wanted: BTreeSet<&str> = OUTPUTS.into_iter().chain(tool).collect();
+    let missing = wanted.into_iter().filter(|name| !outputs.contains_key(name));
+    none(
+        &missing
+            .map(|name| format!("master.yaml: add the output `{name}`, which is read by name"))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn outputs_are_described() {
+    let mut found = Vec::new();
+    for template in all().values() {
+        for (name, output) in template.outputs() {
+            if !output["Description"].as_str().is_some_and(|text| text.ends_with('.')) {
+                found.push(format!(
+                    "{}: output `{name}`: add a `Description` that ends in a full stop",
+                    template.name
+                ));
+            }
+        }
+    }
+    none(&found);
+}
+
+/// Types whose loss is a loss of data or of access to data, and whether a policy of `Delete` will do:
+/// for a queue and a generated secret, since the database knows better and a new one is generated.
+const DATA: [(&str, bool); 14] = [
+    ("AWS::CloudFormation::Stack", true),
+    ("AWS::DynamoDB::Table", false),
+    ("AWS::EC2::Volume", false),
+    ("AWS::ECR::Repository", false),
+    ("AWS::EFS::FileSystem", false),
+    ("AWS::ElastiCache::ReplicationGroup", true),
+    ("AWS::KMS::Key", false),
+    ("AWS::Logs::LogGroup", true),
+    ("AWS::RDS::DBCluster", false),
+    ("AWS::RDS::DBInstance", false),
+    ("AWS::S3::Bucket", false),
+    ("AWS::S3::BucketPolicy", false),
+    ("AWS::SecretsManager::Secret", true),
+    ("AWS::SQS::Queue", true),
+];
+
+fn kept(template: &Template) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, kind, resource) in template.resources() {
+        let Some((_, may_delete)) = DATA.iter().find(|(data, _)| *data == kind) else { continue };
+        for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
+            let fit = match resource[policy].as_str() {
+                Some("Retain" | "RetainExceptOnCreate" | "Snapshot") => true,
+                Some("Delete") => *may_delete,
+                _ => false,
+            };
+            if !fit {
+                let choice = if *may_delete { "Retain, Snapshot or Delete" } else { "Retain or Snapshot" };
+                found.push(format!(
+                    "{}: `{id}` ({kind}) holds data: give it a `{policy}` of {choice}",
+                    template.name
+                ));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn what_holds_data_says_what_becomes_of_it() {
+    none(&all().values().flat_map(kept).collect::<Vec<_>>());
+    let bad = "Resources: {A: {Type: AWS::S3::Bucket, DeletionPolicy: Delete}, B: {Type: AWS::SQS::Queue, \
+               DeletionPolicy: Delete, UpdateReplacePolicy: Delete}}";
+    assert_eq!(kept(&Template::new("x.yaml", bad)).len(), 2);
+}
+
+/// Types that take no tags. Any other type must have them; one that is missing here fails the test,
+/// and cfn-lint fails on tags where there are none.
+const UNTAGGED: [&str; 12] = [
+    "AWS::AutoScaling::LifecycleHook",
+    "AWS::CodeDeploy::DeploymentConfig",
+    "AWS::EC2::Route",
+    "AWS::EC2::SecurityGroupEgress",
+    "AWS::EC2::SecurityGroupIngress",
+    "AWS::EC2::SubnetRouteTableAssociation",
+    "AWS::EC2::VPCGatewayAttachment",
+    "AWS::IAM::InstanceProfile",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Policy",
+    "AWS::S3::BucketPolicy",
+    "AWS::SQS::QueuePolicy",
+];
+
+/// Keys and values of the tags, from a list of pairs or a plain map.
+fn tags(resource: &Value) -> BTreeMap<String, Value> {
+    let properties = &resource["Properties"];
+    let tags = match &properties["TagSpecifications"][0]["Tags"] {
+        Value::Null => &properties["Tags"],
+        specified => specified,
+    };
+    match tags {
+        Value::Object(map) => map.clone().into_iter().collect(),
+        Value::Array(list) => {
+            let pair =
+                |tag: &Value| (tag["Key"].as_str().unwrap_or_default().to_owned(), tag["Value"].clone());
+            list.iter().map(pair).collect()
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
+fn untagged(template: &Template) -> Vec<String> {
+    // One bucket for all environments of an account and region; it belongs to none.
+    let shared = template.name == "bootstrap.yaml";
+    let mut found = Vec::new();
+    for (id, kind, resource) in template.resources() {
+        if UNTAGGED.contains(&kind) {
+            continue;
+        }
+        let tags = tags(resource);
+        let environment = if shared { json!("shared") } else { json!({ "Ref": "EnvironmentName" }) };
+        let project = if shared { json!("ductwork") } else { json!({ "Ref": "ProjectName" }) };
+        if tags.get("project") != Some(&project)
+            || tags.get("environment") != Some(&environment)
+            || !tags.contains_key("component")
+        {
+            found.push(format!(
+                "{}: `{id}` ({kind}): tag it with project, environment and component, or add its type to `UNTAGGED`",
+                template.name
+            ));
+        }
+    }
+    found
+}
+
+#[test]
+fn everything_is_tagged() {
+    none(&all().values().flat_map(untagged).collect::<Vec<_>>());
+    let bad = "Resources: {A: {Type: AWS::SQS::Queue}, B: {Type: AWS::EC2::Route}}";
+    assert_eq!(untagged(&Template::new("x.yaml", bad)).len(), 1);
+}
+
+/// Properties that are names in AWS, and how long those may be.
+const NAMES: [(&str, &str, usize); 14] = [
+    ("AWS::AutoScaling::AutoScalingGroup", "AutoScalingGroupName", 255),
+    ("AWS::CloudFormation::Stack", "StackName", 128),
+    ("AWS::CodeDeploy::Application", "ApplicationName", 100),
+    ("AWS::CodeDeploy::DeploymentConfig", "DeploymentConfigName", 100),
+    ("AWS::CodeDeploy::DeploymentGroup", "DeploymentGroupName", 100),
+    ("AWS::EC2::LaunchTemplate", "LaunchTemplateName", 128),
+    ("AWS::IAM::InstanceProfile", "InstanceProfileName", 128),
+    ("AWS::IAM::ManagedPolicy", "ManagedPolicyName", 128),
+    ("AWS::IAM::Role", "RoleName", 64),
+    ("AWS::RDS::DBInstance", "DBInstanceIdentifier", 63),
+    ("AWS::S3::Bucket", "BucketName", 63),
+    ("AWS::SecretsManager::Secret", "Name", 512),
+    ("AWS::SQS::Queue", "QueueName", 80),
+    ("AWS::SSM::Parameter", "Name", 1011),
+];
+
+/// The longest name of a stack that `config` lets through.
+fn longest_stack() -> usize {
+    let environment = "e".repeat(EnvironmentName::LONGEST);
+    let fits = |length: usize| {
+        let text = format!(
+            "project = '{}'\n[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'https://a'",
+            "p".repeat(length)
+        );
+        resolve(&environment, &text, "").ok().map(|environment| environment.stack_name().len())
+    };
+    (1..200).filter_map(fits).max().unwrap()
+}
+
+/// How long the variable of a name can become.
+fn longest(variable: &str, stack: usize) -> Option<usize> {
+    Some(match variable {
+        "EnvironmentName" => EnvironmentName::LONGEST,
+        "AWS::StackName" | "MasterStackName" => stack,
+        "AWS::AccountId" | "Suffix" => 12,
+        // us-isob-northeast-1 and some more
+        "AWS::Region" => 25,
+        "Component" => 40,
+        _ => return None,
+    })
+}
+
+/// How long a name can become; none where a variable in it is not known.
+fn length(name: &Value, stack: usize) -> Option<usize> {
+    let text = match name {
+        Value::String(text) => return Some(text.len()),
+        Value::Object(call) => {
+            if let Some(reference) = call.get("Ref") {
+                return longest(reference.as_str()?, stack);
+            }
+            let text = call.get("Fn::Sub")?;
+            text.as_str().or_else(|| text.get(0)?.as_str())?
+        }
+        _ => return None,
+    };
+    let mut parts = text.split("${");
+    let mut total = parts.next()?.len();
+    for part in parts {
+        let (variable, rest) = part.split_once('}')?;
+        total += longest(variable, stack)? + rest.len();
+    }
+    Some(total)
+}
+
+fn too_long(template: &Template, stack: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, kind, resource) in template.resources() {
+        let Some((_, property, most)) = NAMES.iter().find(|(named, _, _)| *named == kind) else { continue };
+        let Some(name) = resource["Properties"].get(property) else { continue };
+        match length(name, stack) {
+            Some(length) if length <= *most => {}
+            Some(length) => found.push(format!(
+                "{}: `{property}` of `{id}` can have {length} characters, AWS takes {most}: let `config` refuse such names",
+                template.name
+            )),
+            None => found.push(format!(
+                "{}: `{property}` of `{id}`: tell `longest` in this test how long its variables become",
+                template.name
+            )),
+        }
+    }
+    found
+}
+
+#[test]
+fn names_fit_whatever_project_and_environment_are_called() {
+    let stack = longest_stack();
+    assert!(stack >= 64, "only {stack} characters are left for the name of a stack");
+    none(&all().values().flat_map(|template| too_long(template, stack)).collect::<Vec<_>>());
+    let bad = "Resources: {A: {Type: AWS::IAM::Role, Properties: {RoleName: !Sub '${AWS::StackName}-hosts'}}, \
+               B: {Type: AWS::S3::Bucket, Properties: {BucketName: !Sub '${Other}'}}}";
+    assert_eq!(too_long(&Template::new("x.yaml", bad), 84).len(), 2);
+}
+
+/// The longest chain of nested stacks below `template`, in characters that CloudFormation adds.
+fn nested(all: &BTreeMap<String, Template>, template: &str) -> usize {
+    let below = |id: &str, child: &str| 1 + id.len() + 1 + 13 + nested(all, child);
+    all[template].children().iter().map(|child| below(child.id, child.template)).max().unwrap_or(0)
+}
+
+#[test]
+fn names_of_nested_stacks_fit() {
+    let (stack, nested) = (longest_stack(), nested(&all(), "master.yaml"));
+    assert!(
+        stack + nested <= 128,
+        "a stack's name of {stack} characters gets {nested} more for its deepest child: correct `DERIVED` in config/resolve"
+    );
+}
+
+/// Every generated secret: its name, and what its value is generated from. CloudFormation answers any
+/// change of these with a new value, and an environment that loses its Fernet key or its database's
+/// password is lost.
+const FROZEN: &str = include_str!("secrets.frozen");
+
+#[test]
+fn generated_secrets_are_never_generated_anew() {
+    let mut secrets = String::new();
+    for template in all().values() {
+        for (id, kind, resource) in template.resources() {
+            if kind == "AWS::SecretsManager::Secret" {
+                let generated = resource["Properties"]["GenerateSecretString"].as_object();
+                let generated: BTreeMap<&String, &Value> = generated.into_iter().flatten().collect();
+                let (name, generated) = (&resource["Properties"]["Name"], json!(generated));
+                secrets.push_str(&format!("{} {id}\n  {name}\n  {generated}\n", template.name));
+            }
+        }
+    }
+    assert!(
+        secrets == FROZEN,
+        "a generated secret has changed. Every environment would get NEW VALUES with its next deployment: connections \
+         that nothing can decrypt any more, a password that its database does not know. Take the change back; for a new \
+         secret add its lines to xtask/tests/templates/secrets.frozen. Now there is:\n{secrets}"
+    );
+}
