@@ -114,7 +114,11 @@ class Fleet:
         """Wait until nothing of the group is on its way in or out."""
         deadline = time.monotonic() + seconds
         while any(i["LifecycleState"] != "InService" for i in list(group["Instances"])):
-            if time.monotonic() > deadline or self._closed:
+            while self._closed:
+                # The cloud is being stopped: the operation that waits here is cut short, not failed, since a
+                # failure would roll back, and delete, what `stop` is to keep.
+                time.sleep(1)
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
         return True

@@ -223,12 +223,3 @@ def stop_all(state: State) -> None:
         server.stop()
     prefix = str(state.postgres) + os.sep
     procs.end(procs.tagged(lambda env: env.get(MARK, "").startswith(prefix)), 2.0)
-
-
-def start_all(state: State) -> None:
-    """Bring the databases back after the machine or the cloud went away."""
-    for server in servers(state):
-        try:
-            server.start()
-        except (DatabaseFailed, OSError) as error:
-            log.error("database %s: %s", server.home.name, error)

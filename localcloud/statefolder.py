@@ -123,6 +123,12 @@ def write_ready(state: State, port: int, started: float) -> None:
     write_atomic(state.cloud_json, json.dumps(record) + "\n", mode=0o644)
 
 
+def withdraw(state: State) -> None:
+    """Say that no cloud answers here any more."""
+    state.cloud_json.unlink(missing_ok=True)
+    (state.pids / "cloud.json").unlink(missing_ok=True)
+
+
 def read_ready(path: Path) -> dict | None:
     try:
         record = json.loads(path.read_text())
