@@ -198,6 +198,19 @@ def test_stop_during_a_stack_operation_cuts_it_short_and_deletes_nothing(fresh: 
     assert keep.exists()
 
 
+def test_a_fleet_whose_record_was_lost_is_made_whole(fresh: RunningCloud) -> None:
+    out = Stacks(fresh).made("all", resources(2), OUTPUTS)
+    site = Site(fresh, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
+    before = site.instances()
+    time.sleep(0.4)
+    fresh.kill()
+    (fresh.state / "services" / "localfleet.json").unlink()
+    fresh.start()
+    until(lambda: len(site.instances()) == 2, what="two new instances")
+    assert not set(before) & set(site.instances())
+    assert {path.name for path in (fresh.state / "instances").iterdir()} == set(site.instances())
+
+
 def run(*args: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "localcloud", *args], cwd=ROOT, capture_output=True, text=True, timeout=60
