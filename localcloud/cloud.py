@@ -13,7 +13,7 @@ from ministack import app as ministack_app
 from ministack.core import persistence
 from ministack.services import cloudformation
 
-from localcloud import postgres, recover, watch
+from localcloud import recover, watch
 from localcloud.cfn.install import install as install_types
 from localcloud.codedeploy.api import TARGET_PREFIX, Service
 from localcloud.codedeploy.engine import Engine
@@ -100,8 +100,7 @@ class Cloud:
     def _boot(self) -> None:
         recover.interrupted_operations()
         self.engine.end_interrupted()
-        self.databases.remove_orphans()
-        postgres.start_all(self.state)
+        self.databases.boot()
         self.fleet.boot_all()
         self.saver.start()
         self.saver.mark_all()

@@ -114,7 +114,11 @@ class Fleet:
         """Wait until nothing of the group is on its way in or out."""
         deadline = time.monotonic() + seconds
         while any(i["LifecycleState"] != "InService" for i in list(group["Instances"])):
-            if time.monotonic() > deadline or self._closed:
+            while self._closed:
+                # The cloud is being stopped: the operation that waits here is cut short, not failed, since a
+                # failure would roll back, and delete, what `stop` is to keep.
+                time.sleep(1)
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
         return True
@@ -235,11 +239,25 @@ class Fleet:
         """After a restart: boot what does not run, and finish launches and terminations that were cut
         short.
         """
+        self._remove_strays()
         items = self.records.all_items()
-        if not items:
-            return
-        with ThreadPoolExecutor(min(8, len(items))) as pool:
-            list(pool.map(self._boot_again, items))
+        if items:
+            with ThreadPoolExecutor(min(8, len(items))) as pool:
+                list(pool.map(self._boot_again, items))
+        for (account, region, _), group in autoscaling._asgs.all_items():
+            with request_scope(account, region):
+                known = [i for i in group["Instances"] if i["InstanceId"] in self.records]
+                group["Instances"][:] = known
+                self.reconcile(group)
+
+    def _remove_strays(self) -> None:
+        """Directories that a crash left without a record, unless something was deployed to them."""
+        known = {instance_id for (_, _, instance_id), _ in self.records.all_items()}
+        for root in self._state.instances.iterdir():
+            if root.name not in known and not (root / "opt").exists():
+                log.warning("removing the unfinished instance %s", root.name)
+                supervisors.end(self._state, root.name, 1.0)
+                remove_tree(root)
 
     def _boot_again(self, item: tuple) -> None:
         (account, region, instance_id), record = item

@@ -14,14 +14,13 @@ import logging
 import os
 import pwd
 import signal
-import socket
 import stat
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud import procs
+from localcloud import ports, procs
 from localcloud.files import remove_tree, write_atomic
 from localcloud.paths import State
 
@@ -76,7 +75,7 @@ class Server:
         """The postmaster, if it runs: its own pid file, believed only for the start we remembered."""
         return procs.recall(self.home / "pid.json")
 
-    def create(self, user: str, password: str, database: str, port: int | None = None) -> int:
+    def create(self, user: str, password: str, database: str) -> int:
         """initdb, start, make the database; returns the port."""
         self.stop()
         remove_tree(self.home)
@@ -94,11 +93,21 @@ class Server:
             )  # fmt: skip
         finally:
             secret.unlink(missing_ok=True)
-        write_atomic(self.record, json.dumps({"port": port or _free_port(), "user": user}))
-        self.start()
+        self._start_on_a_free_port(user)
         if database and database != "postgres":
             self.sql(user, password, f"CREATE DATABASE {_name(database)}")
         return self.port()
+
+    def _start_on_a_free_port(self, user: str) -> None:
+        """Another program may take the port between looking and listening."""
+        for last in (False, False, False, True):
+            write_atomic(self.record, json.dumps({"port": ports.free(), "user": user}))
+            try:
+                self.start()
+                return
+            except DatabaseFailed:
+                if last or "could not create any TCP/IP sockets" not in self.log_tail(20):
+                    raise
 
     def start(self) -> None:
         """Start unless it runs; a stale postmaster.pid of another boot or a recycled pid is put away
@@ -158,9 +167,9 @@ class Server:
         literal = new.replace("'", "''")
         self.sql(user, old, f"ALTER ROLE {_name(user)} PASSWORD E'{literal.replace(chr(92), chr(92) * 2)}'")
 
-    def log_tail(self) -> str:
+    def log_tail(self, lines: int = 4) -> str:
         with contextlib.suppress(OSError):
-            return " / ".join((self.home / "log").read_text(errors="replace").splitlines()[-4:])
+            return " / ".join((self.home / "log").read_text(errors="replace").splitlines()[-lines:])
         return "no log"
 
     def _run(self, program: str, *args: str, stdin: str = "", env: dict[str, str] | None = None) -> None:
@@ -206,12 +215,6 @@ def _name(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def servers(state: State) -> list[Server]:
     if not state.postgres.is_dir():
         return []
@@ -223,12 +226,3 @@ def stop_all(state: State) -> None:
         server.stop()
     prefix = str(state.postgres) + os.sep
     procs.end(procs.tagged(lambda env: env.get(MARK, "").startswith(prefix)), 2.0)
-
-
-def start_all(state: State) -> None:
-    """Bring the databases back after the machine or the cloud went away."""
-    for server in servers(state):
-        try:
-            server.start()
-        except (DatabaseFailed, OSError) as error:
-            log.error("database %s: %s", server.home.name, error)

@@ -14,7 +14,7 @@ from pathlib import Path
 from localcloud.compat import check_ministack
 from localcloud.hostenv import host_env
 from localcloud.paths import State
-from localcloud.statefolder import HOST, bind, open_folder, write_ready
+from localcloud.statefolder import HOST, bind, open_folder, withdraw, write_ready
 
 log = logging.getLogger("localcloud")
 
@@ -48,16 +48,16 @@ def serve(state: State, port: int | None) -> int:
     listener = bind(state, port)
     actual = listener.getsockname()[1]
     _configure(state, actual)
-    check_ministack()
     logging.getLogger("localcloud").setLevel(logging.INFO)
+    logging.getLogger("kms").setLevel(logging.ERROR)  # it warns of a library that only key signing needs
+    check_ministack()
     from localcloud.cloud import Cloud
 
     cloud = Cloud(state, host_env(f"http://{HOST}:{actual}", state.root))
     try:
         asyncio.run(_run(cloud, listener.detach(), state, actual))
     finally:
-        state.cloud_json.unlink(missing_ok=True)
-        (state.pids / "cloud.json").unlink(missing_ok=True)
+        withdraw(state)
         lock.close()
     return 0
 
@@ -81,3 +81,7 @@ async def _run(cloud, listener_fd: int, state: State, port: int) -> None:
         log.info("the local cloud answers at http://%s:%d (state: %s)", HOST, port, Path(state.root))
 
     await hypercorn_serve(cloud.asgi(ready), config, shutdown_trigger=stop.wait)
+    # State is saved. Stack operations that still wait in their threads must not keep the process.
+    withdraw(state)
+    logging.shutdown()
+    os._exit(0)

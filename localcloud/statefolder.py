@@ -13,13 +13,12 @@ import socket
 from pathlib import Path
 from typing import IO
 
-from localcloud import procs
+from localcloud import ports, procs
 from localcloud.files import write_atomic
 from localcloud.paths import State
+from localcloud.ports import HOST
 from localcloud.problems import Refused
 from localcloud.saver import check_saved
-
-HOST = "127.0.0.1"
 
 
 def open_folder(state: State) -> IO[str]:
@@ -90,15 +89,11 @@ def stored_port(state: State) -> int | None:
 def bind(state: State, wanted: int | None) -> socket.socket:
     """A listening socket on the loopback address, and the port written down."""
     port = wanted if wanted is not None else stored_port(state) or 0
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
-        listener.listen(512)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        if isinstance(error, OverflowError):
-            raise Refused(f"`{port}` is not a port number") from None
+        listener = ports.listen(port)
+    except OverflowError:
+        raise Refused(f"`{port}` is not a port number") from None
+    except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Refused(
                 f"port {port} of {HOST} is taken by another program",
@@ -121,6 +116,12 @@ def write_ready(state: State, port: int, started: float) -> None:
         "started": started,
     }
     write_atomic(state.cloud_json, json.dumps(record) + "\n", mode=0o644)
+
+
+def withdraw(state: State) -> None:
+    """Say that no cloud answers here any more."""
+    state.cloud_json.unlink(missing_ok=True)
+    (state.pids / "cloud.json").unlink(missing_ok=True)
 
 
 def read_ready(path: Path) -> dict | None:

@@ -11,11 +11,13 @@ from ministack.services import rds
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import draw_name, register
+from localcloud.files import write_atomic
 from localcloud.paths import State
 from localcloud.postgres import DatabaseFailed, Server
 
 log = logging.getLogger("localcloud.rds")
 TYPE = "AWS::RDS::DBInstance"
+ADOPTED = "adopted"  # a file in the server's folder once the DB instance is whole
 RESERVED = {"postgres", "rdsadmin"}
 
 
@@ -53,6 +55,7 @@ class Databases:
         record = rds._instances[identifier]
         record["DBName"] = name
         _point(record, port)
+        write_atomic(self.server(identifier).home / ADOPTED, "")
         return identifier, provisioners._rds_db_instance_attrs(record)
 
     def update(self, physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None):
@@ -79,13 +82,23 @@ class Databases:
         self._record_delete(physical_id, props)
         self.server(physical_id).destroy()
 
-    def remove_orphans(self) -> None:
-        """At start-up: folders of servers that no record names any more."""
+    def boot(self) -> None:
+        """At start-up: run what a record names, remove what a crash left half made, leave anything else
+        alone.
+        """
         known = {identifier for (_, _, identifier), _ in rds._instances.all_items()}
-        for home in self._state.postgres.iterdir():
-            if home.name not in known:
-                log.warning("removing the database %s, which no stack knows", home.name)
-                self.server(home.name).destroy()
+        for home in sorted(self._state.postgres.iterdir()):
+            server = Server(home)
+            try:
+                if home.name in known and server.record.exists():
+                    server.start()
+                elif not (home / ADOPTED).exists():
+                    log.warning("removing the unfinished database %s", home.name)
+                    server.destroy()
+                else:
+                    log.warning("the database %s belongs to no DB instance; it is not started", home.name)
+            except (DatabaseFailed, OSError) as error:
+                log.error("database %s: %s", home.name, error)
 
     def install(self) -> None:
         # ministack's own update calls create and delete by these names when it replaces the instance.

@@ -143,10 +143,7 @@ def store(layout: Layout, deployment_id: str, data: bytes, bundle_type: str) -> 
         if bundle_type == "zip":
             _unzip(file, archive)
         elif bundle_type in ("tar", "tgz"):
-            with tarfile.open(file, "r:gz" if bundle_type == "tgz" else "r:") as tar:
-                tar.extractall(archive, filter="tar") if hasattr(tarfile, "data_filter") else tar.extractall(
-                    archive
-                )
+            _untar(file, archive, "r:gz" if bundle_type == "tgz" else "r:")
         else:
             raise BundleError(f"bundle type {bundle_type} cannot be unpacked")
     except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError) as error:
@@ -154,14 +151,33 @@ def store(layout: Layout, deployment_id: str, data: bytes, bundle_type: str) -> 
     _strip_leading_directory(archive)
 
 
+def _inside(archive: Path, name: str) -> Path:
+    """Where an entry goes; never outside the archive. (tarfile's own filters need Python 3.10.12 or
+    3.11.4.)
+    """
+    target = Path(os.path.normpath(archive / name))
+    if archive not in target.parents and target != archive:
+        raise BundleError(f"the bundle holds a path outside itself: {name}")
+    return target
+
+
+def _untar(file: Path, archive: Path, mode: str) -> None:
+    with tarfile.open(file, mode) as bundle:
+        for entry in bundle:
+            _inside(archive, entry.name)
+            if entry.islnk():
+                _inside(archive, entry.linkname)
+            if not (entry.isfile() or entry.isdir() or entry.issym() or entry.islnk()):
+                raise BundleError(f"the bundle holds a special file: {entry.name}")
+            bundle.extract(entry, archive, set_attrs=True)
+
+
 def _unzip(file: Path, archive: Path) -> None:
     """Like `unzip`: keeps permissions and links, stays inside."""
     with zipfile.ZipFile(file) as bundle:
         for entry in bundle.infolist():
             mode = entry.external_attr >> 16
-            target = Path(os.path.normpath(archive / entry.filename))
-            if archive not in target.parents and target != archive:
-                raise BundleError(f"the bundle holds a path outside itself: {entry.filename}")
+            target = _inside(archive, entry.filename)
             if stat.S_ISLNK(mode):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.symlink(bundle.read(entry).decode(), target)

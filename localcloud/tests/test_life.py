@@ -176,6 +176,41 @@ def test_a_stack_operation_cut_short_has_a_way_on(fresh: RunningCloud) -> None:
     assert list(fresh.state.glob("postgres/*")) == []
 
 
+def test_stop_during_a_stack_operation_cuts_it_short_and_deletes_nothing(fresh: RunningCloud) -> None:
+    stacks = Stacks(fresh)
+    out = stacks.made("all", resources(1), OUTPUTS)
+    site = Site(fresh, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
+    assert site.run(telling("one"))["status"] == "Succeeded"
+    parts = resources(2)
+    parts["Group"]["Properties"]["MaxSize"] = "9"
+    keep = site.root()
+    # The second instance hangs in its launch deployment, so the update of the group waits.
+    hang = {**telling("hang"), "hooks/tell": '#!/bin/sh\n[ -e "$DUCTWORK_HOST_ROOT/tale" ] || sleep 30\n'}
+    assert site.run(hang)["status"] == "Succeeded"
+    stacks.api.update_stack(StackName="all", TemplateBody=json.dumps({"Resources": parts}))
+    until(lambda: len(list((fresh.state / "instances").iterdir())) == 2, what="the second launch")
+    begun = time.monotonic()
+    fresh.stop(drain=1)
+    assert time.monotonic() - begun < 12
+    assert fresh.processes() == []
+    fresh.start()
+    assert Stacks(fresh).status("all") == "UPDATE_ROLLBACK_COMPLETE"
+    assert keep.exists()
+
+
+def test_a_fleet_whose_record_was_lost_is_made_whole(fresh: RunningCloud) -> None:
+    out = Stacks(fresh).made("all", resources(2), OUTPUTS)
+    site = Site(fresh, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
+    before = site.instances()
+    time.sleep(0.4)
+    fresh.kill()
+    (fresh.state / "services" / "localfleet.json").unlink()
+    fresh.start()
+    until(lambda: len(site.instances()) == 2, what="two new instances")
+    assert not set(before) & set(site.instances())
+    assert {path.name for path in (fresh.state / "instances").iterdir()} == set(site.instances())
+
+
 def run(*args: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "localcloud", *args], cwd=ROOT, capture_output=True, text=True, timeout=60
