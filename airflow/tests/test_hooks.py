@@ -218,8 +218,40 @@ class TestDatabase:
                     "insert into task_instance values ('dag', 'run', %s, -1, 2, %s, %s, %s, to_timestamp(%s), now())",
                     (task, pid, state, host, beat),
                 )
-        lost = drain.cut_short(connection, here, now)
+        lost = drain.cut_short(connection, here, now, lambda pid, since: pid == os.getpid())
         assert [str(instance) for instance in lost] == ["dag run a (try 2)"]
+
+    def test_a_dead_task_is_dead_also_as_a_zombie_or_with_a_namesake(self):
+        child = subprocess.Popen(["sleep", "60"])
+        assert drain.alive(child.pid, time.time())
+        assert not drain.alive(child.pid, time.time() - 60), (
+            "a process that began after the stop is another one"
+        )
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not drain.alive(child.pid, time.time())
+        child.wait()
+        assert not drain.alive(child.pid, time.time())
+        assert not drain.alive(None, time.time())
+
+    def test_what_a_killed_worker_left_is_ended_and_nothing_else(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("DUCTWORK_HOST_ROOT", str(tmp_path))
+        marked = {
+            "PATH": os.environ["PATH"],
+            "DUCTWORK_HOST_ROOT": str(tmp_path),
+            "DUCTWORK_COMPONENT": "worker",
+        }
+        mine = subprocess.Popen(["sleep", "60"], env=marked, start_new_session=True)
+        others = [
+            subprocess.Popen(["sleep", "60"], env=marked | {"DUCTWORK_COMPONENT": "scheduler"}),
+            subprocess.Popen(["sleep", "60"], env=marked | {"DUCTWORK_HOST_ROOT": "/elsewhere"}),
+        ]
+        assert drain.end_leftovers("worker") == [mine.pid]
+        assert mine.wait(5) == -9
+        for other in others:
+            assert other.poll() is None
+            other.kill()
+            other.wait()
 
     def test_migrations_take_turns(self, connection, postgres):
         import psycopg2

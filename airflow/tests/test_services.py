@@ -17,7 +17,7 @@ import os, signal, subprocess, sys, time
 root = os.environ["DUCTWORK_HOST_ROOT"]
 def note(text):
     with open(root + "/notes", "a") as file: file.write(text + "\\n")
-trap = "trap 'echo child-termed >> \\"$0/notes\\"' TERM; while :; do sleep 0.1; done"
+trap = "trap 'echo child-termed >> \\"$0/notes\\"' TERM; while [ -d /proc/$PPID ]; do sleep 0.1; done"
 child = subprocess.Popen(["/bin/sh", "-c", trap, root])
 def ended(*_):
     note("term"); time.sleep(float(open(root + "/last").read())); child.kill(); note("done"); sys.exit(0)
