@@ -23,8 +23,8 @@ from airflow.sdk import dag, task
     doc_md=__doc__,
 )
 def wait_without_a_worker() -> None:
-    """Wait ten seconds in the triggerer, then say for how long it was."""
-    wait = TimeDeltaSensor(task_id="wait", delta=timedelta(seconds=10), deferrable=True)
+    """Wait five seconds in the triggerer, then say for how long it was."""
+    wait = TimeDeltaSensor(task_id="wait", delta=timedelta(seconds=5), deferrable=True)
 
     @task
     def waited(dag_run=None) -> float:  # noqa: ANN001  Airflow gives it by name

@@ -7,6 +7,7 @@ missing; a person who deploys wants to know now. Prints one line per task instan
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -35,21 +36,35 @@ class TaskInstance(NamedTuple):
         return f"{self.dag_id} {self.run_id} {self.task_id}{index} (try {self.try_number})"
 
 
-def alive(pid: int | None) -> bool:
-    """Whether a process of that number exists."""
-    if not pid:
-        return False
+def alive(pid: int | None, since: float) -> bool:
+    """Whether the process that a task ran in before `since` still works; a zombie or a later namesake is not it."""
+    import psutil
+
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        process = psutil.Process(pid or 0)
+        return bool(pid) and process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since + 1
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    return True
+
+
+def end_leftovers(component: str) -> list[int]:
+    """Kills what a stopped component has left, as systemd does by its control group; supervisord knows only process
+    groups, and every Airflow task has its own."""
+    import psutil
+
+    root = str(envfile.host_root())
+    ended = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            marks = process.environ()
+            if marks.get("DUCTWORK_HOST_ROOT") == root and marks.get("DUCTWORK_COMPONENT") == component:
+                process.kill()
+                ended.append(process.pid)
+    return ended
 
 
 def cut_short(
-    connection: Any, host: str, since: float, lives: Callable[[int | None], bool] = alive
+    connection: Any, host: str, since: float, lives: Callable[[int | None, float], bool] = alive
 ) -> list[TaskInstance]:
     """Task instances that ran on this host when the stop began, still 'running' for Airflow, without a process."""
     query = """select dag_id, run_id, task_id, map_index, try_number, pid from task_instance
@@ -58,7 +73,7 @@ def cut_short(
     with connection.cursor() as cursor:
         cursor.execute(query, (host, datetime.fromtimestamp(since - HEARTBEAT_SECONDS, tz=timezone.utc)))
         found = [TaskInstance(*row) for row in cursor.fetchall()]
-    return [instance for instance in found if not lives(instance.pid)]
+    return [instance for instance in found if not lives(instance.pid, since)]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--since", type=float, required=True, help="when the stop began, in seconds since the epoch"
     )
     options = parser.parse_args(arguments)
+    if os.environ.get("DUCTWORK_INIT") == "supervisord":
+        end_leftovers("worker")
     env = component_environment()
     connection = database.connect(env, secret.secrets_manager(env["AWS_REGION"]), patience_seconds=5)
     lost = cut_short(connection, database.hostname(), options.since)

@@ -63,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     prepare_home(env)
     if component == "worker":
         ready_file(env).unlink(missing_ok=True)
+    # Marks everything the component starts, so that a stop finds what it left. Airflow's tasks have process groups of
+    # their own, and setproctitle would write its titles over the mark.
+    env |= {"DUCTWORK_COMPONENT": component, "SPT_NOENV": "1"}
     program = airflow_program()
     log.info("starting %s of revision %s", component, env.get("DUCTWORK_REVISION"))
     os.chdir(env["AIRFLOW_HOME"])

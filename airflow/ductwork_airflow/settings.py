@@ -1,7 +1,7 @@
 """The settings of Airflow on a host, as a pure function of the stack's outputs and parameters. Never holds a secret.
 
 Numbers and traps come from runs with Airflow 3.3.2: SQS keeps a message invisible for at most 12 hours (Airflow's own
-default of 24 is refused), SQS has no remote control, and usage data collection would call home.
+default of 24 is refused) and SQS has no remote control.
 """
 
 from __future__ import annotations
@@ -207,7 +207,6 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
                 "config_prefix": None,
             }
         ),
-        "usage_data_collection.enabled": "False",
     }
 
 

@@ -130,7 +130,7 @@ class Host:
 
 @contextlib.contextmanager
 def temporary_root(prefix: str = "d w-") -> Iterator[Path]:
-    """A short path (sockets) with a space. A `%` is for tests without Airflow: alembic refuses such paths."""
+    """A short path (sockets) that is hard on shells. Never with a `%`: alembic and supervisord refuse those."""
     with tempfile.TemporaryDirectory(prefix=prefix, dir="/tmp", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 

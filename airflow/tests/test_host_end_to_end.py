@@ -6,12 +6,16 @@ lets a running task finish and uploads its log; a second installation that finds
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
+import boto3
+import psycopg2
 import pytest
 from conftest import wait_for
 from hostkit import REVISION, Api, Host, make_stack, publish, temporary_root
+from werkzeug.security import check_password_hash
 
 COMPONENTS = "api-server scheduler dag-processor triggerer worker"
 
@@ -82,14 +86,12 @@ def deploy(host: Host, hooks=("after_install", "application_start", "validate_se
     return said
 
 
-def state_in_database(login: dict[str, str], dag_id: str) -> list[tuple[str, int]]:
-    """Task instances as Airflow left them, without an API server."""
-    import psycopg2
-
+def in_database(login: dict[str, str], query: str) -> list[tuple]:
+    """What Airflow left, without an API server."""
     keys = {"username": "user", "password": "password", "host": "host", "port": "port", "database": "dbname"}
     connection = psycopg2.connect(**{keys[name]: value for name, value in login.items()})
     with connection.cursor() as cursor:
-        cursor.execute("select state, try_number from task_instance where dag_id = %s", (dag_id,))
+        cursor.execute(query)
         found = cursor.fetchall()
     connection.close()
     return found
@@ -131,9 +133,14 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     slow = api.trigger("slow")
     wait_for("slow task", lambda: api.task("slow", slow, "sleep")["state"] == "running", 30)
     pids = [int(host.svc("mainpid", component).stdout) for component in COMPONENTS.split()]
+    changed = json.dumps({"username": "admin", "password": "second-password-of-admin"})
+    boto3.client("secretsmanager").put_secret_value(SecretId="ductwork/test/admin", SecretString=changed)
     said = deploy(host, ["after_install"])
     assert "no task was cut short" in said
-    assert state_in_database(postgres, "slow") == [("success", 1)]
+    states = "select state, try_number from task_instance where dag_id = 'slow'"
+    assert in_database(postgres, states) == [("success", 1)]
+    (hashed,) = in_database(postgres, "select password from ab_user where username = 'admin'")[0]
+    assert check_password_hash(hashed, "second-password-of-admin"), "the secret is the truth"
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     objects = s3.list_objects_v2(Bucket="logs", Prefix=f"airflow/dag_id=slow/run_id={slow}/")["Contents"]
     log = s3.get_object(Bucket="logs", Key=objects[0]["Key"])["Body"].read().decode()

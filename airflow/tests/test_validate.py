@@ -104,7 +104,10 @@ def test_a_good_tree(tmp_path):
     report = judge(tmp_path)
     assert report["problems"] == []
     assert report["airflow"] == "3.3.2"
-    assert [(dag["dag_id"], dag["file"]) for dag in report["dags"]] == [("one", "one.py"), ("two", "sub/two.py")]
+    assert [(dag["dag_id"], dag["file"]) for dag in report["dags"]] == [
+        ("one", "one.py"),
+        ("two", "sub/two.py"),
+    ]
     assert report["dags"][0]["tasks"] == ["one", "two"]
     assert report["dags"][0]["tags"] == ["a", "b"]
     assert report["dags"][0]["schedule"] == "@daily"
@@ -129,7 +132,9 @@ def test_airflowignore_no_dags_and_slow_files(tmp_path):
 
 
 def test_credentials_and_stray_settings_do_not_reach_a_dag(tmp_path):
-    source = "import os\nassert not [n for n in os.environ if 'SECRET' in n or 'AWS_ACC' in n or 'STRAY' in n]\n"
+    source = (
+        "import os\nassert not [n for n in os.environ if 'SECRET' in n or 'AWS_ACC' in n or 'STRAY' in n]\n"
+    )
     write(tmp_path, {"a.py": source + "print('{ not json')\n" + GOOD.replace("NAME", "a")})
     env = {"AWS_SECRET_ACCESS_KEY": "s", "AWS_ACCESS_KEY_ID": "k", "AIRFLOW__CORE__STRAY": "x",
            "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "nonsense"}  # fmt: skip
@@ -155,7 +160,11 @@ def test_it_says_when_it_cannot_judge(tmp_path):
 def test_the_example_project_is_valid():
     report = judge(ROOT / "dags")
     assert report["problems"] == []
-    assert {dag["dag_id"] for dag in report["dags"]} >= {"revenue_report", "wait_without_a_worker", "flaky_source"}
+    assert {dag["dag_id"] for dag in report["dags"]} >= {
+        "revenue_report",
+        "wait_without_a_worker",
+        "flaky_source",
+    }
 
 
 def test_the_smoke_dag_is_valid():

@@ -1,0 +1,155 @@
+"""bin/svc and the units under a real supervisord: what systemd promises on EC2 must hold here too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import AIRFLOW, wait_for
+from hostkit import Host, temporary_root
+
+# Stands for the venv's python: says what it gets, and ends `LAST` seconds after a SIGTERM, as a worker with a task.
+FAKE = """#!/usr/bin/env python3
+import os, signal, subprocess, sys, time
+root = os.environ["DUCTWORK_HOST_ROOT"]
+def note(text):
+    with open(root + "/notes", "a") as file: file.write(text + "\\n")
+trap = "trap 'echo child-termed >> \\"$0/notes\\"' TERM; while [ -d /proc/$PPID ]; do sleep 0.1; done"
+child = subprocess.Popen(["/bin/sh", "-c", trap, root])
+def ended(*_):
+    note("term"); time.sleep(float(open(root + "/last").read())); child.kill(); note("done"); sys.exit(0)
+signal.signal(signal.SIGTERM, ended)
+note("start " + " ".join(sys.argv[1:]) + " " + os.environ["PYTHONPATH"])
+while True: time.sleep(0.1)
+"""
+
+
+@pytest.fixture
+def host():
+    """A host whose components are the fake."""
+    with temporary_root("d w&'-") as root:
+        host = Host(root)
+        python = root / "opt/ductwork/venv/bin/python"
+        python.parent.mkdir(parents=True)
+        python.write_text(FAKE)
+        python.chmod(0o755)
+        for folder in ("var/lib/ductwork", "var/log/ductwork"):
+            (root / folder).mkdir(parents=True)
+        (root / "last").write_text("0")
+        supervisord = host.boot()
+        yield host
+        supervisord.terminate()
+        supervisord.wait(30)
+
+
+def pid(host: Host) -> int:
+    """The worker's main process."""
+    return int(host.svc("mainpid", "worker").stdout)
+
+
+def notes(host: Host) -> list[str]:
+    """What the fake has written."""
+    file = host.root / "notes"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_the_life_of_a_service(host):
+    assert host.svc("installed", "worker").returncode != 0
+    assert host.svc("status", "worker").returncode != 0
+    assert host.svc("remove", "worker").returncode == 0, "nothing to remove"
+    assert host.svc("install", "worker", "20").returncode == 0
+    assert host.svc("installed", "worker").returncode == 0
+    assert notes(host) == [], "installed is not started"
+
+    assert host.svc("start", "worker").returncode == 0
+    assert host.svc("start", "worker").returncode == 0, "twice is no fault"
+    assert host.svc("status", "worker").stdout.strip() == "active"
+    first = pid(host)
+    wait_for("start", lambda: notes(host))
+    assert notes(host) == [f"start -m ductwork_airflow.run worker {host.root}/opt/ductwork/revision"]
+    assert abs(int(host.svc("since", "worker").stdout) - time.time()) < 15
+
+    os.kill(first, signal.SIGKILL)  # supervised: comes back by itself
+    wait_for("restart", lambda: pid(host) not in (0, first))
+
+    (host.root / "last").write_text("3")
+    began = time.monotonic()
+    assert host.svc("stop", "worker").returncode == 0
+    assert 2.9 < time.monotonic() - began < 10
+    assert notes(host)[-2:] == ["term", "done"]
+    assert "child-termed" not in notes(host), "SIGTERM is for the main process only"
+    assert host.svc("status", "worker").returncode != 0
+    assert host.svc("stop", "worker").returncode == 0, "stopping the stopped is no fault"
+
+    (host.root / "last").write_text("0")
+    assert host.svc("start", "worker").returncode == 0
+    assert host.svc("remove", "worker").returncode == 0
+    assert host.svc("status", "worker").returncode != 0
+    assert host.svc("installed", "worker").returncode != 0
+
+
+def test_after_the_drain_time_the_whole_group_is_killed(host):
+    (host.root / "last").write_text("60")
+    host.svc("install", "worker", "1")
+    host.svc("start", "worker")
+    wait_for("start", lambda: notes(host))
+    group = [
+        int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and of_host(entry, host)
+    ]
+    assert len(group) >= 2
+    began = time.monotonic()
+    assert host.svc("stop", "worker").returncode == 0
+    assert time.monotonic() - began < 8
+    wait_for("end of the group", lambda: not [one for one in group if Path(f"/proc/{one}").exists()], 5)
+    assert notes(host)[-1] == "term"
+
+
+def of_host(entry: Path, host: Host) -> bool:
+    """Whether a process runs the fake or its child for this host."""
+    try:
+        words = (entry / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return False
+    return str(host.root) in words and ("ductwork_airflow.run" in words or "child-termed" in words)
+
+
+def test_the_systemd_unit_says_the_same(tmp_path):
+    """No systemd here; what it would read is compared with what was just proven with supervisord."""
+    unit = (AIRFLOW / "host/units/systemd.service").read_text()
+    for line in ("KillMode=mixed", "TimeoutStopSec=@SECONDS@", "Restart=always", "User=ductwork"):
+        assert line in unit.splitlines()
+    assert "ExecStart=/opt/ductwork/venv/bin/python -m ductwork_airflow.run @COMPONENT@" in unit
+    fake = tmp_path / "bin/systemctl"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\necho "$@" >> "$CALLS"\n[ "$1" != show ] || echo 42\n')
+    fake.chmod(0o755)
+    host = Host(tmp_path)
+    host.env |= {
+        "PATH": f"{fake.parent}:{host.env['PATH']}",
+        "CALLS": str(tmp_path / "calls"),
+        "DUCTWORK_INIT": "systemd",
+    }
+    for words in (
+        ("install", "worker", "900"),
+        ("start", "worker"),
+        ("stop", "worker"),
+        ("remove", "worker"),
+    ):
+        assert host.svc(*words).returncode == 0, words
+        if words[0] == "install":
+            text = (tmp_path / "etc/systemd/system/ductwork-worker.service").read_text()
+    assert host.svc("mainpid", "worker").stdout.strip() == "42"
+    assert "TimeoutStopSec=900" in text
+    assert "@" not in text
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "daemon-reload",
+        "enable --quiet ductwork-worker",
+        "start ductwork-worker",
+        "stop ductwork-worker",
+        "stop ductwork-worker",
+        "daemon-reload",
+        "show --property MainPID --value ductwork-worker",
+    ]

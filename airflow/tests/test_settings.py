@@ -1,0 +1,221 @@
+"""Settings are a pure function of the stack; secrets are in no file; URIs are right for any character."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import AIRFLOW
+
+from ductwork_airflow import configure, envfile, run, secret
+from ductwork_airflow.settings import Host, SettingsError, database_uri, host_environment, overrides
+
+OUTPUTS = {
+    "AirflowUrl": "http://127.0.0.1:8080/",
+    "ArtifactBucket": "artifacts",
+    "LogsBucket": "logs",
+    "TaskQueueUrl": "http://127.0.0.1:4566/000000000000/tasks",
+    "TaskQueueName": "tasks",
+    "DatabaseHost": "db.example.internal",
+    "DatabasePort": "5432",
+    "DatabaseName": "airflow",
+    "DatabaseSecretArn": "arn:db",
+    "FernetKeySecretArn": "arn:fernet",
+    "JwtSecretArn": "arn:jwt",
+    "ApiSecretArn": "arn:api",
+    "AdminSecretArn": "arn:admin",
+    "SecretsPrefix": "ductwork/test",
+}
+PARAMETERS = {"AirflowPort": "8080", "WorkerConcurrency": "4", "DrainSeconds": "900", "AirflowConfig": "{}"}
+HOST = Host(Path("/"), "eu-west-1", "test", revision="f" * 64)
+SECRETS = {
+    "arn:db": json.dumps({"username": "air@flow", "password": "p:@/?#[]%41 &+;='\"\\ü"}),
+    "arn:fernet": "a" * 43,
+    "arn:jwt": "j" * 64,
+    "arn:api": "s" * 64,
+}
+
+
+def test_aws_and_local_differ_only_by_the_endpoint():
+    aws = host_environment(OUTPUTS, PARAMETERS, HOST)
+    local = host_environment(
+        OUTPUTS, PARAMETERS, Host(Path("/"), "eu-west-1", "test", "http://127.0.0.1:4566", "f" * 64)
+    )
+    differing = {key for key in aws.keys() | local.keys() if aws.get(key) != local.get(key)}
+    assert differing == {
+        "AWS_ENDPOINT_URL",
+        "AWS_EC2_METADATA_DISABLED",
+        "AIRFLOW__API__HOST",
+        "AIRFLOW__FAB__ENABLE_PROXY_FIX",
+    }
+
+
+def test_the_values_that_break_airflow_when_they_are_wrong():
+    env = host_environment(OUTPUTS, PARAMETERS, HOST)
+    assert env["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert env["AIRFLOW__CELERY__BROKER_URL"] == "sqs://"
+    assert env["AIRFLOW__CELERY__WORKER_ENABLE_REMOTE_CONTROL"] == "False"
+    assert int(env["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]) <= 43200
+    queues = json.loads(env["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__PREDEFINED_QUEUES"])
+    assert queues == {"default": {"url": OUTPUTS["TaskQueueUrl"]}}
+    assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8080/execution/"
+    assert env["AIRFLOW__CELERY__WORKER_CONCURRENCY"] == "4"
+    dags, smoke = json.loads(env["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    assert dags["name"] == "dags"
+    assert dags["kwargs"]["pointer_key"] == "environments/test/current.json"
+    assert smoke["name"] == "ductwork"
+    assert env["DUCTWORK_DRAIN_SECONDS"] == "900"
+
+
+def test_every_setting_is_one_that_this_airflow_knows():
+    """A misspelt option is silently ignored by Airflow."""
+    from airflow.configuration import conf
+
+    free = {"celery_broker_transport_options"}  # passed on to kombu as they are
+    known = conf.configuration_description
+    for name in host_environment(OUTPUTS, PARAMETERS, HOST):
+        if name.startswith("AIRFLOW__"):
+            section, option = name.removeprefix("AIRFLOW__").lower().split("__", 1)
+            assert section in free or option in known.get(section, {}).get("options", {}), name
+
+
+def test_no_secret_reaches_airflow_env(tmp_path):
+    file = tmp_path / "airflow.env"
+    envfile.write_lines(file, host_environment(OUTPUTS, PARAMETERS, HOST))
+    text = file.read_text()
+    env = envfile.read_lines(file)
+    assert env == host_environment(OUTPUTS, PARAMETERS, HOST)
+    secrets = secret.secret_environment(env, SECRETS.__getitem__)
+    for name, value in secrets.items():
+        assert name not in text
+        assert value not in text
+    assert file.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("password", ["p:@/?#[]%41 &+;='\"\\ü", "%", "a b", "://", "@@", "x" * 32])
+@pytest.mark.parametrize("host", ["db.example", "::1"])
+def test_database_uris_survive_any_character(password, host):
+    from sqlalchemy.engine import make_url
+
+    for driver in ("postgresql+psycopg2", "db+postgresql"):
+        uri = database_uri(driver, "us:er/@", password, host, "5432", "na/me?")
+        url = make_url(uri.removeprefix("db+"))
+        found = (url.username, url.password, url.host, url.port, url.database)
+        assert found == ("us:er/@", password, host, 5432, "na/me?")
+
+
+def test_airflow_and_celery_read_the_hostile_uri_back():
+    """Airflow's configuration has its own `%`; only a real process shows what arrives."""
+    env = host_environment(OUTPUTS, PARAMETERS, HOST)
+    secrets = secret.secret_environment(env, SECRETS.__getitem__)
+    code = """
+import json
+from airflow.configuration import conf
+from airflow.providers.celery.executors.celery_executor import app
+from sqlalchemy.engine import make_url
+print("ANSWER" + json.dumps([
+    make_url(conf.get("database", "sql_alchemy_conn")).password,
+    make_url(app.conf.result_backend.removeprefix("db+")).password,
+    app.conf.broker_transport_options["predefined_queues"]["default"]["url"],
+    list(app.conf.imports), app.conf.task_acks_late, app.conf.worker_prefetch_multiplier,
+]))"""
+    paths = {
+        "PATH": os.environ["PATH"],
+        "AIRFLOW_HOME": os.environ["AIRFLOW_HOME"],
+        "PYTHONPATH": str(AIRFLOW),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env | secrets | paths, capture_output=True, text=True
+    )
+    answer = [line for line in done.stdout.splitlines() if line.startswith("ANSWER")]
+    assert answer, done.stderr[-2000:]
+    database, results, queue, imports, late, prefetch = json.loads(answer[0].removeprefix("ANSWER"))
+    assert database == results == "p:@/?#[]%41 &+;='\"\\ü"
+    assert queue == OUTPUTS["TaskQueueUrl"]
+    assert imports == ["ductwork_airflow.worker_signals"]
+    # With both of these a worker holds no message that it does not work on: nothing is invisible for 12 h after a stop.
+    assert (late, prefetch) == (True, 1)
+
+
+def test_the_fernet_key_is_one():
+    from cryptography.fernet import Fernet
+
+    env = host_environment(OUTPUTS, PARAMETERS, HOST)
+    key = secret.secret_environment(env, SECRETS.__getitem__)["AIRFLOW__CORE__FERNET_KEY"]
+    assert Fernet(key).decrypt(Fernet(key).encrypt(b"x")) == b"x"
+
+
+def test_overrides():
+    assert overrides("") == {}
+    given = {"core.parallelism": 64, "logging.logging_level": "DEBUG", "core.lazy_load_plugins": False}
+    assert overrides(json.dumps(given)) == {
+        "AIRFLOW__CORE__PARALLELISM": "64",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+        "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "false",
+    }
+    env = host_environment(OUTPUTS, PARAMETERS | {"AirflowConfig": '{"api.workers": 3}'}, HOST)
+    assert env["AIRFLOW__API__WORKERS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "not a JSON object"),
+        ('{"core": "x"}', "section.option"),
+        ('{"Core.X": "x"}', "section.option"),
+        ('{"core.fernet_key": "x"}', "set by Ductwork"),
+        ('{"database.sql_alchemy_conn_secret": "x"}', "set by Ductwork"),
+        ('{"celery.broker_url_cmd": "x"}', "set by Ductwork"),
+        ('{"core.x": "a\\nAIRFLOW__CORE__FERNET_KEY=y"}', "control character"),
+        ('{"core.x": null}', "no value"),
+        (json.dumps({"core.x": "y" * 4096}), "longer than 4096"),
+    ],
+)
+def test_refused_overrides(text, words):
+    with pytest.raises(SettingsError, match=words):
+        overrides(text)
+
+
+def test_all_faults_of_a_stack_are_told_at_once():
+    outputs = {key: value for key, value in OUTPUTS.items() if key not in ("AirflowUrl", "LogsBucket")}
+    with pytest.raises(SettingsError) as error:
+        host_environment(outputs, PARAMETERS | {"DrainSeconds": "soon"}, HOST)
+    assert all(word in str(error.value) for word in ("AirflowUrl", "LogsBucket", "DrainSeconds", "soon"))
+
+
+def test_stack_values_prefer_what_a_parameter_resolved_to():
+    stack = {
+        "Outputs": [],
+        "Parameters": [{"ParameterKey": "A", "ParameterValue": "/ssm", "ResolvedValue": "v"}],
+    }
+    assert configure.stack_values(stack) == ({}, {"A": "v"})
+
+
+def test_the_revision_comes_from_its_key():
+    assert configure.revision({"BUNDLE_KEY": f"hosts/{'a' * 64}.zip"}) == "a" * 64
+    assert configure.revision({}) == "unknown"
+
+
+def test_host_env_is_read_as_a_shell_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUCTWORK_HOST_ROOT", str(tmp_path))
+    (tmp_path / "etc/ductwork").mkdir(parents=True)
+    (tmp_path / "etc/ductwork/host.env").write_text(
+        '# who\nDUCTWORK_COMPONENTS="a b"\nAWS_REGION=eu-west-1\n\n'
+    )
+    assert envfile.read_host() == {"DUCTWORK_COMPONENTS": "a b", "AWS_REGION": "eu-west-1"}
+
+
+def test_a_component_inherits_no_stray_setting():
+    stray = {
+        "AIRFLOW__CORE__EXECUTOR": "X",
+        "PATH": "/bin",
+        "AWS_REGION": "r",
+        "PYTHONPATH": "/evil",
+        "LD_PRELOAD": "/e",
+    }
+    assert run.inherited(stray) == {"PATH": "/bin", "AWS_REGION": "r"}
