@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import time
@@ -10,14 +9,11 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from localcloud.tests.conftest import RunningCloud, Stacks, until
+from localcloud.tests.conftest import RunningCloud, until
 from localcloud.tests.fleetkit import (
-    OUTPUTS,
-    USER_DATA,
     Site,
     appspec,
     make_site,
-    resources,
     revision,
     telling,
 )
@@ -37,35 +33,6 @@ def script(body: str, event: str = "AfterInstall", timeout: int = 20) -> dict[st
         "appspec.yml": appspec({event: [{"location": "hooks/it", "timeout": timeout}]}),
         "hooks/it": "#!/bin/sh\n" + body,
     }
-
-
-def test_instances_are_launched_from_the_template(cloud: RunningCloud, name: str) -> None:
-    site = make_site(cloud, name, 2)
-    assert len(site.instances()) == 2
-    env = site.root() / "etc" / "ductwork" / "host.env"
-    assert env.read_text() == 'DUCTWORK_COMPONENTS="scheduler"\n'
-    assert env.stat().st_mode & 0o777 == 0o640
-    assert not (site.root() / "never").exists()
-    assert "skipped runcmd" in (site.root() / "var/log/cloud-init.log").read_text()
-    asg = cloud.client("autoscaling")
-    roots = [site.root(i) for i in site.instances()]
-    asg.set_desired_capacity(AutoScalingGroupName=site.group, DesiredCapacity=1)
-    until(lambda: sum(root.exists() for root in roots) == 1, what="one directory is gone")
-    assert len(site.instances()) == 1
-    asg.set_desired_capacity(AutoScalingGroupName=site.group, DesiredCapacity=2)
-    until(lambda: len(site.instances()) == 2, what="two instances in service")
-    cloud.client("s3").delete_bucket(Bucket=site.bucket)
-    assert Stacks(cloud).delete(name) == "DELETE_COMPLETE"
-    assert not any(root.exists() for root in roots)
-    assert not [p for p in cloud.processes() if p in cloud.processes() and _root_of(p.pid) in map(str, roots)]
-
-
-def _root_of(pid: int) -> str:
-    try:
-        environ = open(f"/proc/{pid}/environ", "rb").read().split(b"\0")  # noqa: SIM115
-    except OSError:
-        return ""
-    return next((e.split(b"=", 1)[1].decode() for e in environ if e.startswith(b"DUCTWORK_HOST_ROOT=")), "")
 
 
 def test_order_scripts_of_which_revision_files_and_cleanup(cloud: RunningCloud, name: str) -> None:
@@ -385,60 +352,3 @@ def test_revisions_groups_configs_and_both_shapes_of_targets(
     )
     assert groups["deploymentGroupsInfo"][0]["autoScalingGroups"][0]["name"] == site.group
     assert json.dumps(groups, default=str)
-
-
-def test_template_versions_and_rolling_updates(cloud: RunningCloud, name: str) -> None:
-    stacks = Stacks(cloud)
-    site = make_site(cloud, name, 2)
-    assert site.run(telling("word"))["status"] == "Succeeded"
-    before = site.instances()
-    parts = resources(2)
-    changed = base64.b64encode(USER_DATA.replace("scheduler", "worker").encode()).decode()
-    parts["Template"]["Properties"]["LaunchTemplateData"]["UserData"] = changed
-    stacks.updated(name, parts, OUTPUTS)
-    assert site.instances() == before, "without an update policy, only new instances get the new version"
-    del parts["Group"]["Properties"]["DesiredCapacity"]
-    cloud.client("autoscaling").set_desired_capacity(AutoScalingGroupName=site.group, DesiredCapacity=3)
-    until(lambda: len(site.instances()) == 3, what="the third instance")
-    parts["Group"]["UpdatePolicy"] = {"AutoScalingRollingUpdate": {"MinInstancesInService": 1}}
-    parts["Group"]["Properties"]["MaxSize"] = "9"
-    stacks.updated(name, parts, OUTPUTS)
-    after = site.instances()
-    assert len(after) == 3 and not set(after) & set(before), (
-        "capacity is kept, outdated instances are replaced"
-    )
-    for instance in after:
-        assert "worker" in (site.root(instance) / "etc/ductwork/host.env").read_text()
-        assert (site.root(instance) / "opt/app/word").exists()
-
-
-def test_a_group_that_cannot_be_made_leaves_nothing(cloud: RunningCloud, name: str) -> None:
-    stacks = Stacks(cloud)
-    parts = resources(1)
-    bad = base64.b64encode(b"#cloud-config\nwrite_files: [{path: relative}]\n").decode()
-    parts["Template"]["Properties"]["LaunchTemplateData"]["UserData"] = bad
-    stack = stacks.create(name, parts, OUTPUTS)
-    assert stacks.settle(stack) == "ROLLBACK_COMPLETE"
-    assert any("did not stabilize" in reason for reason in stacks.reasons(stack))
-    groups = cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
-    assert not [g for g in groups if g["AutoScalingGroupName"].startswith(name)]
-
-
-def test_an_instance_that_comes_during_a_deployment_is_updated_after_it(
-    cloud: RunningCloud, name: str
-) -> None:
-    site = make_site(cloud, name)
-    assert site.run(telling("one"))["status"] == "Succeeded"
-    slow = {
-        **telling("two"),
-        "hooks/tell": "#!/bin/sh\n[ $LIFECYCLE_EVENT = AfterInstall ] && sleep 1.5; exit 0\n",
-    }
-    running = site.begin(slow)
-    cloud.client("autoscaling").set_desired_capacity(AutoScalingGroupName=site.group, DesiredCapacity=2)
-    assert site.wait(running)["deploymentOverview"]["Succeeded"] == 1
-    until(lambda: len(site.instances()) == 2, what="two instances")
-    until(lambda: all((site.root(i) / "opt/app/two").exists() for i in site.instances()), what="both updated")
-    ids = site.api.list_deployments(applicationName=site.application, deploymentGroupName=site.deploy)[
-        "deployments"
-    ]
-    assert {site.info(i)["creator"] for i in ids} == {"user", "autoscaling", "CodeDeployAutoUpdate"}
