@@ -30,6 +30,15 @@ pub struct Question {
 /// Shows, asks if there is a reason to, and fails where the answer is no.
 pub type Ask = Arc<dyn Fn(&Question) -> Result<()> + Send + Sync>;
 
+/// What becomes of unfinished runs whose DAG is moved to another file or removed: they would fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// The release is refused.
+    Protect,
+    /// They may fail.
+    Sacrifice,
+}
+
 /// Plain facts of the environment, and the doors. Does not change while steps run.
 pub struct Context {
     pub aws: Aws,
@@ -41,6 +50,7 @@ pub struct Context {
     pub stack: String,
     pub tags: BTreeMap<String, String>,
     pub guard: Guard,
+    pub runs: Runs,
     /// How long one DAG file may take to parse.
     pub parse_timeout: Duration,
     pub artifacts: Artifacts,

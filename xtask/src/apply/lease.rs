@@ -146,13 +146,22 @@ impl Lease {
         Ok(())
     }
 
-    /// Says that this deployment ended, whatever its outcome.
+    /// Says that this deployment ended with the environment on one release, the old or the new one.
     pub async fn release(self) -> Result<()> {
+        self.end(|document| document.held = false).await
+    }
+
+    /// Lets others in, and lets them know that the environment is on no release as a whole.
+    pub async fn abandon(self) -> Result<()> {
+        self.end(|document| document.expires = 0).await
+    }
+
+    async fn end(self, change: impl FnOnce(&mut Document)) -> Result<()> {
         self.renewal.abort();
         let found = self.state.lock().await;
-        let free = Document { held: false, ..found.value.clone() };
-        documents::write(&self.aws, &self.bucket, &self.key, &free, Condition::Same(&found.etag))
-            .await
-            .map(drop)
+        let mut last = found.value.clone();
+        change(&mut last);
+        let condition = Condition::Same(&found.etag);
+        documents::write(&self.aws, &self.bucket, &self.key, &last, condition).await.map(drop)
     }
 }

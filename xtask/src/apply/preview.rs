@@ -6,20 +6,11 @@ use super::stack;
 use super::templates::{self, Bucket};
 use crate::doors::documents;
 use crate::fail::Result;
-use crate::model::change::Change;
+use crate::model::change::StackPreview;
 use crate::model::dags::DagIndex;
 use crate::model::names;
 use crate::observe::stack as observed;
 use crate::plan::deploy::{Facts, Plan};
-
-/// What would be done to the master stack.
-#[derive(Clone, Debug)]
-pub enum StackPreview {
-    None,
-    /// There is none yet; or no bucket yet to read its templates from.
-    Create,
-    Update(Vec<Change>),
-}
 
 /// Makes a change set, reads it and deletes it. A stack that is yet to be created has none.
 pub async fn stack(context: &Context, plan: &Plan) -> Result<StackPreview> {

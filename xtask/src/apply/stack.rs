@@ -29,6 +29,8 @@ struct Goal<'a> {
     stack: &'a str,
     desired: Desired<'a>,
     template: Template<'a>,
+    /// What lies behind the template's address and may not be there yet.
+    uploads: &'a [Packaged],
     step: &'a str,
 }
 
@@ -44,8 +46,13 @@ pub async fn update(context: &Context, plan: &Plan, state: &mut State) -> Result
         tags: context.tags.clone(),
         protection: protection(context.guard),
     };
-    let goal =
-        Goal { stack: &context.stack, desired, template: Template::Url(&root.url), step: Step::Stack.name() };
+    let goal = Goal {
+        stack: &context.stack,
+        desired,
+        template: Template::Url(&root.url),
+        uploads: if plan.source == Source::Tree { &context.artifacts.templates } else { &[] },
+        step: Step::Stack.name(),
+    };
     let done = converge(context, &goal, state).await?;
     read_outputs(context, state).await?;
     Ok(done.map_or_else(|| Ended::skipped("as it should be"), Ended::done))
@@ -85,7 +92,7 @@ pub async fn bootstrap(context: &Context, step: &str) -> Result<Ended> {
     let desired =
         Desired { template, parameters: BTreeMap::new(), tags: BTreeMap::new(), protection: Protection::Off };
     let stack = names::BOOTSTRAP_STACK;
-    let goal = Goal { stack, desired, template: Template::Body(&template.body), step };
+    let goal = Goal { stack, desired, template: Template::Body(&template.body), uploads: &[], step };
     converge(context, &goal, &mut State::default()).await?;
     Ok(Ended::done(format!("bucket `{}`", context.bucket)))
 }
@@ -147,9 +154,8 @@ async fn act(
         Action::Wait => (operations::wait(client, target).await?, Operation::Any),
         Action::DeleteThenCreate => (operations::delete(client, target).await?, Operation::Delete),
         Action::Rollback => (operations::roll_back(client, target).await?, Operation::Rollback),
-        Action::ContinueRollback { .. } => {
-            let stuck = facts.map_or(&[][..], |facts| &facts.stuck);
-            (operations::continue_rollback(client, target, stuck).await?, Operation::Rollback)
+        Action::ContinueRollback { skip } => {
+            (operations::continue_rollback(client, target, skip).await?, Operation::Rollback)
         }
     };
     verdict(&followed, operation)?;
@@ -159,11 +165,10 @@ async fn act(
 /// Templates up, change set made, shown, agreed to, executed, followed.
 async fn changed(context: &Context, goal: &Goal<'_>, purpose: Purpose, state: &mut State) -> Result<Turn> {
     let client = &context.aws.cloudformation;
-    if let Template::Url(_) = goal.template {
+    if !goal.uploads.is_empty() {
         context.sink.progress(goal.step, "uploading templates");
         let bucket = Bucket { name: context.bucket.clone(), account: context.account.clone() };
-        state.uploads +=
-            templates::upload(&context.aws.s3, &bucket, &context.artifacts.templates).await?.uploaded;
+        state.uploads += templates::upload(&context.aws.s3, &bucket, goal.uploads).await?.uploaded;
     }
     context.sink.progress(goal.step, format!("preparing the changes of `{}`", goal.stack));
     let request = Request {

@@ -1,14 +1,16 @@
 //! The steps of a deployment but for the stack, which has a file of its own.
 
-use super::context::{Context, State};
+use super::context::{Context, Runs, State};
 use super::deploy::Ended;
 use super::rollout::{self, Order};
 use super::{airflow, upload, validate};
+use crate::doors::airflow::Airflow;
 use crate::doors::documents::{self, Condition, Found, Written};
 use crate::fail::{Fail, Kind, Result};
-use crate::model::dags::DagIndex;
+use crate::model::dags::{DagDiff, DagIndex};
 use crate::model::digest::Digest;
 use crate::model::names::{self, outputs};
+use crate::model::problem::Problem;
 use crate::model::release::Pointer;
 use crate::model::text::count;
 use crate::plan::deploy::{Plan, Source, Step};
@@ -22,9 +24,32 @@ pub async fn validate(context: &Context, state: &mut State) -> Result<Ended> {
     let bundle =
         context.artifacts.bundle.as_deref().ok_or_else(|| Fail::bug("there is no bundle to validate"))?;
     let dags = validate::validate(&context.root, bundle, context.parse_timeout, &context.sink, step).await?;
+    breaks_no_run(context, state, &dags).await?;
     let summary = format!("{} parsed", count(dags.0.len(), "DAG"));
     state.dags = Some(dags);
     Ok(Ended::done(summary))
+}
+
+/// A run finds its DAG by the file it is in now, and one of a removed DAG is never scheduled again, so
+/// neither may change under an unfinished run.
+async fn breaks_no_run(context: &Context, state: &mut State, dags: &DagIndex) -> Result<()> {
+    let Some(pointer) = &state.pointer else { return Ok(()) };
+    let key = names::bundle_index_key(&pointer.value.bundle);
+    let live = documents::read::<DagIndex>(&context.aws, &context.bucket, &key).await?;
+    let breaking = live.map(|live| DagDiff::between(&live.value, dags).breaking()).unwrap_or_default();
+    if breaking.is_empty() || context.runs == Runs::Sacrifice {
+        return Ok(());
+    }
+    let airflow = state.airflow(&context.aws).await?;
+    let unfinished = airflow::ask(&airflow, Airflow::dags_with_unfinished_runs).await?;
+    let problem = |dag: String| {
+        let message = "moved to another file or removed, while a run of it is unfinished";
+        let hint = "wait for the run, or give it up: cargo xtask deploy --force";
+        Problem::new("breaks_runs", format!("DAG `{dag}`"), message, hint)
+    };
+    let broken: Vec<Problem> =
+        breaking.into_iter().filter(|dag| unfinished.contains(dag)).map(problem).collect();
+    if broken.is_empty() { Ok(()) } else { Err(Fail::problems("unfinished runs would fail", broken)) }
 }
 
 pub async fn bootstrap(context: &Context) -> Result<Ended> {
@@ -157,8 +182,14 @@ pub async fn smoke(context: &Context, plan: &Plan, state: &mut State) -> Result<
     airflow::healthy(&url, HEALTHY_WITHIN, &context.sink, step).await?;
     let airflow = state.airflow(&context.aws).await?;
     let report = airflow::smoke(&airflow, &plan.target.id(), &context.sink, step).await?;
+    let revision = report["revision"].as_str().unwrap_or("unknown");
+    if revision != plan.target.host.to_string() {
+        return Err(Fail::failed("the smoke task ran on a worker of another revision")
+            .cause(format!("it ran on host revision `{revision}`, deployed is `{}`", plan.target.host))
+            .hint("look for workers outside the deployment group that read the same queue"));
+    }
     let host = report["host"].as_str().unwrap_or("a worker");
-    Ok(Ended::done(format!("a task ran on {host}")))
+    Ok(Ended::done(format!("a task ran on {host}, host revision {}", plan.target.host.short())))
 }
 
 pub async fn health(context: &Context, state: &mut State) -> Result<Ended> {

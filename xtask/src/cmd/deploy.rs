@@ -2,7 +2,8 @@
 
 use super::project::EnvArg;
 use super::ui::Ui;
-use super::{prepare, release};
+use super::{connect, release, target};
+use crate::apply::context::Runs;
 use crate::fail::Result;
 use crate::plan::deploy::Source;
 use crate::report::deploy;
@@ -18,13 +19,19 @@ use clap::Args;
 pub struct Deploy {
     #[command(flatten)]
     pub env: EnvArg,
+    /// Deploy although unfinished runs would fail, because their DAG is moved or removed.
+    #[arg(long)]
+    pub force: bool,
 }
 
 pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
-    let desk = prepare::desk(&args.env, ui).await?;
-    let target = desk.tree()?;
-    let artifacts = prepare::artifacts(&target);
-    let ready = desk.ready(ui, target.release, Source::Tree, artifacts).await?;
+    let desk = connect::desk(&args.env, ui).await?;
+    let tree = desk.tree()?;
+    let artifacts = target::artifacts(&tree);
+    let mut ready = desk.ready(ui, tree.release, Source::Tree, artifacts).await?;
+    if args.force {
+        ready.context.runs = Runs::Sacrifice;
+    }
     let closing = release::carry_out(ready, ui).await?;
     ui.data(&deploy::text(&closing), &deploy::json(&closing));
     Ok(())

@@ -1,7 +1,7 @@
 //! `destroy`: an environment away, with everything it was made of.
 
 use super::project::EnvArg;
-use super::{prepare, ui::Ui};
+use super::{connect, ui::Ui};
 use crate::apply::{lease, stack};
 use crate::fail::Result;
 use clap::Args;
@@ -19,7 +19,7 @@ pub struct Destroy {
 }
 
 pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
-    let desk = prepare::desk(&args.env, ui).await?;
+    let desk = connect::desk(&args.env, ui).await?;
     let name = desk.environment.name.to_string();
     ui.consent(&format!("Delete environment `{name}` with its database, logs and history?"))?;
     let lease = lease::acquire(&desk.aws, &desk.bucket, &name).await?;

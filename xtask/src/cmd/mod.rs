@@ -1,6 +1,7 @@
 //! One file per verb: its arguments and the wiring resolve → observe → plan → show → confirm → apply → report.
 
 pub mod bundle_dags;
+pub mod connect;
 pub mod deploy;
 pub mod destroy;
 pub mod history;
@@ -12,5 +13,8 @@ pub mod project;
 pub mod release;
 pub mod rollback;
 pub mod secret;
+pub mod sink;
 pub mod status;
+pub mod target;
 pub mod ui;
+pub mod way_back;

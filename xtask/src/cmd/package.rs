@@ -1,11 +1,11 @@
 //! `package`: the templates with their children's addresses in, named by content.
 
 use super::project::{EnvArg, Project};
+use super::target::{self, Place};
 use super::ui::Ui;
 use crate::doors::fs;
 use crate::fail::Result;
 use crate::model::text::count;
-use crate::observe::target::{self, Place};
 use crate::report::table::table;
 use clap::Args;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! `plan`: what `deploy` would do, without doing it.
 
 use super::project::EnvArg;
-use super::{prepare, ui::Ui};
+use super::{connect, target, ui::Ui};
 use crate::apply::{preview, validate};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::dags::DagDiff;
@@ -25,15 +25,15 @@ pub struct Plan {
 }
 
 pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
-    let desk = prepare::desk(&args.env, ui).await?;
+    let desk = connect::desk(&args.env, ui).await?;
     let parse = desk.environment.dags.parse_timeout;
     let (root, sink) = (desk.project.root.clone(), desk.sink.clone());
-    let target = desk.tree()?;
-    let artifacts = prepare::artifacts(&target);
-    let ready = desk.ready(ui, target.release, Source::Tree, artifacts).await?;
+    let tree = desk.tree()?;
+    let artifacts = target::artifacts(&tree);
+    let ready = desk.ready(ui, tree.release, Source::Tree, artifacts).await?;
     let mut preview = Preview::of(&ready.plan, &ready.context.environment, &ready.context.stack);
     if ready.plan.steps.contains(&Step::Validate) {
-        match validate::validate(&root, &target.bundle.path, parse, &sink, "plan").await {
+        match validate::validate(&root, &tree.bundle.path, parse, &sink, "plan").await {
             Ok(dags) => {
                 preview.dags =
                     DagDiff::between(&preview::live_dags(&ready.context, &ready.facts).await?, &dags)

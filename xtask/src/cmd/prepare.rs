@@ -1,20 +1,16 @@
-//! What deploy, plan and rollback have in common: connect, observe, plan.
+//! What deploy, plan and rollback have in common: observe, then plan.
 
-use super::project::Project;
+use super::connect::Desk;
 use super::release::Ready;
 use super::ui::Ui;
-use crate::apply::context::{Artifacts, Ask, Context, Progress};
-use crate::apply::deploy::{Ended, timed};
+use crate::apply::context::{Artifacts, Ask, Context, Runs};
 use crate::apply::lease;
-use crate::config::{Endpoint, Environment};
-use crate::doors::aws::Aws;
-use crate::doors::{net, time};
+use crate::doors::net;
 use crate::fail::{Fail, Result};
 use crate::model::change::Action;
 use crate::model::problem::Problem;
 use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
-use crate::observe::target::{self, Place, Target};
 use crate::observe::{release, stack};
 use crate::plan::consent::Guard;
 use crate::plan::deploy::{Facts, Source, plan};
@@ -22,49 +18,7 @@ use crate::plan::stack as stack_plan;
 use crate::report::changes;
 use std::sync::Arc;
 
-/// A verb at work on one environment.
-pub struct Desk {
-    pub project: Project,
-    pub environment: Environment,
-    pub aws: Aws,
-    pub bucket: String,
-    pub progress: Progress,
-    pub started: String,
-    pub watch: time::Stopwatch,
-    pub sink: crate::model::event::Sink,
-}
-
-/// Connects, with the local cloud started and the account verified.
-pub async fn desk(env: &super::project::EnvArg, ui: &Ui) -> Result<Desk> {
-    let (started, watch) = (time::now(), time::Stopwatch::start());
-    let project = Project::find()?;
-    let environment = project.environment(env)?;
-    let sink = ui.sink();
-    let mut progress = Progress::default();
-    let mut aws = None;
-    timed(&sink, "setup", &mut progress.records, async {
-        let connected = project.connect_for_writing(&environment, &sink, "setup").await?;
-        let summary = format!("account {}, {}", environment.aws.account.as_str(), connected.region);
-        aws = Some(connected);
-        Ok(Ended::done(summary))
-    })
-    .await?;
-    let aws = aws.ok_or_else(|| Fail::bug("connected to nothing"))?;
-    let bucket = environment.artifact_bucket();
-    Ok(Desk { project, environment, aws, bucket, progress, started, watch, sink })
-}
-
 impl Desk {
-    /// The tree as a release.
-    pub fn tree(&self) -> Result<Target> {
-        let place = Place {
-            endpoint: self.aws.endpoint.clone(),
-            region: self.aws.region.clone(),
-            bucket: self.bucket.clone(),
-        };
-        target::from_tree(&self.project.root, &self.environment, &place)
-    }
-
     /// Looks at the environment and plans the way to `target`.
     pub async fn ready(
         mut self,
@@ -81,7 +35,7 @@ impl Desk {
             lease::look(&self.aws, &self.bucket, &name),
         );
         let (current, stack, lease) = (current?, stack?, lease?);
-        if current.pointer.is_none() {
+        if stack.is_none() {
             self.port_is_free()?;
         }
         let facts = Facts {
@@ -129,6 +83,7 @@ impl Desk {
             account: self.environment.aws.account.to_string(),
             stack: self.environment.stack_name(),
             tags: self.environment.tags(),
+            runs: Runs::Protect,
             guard: if self.environment.protected { Guard::Protected } else { Guard::Open },
             parse_timeout: self.environment.dags.parse_timeout,
             artifacts,
@@ -140,7 +95,7 @@ impl Desk {
     /// On this machine the first deployment needs the port; a later one has it itself.
     fn port_is_free(&self) -> Result<()> {
         let port = self.environment.airflow.port;
-        if self.environment.aws.endpoint != Endpoint::Local || net::is_free(port) {
+        if !self.environment.is_local() || net::is_free(port) {
             return Ok(());
         }
         let place = format!("environments/{}.toml `airflow.port`", self.environment.name);
@@ -164,15 +119,4 @@ fn ask(ui: &Ui) -> Ask {
         }
         ui.consent(&format!("{}\nGo on?", question.reasons.join("\n")))
     })
-}
-
-/// Files of the tree that steps upload.
-#[must_use]
-pub fn artifacts(target: &Target) -> Artifacts {
-    Artifacts {
-        bundle: Some(target.bundle.path.clone()),
-        host: Some(target.host.clone()),
-        templates: target.templates.clone(),
-        bootstrap: Some(target.bootstrap.clone()),
-    }
 }

@@ -1,13 +1,14 @@
 //! From a target to a finished deployment: plan, lease, steps, the way back, the record.
 
 use super::ui::Ui;
-use crate::apply::context::{Context, Progress, State};
+use super::way_back;
+use crate::apply::context::{Context, Progress};
 use crate::apply::deploy;
 use crate::doors::{documents, env, time};
-use crate::fail::{Fail, Kind, Result};
+use crate::fail::{Kind, Result};
 use crate::model::names::{self, outputs};
-use crate::model::release::{Deployment, Outcome, Release};
-use crate::plan::deploy::{Facts, Plan, Source, plan};
+use crate::model::release::{Deployment, Outcome};
+use crate::plan::deploy::{Facts, Plan, plan};
 use crate::report::deploy::Closing;
 
 /// A planned deployment, ready to be carried out.
@@ -32,55 +33,9 @@ pub async fn carry_out(mut ready: Ready, ui: &Ui) -> Result<Closing> {
     let outcome = match result {
         Ok(()) if ready.plan.is_unchanged() => Ok(Outcome::Unchanged),
         Ok(()) => Ok(Outcome::Deployed),
-        Err(fail) => Err(way_back(&mut ready, ui, fail).await),
+        Err(fail) => Err(way_back::go(&mut ready, ui, fail).await),
     };
     close(ready, outcome).await
-}
-
-/// The previous release again, by the same machinery; never from within itself.
-async fn way_back(ready: &mut Ready, ui: &Ui, fail: Fail) -> Fail {
-    let previous = ready.facts.current.clone();
-    let (true, Some(previous)) = (ready.progress.state.touched, previous) else { return fail };
-    ui.fail(&fail);
-    ui.say(&format!("going back to release {}", previous.id()));
-    let facts = Facts {
-        current: Some(now(ready, &previous)),
-        bundle: running_bundle(&ready.progress.state),
-        ..Facts::default()
-    };
-    let back = plan(&previous, Source::Record, &facts);
-    ready.progress.state.dags = None;
-    match deploy::run(&ready.context, &back, &mut ready.progress).await {
-        Ok(()) => fail
-            .context(format!("release {} failed and {} is back", ready.plan.target.id(), previous.id()))
-            .with_kind(Kind::RolledBack),
-        Err(second) => fail
-            .context(format!(
-                "release {} failed and so did the way back to {}",
-                ready.plan.target.id(),
-                previous.id()
-            ))
-            .cause(format!("on the way back: {second}"))
-            .hint("repair what is named above, then deploy again: it goes on from whatever state it finds")
-            .with_kind(Kind::RollbackFailed),
-    }
-}
-
-/// What runs at this moment, part by part.
-fn now(ready: &Ready, previous: &Release) -> Release {
-    let (target, state) = (&ready.plan.target, &ready.progress.state);
-    let stack = if state.stack_updated { target } else { previous };
-    Release {
-        bundle: running_bundle(state).unwrap_or(previous.bundle),
-        host: if state.rolled { target.host } else { previous.host },
-        template: stack.template,
-        parameters: stack.parameters.clone(),
-        commit: None,
-    }
-}
-
-fn running_bundle(state: &State) -> Option<crate::model::digest::Digest> {
-    state.pointer.as_ref().map(|found| found.value.bundle)
 }
 
 /// Records what happened and gives the lease back; neither can turn a success into a failure.
@@ -106,7 +61,10 @@ async fn close(ready: Ready, outcome: Result<Outcome>) -> Result<Closing> {
         if let Err(fail) = documents::put(&context.aws, &context.bucket, &key, &deployment).await {
             context.sink.note("record", format!("the deployment could not be recorded: {fail}"));
         }
-        if let Err(fail) = lease.release().await {
+        // What is neither the old release nor the new one must not be taken for granted by the next.
+        let half_done = outcome.as_ref().is_err_and(|fail| fail.kind() == Kind::RollbackFailed);
+        let given = if half_done { lease.abandon().await } else { lease.release().await };
+        if let Err(fail) = given {
             context
                 .sink
                 .note("record", format!("the lease could not be given back, it ends by itself: {fail}"));

@@ -2,7 +2,7 @@
 
 use super::project::EnvArg;
 use super::ui::Ui;
-use super::{prepare, release};
+use super::{connect, release};
 use crate::apply::context::Artifacts;
 use crate::fail::{Fail, Result};
 use crate::model::release::Outcome;
@@ -24,7 +24,7 @@ pub struct Rollback {
 }
 
 pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
-    let desk = prepare::desk(&args.env, ui).await?;
+    let desk = connect::desk(&args.env, ui).await?;
     let id = match &args.release {
         Some(id) => id.clone(),
         None => before_current(&desk).await?,
@@ -38,7 +38,7 @@ pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
 }
 
 /// The last release that was deployed with success before the one that runs now.
-async fn before_current(desk: &prepare::Desk) -> Result<String> {
+async fn before_current(desk: &connect::Desk) -> Result<String> {
     let name = desk.environment.name.as_str();
     let current = observe::release::current(&desk.aws, &desk.bucket, name).await?;
     let current = current.pointer.map(|found| found.value.release);

@@ -1,12 +1,12 @@
 //! How a verb speaks: text or JSON on standard output, progress on standard error.
 
+use super::sink;
 use crate::doors::term;
 use crate::fail::{Fail, Kind, Result};
-use crate::model::event::{Event, Sink};
-use crate::report::{error, progress};
+use crate::model::event::Sink;
+use crate::report::error;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
-use std::sync::{Arc, Mutex};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -91,37 +91,6 @@ impl Ui {
         if self.common.quiet {
             return Sink::null();
         }
-        if term::is_live() { live() } else { plain(self.common.verbose) }
+        if term::is_live() { sink::live() } else { sink::plain(self.common.verbose) }
     }
-}
-
-fn live() -> Sink {
-    let live = term::Live::default();
-    Sink::new(move |event| match event {
-        Event::Started { step } => live.set(&step, &progress::running(&step, "")),
-        Event::Progress { step, message } => live.set(&step, &progress::running(&step, &message)),
-        Event::Note { step, message } => live.line(&format!("  {step}: {message}")),
-        Event::Ended { step, ending, took, summary } => {
-            live.clear(&step);
-            live.line(&progress::ended(&step, ending, took, &summary));
-        }
-    })
-}
-
-/// Logs keep every line, so progress is told once a while only, and only when it is new.
-fn plain(verbose: bool) -> Sink {
-    let last: Arc<Mutex<(String, Option<crate::doors::time::Stopwatch>)>> = Arc::default();
-    Sink::new(move |event| {
-        if let (Event::Progress { .. }, Ok(mut last)) = (&event, last.lock()) {
-            let Some(line) = progress::plain(&event) else { return };
-            let recent = last.1.is_some_and(|watch| watch.elapsed().as_secs() < 10);
-            if last.0 == line || (recent && !verbose) {
-                return;
-            }
-            *last = (line, Some(crate::doors::time::Stopwatch::start()));
-        }
-        if let Some(line) = progress::plain(&event) {
-            term::err(&format!("{line}\n"));
-        }
-    })
 }

@@ -102,3 +102,12 @@ pub fn flatten(changes: &[Change]) -> Vec<&Change> {
     }
     all
 }
+
+/// What would be done to a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StackPreview {
+    None,
+    /// There is none yet; or no bucket yet to read its templates from.
+    Create,
+    Update(Vec<Change>),
+}

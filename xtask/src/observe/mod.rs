@@ -6,6 +6,5 @@ pub mod host_revision;
 mod pack;
 pub mod release;
 pub mod stack;
-pub mod target;
 pub mod templates;
 pub mod tree;

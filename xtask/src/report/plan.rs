@@ -1,7 +1,7 @@
 //! A plan as text or as the JSON of the contract.
 
 use super::changes;
-use crate::apply::preview::StackPreview;
+use crate::model::change::StackPreview;
 use crate::model::dags::DagDiff;
 use crate::model::problem::Problem;
 use crate::model::release::Release;

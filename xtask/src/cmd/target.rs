@@ -1,5 +1,6 @@
 //! What the tree is to become: its bundle, host revision and templates, and the release they make.
 
+use crate::apply::context::Artifacts;
 use crate::config::Environment;
 use crate::doors::git;
 use crate::fail::{Fail, Result};
@@ -75,5 +76,16 @@ fn all<A, B, C>(a: Result<A>, b: Result<B>, c: Result<C>) -> Result<(A, B, C)> {
                 )),
             }
         }
+    }
+}
+
+/// Files of the tree that steps upload.
+#[must_use]
+pub fn artifacts(target: &Target) -> Artifacts {
+    Artifacts {
+        bundle: Some(target.bundle.path.clone()),
+        host: Some(target.host.clone()),
+        templates: target.templates.clone(),
+        bootstrap: Some(target.bootstrap.clone()),
     }
 }
