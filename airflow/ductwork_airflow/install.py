@@ -23,7 +23,7 @@ log = logging.getLogger("ductwork.install")
 
 COMPLETE = ".complete"
 KEPT_ENVIRONMENTS = 3
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
+OLDEST_PYTHON, TOO_NEW_PYTHON = (3, 10), (3, 15)
 
 
 def short_digest(file: Path) -> str:
@@ -100,8 +100,8 @@ def remove_old(venvs: Path, current: Path) -> None:
 def main() -> int:
     """The command line, without arguments."""
     envfile.log_to_stderr()
-    if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
-        sys.stderr.write(f"error: Airflow needs Python 3.10 to 3.13, this is {sys.version.split()[0]}\n")
+    if not OLDEST_PYTHON <= sys.version_info[:2] < TOO_NEW_PYTHON:
+        sys.stderr.write(f"error: Airflow needs Python 3.10 to 3.14, this is {sys.version.split()[0]}\n")
         return 1
     home = envfile.host_root() / "opt/ductwork"
     shared = os.environ.get("DUCTWORK_VENVS")

@@ -5,7 +5,9 @@ Run with `<airflow venv>/bin/python dev/run_pytest.py airflow/tests`; the tools 
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +28,7 @@ sys.path.insert(0, str(AIRFLOW))
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "DUCTWORK_HOST"))]:
     del os.environ[name]
 HOME = Path(tempfile.mkdtemp(prefix="dw-home-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 (HOME / "airflow.cfg").touch()
 os.environ |= {
     "AIRFLOW_HOME": str(HOME),

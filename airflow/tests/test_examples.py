@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from conftest import AIRFLOW, ROOT
 
 RUN_ALL = """
@@ -31,6 +32,7 @@ print("ANSWER" + json.dumps({"states": states, "errors": bag.import_errors,
 """
 
 
+@pytest.mark.slow
 def test_every_example_runs_to_success(tmp_path):
     (tmp_path / "airflow.cfg").touch()
     bundle = [{"name": "dags-folder", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",

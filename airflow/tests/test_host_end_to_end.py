@@ -58,7 +58,8 @@ slow()
     }
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_deploy_run_move_the_pointer_and_drain(aws, s3, postgres):
     port, _ = make_stack(postgres)
     with temporary_root() as root:
