@@ -6,3 +6,4 @@ pub mod lease;
 pub mod local_cloud;
 pub mod rollout;
 pub mod toolchain;
+pub mod upload;

@@ -7,3 +7,4 @@ pub mod names;
 pub mod problem;
 pub mod release;
 pub mod secret;
+pub mod text;
