@@ -15,7 +15,7 @@ use std::time::Duration;
 const COMPLETE: &str = ".complete";
 /// The oldest Python that Airflow 3.3 runs on, and the first one it does not know yet.
 const OLDEST: (u32, u32) = (3, 10);
-const TOO_NEW: (u32, u32) = (3, 14);
+const TOO_NEW: (u32, u32) = (3, 15);
 
 /// The environments of this project, each with its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ pub struct Python {
 
 /// `DUCTWORK_PYTHON`, or the first Python on the path that is recent enough.
 pub fn python() -> Result<Python> {
-    let names = ["python3", "python3.13", "python3.12", "python3.11", "python3.10"];
+    let names = ["python3", "python3.13", "python3.12", "python3.11", "python3.10", "python3.14"];
     let candidates: Vec<PathBuf> = match env::python() {
         Some(given) => vec![proc::find(&given).unwrap_or_else(|| PathBuf::from(given))],
         None => names.iter().filter_map(|name| proc::find(name)).collect(),
@@ -179,7 +179,7 @@ pub fn python() -> Result<Python> {
             None => seen.push(format!("`{}` does not run", path.display())),
         }
     }
-    let fail = Fail::usage("no Python from 3.10 to 3.13 was found");
+    let fail = Fail::usage("no Python from 3.10 to 3.14 was found");
     let fail = if seen.is_empty() {
         fail.cause("there is no python3 on the path")
     } else {

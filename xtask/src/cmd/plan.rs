@@ -35,8 +35,8 @@ pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
     if ready.plan.steps.contains(&Step::Validate) {
         match validate::validate(&root, &tree.bundle.path, parse, &sink, "plan").await {
             Ok(dags) => {
-                preview.dags =
-                    DagDiff::between(&preview::live_dags(&ready.context, &ready.facts).await?, &dags)
+                let live = preview::live_dags(&ready.context, &ready.facts).await?;
+                preview.dags = DagDiff::between(&live, &dags);
             }
             Err(fail) if fail.all_problems().is_empty() => return Err(fail),
             Err(fail) => preview.problems = fail.all_problems().to_vec(),

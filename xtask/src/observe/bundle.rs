@@ -4,7 +4,7 @@ use super::pack::{self, Subject};
 use super::tree::{self, Content, Modes, Source};
 use crate::doors::archive;
 use crate::fail::Result;
-use crate::model::bundle::Bundle;
+pub use crate::model::bundle::Bundle;
 use crate::model::problem::Problem;
 use std::num::NonZeroUsize;
 use std::path::Path;

@@ -72,6 +72,9 @@ fn from_a_clone_to_airflow_and_back() {
     a_changed_dag_is_live_at_once_and_restarts_nothing(&project);
     broken_dags_are_refused(&project);
     a_changed_plugin_rolls_the_hosts_and_the_running_task_finishes(&project);
+    two_deployers_do_not_collide(&project);
+    a_broken_plugin_is_rolled_back(&project);
+    runs_of_a_moved_dag_are_protected(&project);
     rollback_and_history(&project);
     killed_at_every_boundary(&project);
     the_cloud_is_killed(&project);
@@ -184,6 +187,58 @@ fn a_changed_plugin_rolls_the_hosts_and_the_running_task_finishes(project: &Proj
     }
     assert_eq!(finished(&airflow, "probe", &run), "success", "the running task finished");
     assert_eq!(airflow.returned("probe", &run, "first").unwrap(), "two");
+}
+
+fn two_deployers_do_not_collide(project: &Project) {
+    announce("two deployers");
+    project.write("plugins/marker.py", "\"\"\"A plugin of the tests, by the first deployer.\"\"\"\n");
+    let first = project.spawn(&["deploy", "--env", "local", "--yes", "--format", "json"]);
+    let watch = Instant::now();
+    while project.object("environments/local/lock.json").is_none_or(|lock| lock["held"] != true) {
+        assert!(watch.elapsed() < Duration::from_secs(60), "the first deployer takes the lease");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let second = project.run(&["deploy", "--env", "local", "--yes"]).expect(6);
+    assert!(second.stderr.contains("is being deployed by somebody else"), "{}", second.stderr);
+    let first = first.wait_with_output().unwrap();
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    assert_eq!(project.deploy()["outcome"], "unchanged");
+}
+
+fn a_broken_plugin_is_rolled_back(project: &Project) {
+    announce("a release that fails its gate");
+    let before = project.pointer();
+    let hook = project.read("airflow/host/hooks/validate_service");
+    project.write(
+        "airflow/host/hooks/validate_service",
+        "#!/usr/bin/env bash\necho 'this gate says no' >&2\nexit 1\n",
+    );
+    let run = project.run(&["deploy", "--env", "local", "--yes"]).expect(4);
+    assert!(run.stderr.contains("this gate says no"), "the hook's own words: {}", run.stderr);
+    assert!(run.stderr.contains("is back"), "{}", run.stderr);
+    assert_eq!(project.pointer(), before);
+    project.write("airflow/host/hooks/validate_service", &hook);
+    assert_eq!(project.deploy()["outcome"], "unchanged", "the previous release runs everywhere");
+    let airflow = project.airflow();
+    let run = airflow.trigger("probe", &json!({})).unwrap();
+    assert_eq!(finished(&airflow, "probe", &run), "success");
+}
+
+fn runs_of_a_moved_dag_are_protected(project: &Project) {
+    announce("a moved DAG with an unfinished run");
+    let airflow = project.airflow();
+    let run = airflow.trigger("probe", &json!({ "sleep": 10 })).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let text = project.read("dags/probe.py");
+    project.remove("dags/probe.py");
+    project.write("dags/renamed.py", &text);
+    let plan = project.run(&["plan", "--env", "local", "--check", "--format", "json"]).expect(3);
+    assert_eq!(plan.json()["dags"]["moved"], json!(["probe"]), "{}", plan.stdout);
+    let refused = project.run(&["deploy", "--env", "local"]).expect(2);
+    assert!(refused.stderr.contains("DAG `probe`"), "{}", refused.stderr);
+    project.remove("dags/renamed.py");
+    project.write("dags/probe.py", &text);
+    assert_eq!(finished(&airflow, "probe", &run), "success");
 }
 
 fn rollback_and_history(project: &Project) {

@@ -21,7 +21,9 @@ const IMPORTS: [(&str, &[&str]); 8] = [
     ("plan", &["model", "config", "plan"]),
     ("doors", &["model", "doors"]),
     ("observe", &["model", "config", "doors", "observe"]),
-    ("apply", &["model", "types:plan", "doors", "apply"]),
+    // A step that brings something to where it should be looks again and judges again, by the same
+    // reads and the same pure functions as before.
+    ("apply", &["model", "plan", "observe", "doors", "apply"]),
     ("report", &["model", "types:plan", "report"]),
 ];
 

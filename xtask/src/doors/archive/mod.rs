@@ -32,7 +32,7 @@ pub const FORMAT: u32 = 1;
 pub const LARGEST: u64 = u32::MAX as u64 - 1;
 
 /// How much all files in work may take, raw and deflated at their worst, whatever the number of threads.
-const IN_FLIGHT: usize = 112 << 20;
+const IN_FLIGHT: usize = 96 << 20;
 
 /// One file to be.
 #[derive(Clone, Debug, PartialEq, Eq)]

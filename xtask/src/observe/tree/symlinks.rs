@@ -42,7 +42,7 @@ pub(super) fn leaves(walk: &mut Walk<'_>, path: &Path) {
 }
 
 fn cycle(walk: &mut Walk<'_>, path: &Path) {
-    let message = "is a symbolic link to a folder that it is in itself";
+    let message = "is a symbolic link that leads back to where it is";
     walk.problem(path, "symlink_cycle", message, "remove the link, or let it lead to another folder");
 }
 
