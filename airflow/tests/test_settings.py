@@ -89,10 +89,13 @@ def test_no_secret_reaches_airflow_env(tmp_path):
     text = file.read_text()
     env = envfile.read_lines(file)
     assert env == host_environment(OUTPUTS, PARAMETERS, HOST)
-    secrets = secret.secret_environment(env, SECRETS.__getitem__)
+    secrets = secret.secret_environment(env, SECRETS.__getitem__, "scheduler")
     for name, value in secrets.items():
         assert name not in text
         assert value not in text
+    assert "AIRFLOW__API_AUTH__JWT_SECRET" in secrets
+    worker = secret.secret_environment(env, SECRETS.__getitem__, "worker")
+    assert secrets.keys() - worker.keys() == {"AIRFLOW__API_AUTH__JWT_SECRET"}, "workers cannot sign tokens"
     assert file.stat().st_mode & 0o777 == 0o644
 
 
