@@ -61,12 +61,7 @@ impl Project {
         let port = free_ports();
         let project = Self { scratch, port };
         project.edit("environments/local.toml", |text| {
-            format!(
-                "{text}
-[airflow]
-port = {port}
-"
-            )
+            format!("{text}\n[airflow]\nport = {port}\n\n[dags]\nparse_timeout_seconds = 10\n")
         });
         project
     }
