@@ -32,11 +32,12 @@ def inherited(environ: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name.startswith(PASSED_ON)}
 
 
-def component_environment(fetch: secret.Fetch | None = None) -> dict[str, str]:
+def component_environment(component: str = "", fetch: secret.Fetch | None = None) -> dict[str, str]:
     """The whole environment of a component, secrets included."""
     env = inherited(dict(os.environ)) | envfile.read_lines(envfile.airflow_file())
     os.environ.update({name: value for name, value in env.items() if name.startswith("AWS_")})
-    return env | secret.secret_environment(env, fetch or secret.secrets_manager(env["AWS_REGION"]))
+    fetch = fetch or secret.secrets_manager(env["AWS_REGION"])
+    return env | secret.secret_environment(env, fetch, component)
 
 
 def airflow_program() -> str:
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"error: expected one of: {', '.join(COMMANDS)}\n")
         return 2
     component = given[0]
-    env = component_environment()
+    env = component_environment(component)
     prepare_home(env)
     if component == "worker":
         ready_file(env).unlink(missing_ok=True)

@@ -13,6 +13,8 @@ from ductwork_airflow.settings import database_uri
 
 Fetch = Callable[[str], str]
 
+SIGNERS = ("api-server", "scheduler", "dag-processor", "triggerer")
+
 
 def secrets_manager(region: str) -> Fetch:
     """A function from secret id to value. Throttling and broken connections are tried again by botocore."""
@@ -41,15 +43,20 @@ def database(env: Mapping[str, str], fetch: Fetch) -> dict[str, str]:
     }
 
 
-def secret_environment(env: Mapping[str, str], fetch: Fetch) -> dict[str, str]:
-    """The variables that hold a secret, for the environment of an Airflow process."""
+def secret_environment(env: Mapping[str, str], fetch: Fetch, component: str = "") -> dict[str, str]:
+    """The variables that hold a secret, for the environment of an Airflow process.
+
+    Only components that sign tokens or verify them get the key for it. A worker runs the users' code and gets none:
+    each task comes with a token of its own. Its role may not read that key either.
+    """
     login = database(env, fetch)
     parts = (login["user"], login["password"], login["host"], login["port"], login["dbname"])
+    signing = {"AIRFLOW__API_AUTH__JWT_SECRET": "DUCTWORK_JWT_SECRET_ARN"} if component in SIGNERS else {}
     return {
         # 43 generated characters are 32 bytes of base64 with its padding left off.
         "AIRFLOW__CORE__FERNET_KEY": fetch(env["DUCTWORK_FERNET_KEY_SECRET_ARN"]).rstrip("=") + "=",
-        "AIRFLOW__API_AUTH__JWT_SECRET": fetch(env["DUCTWORK_JWT_SECRET_ARN"]),
         "AIRFLOW__API__SECRET_KEY": fetch(env["DUCTWORK_API_SECRET_ARN"]),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_uri("postgresql+psycopg2", *parts),
         "AIRFLOW__CELERY__RESULT_BACKEND": database_uri("db+postgresql", *parts),
+        **{name: fetch(env[arn]) for name, arn in signing.items()},
     }

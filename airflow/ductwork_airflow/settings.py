@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 SQS_LONGEST_VISIBILITY_SECONDS = 43_200
-SCHEDULER_HEALTH_PORT = 8974
+# Of Airflow itself; templates/network.yaml opens the two log servers to the api-server.
+SCHEDULER_HEALTH_PORT, WORKER_LOG_PORT, TRIGGERER_LOG_PORT = 8974, 8793, 8794
 QUEUE = "default"
 LONGEST_OVERRIDES = 4096
 REFRESH_SECONDS = 5  # between two looks at the pointer, where AirflowConfig does not say
@@ -28,6 +29,7 @@ _MANAGED = frozenset(
     api.secret_key api.port api.host api_auth.jwt_secret operators.default_queue
     dag_processor.dag_bundle_config_list dag_processor.dag_bundle_storage_path
     celery_broker_transport_options.predefined_queues celery_broker_transport_options.visibility_timeout
+    logging.worker_log_server_port logging.trigger_log_server_port
     scheduler.enable_health_check scheduler.scheduler_health_check_server_port""".split()
 )
 _KEY = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
@@ -161,8 +163,17 @@ def host_environment(outputs: Mapping[str, str], parameters: Mapping[str, str], 
     return result
 
 
+def _ports(first: int, host: Host) -> tuple[int, int, int]:
+    """Health of the scheduler, logs of worker and triggerer. Hosts of a local cloud share one machine's ports with each
+    other and with other projects, so theirs follow the port of the API."""
+    if host.endpoint_url:
+        return first + 1, first + 2, first + 3
+    return SCHEDULER_HEALTH_PORT, WORKER_LOG_PORT, TRIGGERER_LOG_PORT
+
+
 def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host) -> dict[str, str]:
     url = outputs["AirflowUrl"].rstrip("/")
+    health, worker_log, triggerer_log = _ports(int(parameters["AirflowPort"]), host)
     prefix = outputs["SecretsPrefix"].strip("/")
     return {
         "core.executor": "CeleryExecutor",
@@ -192,7 +203,9 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
             {QUEUE: {"url": outputs["TaskQueueUrl"]}}
         ),
         "scheduler.enable_health_check": "True",
-        "scheduler.scheduler_health_check_server_port": str(SCHEDULER_HEALTH_PORT),
+        "scheduler.scheduler_health_check_server_port": str(health),
+        "logging.worker_log_server_port": str(worker_log),
+        "logging.trigger_log_server_port": str(triggerer_log),
         "dag_processor.dag_bundle_storage_path": str(host.state / "bundles"),
         "dag_processor.bundle_refresh_check_interval": "2",
         "logging.base_log_folder": str(host.root / "var/log/ductwork/airflow"),

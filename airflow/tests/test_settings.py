@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ SECRETS = {
 }
 
 
+SERVER_PORTS = (
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT",
+    "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT",
+    "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT",
+)
+
+
 def test_aws_and_local_differ_only_by_the_endpoint():
     aws = host_environment(OUTPUTS, PARAMETERS, HOST)
     local = host_environment(
@@ -47,6 +55,7 @@ def test_aws_and_local_differ_only_by_the_endpoint():
     )
     differing = {key for key in aws.keys() | local.keys() if aws.get(key) != local.get(key)}
     assert differing == {
+        *SERVER_PORTS,
         "AWS_ENDPOINT_URL",
         "AWS_EC2_METADATA_DISABLED",
         "AIRFLOW__API__HOST",
@@ -89,10 +98,13 @@ def test_no_secret_reaches_airflow_env(tmp_path):
     text = file.read_text()
     env = envfile.read_lines(file)
     assert env == host_environment(OUTPUTS, PARAMETERS, HOST)
-    secrets = secret.secret_environment(env, SECRETS.__getitem__)
+    secrets = secret.secret_environment(env, SECRETS.__getitem__, "scheduler")
     for name, value in secrets.items():
         assert name not in text
         assert value not in text
+    assert "AIRFLOW__API_AUTH__JWT_SECRET" in secrets
+    worker = secret.secret_environment(env, SECRETS.__getitem__, "worker")
+    assert secrets.keys() - worker.keys() == {"AIRFLOW__API_AUTH__JWT_SECRET"}, "workers cannot sign tokens"
     assert file.stat().st_mode & 0o777 == 0o644
 
 
@@ -219,3 +231,13 @@ def test_a_component_inherits_no_stray_setting():
         "LD_PRELOAD": "/e",
     }
     assert run.inherited(stray) == {"PATH": "/bin", "AWS_REGION": "r"}
+
+
+def test_hosts_of_one_machine_listen_side_by_side():
+    """Locally everything shares one address; on AWS the ports are those that the security groups open."""
+    local = host_environment(
+        OUTPUTS, {**PARAMETERS, "AirflowPort": "9000"}, replace(HOST, endpoint_url="http://127.0.0.1:1")
+    )
+    assert [local[option] for option in SERVER_PORTS] == ["9001", "9002", "9003"]
+    aws = host_environment(OUTPUTS, {**PARAMETERS, "AirflowPort": "9000"}, replace(HOST, endpoint_url=None))
+    assert [aws[option] for option in SERVER_PORTS] == ["8974", "8793", "8794"]

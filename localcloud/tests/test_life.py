@@ -46,9 +46,11 @@ def everything(fresh: RunningCloud) -> tuple[Site, dict[str, str]]:
 
 def sleepers(cloud: RunningCloud) -> list[procs.Identity]:
     return procs.tagged(
-        lambda env: env.get("SUPERVISOR_PROCESS_NAME") == "sleeper"
-        and env.get("DUCTWORK_HOST_ROOT", "").startswith(str(cloud.state))
-        and "SUPERVISOR_ENABLED" in env
+        lambda env: (
+            env.get("SUPERVISOR_PROCESS_NAME") == "sleeper"
+            and env.get("DUCTWORK_HOST_ROOT", "").startswith(str(cloud.state))
+            and "SUPERVISOR_ENABLED" in env
+        )
     )
 
 

@@ -51,6 +51,8 @@ pub async fn validate(
             "--dags",
         ])
         .arg(&dags)
+        .arg("--plugins")
+        .arg(root.join("plugins"))
         .env("PYTHONPATH", root.join("airflow"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("AIRFLOW_HOME", &home)
@@ -68,14 +70,22 @@ pub async fn validate(
             .because(error)
             .cause(tail.join("\n"))
     })?;
-    judged(report)
+    judged(report, sink, step)
 }
 
-fn judged(report: Report) -> Result<DagIndex> {
-    if report.problems.is_empty() {
+/// A file that is slow, but within its time, is worth a word and no reason to refuse.
+const SLOW: &str = "slow_file";
+
+fn judged(report: Report, sink: &Sink, step: &str) -> Result<DagIndex> {
+    let (slow, wrong): (Vec<Found>, Vec<Found>) =
+        report.problems.into_iter().partition(|found| found.kind == SLOW);
+    for found in slow.into_iter().map(problem) {
+        sink.note(step, format!("{}: {}", found.place, found.message));
+    }
+    if wrong.is_empty() {
         return Ok(report.dags);
     }
-    let problems: Vec<Problem> = report.problems.into_iter().map(problem).collect();
+    let problems: Vec<Problem> = wrong.into_iter().map(problem).collect();
     let count = crate::model::text::count(problems.len(), "problem");
     Err(Fail::problems(format!("{count} in the DAGs, nothing was deployed"), problems))
 }
@@ -97,8 +107,9 @@ mod tests {
     fn problems_name_file_and_line() {
         let json = r#"{"dags": [], "problems": [
             {"kind": "import_error", "file": "a.py", "line": 3, "message": "NameError: x", "hint": "define it"},
+            {"kind": "slow_file", "file": "b.py", "line": null, "message": "took 12 s", "hint": null},
             {"kind": "no_dags", "file": null, "line": null, "message": "no DAG", "hint": null}]}"#;
-        let fail = judged(serde_json::from_str(json).unwrap()).unwrap_err();
+        let fail = judged(serde_json::from_str(json).unwrap(), &Sink::null(), "validate").unwrap_err();
         assert_eq!(fail.message(), "2 problems in the DAGs, nothing was deployed");
         let places: Vec<&str> = fail.all_problems().iter().map(|p| p.place.as_str()).collect();
         assert_eq!(places, ["dags/a.py:3", "dags/"]);

@@ -95,7 +95,10 @@ impl Desk {
     /// On this machine the first deployment needs the port; a later one has it itself.
     fn port_is_free(&self) -> Result<()> {
         let port = self.environment.airflow.port;
-        if !self.environment.is_local() || net::is_free(port) {
+        // The health and log servers take the next three, see `ductwork_airflow.settings`.
+        let ports = port..=port.saturating_add(3);
+        let Some(port) = ports.into_iter().find(|port| !net::is_free(*port)) else { return Ok(()) };
+        if !self.environment.is_local() {
             return Ok(());
         }
         let place = format!("environments/{}.toml `airflow.port`", self.environment.name);

@@ -151,11 +151,20 @@ fn broken_dags_are_refused(project: &Project) {
     let pointer = project.pointer();
     let duplicate = probe("two");
     let cases = [
-        ("import_error", "dags/broken.py", "import airflow\n\nundefined_name\n", "dags/broken.py:3"),
+        (
+            "import_error",
+            "dags/broken.py",
+            "from airflow.sdk import dag\n\nundefined_name\n",
+            "dags/broken.py:3",
+        ),
         ("duplicate_dag_id", "dags/twin.py", duplicate.as_str(), "probe"),
-        ("timeout", "dags/slow.py", "import time\ntime.sleep(600)\n", "dags/slow.py"),
+        (
+            "timeout",
+            "dags/slow.py",
+            "from airflow.sdk import dag\nimport time\ntime.sleep(600)\n",
+            "dags/slow.py",
+        ),
     ];
-    project.edit("environments/local.toml", |text| format!("{text}\n[dags]\nparse_timeout_seconds = 5\n"));
     for (kind, file, text, place) in cases {
         project.write(file, text);
         let run = project.run(&["deploy", "--env", "local", "--format", "json"]).expect(2);

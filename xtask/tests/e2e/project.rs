@@ -61,12 +61,7 @@ impl Project {
         let port = free_ports();
         let project = Self { scratch, port };
         project.edit("environments/local.toml", |text| {
-            format!(
-                "{text}
-[airflow]
-port = {port}
-"
-            )
+            format!("{text}\n[airflow]\nport = {port}\n\n[dags]\nparse_timeout_seconds = 10\n")
         });
         project
     }
@@ -152,18 +147,14 @@ port = {port}
         found
     }
 
-    /// Pids of the Airflow components themselves, by component.
+    /// Pids of the Airflow components themselves, by component: the processes that their supervisor
+    /// started, not what these started in turn.
     pub fn components(&self) -> BTreeMap<String, u32> {
-        let verbs = ["api-server", "scheduler", "dag-processor", "triggerer", "celery worker"];
-        let mut found = BTreeMap::new();
-        for (pid, line) in self.processes() {
-            for verb in verbs {
-                if line.contains(&format!("bin/airflow {verb}")) {
-                    found.entry(verb.to_owned()).or_insert(pid);
-                }
-            }
-        }
-        found
+        let marked: BTreeMap<u32, String> =
+            self.processes().into_keys().filter_map(|pid| Some((pid, component_of(pid)?))).collect();
+        let is_child = |pid: u32| parent_of(pid).is_some_and(|parent| marked.contains_key(&parent));
+        let own = marked.iter().filter(|(pid, _)| !is_child(**pid));
+        own.map(|(pid, component)| (component.clone(), *pid)).collect()
     }
 
     pub fn airflow(&self) -> xtask::doors::airflow::Airflow {
@@ -178,6 +169,18 @@ impl Drop for Project {
     fn drop(&mut self) {
         let _ = self.command(&["local", "down"]).output();
     }
+}
+
+/// The mark that a component's start wrapper leaves in its environment.
+fn component_of(pid: u32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    text.split('\0').find_map(|pair| pair.strip_prefix("DUCTWORK_COMPONENT=").map(str::to_owned))
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 fn run_of(output: &Output) -> Run {
