@@ -33,7 +33,7 @@ def open_folder(state: State) -> IO[str]:
             state.pids,
         ):
             folder.mkdir(parents=True, exist_ok=True)
-        lock = open(state.lock_file, "a+")  # noqa: SIM115
+        lock = state.lock_file.open("a+")
     except FileExistsError as error:
         raise Refused(
             f"the state folder `{state.root}` is damaged: `{error.filename}` is not a folder",

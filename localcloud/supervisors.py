@@ -84,7 +84,7 @@ def boot(state: State, instance_id: str, env: dict[str, str]) -> bool:
     done = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(root / "etc" / "supervisord.conf")],
         cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BOOT_SECONDS,
-        start_new_session=True,
+        start_new_session=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"supervisord of {instance_id}: {(done.stderr or done.stdout).strip()[-400:]}")
