@@ -18,7 +18,10 @@ from localcloud.codedeploy.health import BUILT_IN, Gate, Policy, RevisionHealth,
 from localcloud.codedeploy.install import clean_up, execute
 from localcloud.codedeploy.plan import InstallError, Planner
 from localcloud.files import write_atomic
+from localcloud.paths import state_at
+from localcloud.problems import Refused
 from localcloud.saver import Saver
+from localcloud.statefolder import open_folder
 from localcloud.tests.fleetkit import revision
 
 
@@ -268,6 +271,17 @@ def test_saver_writes_what_changed_and_nothing_else(tmp_path: Path) -> None:
     states["a"].clear()
     saver.save_all()
     assert json.loads((tmp_path / "a.json").read_text()) == {}
+
+
+@pytest.mark.parametrize("name", ["100%", "%(here)s", "a [b]", "Project #2", "a ;b", "a\nb"])
+def test_a_path_that_supervisord_cannot_hold_is_refused_before_it_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Refused, match="cannot be used"):
+        open_folder(state_at(tmp_path / name / "local"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unusual_path_that_supervisord_can_hold_is_taken(tmp_path: Path) -> None:
+    open_folder(state_at(tmp_path / "It's (a) C#-folder; {ä} *?" / "local")).close()
 
 
 def test_write_atomic_leaves_nothing_behind(tmp_path: Path) -> None:
