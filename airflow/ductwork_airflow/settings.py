@@ -202,6 +202,10 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "celery_broker_transport_options.predefined_queues": json.dumps(
             {QUEUE: {"url": outputs["TaskQueueUrl"]}}
         ),
+        # A rollout restarts the API server under running tasks. Airflow's own 5 tries give up after some 8 s, and the
+        # task is killed; these last for about 4 minutes, less than the scheduler waits for a heartbeat (300 s).
+        "workers.execution_api_retries": "40",
+        "workers.execution_api_retry_wait_max": "12",
         "scheduler.enable_health_check": "True",
         "scheduler.scheduler_health_check_server_port": str(health),
         "logging.worker_log_server_port": str(worker_log),

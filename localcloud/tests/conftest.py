@@ -43,7 +43,7 @@ class RunningCloud:
         self.state.mkdir(parents=True, exist_ok=True)
         ready = self.state / "cloud.json"
         ready.unlink(missing_ok=True)
-        with open(self.state / "cloud.log", "ab") as log:
+        with (self.state / "cloud.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command("serve", *args),
                 cwd=ROOT,

@@ -159,6 +159,10 @@ class Site:
     def root(self, instance: str = "") -> Path:
         return self.cloud.state / "instances" / (instance or self.instances()[0])
 
+    def installed(self) -> list[str]:
+        """The names in /opt/app."""
+        return sorted(path.name for path in (self.root() / "opt/app").iterdir())
+
     def tale(self, instance: str = "") -> list[str]:
         file = self.root(instance) / "tale"
         return file.read_text().splitlines() if file.exists() else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 from localcloud.tests.conftest import RunningCloud, Stacks, until
 from localcloud.tests.fleetkit import OUTPUTS, USER_DATA, make_site, resources, telling
@@ -31,7 +32,7 @@ def test_instances_are_launched_from_the_template(cloud: RunningCloud, name: str
 
 def _root_of(pid: int) -> str:
     try:
-        environ = open(f"/proc/{pid}/environ", "rb").read().split(b"\0")  # noqa: SIM115
+        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return ""
     return next((e.split(b"=", 1)[1].decode() for e in environ if e.startswith(b"DUCTWORK_HOST_ROOT=")), "")

@@ -27,9 +27,9 @@ startsecs = 0
 """
 UNIT = {
     "appspec.yml": appspec({"ApplicationStart": [{"location": "hooks/start", "timeout": 20}]}),
-    "hooks/start": "#!/bin/sh\nset -e\ncat > $DUCTWORK_HOST_ROOT/etc/supervisor.d/sleeper.conf <<'U'\n"
+    "hooks/start": "#!/bin/sh\nset -e\ncat > \"$DUCTWORK_HOST_ROOT/etc/supervisor.d/sleeper.conf\" <<'U'\n"
     + SLEEPER
-    + "U\n$DUCTWORK_SUPERVISORCTL -c $DUCTWORK_SUPERVISOR_CONF update\n",
+    + 'U\n"$DUCTWORK_SUPERVISORCTL" -c "$DUCTWORK_SUPERVISOR_CONF" update\n',
 }  # fmt: skip
 
 
@@ -240,6 +240,10 @@ def test_refusals(tmp_path: Path) -> None:
     (broken / "port").write_text("none")
     assert run("serve", "--state", str(broken)).returncode == 2
 
+    refused = run("serve", "--state", str(tmp_path / "100%"))
+    assert (refused.returncode, "'%' in its path" in refused.stderr) == (2, True)
+    assert not (tmp_path / "100%").exists()
+
     (tmp_path / "file").write_text("")
     refused = run("serve", "--state", str(tmp_path / "file"))
     assert (refused.returncode, refused.stderr.startswith("error: ")) == (2, True)
@@ -270,13 +274,11 @@ def test_a_ministack_that_lacks_a_name_is_refused(tmp_path: Path) -> None:
     assert "lacks `ministack.services.autoscaling._reconcile_instances`" in refused.stderr
 
 
-def test_a_deep_state_folder_has_short_sockets(tmp_path: Path) -> None:
-    running = RunningCloud(tmp_path / ("deep" * 20) / ("er" * 20)).start()
+def test_a_deep_state_folder_with_spaces_has_short_sockets(tmp_path: Path) -> None:
+    running = RunningCloud(tmp_path / ("deep " * 16 + "(2)") / ("er" * 20)).start()
     try:
-        out = Stacks(running).made("all", resources(1), OUTPUTS)
-        site = Site(running, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
-        assert site.run(UNIT)["status"] == "Succeeded"
-        assert until(lambda: sleepers(running))
+        _, out = everything(running)  # its program is started from etc/supervisor.d
+        assert query(out["Host"], out["Port"], "airflow", password(running, out), "airflow").returncode == 0
     finally:
         running.stop()
     assert running.processes() == []

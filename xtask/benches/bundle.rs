@@ -1,8 +1,8 @@
 //! Times the DAG bundle against `zip -qr` and against reading plus sha256 alone, and weighs it.
 //!
-//! By hand: `cargo bench --bench bundle`, and with `--profile dev` as `cargo xtask` is built.
+//! By hand: `cargo bench --profile dev --bench bundle` for the tool as `cargo xtask` builds and runs
+//! it, without `--profile dev` for a release build; with `-- --large` it also packs 1 GB.
 //! Each figure is the best of several runs of a process of its own; files are in the page cache.
-//! With `-- --large` it also packs 1 GB.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 use sha2::{Digest as _, Sha256};
@@ -59,19 +59,31 @@ fn child(what: &str, root: &Path, cache: &Path) {
     println!("{peak}");
 }
 
-/// The best time of a few runs and the last run's peak of memory.
-fn best(what: &str, root: &Path, prepare: impl Fn()) -> (Duration, String) {
-    let cache = root.join("cache");
-    let once = || {
-        prepare();
+/// The best time of a few runs, and what the last of them said.
+fn best(mut command: impl FnMut() -> Command) -> (Duration, String) {
+    let mut once = || {
+        let mut command = command();
         let start = Instant::now();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let output = command.arg("--child").arg(what).arg(root).arg(&cache).output().unwrap();
+        let output = command.output().unwrap();
         let took = start.elapsed();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        (took, String::from_utf8(output.stdout).unwrap().lines().nth(1).unwrap().to_owned())
+        (took, String::from_utf8(output.stdout).unwrap())
     };
     (0..5).map(|_| once()).min().unwrap()
+}
+
+/// The tool itself.
+fn tool(root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["bundle-dags", "--format", "json"]).current_dir(root);
+    command
+}
+
+/// This program as a child.
+fn own(what: &str, root: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("--child").arg(what).arg(root).arg(root.join("other"));
+    command
 }
 
 fn zip(root: &Path) -> Option<Duration> {
@@ -90,10 +102,14 @@ fn zip(root: &Path) -> Option<Duration> {
 
 fn measure(name: &str, root: &Path) {
     let reference = zip(root);
-    let forget = || drop(fs::remove_dir_all(root.join("cache")));
-    let (cold, peak) = best("bundle", root, forget);
-    let (unchanged, _) = best("bundle", root, || ());
-    let (floor, _) = best("floor", root, || ());
+    let (cold, _) = best(|| {
+        let _ = fs::remove_dir_all(root.join(".ductwork"));
+        tool(root)
+    });
+    let (unchanged, _) = best(|| tool(root));
+    let (floor, _) = best(|| own("floor", root));
+    let said = String::from_utf8(own("bundle", root).output().unwrap().stdout).unwrap();
+    let peak = said.lines().nth(1).unwrap();
     let cell = |time: Duration| format!("{:.3} s", time.as_secs_f64());
     let reference_cell = reference.map_or("no zip".to_owned(), cell);
     println!(
@@ -143,7 +159,14 @@ impl Source {
     }
 }
 
+/// What makes a folder a project.
+fn project(root: &Path) {
+    fs::create_dir_all(root.join("environments")).unwrap();
+    fs::write(root.join("Cargo.toml"), "").unwrap();
+}
+
 fn write_tree(root: &Path, files: usize, size: usize) {
+    project(root);
     let mut source = Source(42);
     for number in 0..files {
         let folder = root.join(format!("dags/part_{:03}", number / 100));
@@ -153,6 +176,7 @@ fn write_tree(root: &Path, files: usize, size: usize) {
 }
 
 fn write_large(root: &Path, text: bool) {
+    project(root);
     fs::create_dir_all(root.join("dags/data")).unwrap();
     let mut file = fs::File::create(root.join("dags/data/large.bin")).unwrap();
     let mut source = Source(7);

@@ -23,7 +23,12 @@ pub async fn validate(context: &Context, state: &mut State) -> Result<Ended> {
     let step = Step::Validate.name();
     let bundle =
         context.artifacts.bundle.as_deref().ok_or_else(|| Fail::bug("there is no bundle to validate"))?;
-    let dags = validate::validate(&context.root, bundle, context.parse_timeout, &context.sink, step).await?;
+    let parse = validate::validate(&context.root, bundle, context.parse_timeout, &context.sink, step);
+    // Later steps need a session with Airflow: it is opened meanwhile, and tried again there if it fails.
+    let live = state.pointer.is_some();
+    let session = async { if live { state.airflow(&context.aws).await.ok() } else { None } };
+    let (dags, _) = tokio::join!(parse, session);
+    let dags = dags?;
     breaks_no_run(context, state, &dags).await?;
     let summary = format!("{} parsed", count(dags.0.len(), "DAG"));
     state.dags = Some(dags);

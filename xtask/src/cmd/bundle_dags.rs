@@ -12,6 +12,10 @@ use clap::Args;
 
 /// Pack `dags/` into the bundle that is named by its content.
 ///
+/// Left out are hidden files, `__pycache__`, what git ignores, and what a `.ductworkignore` names in
+/// the syntax of `.gitignore`. What `.airflowignore` names is packed: Airflow itself obeys that file
+/// when it looks for DAGs, and DAGs may import or read what it names.
+///
 /// Example: cargo xtask bundle-dags
 #[derive(Args, Debug)]
 pub struct BundleDags {

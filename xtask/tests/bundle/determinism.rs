@@ -62,7 +62,7 @@ fn the_bytes_are_those_of_all_earlier_versions() {
     }
     let bundle = tree.bundle().unwrap();
     assert_eq!((bundle.files, bundle.bytes), (308, 16_035_043));
-    assert_eq!(bundle.digest.to_string(), "e864fba26c319f8279ea4d27ef43786ed0f4aa8a87882c9b10f06ecac999df9a");
+    assert_eq!(bundle.digest.to_string(), "7fa98f075f44db1e12fedac5663e1f57cf2bda02d883ce217c372a3f1cead426");
 }
 
 #[test]

@@ -131,9 +131,7 @@ fn unreadable_files_and_folders() {
     mode("dags/secret.py", 0o000);
     let as_nobody = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
     let run = || Child { as_nobody, ..Child::of(&tree) }.run().result;
-    insta::assert_snapshot!(run(), @r#"
-    unreadable dags/secret.py: cannot be read: Permission denied (os error 13) -> make it readable: chmod u+rX 'dags/secret.py'; or leave it out by a line in `.gitignore`
-    "#);
+    insta::assert_snapshot!(run(), @r"unreadable dags/secret.py: cannot be read: Permission denied (os error 13) -> make it readable: chmod u+rX 'dags/secret.py'; or leave it out by a line in `.gitignore`");
     mode("dags/closed", 0o000);
     let both = run();
     mode("dags/closed", 0o755);

@@ -92,25 +92,20 @@ pub fn write(entries: &[Entry], folder: &Path, threads: NonZeroUsize) -> Result<
     check(entries)?;
     let scratch = fs::scratch(folder)?;
     let units = pack::units(entries);
+    let batches = pack::batches(&units);
     let mut zip = Zip::new(scratch.as_file());
-    let (mut header, mut crc) = (Header::default(), crc32fast::Hasher::new());
-    let work = |packer: &mut Packer, unit: &Unit| packer.pack(&entries[unit.entry], unit);
-    ordered::each(&units, threads, IN_FLIGHT, Unit::cost, Packer::new, work, |unit, packed| {
-        let entry = &entries[unit.entry];
-        let packed = packed.map_err(|trouble| explain(entry, trouble))?;
-        if unit.offset == 0 {
-            (header, crc) = (zip.header(entry, unit, &packed)?, crc32fast::Hasher::new());
-            zip.write(&header.local())?;
+    let cost = |batch: &&[Unit]| pack::cost(batch);
+    let work = |packer: &mut Packer, batch: &&[Unit]| {
+        batch.iter().map(|unit| packer.pack(&entries[unit.entry], unit)).collect()
+    };
+    let take = |batch: &&[Unit], results: Vec<Result<Packed, Trouble>>| -> Result<(), Error> {
+        for (unit, packed) in batch.iter().zip(results) {
+            let entry = &entries[unit.entry];
+            zip.add(entry, unit, &packed.map_err(|trouble| explain(entry, trouble))?)?;
         }
-        crc.combine(&packed.crc);
-        header.add(&packed)?;
-        zip.write(&packed.data)?;
-        if unit.last {
-            header.crc = crc.clone().finalize();
-            zip.close(&header)?;
-        }
-        Ok::<(), Error>(())
-    })?;
+        Ok(())
+    };
+    ordered::each(&batches, threads, IN_FLIGHT, cost, Packer::new, work, take)?;
     let (digest, zip_bytes) = zip.finish()?;
     let path = folder.join(format!("{digest}.zip"));
     fs::put(scratch, &path)?;
@@ -150,12 +145,22 @@ struct Zip<'a> {
     length: u64,
     central: Vec<u8>,
     entries: u64,
+    /// The entry that is being written, and the checksum of it so far.
+    header: Header,
+    crc: crc32fast::Hasher,
 }
 
 impl<'a> Zip<'a> {
     fn new(file: &'a std::fs::File) -> Self {
-        let file = BufWriter::with_capacity(1 << 18, file);
-        Self { file, hash: Sha256::new(), length: 0, central: Vec::new(), entries: 0 }
+        Self {
+            file: BufWriter::with_capacity(1 << 18, file),
+            hash: Sha256::new(),
+            length: 0,
+            central: Vec::new(),
+            entries: 0,
+            header: Header::default(),
+            crc: crc32fast::Hasher::new(),
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -178,12 +183,24 @@ impl<'a> Zip<'a> {
         })
     }
 
-    fn close(&mut self, header: &Header) -> Result<()> {
-        if header.front.is_none() {
-            self.write(&header.descriptor())?;
+    /// The next piece of an entry, the first with its header.
+    fn add(&mut self, entry: &Entry, unit: &Unit, packed: &Packed) -> Result<()> {
+        if unit.offset == 0 {
+            self.header = self.header(entry, unit, packed)?;
+            self.crc.reset();
+            self.write(&self.header.local())?;
         }
-        self.entries += 1;
-        header.central(&mut self.central);
+        self.crc.combine(&packed.crc);
+        self.header.add(packed)?;
+        self.write(&packed.data)?;
+        if unit.last {
+            self.header.crc = self.crc.clone().finalize();
+            if self.header.front.is_none() {
+                self.write(&self.header.descriptor())?;
+            }
+            self.header.central(&mut self.central);
+            self.entries += 1;
+        }
         Ok(())
     }
 

@@ -17,12 +17,17 @@ use std::os::unix::fs::FileExt as _;
 const WHOLE: u64 = 12 << 20;
 const BLOCK: u64 = 1 << 20;
 const SMALL: usize = 1 << 20;
+const BATCH: usize = 128 << 10;
 /// An allocation over 32 MiB is mapped by itself and given back when it is freed; a smaller one may
 /// stay with its thread, and on many threads these add up (mallopt(3), `M_MMAP_THRESHOLD`). What
 /// is not touched costs nothing.
 const MAPPED: usize = 33 << 20;
-/// At level 4 libdeflate is as small as `zip`'s default on Python sources, in a quarter of the time.
-const LEVEL: i32 = 4;
+/// Measured on 30 MB of Python's own library: `zip` takes 570 ms of one core for 5.7 MB, libdeflate
+/// 290 ms for 5.3 (level 6), 205 for 5.6 (4), 170 for 5.9 (1). Every deployment waits for the one,
+/// nobody notices the other.
+const WHOLE_LEVEL: i32 = 1;
+/// zlib-rs at 1 and 2 is hardly quicker and up to a third larger.
+const BLOCK_LEVEL: u32 = 3;
 
 /// A piece of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +38,9 @@ pub(super) struct Unit {
     pub last: bool,
 }
 
-impl Unit {
-    /// The memory it takes while it is in work: raw, and deflated at its worst.
-    pub fn cost(&self) -> usize {
-        2 * self.length + 4096
-    }
+/// The memory that units take while they are in work: raw, and deflated at their worst.
+pub(super) fn cost(units: &[Unit]) -> usize {
+    units.iter().map(|unit| 2 * unit.length + 512).sum()
 }
 
 /// All pieces in the order in which they are written.
@@ -57,6 +60,23 @@ pub(super) fn units(entries: &[Entry]) -> Vec<Unit> {
         }
     }
     units
+}
+
+/// Units in groups worth a thread's while: handing over a 4 KB file costs as much as packing it.
+pub(super) fn batches(units: &[Unit]) -> Vec<&[Unit]> {
+    let mut batches = Vec::new();
+    let (mut start, mut length) = (0, 0);
+    for (at, unit) in units.iter().enumerate() {
+        if at > start && (length + unit.length > BATCH || at - start == 256) {
+            batches.push(&units[start..at]);
+            (start, length) = (at, 0);
+        }
+        length += unit.length;
+    }
+    if start < units.len() {
+        batches.push(&units[start..]);
+    }
+    batches
 }
 
 pub(super) struct Packed {
@@ -83,7 +103,7 @@ pub(super) struct Packer {
 
 impl Packer {
     pub fn new() -> Self {
-        let level = CompressionLvl::new(LEVEL).unwrap_or_default();
+        let level = CompressionLvl::new(WHOLE_LEVEL).unwrap_or_default();
         Self { whole: Compressor::new(level), blocks: None, small: vec![0; SMALL] }
     }
 
@@ -140,7 +160,7 @@ fn whole(compressor: &mut Compressor, raw: &[u8]) -> Result<Option<Vec<u8>>, Tro
 }
 
 fn blocks(compress: &mut Option<Compress>, raw: &[u8], last: bool) -> Result<Vec<u8>, Trouble> {
-    let level = Compression::new(LEVEL.unsigned_abs());
+    let level = Compression::new(BLOCK_LEVEL);
     let compress = compress.get_or_insert_with(|| Compress::new(level, false));
     compress.reset();
     let mut data = Vec::with_capacity(raw.len() + raw.len() / 8 + 1024);
