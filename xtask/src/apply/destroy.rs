@@ -80,7 +80,8 @@ pub async fn run(subject: Subject<'_>, remains: &Remains, progress: &mut Progres
     let note = names::leftovers_key(subject.environment);
     let records = &mut progress.records;
     timed(subject.sink, "stack", records, async {
-        if remains.leftovers != Leftovers::default() {
+        // Without records there is no bucket to note it in, perhaps; whoever deleted that knows.
+        if remains.leftovers != Leftovers::default() && !remains.records.is_empty() {
             documents::put(subject.aws, subject.bucket, &note, &remains.leftovers).await?;
         }
         stack(subject, remains.stack.as_ref()).await
