@@ -7,6 +7,8 @@ use crate::model::event::Sink;
 use crate::report::error;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -34,22 +36,27 @@ pub struct Common {
     pub verbose: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ui {
     pub common: Common,
+    /// Standard output has its one JSON document.
+    said: Arc<AtomicBool>,
 }
 
 impl Ui {
     #[must_use]
     pub fn new(common: Common) -> Self {
-        Self { common }
+        Self { common, said: Arc::default() }
     }
 
     /// Data: the text, or the JSON document.
     pub fn data(&self, text: &str, json: &Value) {
         match self.common.format {
             Format::Text => term::out(text),
-            Format::Json => term::out(&format!("{json:#}\n")),
+            Format::Json => {
+                self.said.store(true, Ordering::Relaxed);
+                term::out(&format!("{json:#}\n"));
+            }
         }
     }
 
@@ -60,9 +67,11 @@ impl Ui {
         }
     }
 
-    /// An error: text on standard error, or the JSON document on standard output.
+    /// An error: text on standard error, or the JSON document on standard output. Where that has been
+    /// written already, such as a plan that has problems, the error is mere talk.
     pub fn fail(&self, fail: &Fail) {
         match self.common.format {
+            Format::Json if self.said.load(Ordering::Relaxed) => term::err(&error::text(fail)),
             Format::Text => term::err(&error::text(fail)),
             Format::Json => term::out(&format!("{:#}\n", error::json(fail))),
         }

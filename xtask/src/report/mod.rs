@@ -6,4 +6,5 @@ pub mod deploy;
 pub mod error;
 pub mod plan;
 pub mod progress;
+pub mod status;
 pub mod table;
