@@ -1,6 +1,6 @@
 //! `destroy`: an environment away, with everything it was made of.
 
-use super::project::EnvArg;
+use super::project::{EnvArg, Project};
 use super::{connect, ui::Ui};
 use crate::apply::{lease, stack};
 use crate::fail::Result;
@@ -19,9 +19,12 @@ pub struct Destroy {
 }
 
 pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
-    let desk = connect::desk(&args.env, ui).await?;
-    let name = desk.environment.name.to_string();
+    let project = Project::find()?;
+    let environment = project.environment(&args.env)?;
+    let name = environment.name.to_string();
+    // Before anything is connected: that would start the local cloud.
     ui.consent(&format!("Delete environment `{name}` with its database, logs and history?"))?;
+    let desk = connect::desk(project, environment, ui).await?;
     let lease = lease::acquire(&desk.aws, &desk.bucket, &name).await?;
     let gone = stack::destroy(&desk.aws, &desk.environment.stack_name(), &desk.sink, "destroy").await;
     let cleaned = match gone {

@@ -1,14 +1,13 @@
 //! What deploy, plan and rollback have in common: observe, then plan.
 
 use super::connect::Desk;
+use super::preflight;
 use super::release::Ready;
 use super::ui::Ui;
 use crate::apply::context::{Artifacts, Ask, Context, Runs};
 use crate::apply::lease;
-use crate::doors::net;
-use crate::fail::{Fail, Result};
+use crate::fail::Result;
 use crate::model::change::Action;
-use crate::model::problem::Problem;
 use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
 use crate::observe::{release, stack};
@@ -36,7 +35,7 @@ impl Desk {
         );
         let (current, stack, lease) = (current?, stack?, lease?);
         if stack.is_none() {
-            self.port_is_free()?;
+            preflight::port_is_free(&self.environment)?;
         }
         let facts = Facts {
             bundle: current.pointer.as_ref().map(|found| found.value.bundle),
@@ -90,22 +89,6 @@ impl Desk {
             sink: self.sink.clone(),
             ask: ask(ui),
         }
-    }
-
-    /// On this machine the first deployment needs the port; a later one has it itself.
-    fn port_is_free(&self) -> Result<()> {
-        let port = self.environment.airflow.port;
-        // The health and log servers take the next three, see `ductwork_airflow.settings`.
-        let ports = port..=port.saturating_add(3);
-        let Some(port) = ports.into_iter().find(|port| !net::is_free(*port)) else { return Ok(()) };
-        if !self.environment.is_local() {
-            return Ok(());
-        }
-        let place = format!("environments/{}.toml `airflow.port`", self.environment.name);
-        let hint = "stop the program that listens there, or set another `port` and `url` under `[airflow]`";
-        let problem =
-            Problem::new("port_taken", place, format!("port {port} of this machine is taken"), hint);
-        Err(Fail::problems("Airflow could not listen", vec![problem]))
     }
 }
 

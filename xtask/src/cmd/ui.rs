@@ -17,6 +17,17 @@ pub enum Format {
     Json,
 }
 
+impl Format {
+    /// What a command line that cannot be parsed asks for.
+    #[must_use]
+    pub fn of_words(words: impl Iterator<Item = String>) -> Self {
+        let words: Vec<String> = words.collect();
+        let json = words.iter().any(|word| word == "--format=json")
+            || words.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
 /// Options that every verb takes.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {

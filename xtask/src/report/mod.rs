@@ -7,3 +7,4 @@ pub mod error;
 pub mod plan;
 pub mod progress;
 pub mod table;
+pub mod wrap;

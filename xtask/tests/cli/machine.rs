@@ -1,0 +1,182 @@
+//! What is wrong with this machine: Python, network, permissions, ports, and damaged state.
+
+use crate::project::{Project, closed_port, free_ports};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+use xtask::model::digest::Digest;
+
+#[test]
+fn no_python() {
+    let project = Project::new();
+    fs::remove_file(project.bin().join("python3")).unwrap();
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"");
+    assert_eq!(project.refused(&["local", "up"]), project.refused(&["deploy"]));
+    insta::assert_snapshot!(project.refused_with(&["deploy"], &[("DUCTWORK_PYTHON", "/no/such/python")]), @"");
+}
+
+#[test]
+fn too_old_a_python() {
+    let project = Project::new();
+    project.program("python3", "echo 3.9.2");
+    project.program("python3.10", "exit 1");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"");
+    assert_eq!(project.refused(&["local", "up"]), project.refused(&["deploy"]));
+}
+
+#[test]
+fn a_python_that_makes_no_environments() {
+    let version = "case \"$*\" in *-c*) echo 3.12.1; exit;; esac";
+    let project = Project::new();
+    project
+        .program("python3", &format!("{version}\necho '/usr/bin/python3: No module named venv' >&2; exit 1"));
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"");
+    let debian = "The virtual environment was not created successfully because ensurepip is not available.";
+    project.program("python3", &format!("{version}\necho '{debian}'; exit 1"));
+    insta::assert_snapshot!(project.refused(&["local", "up"]), @"");
+}
+
+/// The python of this machine, which the tests of the Python side need anyway.
+fn real_python() -> String {
+    let which = Command::new("sh").args(["-c", "command -v python3"]).output().unwrap();
+    let python = String::from_utf8(which.stdout).unwrap().trim().to_owned();
+    assert!(!python.is_empty(), "these tests need a python3");
+    python
+}
+
+#[test]
+fn no_network_for_pip() {
+    let project = Project::new();
+    fs::create_dir(project.path(".ductwork")).unwrap();
+    let index = format!("http://127.0.0.1:{}/simple", closed_port());
+    let path = std::env::var("PATH").unwrap();
+    let env = [
+        ("DUCTWORK_PYTHON", real_python()),
+        ("PATH", path),
+        ("PIP_INDEX_URL", index.clone()),
+        ("UV_INDEX_URL", index),
+        ("PIP_RETRIES", "0".to_owned()),
+    ];
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let told = project.refused_with(&["deploy"], &env);
+    let told: Vec<&str> = told.lines().filter(|line| !line.contains("-m pip install")).collect();
+    insta::assert_snapshot!(told.join("\n"), @"");
+}
+
+/// The same one step later, where uv is there and speaks; in its words when a port is closed.
+#[test]
+fn no_network_for_uv() {
+    let project = Project::new();
+    let lock = fs::read(project.path("airflow/tools.lock")).unwrap();
+    let tools = format!(".ductwork/venvs/tools-{}", Digest::of(&lock).short());
+    project.write(&format!("{tools}/.complete"), "3.12.1");
+    let script = "#!/bin/sh\n[ \"$1\" = venv ] && exit 0\ncat >&2 <<'E'\n\
+                  error: Failed to fetch: `http://127.0.0.1:9/simple/boto3/`\n  \
+                  Caused by: error sending request for url (http://127.0.0.1:9/simple/boto3/)\n  \
+                  Caused by: client error (Connect)\n  Caused by: tcp connect error\nE\nexit 2\n";
+    project.write(&format!("{tools}/bin/uv"), &script.replace("cat", "/bin/cat"));
+    let uv = project.path(&format!("{tools}/bin/uv"));
+    fs::set_permissions(uv, fs::Permissions::from_mode(0o755)).unwrap();
+    let told = project.refused(&["deploy"]);
+    let told: Vec<&str> = told.lines().filter(|line| !line.contains("pip sync")).collect();
+    insta::assert_snapshot!(told.join("\n"), @"");
+}
+
+/// Permissions do not bind root, but nobody can make a folder where a file is.
+#[test]
+fn a_file_where_the_state_should_be() {
+    let project = Project::new();
+    project.write(".ductwork", "");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"");
+    insta::assert_snapshot!(project.refused(&["bundle-dags"]), @"");
+    insta::assert_snapshot!(project.refused(&["package"]), @"");
+    assert!(project.refused(&["local", "up"]).contains("rm '[PROJECT]/.ductwork'"));
+    assert!(project.refused(&["status"]).contains("the local cloud does not run"));
+}
+
+#[test]
+fn a_folder_that_is_not_ours() {
+    let project = Project::new();
+    let binary = project.bin().join("xtask");
+    fs::copy(env!("CARGO_BIN_EXE_xtask"), &binary).unwrap();
+    for folder in [project.bin().parent().unwrap().to_owned(), project.root()] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let told = |args: &[&str]| {
+        let mut command = if is_root {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
+            command
+        } else {
+            Command::new(&binary)
+        };
+        command.args(args).current_dir(project.root()).stdin(Stdio::null());
+        command.env_clear().env("PATH", project.bin()).output().ok()
+    };
+    if !is_root {
+        fs::set_permissions(project.root(), fs::Permissions::from_mode(0o555)).unwrap();
+    }
+    // Where root cannot become somebody else, the file in the way above has to do.
+    if let Some(output) = told(&["bundle-dags"]) {
+        insta::assert_snapshot!(project.seen(&output).expect(2).stderr, @"");
+        let output = told(&["deploy"]).unwrap();
+        insta::assert_snapshot!(project.seen(&output).expect(2).stderr, @"");
+    }
+    fs::set_permissions(project.root(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(!project.path(".ductwork").exists());
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let project = Project::new();
+    let port = free_ports();
+    let text = |port| format!("[aws]\nendpoint = \"local\"\n[airflow]\nport = {port}\n");
+    project.write("environments/local.toml", &text(port));
+    for taken in [port, port + 3] {
+        let _listener = TcpListener::bind(("127.0.0.1", taken)).unwrap();
+        let told = project.refused(&["deploy"]);
+        assert!(told.contains(&format!("port {taken} of this machine is taken")), "{told}");
+        assert_eq!(told, project.refused(&["plan"]));
+    }
+    let port = 29_996;
+    let _listener = TcpListener::bind(("127.0.0.1", port));
+    project.write("environments/local.toml", &text(port));
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"");
+}
+
+#[test]
+fn everything_at_once() {
+    let project = Project::new();
+    project.program("python3", "echo 3.8.10");
+    project.write("environments/local.toml", "[aws]\nendpoint = \"local\"\n[airflow]\nport = 29996\n");
+    let _listener = TcpListener::bind(("127.0.0.1", 29_996));
+    project.remove("dags");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"");
+}
+
+#[test]
+fn a_damaged_state_folder() {
+    let project = Project::new();
+    project.write(".ductwork/local/lock", "");
+    project.write(".ductwork/local/cloud.json", "{garbage");
+    insta::assert_snapshot!(project.refused(&["status"]), @"");
+    assert_eq!(project.refused(&["history"]), project.refused(&["status"]));
+    assert_eq!(project.refused(&["local", "up"]), project.refused(&["status"]));
+    assert!(project.refused(&["deploy"]).ends_with(&project.refused(&["status"])));
+}
+
+/// A record that makes no sense is as good as none; a folder that is none has to go.
+#[test]
+fn a_damaged_cache() {
+    let project = Project::new();
+    let first = project.run(&["bundle-dags"]).expect(0);
+    for file in ["last.json", "0123.zip"] {
+        project.write(&format!(".ductwork/cache/bundles/{file}"), "garbage");
+    }
+    assert_eq!(project.run(&["bundle-dags"]).expect(0).stdout, first.stdout);
+    project.remove(".ductwork/cache");
+    project.write(".ductwork/cache", "garbage");
+    insta::assert_snapshot!(project.refused(&["bundle-dags"]), @"");
+}
