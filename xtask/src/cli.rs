@@ -15,8 +15,8 @@ use std::process::ExitCode;
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, verbatim_doc_comment, max_term_width = 80)]
 #[command(after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration,\n\
-    3 changes found, 4 rolled back, 5 rollback failed, 6 locked by another deployment,\n\
-    70 a bug, 130 interrupted.")]
+    3 changes found, 4 rolled back, 5 rollback failed, 6 locked, 70 a bug,\n\
+    130 interrupted.")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -87,7 +87,9 @@ fn usage(error: &clap::Error, format: ui::Format) -> ExitCode {
 fn unparsed(error: &clap::Error, text: &str) -> Fail {
     let joined = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "there is no verb".to_owned(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "there is no verb".to_owned()
+        }
         _ => joined(text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ")),
     };
     let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));

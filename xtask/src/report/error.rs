@@ -28,14 +28,10 @@ pub fn text(fail: &Fail) -> String {
     out
 }
 
-/// One line is broken as prose is; several are what another program said, and stay as they are.
+/// Several lines are what another program said; each stays one where it fits.
 fn quoted(first: &str, text: &str) -> String {
-    let Some((head, tail)) = text.split_once('\n') else { return wrap(first, "    ", text) };
-    let mut out = format!("{first}{head}\n");
-    for line in tail.lines() {
-        let _ = writeln!(out, "    {line}");
-    }
-    out
+    let (head, tail) = text.split_once('\n').unwrap_or((text, ""));
+    wrap(first, "    ", head) + &tail.lines().map(|line| wrap("    ", "      ", line)).collect::<String>()
 }
 
 #[must_use]

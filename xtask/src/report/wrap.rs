@@ -4,7 +4,8 @@
 pub const WIDTH: usize = 80;
 
 /// What a cure that can be pasted begins with.
-const PROGRAMS: [&str; 9] = ["aws", "cargo", "chmod", "export", "git", "less", "mkdir", "rm", "sudo"];
+const PROGRAMS: [&str; 11] =
+    ["aws", "cargo", "chmod", "export", "git", "less", "mkdir", "mv", "python", "rm", "sudo"];
 
 /// `text` in lines of at most [`WIDTH`] columns, each ended; the first begins with `first`, the others
 /// with `rest`. Breaks at blanks, never within backticks. What follows the last colon is what a reader

@@ -100,7 +100,14 @@ fn refused(cloud: &Cloud, project: &Project, env: &[(&str, &str)]) -> String {
 fn the_wrong_account() {
     let cloud = Cloud::of("999988887777");
     let project = project(cloud.port);
-    insta::assert_snapshot!(refused(&cloud, &project, &KEYS), @"");
+    insta::assert_snapshot!(refused(&cloud, &project, &KEYS), @r"
+    error: this is not where `other` lives
+
+      environments/other.toml `aws.account`: the credentials belong to account
+        `999988887777`, the environment lives in `111122223333`
+        cure: choose another --env, or log in to account 111122223333:
+          export AWS_PROFILE=…
+    ");
 }
 
 #[test]
@@ -108,7 +115,13 @@ fn another_region_in_the_shell() {
     let cloud = Cloud::of("111122223333");
     let project = project(cloud.port);
     let env = [KEYS[0], KEYS[1], ("AWS_REGION", "us-east-1")];
-    insta::assert_snapshot!(refused(&cloud, &project, &env), @"");
+    insta::assert_snapshot!(refused(&cloud, &project, &env), @r"
+    error: this is not where `other` lives
+
+      environments/other.toml `aws.region`: AWS_REGION or AWS_DEFAULT_REGION is
+        `us-east-1`, the environment lives in `eu-central-1`
+        cure: set it, or unset it: export AWS_REGION=eu-central-1
+    ");
     let env = [KEYS[0], KEYS[1], ("AWS_DEFAULT_REGION", "us-east-1")];
     assert!(refused(&cloud, &project, &env).contains("`us-east-1`"));
 }
@@ -126,7 +139,12 @@ fn both() {
 fn no_credentials() {
     let cloud = Cloud::of("111122223333");
     let project = project(cloud.port);
-    insta::assert_snapshot!(project.refused(&["status", "--env", "other"]), @"");
+    insta::assert_snapshot!(project.refused(&["status", "--env", "other"]), @r#"
+    error: cannot tell whose account this is
+      caused by: STS: no credentials found in chain
+
+    hint: log in again, for instance: aws sso login --profile "$AWS_PROFILE"
+    "#);
     assert!(cloud.asked().is_empty());
 }
 
@@ -140,13 +158,24 @@ fn an_endpoint_where_nobody_listens() {
         let told = project.refused_with(&[verb, &["--env", "other"]].concat(), &KEYS);
         assert!(watch.elapsed().as_secs() < 3, "{verb:?}");
         let told = told.replace(&port.to_string(), "[PORT]").replace("✗ setup [TIME]\n", "");
-        insta::allow_duplicates! { insta::assert_snapshot!(told, @""); }
+        insta::allow_duplicates! { insta::assert_snapshot!(told, @r"
+        error: cannot connect to the cloud of `other`
+
+          environments/other.toml `aws.endpoint`:
+            nothing listens at `http://127.0.0.1:[PORT]`
+            cure: start what should answer there, or correct the address
+        "); }
     }
     project.write("environments/aws.toml", &fs_without_endpoint(&project));
     let url = format!("http://127.0.0.1:{port}");
     let env = [KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL", url.as_str())];
     let told = project.refused_with(&["status", "--env", "aws"], &env);
-    insta::assert_snapshot!(told.replace(&port.to_string(), "[PORT]"), @"");
+    insta::assert_snapshot!(told.replace(&port.to_string(), "[PORT]"), @r"
+    error: cannot connect to the cloud of `aws`
+
+      AWS_ENDPOINT_URL: nothing listens at `http://127.0.0.1:[PORT]`
+        cure: start what should answer there, or correct the address
+    ");
 }
 
 fn fs_without_endpoint(project: &Project) -> String {
@@ -157,7 +186,12 @@ fn fs_without_endpoint(project: &Project) -> String {
 #[test]
 fn a_local_cloud_that_never_ran() {
     let project = Project::new();
-    insta::assert_snapshot!(project.refused(&["status"]), @"");
+    insta::assert_snapshot!(project.refused(&["status"]), @r"
+    error: the local cloud does not run
+
+    hint: start it: cargo xtask local up
+    hint: or deploy, which starts it: cargo xtask deploy --env local
+    ");
     for verb in [&["history"][..], &["secret", "admin"]] {
         assert_eq!(project.refused(verb), project.refused(&["status"]));
     }

@@ -16,7 +16,65 @@ fn verbs(help: &str) -> Vec<String> {
 fn of_the_tool() {
     let run = Project::new().run(&["--help"]).expect(0);
     assert_eq!(run.stderr, "");
-    insta::assert_snapshot!(run.stdout, @"");
+    insta::assert_snapshot!(run.stdout, @r"
+    Releases this Airflow project: DAGs, hosts and stacks, on AWS or on this
+    machine.
+
+    Describe an environment in `environments/NAME.toml`, then deploy it. `local`
+    needs no account:
+
+        cargo xtask deploy --env local
+
+    Usage: cargo xtask [OPTIONS] <COMMAND>
+
+    Commands:
+      bundle-dags  Pack `dags/` into the bundle that is named by its content
+      package      Package the templates into a folder, as a deployment would upload
+                   them
+      plan         Show what a deployment would do: steps, DAGs, and every change to
+                   the stacks
+      deploy       Bring an environment to what this tree says: stacks, hosts and
+                   DAGs
+      rollback     Bring an environment back to an earlier release: bundle, hosts,
+                   templates and parameters
+      status       Show what an environment runs, and whether each component is well
+      history      List the deployments of an environment, newest first
+      secret       Print a secret of an environment
+      destroy      Delete an environment: its stacks, hosts, database and records
+      local        Start, stop or throw away the cloud of this machine
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Common options:
+          --format <FORMAT>
+              What standard output gets
+
+              Possible values:
+              - text: For people
+              - json: One JSON document on standard output
+              
+              [default: text]
+
+          --yes
+              Answer yes to every question; without a terminal this is the only way
+              to answer
+
+      -q, --quiet
+              Say nothing but the result and errors
+
+      -v, --verbose
+              Say more: every note of every step
+
+    Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration,
+    3 changes found, 4 rolled back, 5 rollback failed, 6 locked, 70 a bug,
+    130 interrupted.
+    ");
 }
 
 #[test]
@@ -57,11 +115,51 @@ fn as_the_readme_says() {
 #[test]
 fn a_command_line_that_is_none() {
     let project = Project::new();
-    insta::assert_snapshot!(project.refused(&["frobnicate"]), @"");
-    insta::assert_snapshot!(project.refused(&["deplyo"]), @"");
-    insta::assert_snapshot!(project.refused(&["deploy", "--enviroment", "local"]), @"");
-    insta::assert_snapshot!(project.refused(&["secret"]), @"");
-    insta::assert_snapshot!(project.refused(&["plan", "--format", "yaml"]), @"");
-    insta::assert_snapshot!(project.refused(&["plan", "-q", "-v"]), @"");
+    insta::assert_snapshot!(project.refused(&["frobnicate"]), @r"
+    error: unrecognized subcommand 'frobnicate'
+
+    Usage: cargo xtask [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(project.refused(&["deplyo"]), @r"
+    error: unrecognized subcommand 'deplyo'
+
+      tip: a similar subcommand exists: 'deploy'
+
+    Usage: cargo xtask [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(project.refused(&["deploy", "--enviroment", "local"]), @r"
+    error: unexpected argument '--enviroment' found
+
+      tip: a similar argument exists: '--env'
+
+    Usage: cargo xtask deploy --env <NAME>
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(project.refused(&["secret"]), @r"
+    error: the following required arguments were not provided:
+      <WHICH>
+
+    Usage: cargo xtask secret <WHICH>
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(project.refused(&["plan", "--format", "yaml"]), @r"
+    error: invalid value 'yaml' for '--format <FORMAT>'
+      [possible values: text, json]
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(project.refused(&["plan", "-q", "-v"]), @r"
+    error: the argument '--quiet' cannot be used with '--verbose'
+
+    Usage: cargo xtask plan --quiet
+
+    For more information, try '--help'.
+    ");
     fits(&project.refused(&[]));
 }

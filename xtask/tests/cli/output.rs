@@ -91,8 +91,20 @@ fn quiet() {
 #[test]
 fn no_consent_without_a_terminal() {
     let project = Project::new();
-    insta::assert_snapshot!(project.refused(&["destroy"]), @"");
-    insta::assert_snapshot!(project.refused(&["local", "reset"]), @"");
+    insta::assert_snapshot!(project.refused(&["destroy"]), @r"
+    error: this needs consent, and there is no terminal to ask at
+      caused by: Delete environment `local` with its database, logs and history?
+
+    hint: look at it first with `cargo xtask plan`, then run the same command with
+          --yes
+    ");
+    insta::assert_snapshot!(project.refused(&["local", "reset"]), @r"
+    error: this needs consent, and there is no terminal to ask at
+      caused by: Delete the local cloud with its database, logs and releases?
+
+    hint: look at it first with `cargo xtask plan`, then run the same command with
+          --yes
+    ");
     project.run(&["local", "reset", "--yes"]).expect(0);
 }
 
