@@ -23,6 +23,12 @@ pub fn state(root: &Path) -> PathBuf {
     root.join(".ductwork/local")
 }
 
+/// Whether no cloud has ever run here.
+#[must_use]
+pub fn is_new(root: &Path) -> bool {
+    !fs::exists(&state(root).join("cloud.json"))
+}
+
 /// The running cloud, if there is one that answers.
 pub fn running(root: &Path) -> Result<Option<Cloud>> {
     let path = state(root).join("cloud.json");

@@ -9,6 +9,7 @@ pub mod history;
 pub mod local;
 pub mod package;
 pub mod plan;
+pub mod preflight;
 pub mod prepare;
 pub mod project;
 pub mod release;

@@ -19,6 +19,17 @@ pub enum Format {
     Json,
 }
 
+impl Format {
+    /// What a command line that cannot be parsed asks for.
+    #[must_use]
+    pub fn of_words(words: impl Iterator<Item = String>) -> Self {
+        let words: Vec<String> = words.collect();
+        let json = words.iter().any(|word| word == "--format=json")
+            || words.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
 /// Options that every verb takes.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
@@ -79,19 +90,25 @@ impl Ui {
 
     /// Asks for consent. `--yes` answers; without a terminal and without `--yes` it is refused.
     pub fn consent(&self, question: &str) -> Result<()> {
+        self.can_consent(question)?;
         if self.common.yes {
             return Ok(());
-        }
-        if !term::can_ask() {
-            return Err(Fail::usage("this needs consent, and there is no terminal to ask at")
-                .cause(question)
-                .hint("look at it first with `cargo xtask plan`, then run the same command with --yes"));
         }
         if term::ask(question)? {
             Ok(())
         } else {
             Err(Fail::new(Kind::Failed, "declined; nothing was changed"))
         }
+    }
+
+    /// Whether there is an answer to be had: a question that nobody could answer ends the work early.
+    pub fn can_consent(&self, question: &str) -> Result<()> {
+        if self.common.yes || term::can_ask() {
+            return Ok(());
+        }
+        Err(Fail::usage("this needs consent, and there is no terminal to ask at")
+            .cause(question)
+            .hint("look at it first with `cargo xtask plan`, then run the same command with --yes"))
     }
 
     /// Where steps report to: redrawn lines on a terminal, plain lines elsewhere.

@@ -139,10 +139,6 @@ impl Bucket {
         bytes.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
     }
 
-    pub(crate) fn keys(&self) -> Vec<String> {
-        self.0.lock().unwrap().objects.keys().cloned().collect()
-    }
-
     /// Writes and deletions so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().log.clone()
