@@ -93,7 +93,7 @@ fn unparsed(error: &clap::Error, text: &str) -> Fail {
         _ => joined(text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ")),
     };
     let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
-    let fail = tips.fold(Fail::usage(message), |fail, tip| fail.hint(tip));
+    let fail = tips.fold(Fail::usage(message), Fail::hint);
     fail.hint("see what there is: cargo xtask --help")
 }
 

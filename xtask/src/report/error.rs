@@ -3,7 +3,6 @@
 use super::wrap::wrap;
 use crate::fail::Fail;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 /// `error: …`, the causes, the problems one by one, the hints; in lines that fit a terminal.
 #[must_use]
