@@ -23,6 +23,7 @@ from localcloud.hostenv import HostEnv
 from localcloud.paths import State
 from localcloud.saver import Saver
 from localcloud.services import add_service, keep_state
+from localcloud.shapes import Application, Message, Receive, Scope, Send
 
 log = logging.getLogger("localcloud")
 QUIESCE = "/_localcloud/quiesce"
@@ -62,11 +63,11 @@ class Cloud:
         for key in keys:
             self.saver.mark(key)
 
-    def asgi(self, ready: Callable[[], None]) -> Callable:
+    def asgi(self, ready: Callable[[], None]) -> Application:
         """ministack's application; `ready` is called when it may answer."""
         watch.install(self.saver)
 
-        async def application(scope, receive, send):
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "lifespan":
                 await ministack_app.app(scope, receive, self._lifespan(send, ready))
             elif scope["type"] == "http" and scope["path"] == QUIESCE and scope["method"] == "POST":
@@ -76,15 +77,15 @@ class Cloud:
 
         return application
 
-    async def _quiesce(self, send: Callable) -> None:
+    async def _quiesce(self, send: Send) -> None:
         """The first step of `stop`: no launch, no script, so that nothing comes up behind its back."""
         self.fleet.close()
         await asyncio.to_thread(self.engine.close)
         await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    def _lifespan(self, send: Callable, ready: Callable[[], None]) -> Callable:
-        async def wrapped(message):
+    def _lifespan(self, send: Send, ready: Callable[[], None]) -> Send:
+        async def wrapped(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 await asyncio.to_thread(self._boot)
                 await send(message)

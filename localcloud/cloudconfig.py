@@ -95,11 +95,11 @@ def apply(config: CloudConfig, root: Path) -> None:
     """Write the files below the instance's root, with a log of what was done and what was not."""
     log = root / "var" / "log" / "cloud-init.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "a", encoding="utf-8") as lines:
+    with log.open("a", encoding="utf-8") as lines:
         for file in config.files:
             target = root.joinpath(*file.path.parts[1:])
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(target, "ab" if file.append else "wb") as output:
+            with target.open("ab" if file.append else "wb") as output:
                 output.write(file.content)
             target.chmod(file.mode)
             lines.write(f"wrote {file.path} ({len(file.content)} bytes, {file.mode:04o})\n")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -19,8 +20,8 @@ def write_atomic(path: Path, data: str | bytes, mode: int = 0o600) -> None:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        temporary.chmod(mode)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -30,12 +31,12 @@ def write_atomic(path: Path, data: str | bytes, mode: int = 0o600) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a tree, making read-only folders writable on the way; a missing tree is fine."""
 
-    def unlock(function, name, _error) -> None:
+    def unlock(function: Callable[[str], object], name: str, _error: object) -> None:
+        entry = Path(name)
         with contextlib.suppress(OSError):
-            parent = os.path.dirname(name)
-            os.chmod(parent, os.stat(parent).st_mode | stat.S_IRWXU)
-            if os.path.isdir(name) and not os.path.islink(name):
-                os.chmod(name, os.stat(name).st_mode | stat.S_IRWXU)
+            _unlock(entry.parent)
+            if entry.is_dir() and not entry.is_symlink():
+                _unlock(entry)
                 shutil.rmtree(name, ignore_errors=True)
                 return
             function(name)
@@ -46,3 +47,7 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path, onerror=unlock)
         if path.exists():
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _unlock(folder: Path) -> None:
+    folder.chmod(folder.stat().st_mode | stat.S_IRWXU)

@@ -19,6 +19,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from localcloud import ports, procs
 from localcloud.files import remove_tree, write_atomic
@@ -118,7 +119,7 @@ class Server:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         self._hand_over()
         options = [f"--{key}={value}" for key, value in TUNING.items()] + [f"--port={self.port()}"]
-        with open(self.home / "log", "ab") as output:
+        with (self.home / "log").open("ab") as output:
             process = subprocess.Popen(
                 [str(binaries() / "postgres"), "-D", str(self.data), *options],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
@@ -175,7 +176,7 @@ class Server:
     def _run(self, program: str, *args: str, stdin: str = "", env: dict[str, str] | None = None) -> None:
         done = subprocess.run(
             [str(binaries() / program), *args], input=stdin, capture_output=True, text=True, timeout=120,
-            env=env or _clean_env(self.home), cwd=self.home, **_drop(),
+            env=env or _clean_env(self.home), cwd=self.home, check=False, **_drop(),
         )  # fmt: skip
         if done.returncode:
             raise DatabaseFailed(f"{program}: {(done.stderr or done.stdout).strip()[-400:]}")
@@ -193,7 +194,7 @@ class Server:
                     folder.chmod(mode | stat.S_IXOTH)
 
 
-def _drop() -> dict:
+def _drop() -> dict[str, Any]:
     """Popen arguments to leave root."""
     if os.geteuid():
         return {}

@@ -48,7 +48,7 @@ def identify(pid: int) -> Identity | None:
             return None
         return Identity(pid, f"{_boot_id()}/{fields[19]}")
     except (FileNotFoundError, ProcessLookupError):
-        if os.path.isdir("/proc/self"):
+        if Path("/proc/self").is_dir():
             return None
     try:
         process = psutil.Process(pid)

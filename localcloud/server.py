@@ -10,11 +10,15 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from localcloud.compat import check_ministack
 from localcloud.hostenv import host_env
 from localcloud.paths import State
 from localcloud.statefolder import HOST, bind, open_folder, withdraw, write_ready
+
+if TYPE_CHECKING:
+    from localcloud.cloud import Cloud
 
 log = logging.getLogger("localcloud")
 
@@ -62,7 +66,7 @@ def serve(state: State, port: int | None) -> int:
     return 0
 
 
-async def _run(cloud, listener_fd: int, state: State, port: int) -> None:
+async def _run(cloud: Cloud, listener_fd: int, state: State, port: int) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 

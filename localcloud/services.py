@@ -9,6 +9,8 @@ from typing import Protocol
 from ministack import app as ministack_app
 from ministack.core import router
 
+from localcloud.shapes import Answer
+
 
 class StateModule(Protocol):
     """What ministack's persistence expects of a service module."""
@@ -20,13 +22,21 @@ class StateModule(Protocol):
     def reset(self) -> None: ...
 
 
+class ServiceModule(StateModule, Protocol):
+    """What ministack's routing expects of it besides."""
+
+    async def handle_request(
+        self, method: str, path: str, headers: dict, body: bytes, query_params: dict
+    ) -> Answer: ...
+
+
 def keep_state(key: str, module: StateModule) -> None:
     """Save and load `<key>.json` with the services' states."""
     ministack_app._state_map[key] = key
     ministack_app._loaded_modules[key] = module
 
 
-def add_service(name: str, target_prefix: str, module) -> None:
+def add_service(name: str, target_prefix: str, module: ServiceModule) -> None:
     """A JSON service, found by its X-Amz-Target prefix."""
     keep_state(name, module)
     router.SERVICE_PATTERNS[name] = {

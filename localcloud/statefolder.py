@@ -9,6 +9,8 @@ import errno
 import fcntl
 import json
 import os
+import re
+import shlex
 import socket
 from pathlib import Path
 from typing import IO
@@ -20,9 +22,14 @@ from localcloud.ports import HOST
 from localcloud.problems import Refused
 from localcloud.saver import check_saved
 
+# What no quoting gets into supervisord's configuration: `%`, which is alembic's as well, the bracket of the file
+# pattern that [include] makes of the path, and the beginning of a comment.
+UNUSABLE = re.compile(r"%|\[|\s[;#]|[\r\n]")
+
 
 def open_folder(state: State) -> IO[str]:
     """Make the folder and take its lock; keep the returned file open for the life of the process."""
+    _check_path(state)
     try:
         for folder in (
             state.root,
@@ -33,7 +40,7 @@ def open_folder(state: State) -> IO[str]:
             state.pids,
         ):
             folder.mkdir(parents=True, exist_ok=True)
-        lock = open(state.lock_file, "a+")  # noqa: SIM115
+        lock = state.lock_file.open("a+")
     except FileExistsError as error:
         raise Refused(
             f"the state folder `{state.root}` is damaged: `{error.filename}` is not a folder",
@@ -46,15 +53,25 @@ def open_folder(state: State) -> IO[str]:
     except OSError:
         raise Refused(
             f"a local cloud already runs on `{state.root}`",
-            f"use it, or stop it: python -m localcloud stop --state {state.root}",
+            f"use it, or stop it: python -m localcloud stop --state {shlex.quote(str(state.root))}",
         ) from None
     procs.remember(state.pids / "cloud.json", os.getpid())
     _check(state)
     return lock
 
 
+def _check_path(state: State) -> None:
+    found = UNUSABLE.search(str(state.root))
+    if found is not None:
+        raise Refused(
+            f"the state folder `{state.root}` cannot be used: {found[0]!r} in its path has a meaning of its own "
+            "for supervisord",
+            "move the project to a folder without it, or choose another one with --state",
+        )
+
+
 def _wipe_hint(state: State) -> str:
-    return f"start anew with: python -m localcloud wipe --state {state.root}"
+    return f"start anew with: python -m localcloud wipe --state {shlex.quote(str(state.root))}"
 
 
 def _check(state: State) -> None:

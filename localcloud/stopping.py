@@ -60,7 +60,7 @@ def _wait_unlocked(lock_file: Path, seconds: float = 5.0) -> None:
 
     deadline = time.monotonic() + seconds
     while lock_file.exists():
-        with open(lock_file, "a+") as lock:
+        with lock_file.open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return

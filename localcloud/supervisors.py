@@ -45,7 +45,8 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 serverurl = unix://{socket}
 
 [include]
-files = {root}/etc/supervisor.d/*.conf
+; A list that is split at spaces; relative to this file, so that no folder above can hold one.
+files = supervisor.d/*.conf
 """
 
 
@@ -54,13 +55,13 @@ def pid_file(state: State, instance_id: str) -> Path:
 
 
 def configure(state: State, instance_id: str) -> None:
-    """Write etc/supervisord.conf; `%` is supervisor's own escape and is doubled."""
+    """Write etc/supervisord.conf; paths that it cannot hold are refused by `serve` (statefolder.py)."""
     root = state.instance_root(instance_id)
     for folder in ("etc/supervisor.d", "run", "var/log", "root", "tmp"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     text = CONFIG.format(
-        socket=str(state.supervisor_socket(instance_id)).replace("%", "%%"),
-        root=str(root).replace("%", "%%"),
+        socket=state.supervisor_socket(instance_id),
+        root=root,
         name=instance_id,
         user="user = root" if os.geteuid() == 0 else "",
     )
@@ -84,7 +85,7 @@ def boot(state: State, instance_id: str, env: dict[str, str]) -> bool:
     done = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(root / "etc" / "supervisord.conf")],
         cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BOOT_SECONDS,
-        start_new_session=True,
+        start_new_session=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"supervisord of {instance_id}: {(done.stderr or done.stdout).strip()[-400:]}")

@@ -9,6 +9,7 @@ import re
 from ministack import app as ministack_app
 
 from localcloud.saver import Saver
+from localcloud.shapes import Answer, Handler
 
 READS = ("Describe", "List", "Get", "BatchGet", "Head", "Validate", "Estimate", "Search", "Lookup", "Filter")
 QUERY_ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
@@ -43,8 +44,8 @@ def install(saver: Saver) -> None:
         )
     }
 
-    def wrap(service: str, handler):
-        async def handle(method, path, headers, body, query_params):
+    def wrap(service: str, handler: Handler) -> Handler:
+        async def handle(method: str, path: str, headers: dict, body: bytes, query_params: dict) -> Answer:
             result = await handler(method, path, headers, body, query_params)
             if changes(service, method, headers, body, query_params):
                 if service == "cloudformation":

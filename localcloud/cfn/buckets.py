@@ -11,6 +11,7 @@ from ministack.services import s3
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import register, tags_of
+from localcloud.shapes import Answer, Made
 
 
 def _leaf(parent: Element, tag: str, value: object) -> None:
@@ -87,7 +88,7 @@ def ownership_xml(configuration: dict) -> bytes:
     return _bytes(root)
 
 
-def _checked(put: Callable, prop: str) -> Callable:
+def _checked(put: Callable[[str, bytes], Answer], prop: str) -> Callable[[str, bytes], None]:
     def apply(name: str, body: bytes) -> None:
         answer = put(name, body)
         if answer[0] >= 300:
@@ -110,13 +111,13 @@ def _rest(name: str, props: dict) -> None:
         s3._bucket_tags.pop(name, None)
 
 
-def create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+def create(logical_id: str, props: dict, stack_name: str) -> Made:
     name, attributes = provisioners._s3_create(logical_id, props, stack_name)
     _rest(name, props)
     return name, attributes
 
 
-def update(physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None):
+def update(physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None) -> Made:
     name, attributes = provisioners._s3_update(physical_id, old, new, stack_name)
     _rest(name, new)
     return name, attributes

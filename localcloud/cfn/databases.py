@@ -14,6 +14,7 @@ from localcloud.cfn.registry import draw_name, register
 from localcloud.files import write_atomic
 from localcloud.paths import State
 from localcloud.postgres import DatabaseFailed, Server
+from localcloud.shapes import Made
 
 log = logging.getLogger("localcloud.rds")
 TYPE = "AWS::RDS::DBInstance"
@@ -31,7 +32,7 @@ class Databases:
     def server(self, identifier: str) -> Server:
         return Server(self._state.postgres / identifier)
 
-    def create(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+    def create(self, logical_id: str, props: dict, stack_name: str) -> Made:
         real = props.get("Engine", "") == "postgres"
         if real:
             _check(props)
@@ -58,7 +59,9 @@ class Databases:
         write_atomic(self.server(identifier).home / ADOPTED, "")
         return identifier, provisioners._rds_db_instance_attrs(record)
 
-    def update(self, physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None):
+    def update(
+        self, physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
+    ) -> Made:
         identifier, attributes = self._record_update(physical_id, old, new, stack_name, logical_id)
         server = self.server(identifier)
         if identifier != physical_id or not server.record.exists():

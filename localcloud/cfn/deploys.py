@@ -4,28 +4,29 @@ requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import draw_name, register
 from localcloud.codedeploy.api import Service
 from localcloud.codedeploy.errors import ApiError
+from localcloud.shapes import Made
 
 # Property names whose API form is not just a lower first letter.
 NAMES = {"Ec2TagFilters": "ec2TagFilters", "ECSServices": "ecsServices", "Ec2TagSet": "ec2TagSet"}
 BOOLEANS = {"enabled", "ignorePollAlarmFailure", "terminationHookEnabled"}
 
 
-def api_form(value: object, key: str = "") -> object:
-    """CloudFormation's PascalCase as the API's camelCase, with real booleans and numbers where the API has
-    them.
-    """
+def api_form(props: dict) -> dict:
+    """CloudFormation's PascalCase as the API's camelCase, with real booleans where the API has them."""
+    named = {NAMES.get(key, key[:1].lower() + key[1:]): value for key, value in props.items()}
+    return {key: _api_value(value, key) for key, value in named.items()}
+
+
+def _api_value(value: object, key: str = "") -> object:
     if isinstance(value, dict):
-        named = {NAMES.get(k, k[:1].lower() + k[1:]): v for k, v in value.items()}
-        return {k: api_form(v, k) for k, v in named.items()}
+        return api_form(value)
     if isinstance(value, list):
-        return [api_form(entry) for entry in value]
+        return [_api_value(entry) for entry in value]
     if key in BOOLEANS:
         return str(value).lower() == "true"
     return value
@@ -43,7 +44,7 @@ class Deploys:
             raise ValueError(f"{error} (Service: AmazonCodeDeploy; Error Code: {error.code})") from None
 
     # -- Application
-    def create_application(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+    def create_application(self, logical_id: str, props: dict, stack_name: str) -> Made:
         draw_name(props, "ApplicationName")
         name = props.get("ApplicationName") or provisioners._physical_name(
             stack_name, logical_id, max_len=100
@@ -62,10 +63,9 @@ class Deploys:
         request = api_form(
             {k: v for k, v in props.items() if k not in ("Tags", "Deployment", "DeploymentGroupName")}
         )
-        assert isinstance(request, dict)
         return {**request, "deploymentGroupName": name}
 
-    def create_group(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+    def create_group(self, logical_id: str, props: dict, stack_name: str) -> Made:
         draw_name(props, "DeploymentGroupName")
         name = props.get("DeploymentGroupName") or provisioners._physical_name(
             stack_name, logical_id, max_len=100
@@ -77,7 +77,7 @@ class Deploys:
 
     def update_group(
         self, physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
-    ):
+    ) -> Made:
         request = self._request(new, physical_id)
         del request["deploymentGroupName"]
         defaults = {"autoScalingGroups": [], "autoRollbackConfiguration": {"enabled": False, "events": []}}
@@ -94,13 +94,12 @@ class Deploys:
             )
 
     # -- DeploymentConfig
-    def create_config(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+    def create_config(self, logical_id: str, props: dict, stack_name: str) -> Made:
         draw_name(props, "DeploymentConfigName")
         name = props.get("DeploymentConfigName") or provisioners._physical_name(
             stack_name, logical_id, max_len=100
         )
         request = api_form({k: v for k, v in props.items() if k != "DeploymentConfigName"})
-        assert isinstance(request, dict)
         self._call("CreateDeploymentConfig", {**request, "deploymentConfigName": name})
         return name, {}
 
@@ -108,7 +107,11 @@ class Deploys:
         self._call("DeleteDeploymentConfig", {"deploymentConfigName": physical_id})
 
     def install(self) -> None:
-        keep: Callable = lambda physical_id, old, new, stack_name, logical_id=None: (physical_id, {})  # noqa: E731
-        register("AWS::CodeDeploy::Application", self.create_application, self.delete_application, keep)
+        register("AWS::CodeDeploy::Application", self.create_application, self.delete_application, _keep)
         register("AWS::CodeDeploy::DeploymentGroup", self.create_group, self.delete_group, self.update_group)
-        register("AWS::CodeDeploy::DeploymentConfig", self.create_config, self.delete_config, keep)
+        register("AWS::CodeDeploy::DeploymentConfig", self.create_config, self.delete_config, _keep)
+
+
+def _keep(physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None) -> Made:
+    """Nothing that can change in place (tags) is kept by the local cloud."""
+    return physical_id, {}

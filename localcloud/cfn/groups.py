@@ -8,6 +8,7 @@ from ministack.services.cloudformation.engine import _parse_template
 
 from localcloud.cfn.registry import draw_name, register, truth
 from localcloud.fleet import Fleet
+from localcloud.shapes import Answer, Made
 
 TYPE = "AWS::AutoScaling::AutoScalingGroup"
 
@@ -16,7 +17,7 @@ class Groups:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def create(self, logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+    def create(self, logical_id: str, props: dict, stack_name: str) -> Made:
         name = props.get("AutoScalingGroupName")
         if name and name in autoscaling._asgs:
             raise ValueError(f"AutoScalingGroup by this name already exists: {name}")
@@ -32,7 +33,9 @@ class Groups:
             raise
         return created
 
-    def update(self, physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None):
+    def update(
+        self, physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
+    ) -> Made:
         before = (autoscaling._asgs.get(physical_id) or {}).get("DesiredCapacity")
         updated = provisioners._asg_update(physical_id, old, new, stack_name, logical_id)
         group = autoscaling._asgs[updated[0]]
@@ -62,7 +65,7 @@ class Groups:
             )
 
     # -- the API
-    def api_delete(self, params: dict) -> tuple:
+    def api_delete(self, params: dict) -> Answer:
         name = autoscaling._p(params, "AutoScalingGroupName")
         group = autoscaling._asgs.get(name)
         if group is None:
@@ -78,7 +81,7 @@ class Groups:
             self._fleet.terminate(group, entry["InstanceId"])
         return autoscaling._delete_asg(params)
 
-    def api_terminate(self, params: dict) -> tuple:
+    def api_terminate(self, params: dict) -> Answer:
         instance_id = autoscaling._p(params, "InstanceId")
         for group in autoscaling._asgs.values():
             if any(i["InstanceId"] == instance_id for i in group["Instances"]):

@@ -12,7 +12,8 @@ import asyncio
 import contextvars
 import copy
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from typing import Any
 
 from ministack.core.responses import get_account_id, get_region, new_uuid, now_iso
 from ministack.services import cloudformation
@@ -27,11 +28,12 @@ from ministack.services.cloudformation.engine import (
 from ministack.services.cloudformation.helpers import _resolve_template
 
 from localcloud.cfn.registry import register
+from localcloud.shapes import Action, Answer, Made
 
 TYPE = "AWS::CloudFormation::Stack"
 
 
-def _run(operation: Coroutine) -> None:
+def _run(operation: Coroutine[Any, Any, None]) -> None:
     """Run a stack operation to its end, free of the parent's per-resource context."""
 
     def isolated() -> None:
@@ -112,7 +114,7 @@ def _outcome(stack: dict, wanted: str) -> dict:
     raise ValueError(f"Embedded stack {stack['StackId']} was not successfully {verb}: {reason}")
 
 
-def create(logical_id: str, props: dict, parent_name: str) -> tuple[str, dict]:
+def create(logical_id: str, props: dict, parent_name: str) -> Made:
     template, body, values = _template(props, parent_name)
     name = f"{parent_name}-{logical_id}-{new_uuid().replace('-', '')[:12].upper()}"
     stack_id = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:stack/{name}/{new_uuid()}"
@@ -166,7 +168,7 @@ def create(logical_id: str, props: dict, parent_name: str) -> tuple[str, dict]:
         raise
 
 
-def update(physical_id: str, old: dict, new: dict, parent_name: str, logical_id: str | None = None):
+def update(physical_id: str, old: dict, new: dict, parent_name: str, logical_id: str | None = None) -> Made:
     found = _child(physical_id)
     if found is None or found[1].get("StackStatus") == "DELETE_COMPLETE":
         return create(logical_id or physical_id, new, parent_name)
@@ -213,17 +215,17 @@ def delete(physical_id: str, props: dict) -> None:
 STACK_ID = re.compile(rb"<StackId>([^<]+)</StackId>")
 
 
-def _with_parents(describe: Callable) -> Callable:
+def _with_parents(describe: Action) -> Action:
     """DescribeStacks with ParentId and RootId, which ministack keeps but does not answer."""
 
-    def ids(match: re.Match) -> bytes:
+    def ids(match: re.Match[bytes]) -> bytes:
         found = _child(match[1].decode())
         if found is None or not found[1].get("ParentId"):
             return match[0]
         parent, root = found[1]["ParentId"], found[1].get("RootId", "")
         return match[0] + f"<ParentId>{parent}</ParentId><RootId>{root}</RootId>".encode()
 
-    def handler(params: dict) -> tuple:
+    def handler(params: dict) -> Answer:
         status, headers, body = describe(params)
         return status, headers, STACK_ID.sub(ids, body) if status == 200 else body
 

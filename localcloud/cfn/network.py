@@ -12,6 +12,7 @@ from ministack.services import ec2, iam, ssm
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import register, tags_of
+from localcloud.shapes import Made
 
 # Public parameters with the newest Amazon Linux 2023; ministack knows only some of them.
 PUBLIC_IMAGES = [
@@ -28,7 +29,7 @@ def _tag(resource_id: str, props: dict) -> None:
         ec2._tags[resource_id] = tags
 
 
-def _eip_create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+def _eip_create(logical_id: str, props: dict, stack_name: str) -> Made:
     before = set(ec2._addresses)
     ec2._allocate_address({"Domain": [props.get("Domain", "vpc")]})
     allocation = (set(ec2._addresses) - before).pop()
@@ -43,16 +44,14 @@ def _eip_delete(physical_id: str, props: dict) -> None:
             ec2._release_address({"AllocationId": [allocation]})
 
 
-def _same(physical_id: str, attributes) -> tuple[str, dict]:
-    return physical_id, attributes
-
-
-def _eip_update(physical_id, old, new, stack_name, logical_id=None):
+def _eip_update(
+    physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
+) -> Made:
     allocation = next((a for a, r in ec2._addresses.items() if r["PublicIp"] == physical_id), "")
-    return _same(physical_id, {"AllocationId": allocation, "PublicIp": physical_id})
+    return physical_id, {"AllocationId": allocation, "PublicIp": physical_id}
 
 
-def _nat_create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+def _nat_create(logical_id: str, props: dict, stack_name: str) -> Made:
     before = set(ec2._nat_gateways)
     answer = ec2._create_nat_gateway(
         {key: [str(props[key])] for key in ("SubnetId", "AllocationId", "ConnectivityType") if props.get(key)}
@@ -69,9 +68,11 @@ def _nat_delete(physical_id: str, props: dict) -> None:
     ec2._tags.pop(physical_id, None)
 
 
-def _nat_update(physical_id, old, new, stack_name, logical_id=None):
+def _nat_update(
+    physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
+) -> Made:
     _tag(physical_id, new)
-    return _same(physical_id, {"NatGatewayId": physical_id})
+    return physical_id, {"NatGatewayId": physical_id}
 
 
 def _rule_store(props: dict, key: str) -> list:
@@ -82,7 +83,7 @@ def _rule_store(props: dict, key: str) -> list:
 
 
 def _install_rule(resource_type: str, key: str, prefix: str) -> None:
-    def create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+    def create(logical_id: str, props: dict, stack_name: str) -> Made:
         store = _rule_store(props, key)
         permission = provisioners._ec2_sg_permissions([props])[0]
         if any(_same_rule(permission, other) for other in store):
@@ -97,11 +98,13 @@ def _install_rule(resource_type: str, key: str, prefix: str) -> None:
             permission = provisioners._ec2_sg_permissions([props])[0]
             group[key] = [other for other in group.get(key, []) if not _same_rule(permission, other)]
 
-    def update(physical_id, old, new, stack_name, logical_id=None):
+    def update(
+        physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
+    ) -> Made:
         # Only the description can change in place.
         delete(physical_id, old)
         _rule_store(new, key).append(provisioners._ec2_sg_permissions([new])[0])
-        return _same(physical_id, {"Id": physical_id})
+        return physical_id, {"Id": physical_id}
 
     register(resource_type, create, delete, update)
 
@@ -117,13 +120,15 @@ def _profile_arn(name: str) -> str:
     return record["Arn"] if record else ""
 
 
-def _profile_create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+def _profile_create(logical_id: str, props: dict, stack_name: str) -> Made:
     """Ref is the name on AWS; ministack answers the ARN."""
     arn, _ = provisioners._iam_ip_create(logical_id, props, stack_name)
     return arn.rpartition("/")[2], {"Arn": arn}
 
 
-def _profile_update(physical_id, old, new, stack_name, logical_id=None):
+def _profile_update(
+    physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
+) -> Made:
     arn, _ = provisioners._iam_ip_update(_profile_arn(physical_id), old, new, stack_name, logical_id)
     return arn.rpartition("/")[2], {"Arn": arn}
 
@@ -132,7 +137,7 @@ def _profile_delete(physical_id: str, props: dict) -> None:
     iam._instance_profiles.pop(physical_id, None)
 
 
-def _oidc_create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+def _oidc_create(logical_id: str, props: dict, stack_name: str) -> Made:
     """Only its ARN is used: trust policies refer to it."""
     url = urlparse(props.get("Url", ""))
     if url.scheme != "https":
@@ -141,8 +146,10 @@ def _oidc_create(logical_id: str, props: dict, stack_name: str) -> tuple[str, di
     return arn, {"Arn": arn}
 
 
-def _oidc_update(physical_id, old, new, stack_name, logical_id=None):
-    return _same(physical_id, {"Arn": physical_id})
+def _oidc_update(
+    physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
+) -> Made:
+    return physical_id, {"Arn": physical_id}
 
 
 def install() -> None:

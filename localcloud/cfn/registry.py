@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from ministack.core.responses import new_uuid
 from ministack.services.cloudformation import provisioners, stacks
+
+from localcloud.shapes import Create, Delete, Update
 
 # Types whose handlers wait for a process or a thread; ministack then runs them off its event loop.
 _blocking: set[str] = set()
@@ -52,17 +54,15 @@ CREATE_ONLY: dict[str, tuple[str, ...]] = {
 
 def register(
     resource_type: str,
-    create: Callable,
-    delete: Callable,
-    update: Callable | None = None,
+    create: Create,
+    delete: Delete,
+    update: Update | None = None,
     *,
-    snapshot: Callable | None = None,
+    snapshot: Delete | None = None,
     blocking: bool = False,
 ) -> None:
-    """Handlers: create(logical_id, props, stack_name) and update(physical_id, old, new, stack_name,
-    logical_id) answer (physical id, attributes); delete(physical_id, props).
-    """
-    handler: dict = {"create": create, "delete": delete}
+    """Make the handlers (their arguments: shapes.py) those of the type, in place of ministack's own."""
+    handler: dict[str, object] = {"create": create, "delete": delete}
     if update is not None:
         handler.update(update=update, update_with_logical_id=True)
     if snapshot is not None:

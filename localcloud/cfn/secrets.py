@@ -13,6 +13,7 @@ from ministack.services import secretsmanager
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import draw_name, register, truth
+from localcloud.shapes import Made
 
 # docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -80,7 +81,7 @@ def _name(physical_id: str) -> str:
     return physical_id
 
 
-def create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
+def create(logical_id: str, props: dict, stack_name: str) -> Made:
     draw_name(props, "Name")
     name = props.get("Name") or provisioners._physical_name(stack_name, logical_id)
     existing = secretsmanager._secrets.get(name)
@@ -90,7 +91,7 @@ def create(logical_id: str, props: dict, stack_name: str) -> tuple[str, dict]:
     return attributes["Arn"], attributes
 
 
-def update(physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None):
+def update(physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None) -> Made:
     name = _name(physical_id)
     if name not in secretsmanager._secrets:
         return create(logical_id or physical_id, new, stack_name)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 
 from localcloud.codedeploy.api_deployments import Deployments
 from localcloud.codedeploy.api_groups import Groups
 from localcloud.codedeploy.engine import Engine
 from localcloud.codedeploy.errors import ApiError
 from localcloud.codedeploy.store import Store
+from localcloud.shapes import Answer, Operation
 
 log = logging.getLogger("localcloud.codedeploy")
 TARGET_PREFIX = "CodeDeploy_20141006"
@@ -28,7 +28,7 @@ class Service:
         self.store = store
         self.groups = Groups(store)
         self.deployments = Deployments(store, engine)
-        self.operations: dict[str, Callable[[dict], dict]] = {
+        self.operations: dict[str, Operation] = {
             **self.groups.operations(),
             **self.deployments.operations(),
         }
@@ -38,7 +38,7 @@ class Service:
 
     async def handle_request(
         self, method: str, path: str, headers: dict, body: bytes, query_params: dict
-    ) -> tuple:
+    ) -> Answer:
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
         handler = self.operations.get(operation)
         try:
@@ -57,5 +57,5 @@ class Service:
             return _answer(400, {"__type": "SerializationException", "message": str(error)})
 
 
-def _answer(status: int, document: dict) -> tuple:
+def _answer(status: int, document: dict) -> Answer:
     return status, {"Content-Type": CONTENT_TYPE}, json.dumps(document).encode()

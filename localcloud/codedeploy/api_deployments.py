@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ministack.services import s3
 
 from localcloud.codedeploy.api_groups import _list
 from localcloud.codedeploy.engine import Engine
 from localcloud.codedeploy.errors import ApiError
 from localcloud.codedeploy.store import ACTIVE, Store, check_revision
+from localcloud.shapes import Operation
 
 STATUSES = ("Created", "Queued", "InProgress", "Baking", "Succeeded", "Failed", "Stopped", "Ready")
 TARGET_STATUSES = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Unknown", "Ready")
@@ -22,7 +21,7 @@ class Deployments:
         self._store = store
         self._engine = engine
 
-    def operations(self) -> dict[str, Callable[[dict], dict]]:
+    def operations(self) -> dict[str, Operation]:
         return {
             "CreateDeployment": self.create,
             "GetDeployment": lambda r: {

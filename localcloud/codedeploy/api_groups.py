@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from ministack.core.responses import new_uuid
 
@@ -12,6 +11,7 @@ from localcloud.codedeploy.errors import ApiError
 from localcloud.codedeploy.health import BUILT_IN, DEFAULT
 from localcloud.codedeploy.store import Store, check_name, check_revision, new_group_id, revision_key
 from localcloud.paging import page
+from localcloud.shapes import Operation
 
 GROUP_FIELDS = (
     "serviceRoleArn",
@@ -36,7 +36,7 @@ class Groups:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def operations(self) -> dict[str, Callable[[dict], dict]]:
+    def operations(self) -> dict[str, Operation]:
         return {
             "CreateApplication": self.create_application,
             "GetApplication": lambda r: {"application": self._store.application(r.get("applicationName"))},
@@ -303,15 +303,12 @@ class Groups:
         chosen = []
         for record in records:
             location = record["revision"].get("s3Location") or {}
-            if (
-                bucket
-                and location.get("bucket") != bucket
-                or prefix
-                and not location.get("key", "").startswith(prefix)
-            ):
+            if bucket and location.get("bucket") != bucket:
+                continue
+            if prefix and not location.get("key", "").startswith(prefix):
                 continue
             used = bool(record["info"].get("lastUsedTime"))
-            if deployed == "include" and not used or deployed == "exclude" and used:
+            if (deployed == "include" and not used) or (deployed == "exclude" and used):
                 continue
             chosen.append(record["revision"])
         return _list("revisions", chosen, request)

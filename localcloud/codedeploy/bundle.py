@@ -180,11 +180,11 @@ def _unzip(file: Path, archive: Path) -> None:
             target = _inside(archive, entry.filename)
             if stat.S_ISLNK(mode):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.symlink(bundle.read(entry).decode(), target)
+                target.symlink_to(bundle.read(entry).decode())
                 continue
             bundle.extract(entry, archive)
             if mode & 0o777 and not entry.is_dir():
-                os.chmod(target, mode & 0o777)
+                target.chmod(mode & 0o777)
 
 
 def _strip_leading_directory(archive: Path) -> None:

@@ -49,7 +49,7 @@ class Engine:
         self._stops: dict[str, threading.Event] = {}
 
     # -- creating
-    def start(self, application: str, group: dict, revision: dict, creator: str, **options) -> str:
+    def start(self, application: str, group: dict, revision: dict, creator: str, **options: object) -> str:
         """Make the record and run it in the background; answers the deployment's id."""
         deployment_id = self._make(application, group, revision, creator, options)
         spawn_background(self._run, deployment_id, thread_name=f"deployment-{deployment_id}")
@@ -226,7 +226,7 @@ class Engine:
         )
 
     # -- records
-    def _update(self, record: dict, target: dict, **fields) -> None:
+    def _update(self, record: dict, target: dict, **fields: object) -> None:
         with self._store.lock:
             target.update(fields, lastUpdatedAt=time.time())
             record["info"]["deploymentOverview"] = overview(record["targets"].values())

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from localcloud.codedeploy.appspec import Script
 
@@ -106,7 +107,7 @@ class HookRunner:
         """
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         name = ""
-        with open(self._log_file, "ab") as log:
+        with self._log_file.open("ab") as log:
             lock = threading.Lock()
 
             def write(line: bytes) -> None:
@@ -165,7 +166,9 @@ class HookRunner:
         finally:
             self._running.remove(process.pid)
 
-    def _watch(self, process: subprocess.Popen, script: Script, write: Callable[[bytes], None]) -> None:
+    def _watch(
+        self, process: subprocess.Popen[bytes], script: Script, write: Callable[[bytes], None]
+    ) -> None:
         deadline = time.monotonic() + script.timeout
         readers = [
             threading.Thread(target=_pump, args=(stream, prefix, write), daemon=True)
@@ -202,7 +205,7 @@ def _shell_code(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _pump(stream, prefix: bytes, write: Callable[[bytes], None]) -> None:
+def _pump(stream: IO[bytes], prefix: bytes, write: Callable[[bytes], None]) -> None:
     with stream:
         for line in iter(stream.readline, b""):
             write(prefix + (line if line.endswith(b"\n") else line + b"\n"))

@@ -39,32 +39,32 @@ def execute(plan: Plan, instructions: Path, record: Path, log: Log) -> None:
     """Write the plan, then do it, recording each creation before the next."""
     instructions.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(instructions, json.dumps(plan.as_json(), indent=1), mode=0o644)
-    with open(record, "a", encoding="utf-8") as created:
+    with record.open("a", encoding="utf-8") as created:
         for directory in plan.directories:
-            os.makedirs(directory, exist_ok=True)
+            Path(directory).mkdir(parents=True, exist_ok=True)
             created.write(directory + "\n")
             created.flush()
         for source, target in plan.copies:
-            _copy(source, target)
+            _copy(Path(source), Path(target))
             created.write(target + "\n")
         created.flush()
     for name, rule in plan.permissions:
-        if rule.mode is not None and not os.path.islink(name):
-            os.chmod(name, rule.mode)
+        if rule.mode is not None and not Path(name).is_symlink():
+            Path(name).chmod(rule.mode)
         _own(name, rule.owner, rule.group, log)
         if rule.acls or rule.context:
             log(f"acls and contexts are not set on a local instance: {name}")
 
 
-def _copy(source: str, target: str) -> None:
-    if os.path.islink(source):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(target)
-        os.symlink(os.readlink(source), target)
+def _copy(source: Path, target: Path) -> None:
+    if source.is_symlink():
+        target.unlink(missing_ok=True)
+        # Not Path.readlink, which tidies the text of the link on its way.
+        shutil.copyfile(source, target, follow_symlinks=False)
         return
-    temporary = f"{target}.codedeploy"
+    temporary = target.with_name(f"{target.name}.codedeploy")
     shutil.copy2(source, temporary)
-    os.replace(temporary, target)
+    temporary.replace(target)
 
 
 def _own(name: str, owner: str | None, group: str | None, log: Log) -> None:

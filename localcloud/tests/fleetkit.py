@@ -23,6 +23,8 @@ write_files:
 runcmd:
   - touch /never
 """
+# A hook's body that lasts until the test touches /go of its instance.
+UNTIL_GO = 'while [ ! -e "$DUCTWORK_HOST_ROOT/go" ]; do sleep 0.05; done\n'
 TALE = """#!/bin/sh
 echo "$LIFECYCLE_EVENT %s" >> "$DUCTWORK_HOST_ROOT/tale"
 """
@@ -158,6 +160,10 @@ class Site:
 
     def root(self, instance: str = "") -> Path:
         return self.cloud.state / "instances" / (instance or self.instances()[0])
+
+    def installed(self) -> list[str]:
+        """The names in /opt/app."""
+        return sorted(path.name for path in (self.root() / "opt/app").iterdir())
 
     def tale(self, instance: str = "") -> list[str]:
         file = self.root(instance) / "tale"

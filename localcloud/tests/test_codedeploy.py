@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
+from itertools import pairwise
 
 import pytest
 from botocore.exceptions import ClientError
 
 from localcloud.tests.conftest import RunningCloud, until
 from localcloud.tests.fleetkit import (
+    UNTIL_GO,
     Site,
     appspec,
     make_site,
@@ -50,7 +52,7 @@ def test_order_scripts_of_which_revision_files_and_cleanup(cloud: RunningCloud, 
     assert second["status"] == "Succeeded"
     again = ("BeforeInstall", "AfterInstall", "ApplicationStart", "ValidateService")
     assert site.tale()[4:] == ["ApplicationStop one", *(f"{event} two" for event in again)]
-    assert sorted(os.listdir(site.root() / "opt/app")) == ["mine", "two"]
+    assert site.installed() == ["mine", "two"]
     assert second["previousRevision"] == first["revision"]
     assert second["deploymentOverview"]["Succeeded"] == 1
     group = site.api.get_deployment_group(applicationName=site.application, deploymentGroupName=site.deploy)
@@ -94,7 +96,7 @@ def test_environment_of_hooks(site: Site) -> None:
             "does not exist",
         ),
         (script("sleep 30", timeout=1), "ScriptTimedOut", "failed to complete in 1 seconds"),
-        (script("sleep 3 &", timeout=1), "UnknownError", "failed to close STDOUT"),
+        (script("sleep 5 &", timeout=2), "UnknownError", "failed to close STDOUT"),
     ],
     ids=["exit-code", "missing", "timeout", "left-open"],
 )
@@ -158,7 +160,7 @@ def test_automatic_rollback_is_a_new_deployment_of_the_last_good(cloud: RunningC
     assert (back["status"], back["creator"]) == ("Succeeded", "codeDeployRollback")
     assert back["revision"] == good["revision"]
     assert back["rollbackInfo"]["rollbackTriggeringDeploymentId"] == failed["deploymentId"]
-    assert os.listdir(site.root() / "opt/app") == ["good"]
+    assert site.installed() == ["good"]
 
 
 def test_one_at_a_time_stops_at_the_first_failure_and_a_new_instance_gets_the_revision(
@@ -187,20 +189,21 @@ def test_one_at_a_time_stops_at_the_first_failure_and_a_new_instance_gets_the_re
         for e in (site.events(second["deploymentId"], i) for i in site.instances())
     )
     unhealthy_first = starts[0][1] <= starts[1][0]
-    assert unhealthy_first and all(a[1] <= b[0] for a, b in zip(starts, starts[1:], strict=False))
+    assert unhealthy_first and all(a[1] <= b[0] for a, b in pairwise(starts))
 
 
 def test_stop_with_rollback_and_one_deployment_at_a_time(cloud: RunningCloud, name: str) -> None:
     site = make_site(cloud, name)
     good = site.run(telling("good"))
-    slow = site.begin(script("sleep 2"))
+    slow = site.begin(script(UNTIL_GO))
     until(lambda: site.api.list_deployment_targets(deploymentId=slow)["targetIds"], what="a target")
     until(lambda: site.events(slow)["AfterInstall"]["status"] == "InProgress", what="running")
     with pytest.raises(
-        ClientError, match="DeploymentLimitExceededException.*already has an active Deployment"
+        ClientError, match=r"DeploymentLimitExceededException.*already has an active Deployment"
     ):
         site.begin(telling("other"))
     assert site.api.stop_deployment(deploymentId=slow, autoRollbackEnabled=True)["status"] == "Pending"
+    (site.root() / "go").touch()
     stopped = site.wait(slow)
     assert stopped["status"] == "Stopped"
     assert site.events(slow)["AfterInstall"]["status"] == "Succeeded"

@@ -18,7 +18,10 @@ from localcloud.codedeploy.health import BUILT_IN, Gate, Policy, RevisionHealth,
 from localcloud.codedeploy.install import clean_up, execute
 from localcloud.codedeploy.plan import InstallError, Planner
 from localcloud.files import write_atomic
+from localcloud.paths import state_at
+from localcloud.problems import Refused
 from localcloud.saver import Saver
+from localcloud.statefolder import open_folder
 from localcloud.tests.fleetkit import revision
 
 
@@ -160,7 +163,7 @@ def archive(tmp_path: Path) -> Path:
     for name in ("a.txt", "sub/b.txt", "other/a.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
-    (folder / "sub" / "link").symlink_to("b.txt")
+    (folder / "sub" / "link").symlink_to("./b.txt")
     return folder
 
 
@@ -176,7 +179,7 @@ def test_install_and_the_way_back(archive: Path, tmp_path: Path) -> None:
     record = tmp_path / "cleanup"
     execute(plan, tmp_path / "i" / "install.json", record, lambda line: None)
     assert (root / "opt/x/y/b.txt").read_text() == "sub/b.txt"
-    assert os.readlink(root / "opt/x/y/link") == "b.txt"
+    assert os.readlink(root / "opt/x/y/link") == "./b.txt"  # noqa: PTH115 - Path.readlink tidies
     assert (root / "etc/z/a.txt").exists()
     assert json.loads((tmp_path / "i" / "install.json").read_text())["instructions"]
     (root / "etc/z/mine").write_text("")
@@ -190,7 +193,7 @@ def test_conflicts(archive: Path, tmp_path: Path) -> None:
     (root / "etc").mkdir(parents=True)
     (root / "etc/a.txt").write_text("mine")
     files = [{"source": "a.txt", "destination": "/etc"}]
-    with pytest.raises(InstallError, match="already exists at this location: /etc/a.txt"):
+    with pytest.raises(InstallError, match=r"already exists at this location: /etc/a\.txt"):
         planned(archive, root, files=files)
     assert planned(archive, root, "RETAIN", files=files).copies == []
     assert len(planned(archive, root, "OVERWRITE", files=files).copies) == 1
@@ -268,6 +271,17 @@ def test_saver_writes_what_changed_and_nothing_else(tmp_path: Path) -> None:
     states["a"].clear()
     saver.save_all()
     assert json.loads((tmp_path / "a.json").read_text()) == {}
+
+
+@pytest.mark.parametrize("name", ["100%", "%(here)s", "a [b]", "Project #2", "a ;b", "a\nb"])
+def test_a_path_that_supervisord_cannot_hold_is_refused_before_it_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Refused, match="cannot be used"):
+        open_folder(state_at(tmp_path / name / "local"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unusual_path_that_supervisord_can_hold_is_taken(tmp_path: Path) -> None:
+    open_folder(state_at(tmp_path / "It's (a) C#-folder; {ä} *?" / "local")).close()
 
 
 def test_write_atomic_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ use crate::fail::{Fail, Kind, Result};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Releases this Airflow project: DAGs, hosts and stacks, on AWS or on this machine.
 ///
@@ -47,10 +49,13 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error, ui::Format::of_words(std::env::args())),
     };
     let ui = ui::Ui::new(cli.common);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Some steps block a thread, for instance while somebody is asked; the lease must be renewed meanwhile,
+    // on a machine with one core too.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = runtime.block_on(interruptible(run(cli.verb, &ui)));
+            let (verb, own) = (cli.verb, ui.clone());
+            let result = runtime.block_on(interruptible(async move { run(verb, &own).await }));
             // A blocking call that hangs must not keep the process after Ctrl-C.
             runtime.shutdown_background();
             result
@@ -112,15 +117,37 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
     }
 }
 
-/// Ctrl-C stops looking, not the work that AWS has begun.
-async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
+/// How long the work may take to put its things away.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Ctrl-C stops looking, not the work that AWS has begun. The work is a task of its own, so that one of
+/// its blocking calls does not keep the signal from being heard.
+async fn interruptible(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    let mut work = tokio::spawn(work);
     tokio::select! {
-        result = work => result,
-        _ = tokio::signal::ctrl_c() => Err(Fail::new(Kind::Interrupted, "interrupted")
-            .cause("stack updates and CodeDeploy deployments that have begun go on without this command")
-            .hint("look at them again: cargo xtask status")
-            .hint("run the same command again: it goes on from whatever state it finds")),
+        joined = &mut work => joined.unwrap_or_else(|error| Err(broken(error))),
+        () = interruption() => {
+            work.abort();
+            let _ = tokio::time::timeout(GRACE, work).await;
+            Err(Fail::new(Kind::Interrupted, "interrupted")
+                .cause("stack updates and CodeDeploy deployments that have begun go on without this command")
+                .hint("look at them again: cargo xtask status")
+                .hint("run the same command again: it goes on from whatever state it finds"))
+        }
     }
+}
+
+/// SIGINT, or SIGTERM, with which a CI service ends a job that was cancelled.
+async fn interruption() {
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}
+
+fn broken(error: tokio::task::JoinError) -> Fail {
+    Fail::bug("the command broke").because(error)
 }
 
 #[cfg(test)]

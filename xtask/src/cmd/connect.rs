@@ -10,6 +10,8 @@ use crate::doors::aws::Aws;
 use crate::doors::time;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
+use crate::model::release::Release;
+use crate::plan::templates::Packaged;
 
 /// A verb at work on one environment.
 pub struct Desk {
@@ -44,11 +46,21 @@ pub async fn desk(project: Project, environment: Environment, ui: &Ui) -> Result
 impl Desk {
     /// The tree as a release.
     pub fn tree(&self) -> Result<Target> {
-        let place = Place {
+        target::from_tree(&self.project.root, &self.environment, &self.place())
+    }
+
+    /// The root template of a recorded release.
+    #[must_use]
+    pub fn recorded(&self, release: &Release, body: String) -> Packaged {
+        let url = self.place().url(&release.template);
+        Packaged { path: "master.yaml".to_owned(), digest: release.template, body, url }
+    }
+
+    fn place(&self) -> Place {
+        Place {
             endpoint: self.aws.endpoint.clone(),
             region: self.aws.region.clone(),
             bucket: self.bucket.clone(),
-        };
-        target::from_tree(&self.project.root, &self.environment, &place)
+        }
     }
 }

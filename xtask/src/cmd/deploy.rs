@@ -6,7 +6,6 @@ use super::{connect, preflight, release, target};
 use crate::apply::context::Runs;
 use crate::fail::Result;
 use crate::plan::deploy::Source;
-use crate::report::deploy;
 use clap::Args;
 
 /// Bring an environment to what this tree says: stacks, hosts and DAGs.
@@ -33,7 +32,5 @@ pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
     if args.force {
         ready.context.runs = Runs::Sacrifice;
     }
-    let closing = release::carry_out(ready, ui).await?;
-    ui.data(&deploy::text(&closing), &deploy::json(&closing));
-    Ok(())
+    release::carry_out(ready, ui).await
 }

@@ -32,6 +32,13 @@ pub struct Place {
     pub bucket: String,
 }
 
+impl Place {
+    #[must_use]
+    pub fn url(&self, digest: &Digest) -> String {
+        names::template_url(self.endpoint.as_deref(), &self.region, &self.bucket, digest)
+    }
+}
+
 /// Reads the whole tree; every problem of every part is reported together.
 pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Result<Target> {
     let cache = root.join(".ductwork/cache");
@@ -64,9 +71,7 @@ pub fn problems(root: &Path) -> Vec<Problem> {
 /// The master stack's templates and the bootstrap stack's one.
 pub fn stacks(root: &Path, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
     let sources = templates::read(root)?;
-    let url = |digest: &Digest| {
-        names::template_url(place.endpoint.as_deref(), &place.region, &place.bucket, digest)
-    };
+    let url = |digest: &Digest| place.url(digest);
     let master = package(&sources, "master.yaml", &url)?;
     let bootstrap = package(&sources, "bootstrap.yaml", &url)?;
     Ok((master.all().cloned().collect(), bootstrap.root().clone()))

@@ -1,7 +1,7 @@
 //! The one way to AWS: region, endpoint, credentials, retries, and a count of every call.
 
 use crate::fail::{Fail, Kind, Result};
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -11,6 +11,11 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A connection that says nothing for so long is dead; the local cloud answers some calls only when all
+/// is done. Uploads of large files have a patience of their own.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// The clients, ready to use. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,6 +44,7 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client(endpoint))
             .retry_config(RetryConfig::adaptive().with_max_attempts(8))
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build())
             .region(Region::new(region.to_owned()));
         if let Some(endpoint) = endpoint {
             loader = loader.endpoint_url(endpoint);
@@ -81,6 +87,16 @@ impl Aws {
             sts: aws_sdk_sts::Client::from_conf(sts.build()),
             counter,
         }
+    }
+
+    /// Clients that go nowhere, for tests to put mocked ones in.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .build();
+        Self::over(&config, "eu-central-1", None)
     }
 
     /// The account the credentials belong to.
