@@ -142,13 +142,15 @@ fn explained(fail: Fail) -> Fail {
         "Failed to establish",
         "Connection refused",
         "Network is unreachable",
-        "No matching distribution",
         "timed out",
         "tunnel",
     ];
-    if signs.iter().any(|sign| text.contains(sign)) {
+    // All that pip says in the end, whatever the reason.
+    let nothing_found = text.contains("No matching distribution");
+    if nothing_found || signs.iter().any(|sign| text.contains(sign)) {
+        let rest = if nothing_found { ", or lacks what is locked" } else { "" };
         return fail
-            .context("the package index cannot be reached")
+            .context(format!("the package index cannot be reached{rest}"))
             .with_kind(crate::fail::Kind::Usage)
             .hint("connect to the network, or name a proxy or mirror in HTTPS_PROXY, PIP_INDEX_URL and UV_INDEX_URL")
             .hint("run the same command again: it goes on where it stopped");

@@ -101,7 +101,19 @@ fn no_network_for_pip() {
     let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
     let told = project.refused_with(&["deploy"], &env);
     let told: Vec<&str> = told.lines().filter(|line| !line.contains("-m pip install")).collect();
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r"
+      setup: installing uv (once)
+    ✗ setup [TIME]
+    error: the package index cannot be reached, or lacks what is locked
+        ended with exit status: 1
+      caused by: ERROR: Could not find a version that satisfies the requirement
+        uv==0.13.8 (from versions: none)
+        ERROR: No matching distribution found for uv==0.13.8
+
+    hint: connect to the network, or name a proxy or mirror in HTTPS_PROXY,
+          PIP_INDEX_URL and UV_INDEX_URL
+    hint: run the same command again: it goes on where it stopped
+    ");
 }
 
 /// The same one step later, where uv is there and speaks; in its words when a port is closed.
@@ -223,35 +235,39 @@ fn a_folder_that_is_not_ours() {
 fn a_port_that_is_taken() {
     let project = Project::new();
     let port = free_ports();
-    let text = |port| format!("[aws]\nendpoint = \"local\"\n[airflow]\nport = {port}\n");
-    project.write("environments/local.toml", &text(port));
+    let text = format!("[aws]\nendpoint = \"local\"\n[airflow]\nport = {port}\n");
+    project.write("environments/local.toml", &text);
     for taken in [port, port + 3] {
         let _listener = TcpListener::bind(("127.0.0.1", taken)).unwrap();
         let told = project.refused(&["deploy"]);
         assert!(told.contains(&format!("port {taken} of this machine is taken")), "{told}");
         assert_eq!(told, project.refused(&["plan"]));
     }
-    let port = 29_996;
-    let _listener = TcpListener::bind(("127.0.0.1", port));
-    project.write("environments/local.toml", &text(port));
-    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    insta::assert_snapshot!(without_port(&project.refused(&["deploy"]), port), @r"
     error: `local` cannot be deployed
 
       environments/local.toml `airflow.port`:
-        port 29996 of this machine is taken, and Airflow needs 29996 to 29999
+        port [PORT] of this machine is taken, and Airflow needs [PORT] to [LAST]
         cure: stop the program that listens there, or set another `port` under
           `[airflow]`
     ");
 }
 
+fn without_port(text: &str, port: u16) -> String {
+    text.replace(&port.to_string(), "[PORT]").replace(&(port + 3).to_string(), "[LAST]")
+}
+
 #[test]
 fn everything_at_once() {
     let project = Project::new();
+    let port = free_ports();
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     project.program("python3", "echo 3.8.10");
-    project.write("environments/local.toml", "[aws]\nendpoint = \"local\"\n[airflow]\nport = 29996\n");
-    let _listener = TcpListener::bind(("127.0.0.1", 29_996));
+    let text = format!("[aws]\nendpoint = \"local\"\n[airflow]\nport = {port}\n");
+    project.write("environments/local.toml", &text);
     project.remove("dags");
-    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    insta::assert_snapshot!(without_port(&project.refused(&["deploy"]), port), @r"
     error: no Python from 3.10 to 3.14 was found; and 2 problems elsewhere
       caused by: `[SCRATCH]/bin/python3` is Python 3.8.10
 
@@ -259,7 +275,7 @@ fn everything_at_once() {
         cure: make it: mkdir -p dags
 
       environments/local.toml `airflow.port`:
-        port 29996 of this machine is taken, and Airflow needs 29996 to 29999
+        port [PORT] of this machine is taken, and Airflow needs [PORT] to [LAST]
         cure: stop the program that listens there, or set another `port` under
           `[airflow]`
 

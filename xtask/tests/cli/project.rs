@@ -13,6 +13,7 @@ const PARTS: [&str; 7] =
 
 pub struct Project {
     scratch: tempfile::TempDir,
+    name: String,
 }
 
 /// One run of the binary, with the path of the project and durations made the same everywhere.
@@ -71,7 +72,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 impl Project {
-    /// A copy of this project with two free ports in a row and nothing made by the tool. The path is as
+    /// A copy of this project with free ports of its own and nothing made by the tool. The path is as
     /// long on every machine, since lines are broken by length.
     pub fn new() -> Self {
         Self::named("ductwork")
@@ -80,7 +81,7 @@ impl Project {
     /// The same in a folder of that name.
     pub fn named(name: &str) -> Self {
         let scratch = tempfile::Builder::new().prefix("cli-").rand_bytes(6).tempdir_in("/tmp").unwrap();
-        let project = Self { scratch: moved(scratch, name) };
+        let project = Self { scratch, name: name.to_owned() };
         for part in PARTS {
             copy(&repository().join(part), &project.path(part));
         }
@@ -94,8 +95,7 @@ impl Project {
     }
 
     pub fn root(&self) -> PathBuf {
-        let mut folders = fs::read_dir(self.scratch.path()).unwrap().map(|entry| entry.unwrap().path());
-        folders.find(|path| !path.ends_with("bin")).unwrap()
+        self.scratch.path().join(&self.name)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -196,12 +196,6 @@ impl Project {
         assert!(found.len() > 20, "the project is not where this test looks");
         found
     }
-}
-
-/// The scratch folder with the project's own in it.
-fn moved(scratch: tempfile::TempDir, name: &str) -> tempfile::TempDir {
-    fs::create_dir(scratch.path().join(name)).unwrap();
-    scratch
 }
 
 /// The first of four free ports in a row, apart from those of tests that run at the same time.
