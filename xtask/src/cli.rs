@@ -3,8 +3,11 @@
 use crate::cmd::{bundle_dags, deploy, destroy, history, local, package, plan, rollback, secret, status, ui};
 use crate::doors::term;
 use crate::fail::{Fail, Kind, Result};
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Releases this Airflow project: DAGs, hosts and stacks, on AWS or on this machine.
 ///
@@ -13,10 +16,9 @@ use std::process::ExitCode;
 ///     cargo xtask deploy --env local
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, verbatim_doc_comment, max_term_width = 80)]
-#[command(
-    after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 changes found,\n\
-    4 rolled back, 5 rollback failed, 6 locked by another deployment, 70 a bug, 130 interrupted."
-)]
+#[command(after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration,\n\
+    3 changes found, 4 rolled back, 5 rollback failed, 6 locked, 70 a bug,\n\
+    130 interrupted.")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -44,13 +46,16 @@ enum Verb {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, ui::Format::of_words(std::env::args())),
     };
     let ui = ui::Ui::new(cli.common);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Some steps block a thread, for instance while somebody is asked; the lease must be renewed meanwhile,
+    // on a machine with one core too.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = runtime.block_on(interruptible(run(cli.verb, &ui)));
+            let (verb, own) = (cli.verb, ui.clone());
+            let result = runtime.block_on(interruptible(async move { run(verb, &own).await }));
             // A blocking call that hangs must not keep the process after Ctrl-C.
             runtime.shutdown_background();
             result
@@ -66,15 +71,35 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn usage(error: &clap::Error) -> ExitCode {
-    let text = error.render();
-    if error.use_stderr() {
-        term::err(&text.to_string());
-        ExitCode::from(Kind::Usage.code())
-    } else {
-        term::out(&text.to_string());
-        ExitCode::SUCCESS
+/// Help on standard output, or what is wrong with the command line.
+fn usage(error: &clap::Error, format: ui::Format) -> ExitCode {
+    let text = error.render().to_string();
+    match (error.use_stderr(), format) {
+        (false, _) => {
+            term::out(&text);
+            return ExitCode::SUCCESS;
+        }
+        (true, ui::Format::Text) => term::err(&text),
+        (true, ui::Format::Json) => {
+            let ui = ui::Ui::new(ui::Common { format, ..ui::Common::default() });
+            ui.fail(&unparsed(error, &text));
+        }
     }
+    ExitCode::from(Kind::Usage.code())
+}
+
+/// What clap says in paragraphs: the error itself first, then tips, then the usage line.
+fn unparsed(error: &clap::Error, text: &str) -> Fail {
+    let joined = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "there is no verb".to_owned()
+        }
+        _ => joined(text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ")),
+    };
+    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    let fail = tips.fold(Fail::usage(message), Fail::hint);
+    fail.hint("see what there is: cargo xtask --help")
 }
 
 async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
@@ -92,15 +117,37 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
     }
 }
 
-/// Ctrl-C stops looking, not the work that AWS has begun.
-async fn interruptible(work: impl Future<Output = Result<()>>) -> Result<()> {
+/// How long the work may take to put its things away.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Ctrl-C stops looking, not the work that AWS has begun. The work is a task of its own, so that one of
+/// its blocking calls does not keep the signal from being heard.
+async fn interruptible(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    let mut work = tokio::spawn(work);
     tokio::select! {
-        result = work => result,
-        _ = tokio::signal::ctrl_c() => Err(Fail::new(Kind::Interrupted, "interrupted")
-            .cause("stack updates and CodeDeploy deployments that have begun go on without this command")
-            .hint("look at them again: cargo xtask status")
-            .hint("run the same command again: it goes on from whatever state it finds")),
+        joined = &mut work => joined.unwrap_or_else(|error| Err(broken(error))),
+        () = interruption() => {
+            work.abort();
+            let _ = tokio::time::timeout(GRACE, work).await;
+            Err(Fail::new(Kind::Interrupted, "interrupted")
+                .cause("stack updates and CodeDeploy deployments that have begun go on without this command")
+                .hint("look at them again: cargo xtask status")
+                .hint("run the same command again: it goes on from whatever state it finds"))
+        }
     }
+}
+
+/// SIGINT, or SIGTERM, with which a CI service ends a job that was cancelled.
+async fn interruption() {
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}
+
+fn broken(error: tokio::task::JoinError) -> Fail {
+    Fail::bug("the command broke").because(error)
 }
 
 #[cfg(test)]
@@ -112,7 +159,7 @@ mod tests {
     fn the_command_line_is_consistent_and_every_verb_has_an_example() {
         let command = Cli::command();
         command.clone().debug_assert();
-        for verb in command.get_subcommands().filter(|verb| !verb.has_subcommands()) {
+        for verb in command.get_subcommands().flat_map(|verb| verb.get_subcommands().chain([verb])) {
             let help =
                 verb.get_long_about().or(verb.get_about()).map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("cargo xtask "), "`{}` has no example in its help", verb.get_name());

@@ -91,31 +91,38 @@ pub async fn refreshed(
     sink: &Sink,
     step: &str,
 ) -> Result<()> {
-    let limit = Duration::from_secs(120);
     let watch = time::Stopwatch::start();
     let mut pause = Duration::from_millis(100);
     let mut asked = false;
     loop {
-        let dags = ask(airflow, |airflow| airflow.dags(names::DAG_BUNDLE)).await?;
-        let behind = behind(&dags, bundle, expected);
-        if behind.is_empty() {
-            return broken_files(airflow, bundle).await;
+        let late = watch.elapsed() >= REFRESHED_WITHIN;
+        match ask(airflow, |airflow| airflow.dags(names::DAG_BUNDLE)).await {
+            // A server that has just been restarted, or has much to do: that is no verdict on the bundle.
+            Err(fail) if late => return Err(fail),
+            Err(fail) => sink.progress(step, format!("waiting for Airflow: {fail}")),
+            Ok(dags) => {
+                let behind = behind(&dags, bundle, expected);
+                if behind.is_empty() {
+                    return broken_files(airflow, bundle).await;
+                }
+                if late {
+                    return Err(stuck(&behind, bundle));
+                }
+                if !asked && let Some(token) = dags.first().map(|dag| dag.file_token.clone()) {
+                    // It only makes it quicker: the dag-processor looks by itself as well.
+                    asked = ask(airflow, move |airflow| airflow.parse_file(&token)).await.is_ok();
+                }
+                let done = expected.len() - behind.len();
+                sink.progress(step, format!("{done} of {} DAGs are on the new bundle", expected.len()));
+            }
         }
-        if !asked && let Some(token) = dags.first().map(|dag| dag.file_token.clone()) {
-            ask(airflow, move |airflow| airflow.parse_file(&token)).await?;
-            asked = true;
-        }
-        if watch.elapsed() >= limit {
-            return Err(stuck(&behind, bundle));
-        }
-        sink.progress(
-            step,
-            format!("{} of {} DAGs are on the new bundle", expected.len() - behind.len(), expected.len()),
-        );
         time::sleep(pause).await;
         pause = (pause * 3 / 2).min(Duration::from_secs(1));
     }
 }
+
+/// The dag-processor refreshes bundles by itself every few seconds and then parses what changed.
+const REFRESHED_WITHIN: Duration = Duration::from_secs(120);
 
 fn behind(dags: &[Dag], bundle: &Digest, expected: &BTreeSet<String>) -> Vec<String> {
     let version = bundle.to_string();
@@ -150,7 +157,11 @@ pub async fn smoke(airflow: &Airflow, release: &str, sink: &Sink, step: &str) ->
     let run = triggered(airflow, release, limit, sink, step).await?;
     loop {
         let id = run.clone();
-        let state = ask(airflow, move |airflow| airflow.run_state(names::SMOKE_DAG, &id)).await?;
+        let state = match ask(airflow, move |airflow| airflow.run_state(names::SMOKE_DAG, &id)).await {
+            Ok(state) => state,
+            Err(fail) if watch.elapsed() >= limit => return Err(fail),
+            Err(_) => "out of sight".to_owned(),
+        };
         match state.as_str() {
             "success" => break,
             "failed" => {
@@ -184,7 +195,7 @@ async fn triggered(
         match ask(airflow, move |airflow| airflow.trigger(names::SMOKE_DAG, &conf)).await {
             Ok(run) => return Ok(run),
             Err(fail) if watch.elapsed() >= limit => return Err(fail.context("the smoke DAG cannot be run")),
-            Err(_) => sink.progress(step, "waiting for the smoke DAG to be parsed"),
+            Err(fail) => sink.progress(step, format!("waiting for the smoke DAG to be parsed: {fail}")),
         }
         time::sleep(Duration::from_millis(500)).await;
     }

@@ -8,12 +8,12 @@ use crate::doors::documents::Found;
 use crate::fail::{Fail, Result};
 use crate::model::change::Change;
 use crate::model::dags::DagIndex;
-use crate::model::event::Sink;
+use crate::model::event::{Event, Sink};
 use crate::model::names::outputs;
 use crate::model::release::{Pointer, StepRecord};
 use crate::plan::consent::Guard;
 use crate::plan::templates::Packaged;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +58,14 @@ pub struct Context {
     pub ask: Ask,
 }
 
+impl Context {
+    /// Asks, with no live line that would be redrawn over the question.
+    pub fn consent(&self, step: &str, question: &Question) -> Result<()> {
+        self.sink.send(Event::Asking { step: step.to_owned() });
+        (self.ask)(question)
+    }
+}
+
 /// What was made of the tree; for a recorded release all of it lies in S3 already.
 #[derive(Clone, Debug, Default)]
 pub struct Artifacts {
@@ -72,6 +80,8 @@ pub struct Artifacts {
 pub struct Progress {
     pub records: Vec<StepRecord>,
     pub state: State,
+    /// The token of the lease as it was when the plan was made; none where nobody ever held it.
+    pub token: Option<u64>,
     /// Held from the first step that others could be disturbed by.
     pub lease: Option<Lease>,
 }
@@ -113,10 +123,5 @@ impl State {
         let session = airflow::session(self.output(outputs::AIRFLOW_URL)?, &login).await?;
         self.session = Some(session.clone());
         Ok(session)
-    }
-
-    #[must_use]
-    pub fn expected(&self) -> BTreeSet<String> {
-        self.dags.as_ref().map(DagIndex::ids).unwrap_or_default()
     }
 }

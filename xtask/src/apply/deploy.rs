@@ -1,7 +1,8 @@
 //! Carries a deployment plan out, step by step, and remembers how far it came.
 
 use super::context::{Context, Progress, State};
-use super::{lease, steps};
+use super::lease::{self, Lease, Loss};
+use super::steps;
 use crate::doors::documents::{self, Found};
 use crate::doors::{env, proc, time};
 use crate::fail::{Fail, Kind, Result};
@@ -37,28 +38,39 @@ pub async fn run(context: &Context, plan: &Plan, progress: &mut Progress) -> Res
         if let Some(lease) = &progress.lease {
             lease.check()?;
         }
-        timed(
-            &context.sink,
-            step.name(),
-            &mut progress.records,
-            perform(context, plan, step, &mut progress.state),
-        )
-        .await?;
+        let loss = progress.lease.as_ref().map(Lease::loss);
+        let work = until(loss, perform(context, plan, step, &mut progress.state));
+        timed(&context.sink, step.name(), &mut progress.records, work).await?;
     }
     Ok(())
 }
 
-/// Takes the lease, then makes sure that the plan was made from what is still true.
+/// A step takes minutes, and nothing may be written any more once the lease is somebody else's.
+async fn until(loss: Option<Loss>, work: impl Future<Output = Result<Ended>>) -> Result<Ended> {
+    let Some(loss) = loss else { return work.await };
+    tokio::select! {
+        ended = work => ended,
+        () = loss.happens() => Err(lease::lost()),
+    }
+}
+
+/// Takes the lease, then makes sure that the plan was made from what is still true: nobody held the
+/// lease in between, and nobody moved the pointer without it.
 async fn take_lease(context: &Context, progress: &mut Progress) -> Result<()> {
-    progress.lease = Some(lease::acquire(&context.aws, &context.bucket, &context.environment).await?);
+    let lease = lease::acquire(&context.aws, &context.bucket, &context.environment).await?;
+    let next = progress.token.unwrap_or_default() + 1 == lease.token;
+    progress.lease = Some(lease);
     let key = names::pointer_key(&context.environment);
     let now = documents::read::<Pointer>(&context.aws, &context.bucket, &key).await?;
     let serial = |found: Option<&Found<Pointer>>| found.map(|found| found.value.serial);
-    if serial(now.as_ref()) == serial(progress.state.pointer.as_ref()) {
+    if next && serial(now.as_ref()) == serial(progress.state.pointer.as_ref()) {
         return Ok(());
     }
     Err(Fail::new(Kind::Locked, format!("`{}` was deployed by somebody else just now", context.environment))
-        .hint("look at what they did, then run the same command again: cargo xtask history"))
+        .hint(format!(
+            "look at what they did, then run the same command again: cargo xtask history --env {}",
+            context.environment
+        )))
 }
 
 async fn perform(context: &Context, plan: &Plan, step: Step, state: &mut State) -> Result<Ended> {
@@ -107,3 +119,7 @@ fn record(name: &str, ending: Ending, took: Duration) -> StepRecord {
     let seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
     StepRecord { name: name.to_owned(), outcome: outcome.to_owned(), seconds }
 }
+
+#[cfg(test)]
+#[path = "deploy_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ pub mod change_set;
 mod change_tree;
 pub mod context;
 pub mod deploy;
+pub mod destroy;
 #[cfg(test)]
 mod fake;
 pub mod lease;

@@ -11,19 +11,30 @@ use crate::model::dags::DagIndex;
 use crate::model::names;
 use crate::observe::stack as observed;
 use crate::plan::deploy::{Facts, Plan};
+use crate::plan::stack::{Action, decide};
 
-/// Makes a change set, reads it and deletes it. A stack that is yet to be created has none.
+/// Makes a change set, reads it and deletes it; only where there is a stack that takes one.
 pub async fn stack(context: &Context, plan: &Plan) -> Result<StackPreview> {
-    if observed::describe_only(&context.aws.cloudformation, &context.stack).await?.is_none() {
-        return Ok(StackPreview::Create);
+    let root = stack::root(context, plan).await?;
+    let facts = observed::stack(&context.aws.cloudformation, &context.stack).await?;
+    let decision = decide(&stack::desired(context, plan, &root), facts.as_ref())?;
+    match decision.action {
+        Action::Create | Action::DeleteThenCreate => Ok(StackPreview::Create),
+        Action::None => Ok(StackPreview::None),
+        Action::Update => update(context, plan, &root.url).await,
+        Action::Wait | Action::Rollback | Action::ContinueRollback { .. } | Action::Refuse => {
+            Ok(StackPreview::Unsettled(decision.reason))
+        }
     }
+}
+
+async fn update(context: &Context, plan: &Plan, url: &str) -> Result<StackPreview> {
     let bucket = Bucket { name: context.bucket.clone(), account: context.account.clone() };
     templates::upload(&context.aws.s3, &bucket, &context.artifacts.templates).await?;
-    let root = stack::root(context, plan).await?;
     let request = Request {
         stack: &context.stack,
         purpose: Purpose::Update,
-        template: Template::Url(&root.url),
+        template: Template::Url(url),
         parameters: &plan.target.parameters,
         tags: &context.tags,
     };

@@ -21,10 +21,10 @@ pub struct Order<'a> {
     pub mark: &'a str,
 }
 
-/// Whether the last deployment of the group succeeded with this very revision and mark.
+/// Whether the last deployment of the group brought this very revision and mark to every instance.
 pub async fn runs(aws: &Aws, order: &Order<'_>) -> Result<bool> {
     let Some(last) = last_deployment(aws, order).await? else { return Ok(false) };
-    Ok(last.status() == Some(&DeploymentStatus::Succeeded) && is_ours(&last, order))
+    Ok(is_ours(&last, order) && complete(&last).is_ok())
 }
 
 fn is_ours(info: &DeploymentInfo, order: &Order<'_>) -> bool {
@@ -55,19 +55,23 @@ async fn deployment(aws: &Aws, id: &str) -> Result<DeploymentInfo> {
         .ok_or_else(|| Fail::failed(format!("CodeDeploy knows nothing of deployment `{id}`")))
 }
 
-/// Deploys and waits. A deployment that somebody else started in the group is waited for first, and
-/// taken as ours if it is the same. Success means every instance, not merely enough of them.
+/// Deploys and waits. A deployment that is under way in the group is waited for first, and taken as
+/// ours if it is the same. One that is over is not: whoever asks knows why it is not enough. Success
+/// means every instance, not merely enough of them.
 pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink, step: &str) -> Result<()> {
-    let last = last_deployment(aws, order).await?;
     let mut stop_may_fail = false;
-    if let Some(last) = last {
-        let id = last.deployment_id().unwrap_or_default().to_owned();
-        let ended = if is_over(&last) { Ok(last) } else { follow(aws, &id, order, sink, step).await };
-        match ended {
-            Ok(info) if is_ours(&info, order) && complete(&info).is_ok() => return Ok(()),
-            Ok(info) => stop_may_fail = info.status() != Some(&DeploymentStatus::Succeeded),
-            Err(_) => stop_may_fail = true,
+    if let Some(mut last) = last_deployment(aws, order).await? {
+        let running = !is_over(&last);
+        if running {
+            let id = last.deployment_id().unwrap_or_default().to_owned();
+            sink.note(step, format!("{}: waiting for deployment {id}, which is under way", order.group));
+            last = follow(aws, &id, order, sink, step).await?;
         }
+        let whole = complete(&last).is_ok();
+        if running && whole && is_ours(&last, order) {
+            return Ok(());
+        }
+        stop_may_fail = !whole;
     }
     let id = create(aws, order, stop_may_fail).await?;
     sink.progress(step, format!("{}: deployment {id}", order.group));
@@ -106,6 +110,8 @@ fn is_over(info: &DeploymentInfo) -> bool {
     matches!(info.status(), Some(Succeeded | Failed | Stopped))
 }
 
+const GOES_ON: &str = "the deployment goes on without this tool: run the same command again to follow it";
+
 async fn follow(aws: &Aws, id: &str, order: &Order<'_>, sink: &Sink, step: &str) -> Result<DeploymentInfo> {
     let mut pause = Duration::from_millis(200);
     let mut misses = 0;
@@ -119,7 +125,7 @@ async fn follow(aws: &Aws, id: &str, order: &Order<'_>, sink: &Sink, step: &str)
                 sink.progress(step, format!("{}: {status}{at}", order.group));
             }
             // A watcher that is throttled must not fail a deployment that goes well.
-            Err(fail) if misses >= 10 => return Err(fail),
+            Err(fail) if misses >= 10 => return Err(fail.hint(GOES_ON)),
             Err(_) => misses += 1,
         }
         time::sleep(pause).await;
@@ -162,8 +168,17 @@ struct Target {
 
 async fn targets(aws: &Aws, id: &str) -> Result<Vec<Target>> {
     let what = || format!("cannot look at the instances of deployment `{id}`");
-    let ids = aws.codedeploy.list_deployment_targets().deployment_id(id).send().await;
-    let ids = ids.map_err(|e| aws::failure("CodeDeploy", what(), e))?.target_ids.unwrap_or_default();
+    let mut ids = Vec::new();
+    let mut next = None;
+    loop {
+        let page = aws.codedeploy.list_deployment_targets().deployment_id(id).set_next_token(next);
+        let page = page.send().await.map_err(|e| aws::failure("CodeDeploy", what(), e))?;
+        ids.extend(page.target_ids.unwrap_or_default());
+        next = page.next_token;
+        if next.is_none() {
+            break;
+        }
+    }
     let mut targets = Vec::new();
     for some in ids.chunks(25) {
         let batch = aws.codedeploy.batch_get_deployment_targets().deployment_id(id);
@@ -211,3 +226,7 @@ async fn explain(aws: &Aws, id: &str, order: &Order<'_>, info: &DeploymentInfo, 
     }
     fail
 }
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod tests;

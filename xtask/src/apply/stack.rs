@@ -5,11 +5,10 @@ use super::context::{Context, Question, State};
 use super::deploy::Ended;
 use super::stack_operations::{self as operations, Target};
 use super::templates::{self, Bucket};
-use crate::doors::aws::{self, Aws};
+use crate::doors::aws;
 use crate::doors::documents;
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
-use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::stack::{Followed, Operation, Protection, StackFacts};
 use crate::model::text::count;
@@ -40,15 +39,9 @@ type Done = Option<String>;
 /// The master stack as the target says.
 pub async fn update(context: &Context, plan: &Plan, state: &mut State) -> Result<Ended> {
     let root = root(context, plan).await?;
-    let desired = Desired {
-        template: &root,
-        parameters: plan.target.parameters.clone(),
-        tags: context.tags.clone(),
-        protection: protection(context.guard),
-    };
     let goal = Goal {
         stack: &context.stack,
-        desired,
+        desired: desired(context, plan, &root),
         template: Template::Url(&root.url),
         uploads: if plan.source == Source::Tree { &context.artifacts.templates } else { &[] },
         step: Step::Stack.name(),
@@ -58,6 +51,17 @@ pub async fn update(context: &Context, plan: &Plan, state: &mut State) -> Result
     Ok(done.map_or_else(|| Ended::skipped("as it should be"), Ended::done))
 }
 
+/// The master stack as the target wants it.
+#[must_use]
+pub fn desired<'a>(context: &Context, plan: &Plan, root: &'a Packaged) -> Desired<'a> {
+    Desired {
+        template: root,
+        parameters: plan.target.parameters.clone(),
+        tags: context.tags.clone(),
+        protection: protection(context.guard),
+    }
+}
+
 fn protection(guard: Guard) -> Protection {
     match guard {
         Guard::Protected => Protection::On,
@@ -65,15 +69,15 @@ fn protection(guard: Guard) -> Protection {
     }
 }
 
-/// The root template: of the tree, or of a recorded release, whose body lies in S3.
+/// The root template: the one at hand, or that of a recorded release, whose body lies in S3.
 pub async fn root(context: &Context, plan: &Plan) -> Result<Packaged> {
     let digest = plan.target.template;
-    if plan.source == Source::Tree
-        && let Some(root) = context.artifacts.templates.last()
-    {
+    if let Some(root) = context.artifacts.templates.iter().find(|template| template.digest == digest) {
         return Ok(root.clone());
     }
-    let body = documents::text(&context.aws, &context.bucket, &names::template_key(&digest)).await?;
+    let key = names::template_key(&digest);
+    let body = documents::text(&context.aws, &context.bucket, &key).await?;
+    let body = body.ok_or_else(|| Fail::failed(format!("`s3://{}/{key}` is gone", context.bucket)))?;
     let url = url(context, &digest);
     Ok(Packaged { path: "master.yaml".to_owned(), digest, body, url })
 }
@@ -94,6 +98,16 @@ pub async fn bootstrap(context: &Context, step: &str) -> Result<Ended> {
     let stack = names::BOOTSTRAP_STACK;
     let goal = Goal { stack, desired, template: Template::Body(&template.body), uploads: &[], step };
     converge(context, &goal, &mut State::default()).await?;
+    if !bucket_exists(context).await? {
+        return Err(Fail::failed(format!(
+            "stack `{stack}` is there, but its bucket `{}` is not",
+            context.bucket
+        ))
+        .cause("somebody deleted the bucket")
+        .hint(format!(
+            "delete the stack too, then deploy: aws cloudformation delete-stack --stack-name {stack}"
+        )));
+    }
     Ok(Ended::done(format!("bucket `{}`", context.bucket)))
 }
 
@@ -114,7 +128,8 @@ async fn converge(context: &Context, goal: &Goal<'_>, state: &mut State) -> Resu
         let facts = observed::stack(&context.aws.cloudformation, goal.stack).await?;
         let decision = decide(&goal.desired, facts.as_ref())?;
         if let Some(question) = &decision.consent {
-            (context.ask)(&Question { reasons: vec![question.clone()], changes: Vec::new() })?;
+            let question = Question { reasons: vec![question.clone()], changes: Vec::new() };
+            context.consent(goal.step, &question)?;
         }
         match act(context, goal, &decision, facts.as_ref(), state).await? {
             Turn::Again(words) => done = words.or(done),
@@ -181,7 +196,7 @@ async fn changed(context: &Context, goal: &Goal<'_>, purpose: Purpose, state: &m
     let Created::Ready(change_set) = change_set::create(client, &request).await? else {
         return Ok(Turn::Settled(None));
     };
-    agreed(context, &change_set).await?;
+    agreed(context, goal.step, &change_set).await?;
     // A stack that is being created serves nobody yet: there is nothing to go back to.
     let updates = purpose == Purpose::Update;
     let followed = change_set::execute(client, &change_set, goal.step, &context.sink).await?;
@@ -192,17 +207,17 @@ async fn changed(context: &Context, goal: &Goal<'_>, purpose: Purpose, state: &m
 }
 
 /// Asks where need be; without consent the change set is taken back, and the shell of a new stack.
-async fn agreed(context: &Context, change_set: &ChangeSet) -> Result<()> {
+async fn agreed(context: &Context, step: &str, change_set: &ChangeSet) -> Result<()> {
     let reasons = match change_set.purpose {
         Purpose::Create => Vec::new(),
         Purpose::Update => needs_consent(&change_set.changes, context.guard),
     };
     let question = Question { reasons, changes: change_set.changes.clone() };
-    if let Err(fail) = (context.ask)(&question) {
-        change_set::discard(&context.aws.cloudformation, change_set).await?;
-        return Err(fail);
-    }
-    Ok(())
+    let Err(fail) = context.consent(step, &question) else { return Ok(()) };
+    Err(match change_set::discard(&context.aws.cloudformation, change_set).await {
+        Ok(()) => fail,
+        Err(left) => fail.cause(format!("and the change set could not be taken back: {left}")),
+    })
 }
 
 fn summary(change_set: &ChangeSet, followed: &Followed) -> String {
@@ -227,22 +242,15 @@ async fn protect(context: &Context, goal: &Goal<'_>, decision: &Decision) -> Res
 pub async fn read_outputs(context: &Context, state: &mut State) -> Result<()> {
     let facts = observed::describe_only(&context.aws.cloudformation, &context.stack).await?;
     let facts = facts.ok_or_else(|| Fail::failed(format!("stack `{}` is gone", context.stack)))?;
+    if facts.outputs != state.outputs {
+        // Airflow may be at another address, or have another admin.
+        state.session = None;
+    }
     state.outputs = facts.outputs;
     state.parameters = facts.parameters;
     Ok(())
 }
 
-/// Deletes a stack with everything below it.
-pub async fn destroy(aws: &Aws, stack: &str, sink: &Sink, step: &str) -> Result<()> {
-    let Some(facts) = observed::stack(&aws.cloudformation, stack).await? else { return Ok(()) };
-    let target = Target { stack: &facts.arn, step, sink };
-    verdict(&operations::delete(&aws.cloudformation, target).await?, Operation::Delete)
-}
-
-/// Deletes the records of an environment that is gone: pointer, lease, releases, deployments.
-pub async fn forget(aws: &Aws, bucket: &str, environment: &str) -> Result<()> {
-    for key in documents::keys(aws, bucket, &names::environment_prefix(environment)).await? {
-        documents::delete(aws, bucket, &key).await?;
-    }
-    Ok(())
-}
+#[cfg(test)]
+#[path = "stack_tests.rs"]
+mod tests;

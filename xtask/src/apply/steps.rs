@@ -45,8 +45,10 @@ async fn breaks_no_run(context: &Context, state: &mut State, dags: &DagIndex) ->
     if breaking.is_empty() || context.runs == Runs::Sacrifice {
         return Ok(());
     }
-    let airflow = state.airflow(&context.aws).await?;
-    let unfinished = airflow::ask(&airflow, Airflow::dags_with_unfinished_runs).await?;
+    let unfinished = unfinished(context, state).await.map_err(|fail| {
+        fail.context(format!("cannot tell whether DAGs have unfinished runs: {}", breaking.join(", ")))
+            .hint("where Airflow is down and its runs may fail: cargo xtask deploy --force")
+    })?;
     let problem = |dag: String| {
         let message = "moved to another file or removed, while a run of it is unfinished";
         let hint = "wait for the run, or give it up: cargo xtask deploy --force";
@@ -55,6 +57,11 @@ async fn breaks_no_run(context: &Context, state: &mut State, dags: &DagIndex) ->
     let broken: Vec<Problem> =
         breaking.into_iter().filter(|dag| unfinished.contains(dag)).map(problem).collect();
     if broken.is_empty() { Ok(()) } else { Err(Fail::problems("unfinished runs would fail", broken)) }
+}
+
+async fn unfinished(context: &Context, state: &mut State) -> Result<Vec<String>> {
+    let airflow = state.airflow(&context.aws).await?;
+    airflow::ask(&airflow, Airflow::dags_with_unfinished_runs).await
 }
 
 pub async fn bootstrap(context: &Context) -> Result<Ended> {
@@ -170,9 +177,13 @@ pub async fn dags(context: &Context, plan: &Plan, state: &mut State) -> Result<E
         state.dags =
             documents::read::<DagIndex>(&context.aws, &context.bucket, &key).await?.map(|found| found.value);
     }
+    let Some(expected) = state.dags.as_ref().map(DagIndex::ids) else {
+        // Without it nothing could be verified, and nothing unverified is called deployed.
+        return Err(Fail::failed(format!("nothing tells which DAGs are in bundle `{}`", digest.short()))
+            .cause(format!("`s3://{}/{}` is gone", context.bucket, names::bundle_index_key(&digest))));
+    };
     super::stack::read_outputs(context, state).await?;
     let airflow = state.airflow(&context.aws).await?;
-    let expected = state.expected();
     airflow::refreshed(&airflow, &digest, &expected, &context.sink, step).await?;
     Ok(Ended::done(format!("{} on bundle {}", count(expected.len(), "DAG"), digest.short())))
 }
@@ -180,7 +191,7 @@ pub async fn dags(context: &Context, plan: &Plan, state: &mut State) -> Result<E
 /// Every component is healthy and a worker runs a task.
 pub async fn smoke(context: &Context, plan: &Plan, state: &mut State) -> Result<Ended> {
     let step = Step::Smoke.name();
-    if !state.rolled && plan.source == Source::Tree {
+    if !state.rolled && plan.proven {
         return Ok(Ended::skipped("no host was changed"));
     }
     let url = state.output(outputs::AIRFLOW_URL)?.to_owned();
@@ -202,3 +213,7 @@ pub async fn health(context: &Context, state: &mut State) -> Result<Ended> {
     let components = airflow::healthy(&url, HEALTHY_WITHIN, &context.sink, Step::Health.name()).await?;
     Ok(Ended::skipped(format!("{} healthy, nothing to do", count(components.len(), "component"))))
 }
+
+#[cfg(test)]
+#[path = "steps_tests.rs"]
+mod tests;

@@ -62,13 +62,13 @@ pub fn venv(root: &Path, which: Venv, sink: &Sink, step: &str) -> Result<PathBuf
         return Ok(folder);
     }
     let uv = uv(root, sink, step)?;
+    let python = python()?;
     let _turn = fs::lock(&folder.with_extension("lock"))?;
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(folder);
     }
     sink.progress(step, format!("installing {} (once)", which.lock()));
     fs::remove(&folder)?;
-    let python = python()?;
     installer(&uv, root)
         .arg("venv")
         .arg("--python")
@@ -93,13 +93,13 @@ pub fn uv(root: &Path, sink: &Sink, step: &str) -> Result<PathBuf> {
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(uv);
     }
+    let python = python()?;
     let _turn = fs::lock(&folder.with_extension("lock"))?;
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(uv);
     }
     sink.progress(step, "installing uv (once)");
     fs::remove(&folder)?;
-    let python = python()?;
     let made = installer(&python.path, root).args(["-m", "venv"]).arg(&folder).run();
     made.map_err(|fail| without_venv(fail, &python))?;
     let pip = installer(&folder.join("bin/python"), root);
@@ -107,7 +107,8 @@ pub fn uv(root: &Path, sink: &Sink, step: &str) -> Result<PathBuf> {
         "-m",
         "pip",
         "install",
-        "--quiet",
+        // Errors only: a warning for each of five retries would bury the reason.
+        "-qq",
         "--disable-pip-version-check",
         "--require-hashes",
         "-r",

@@ -5,10 +5,11 @@
 use crate::doors::{aws::Aws, aws::code, aws::failure, time};
 use crate::fail::{Context as _, Fail, Result};
 use crate::model::digest::Digest;
-use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::{Client, Config};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::path::Path;
@@ -21,6 +22,9 @@ const LARGEST: u64 = 5 << 30;
 const ASK_FIRST: u64 = 1 << 20;
 /// How often a PUT is tried while somebody else writes the same key.
 const TRIES: u32 = 6;
+
+/// The largest file at under 1 MB/s.
+const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Whether there was anything to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,8 @@ async fn once(
     let body = ByteStream::from_path(path).await.failed(|| format!("cannot read `{}`", path.display()))?;
     let put = s3.put_object().bucket(bucket).key(key).body(body).content_type("application/zip");
     let put = put.if_none_match("*").checksum_sha256(STANDARD.encode(digest.bytes()));
+    let patience = TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build();
+    let put = put.customize().config_override(Config::builder().timeout_config(patience));
     match put.send().await {
         Ok(_) => Ok(Some(Uploaded::Yes)),
         Err(error) => refused(bucket, key, error),
@@ -105,7 +111,6 @@ fn refused(bucket: &str, key: &str, error: SdkError<PutObjectError>) -> Result<O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_s3::Config;
     use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
     use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
     use aws_smithy_types::body::SdkBody;

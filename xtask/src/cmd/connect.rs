@@ -1,6 +1,6 @@
 //! Connects a verb to its environment: project, configuration, cloud, identity.
 
-use super::project::{EnvArg, Project};
+use super::project::Project;
 use super::target::{self, Place, Target};
 use super::ui::Ui;
 use crate::apply::context::Progress;
@@ -10,6 +10,8 @@ use crate::doors::aws::Aws;
 use crate::doors::time;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
+use crate::model::release::Release;
+use crate::plan::templates::Packaged;
 
 /// A verb at work on one environment.
 pub struct Desk {
@@ -24,10 +26,8 @@ pub struct Desk {
 }
 
 /// Connects, with the local cloud started and the account verified.
-pub async fn desk(env: &EnvArg, ui: &Ui) -> Result<Desk> {
+pub async fn desk(project: Project, environment: Environment, ui: &Ui) -> Result<Desk> {
     let (started, watch) = (time::now(), time::Stopwatch::start());
-    let project = Project::find()?;
-    let environment = project.environment(env)?;
     let sink = ui.sink();
     let mut progress = Progress::default();
     let mut aws = None;
@@ -46,11 +46,21 @@ pub async fn desk(env: &EnvArg, ui: &Ui) -> Result<Desk> {
 impl Desk {
     /// The tree as a release.
     pub fn tree(&self) -> Result<Target> {
-        let place = Place {
+        target::from_tree(&self.project.root, &self.environment, &self.place())
+    }
+
+    /// The root template of a recorded release.
+    #[must_use]
+    pub fn recorded(&self, release: &Release, body: String) -> Packaged {
+        let url = self.place().url(&release.template);
+        Packaged { path: "master.yaml".to_owned(), digest: release.template, body, url }
+    }
+
+    fn place(&self) -> Place {
+        Place {
             endpoint: self.aws.endpoint.clone(),
             region: self.aws.region.clone(),
             bucket: self.bucket.clone(),
-        };
-        target::from_tree(&self.project.root, &self.environment, &place)
+        }
     }
 }

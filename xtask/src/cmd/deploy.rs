@@ -2,11 +2,10 @@
 
 use super::project::EnvArg;
 use super::ui::Ui;
-use super::{connect, release, target};
+use super::{connect, preflight, release, target};
 use crate::apply::context::Runs;
 use crate::fail::Result;
 use crate::plan::deploy::Source;
-use crate::report::deploy;
 use clap::Args;
 
 /// Bring an environment to what this tree says: stacks, hosts and DAGs.
@@ -25,14 +24,13 @@ pub struct Deploy {
 }
 
 pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
-    let desk = connect::desk(&args.env, ui).await?;
+    let (project, environment) = preflight::ready(&args.env)?;
+    let desk = connect::desk(project, environment, ui).await?;
     let tree = desk.tree()?;
     let artifacts = target::artifacts(&tree);
     let mut ready = desk.ready(ui, tree.release, Source::Tree, artifacts).await?;
     if args.force {
         ready.context.runs = Runs::Sacrifice;
     }
-    let closing = release::carry_out(ready, ui).await?;
-    ui.data(&deploy::text(&closing), &deploy::json(&closing));
-    Ok(())
+    release::carry_out(ready, ui).await
 }

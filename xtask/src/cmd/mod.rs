@@ -1,5 +1,6 @@
 //! One file per verb: its arguments and the wiring resolve → observe → plan → show → confirm → apply → report.
 
+pub mod ask;
 pub mod bundle_dags;
 pub mod connect;
 pub mod deploy;
@@ -8,6 +9,7 @@ pub mod history;
 pub mod local;
 pub mod package;
 pub mod plan;
+pub mod preflight;
 pub mod prepare;
 pub mod project;
 pub mod release;

@@ -1,22 +1,19 @@
 //! What deploy, plan and rollback have in common: observe, then plan.
 
+use super::ask;
 use super::connect::Desk;
+use super::preflight;
 use super::release::Ready;
 use super::ui::Ui;
-use crate::apply::context::{Artifacts, Ask, Context, Runs};
+use crate::apply::context::{Artifacts, Context, Runs};
 use crate::apply::lease;
-use crate::doors::net;
-use crate::fail::{Fail, Result};
-use crate::model::change::Action;
-use crate::model::problem::Problem;
+use crate::fail::Result;
 use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
 use crate::observe::{release, stack};
 use crate::plan::consent::Guard;
 use crate::plan::deploy::{Facts, Source, plan};
 use crate::plan::stack as stack_plan;
-use crate::report::changes;
-use std::sync::Arc;
 
 impl Desk {
     /// Looks at the environment and plans the way to `target`.
@@ -36,28 +33,31 @@ impl Desk {
         );
         let (current, stack, lease) = (current?, stack?, lease?);
         if stack.is_none() {
-            self.port_is_free()?;
+            preflight::port_is_free(&self.environment)?;
         }
         let facts = Facts {
             bundle: current.pointer.as_ref().map(|found| found.value.bundle),
-            interrupted: lease.is_some_and(|lease| lease.is_abandoned()),
+            named: current.pointer.as_ref().map(|found| found.value.release.clone()),
+            interrupted: lease.as_ref().is_some_and(lease::Document::is_abandoned)
+                || (stack.is_none() && current.pointer.is_some()),
             without_bucket: current.pointer.is_none(),
             stack_differs: self.stack_differs(&target, &artifacts, stack.as_ref())?,
             unhealthy: false,
             current: current.release,
         };
         self.progress.state.pointer = current.pointer;
+        self.progress.token = lease.as_ref().map(|lease| lease.token);
         if let Some(stack) = stack {
             self.progress.state.outputs = stack.outputs;
             self.progress.state.parameters = stack.parameters;
         }
         let plan = plan(&target, source, &facts);
         let context = self.context(ui, artifacts);
-        Ok(Ready { context, facts, plan, progress: self.progress, started: self.started, watch: self.watch })
+        let Self { progress, started, watch, .. } = self;
+        Ok(Ready { context, facts, plan, progress, holder: lease, started, watch })
     }
 
-    /// Compares in full where the template is at hand; a recorded release is compared by its record, and
-    /// once more by the step itself.
+    /// Compares with what is really there, whatever the records say.
     fn stack_differs(
         &self,
         target: &Release,
@@ -88,38 +88,7 @@ impl Desk {
             parse_timeout: self.environment.dags.parse_timeout,
             artifacts,
             sink: self.sink.clone(),
-            ask: ask(ui),
+            ask: ask::asker(ui),
         }
     }
-
-    /// On this machine the first deployment needs the port; a later one has it itself.
-    fn port_is_free(&self) -> Result<()> {
-        let port = self.environment.airflow.port;
-        // The health and log servers take the next three, see `ductwork_airflow.settings`.
-        let ports = port..=port.saturating_add(3);
-        let Some(port) = ports.into_iter().find(|port| !net::is_free(*port)) else { return Ok(()) };
-        if !self.environment.is_local() {
-            return Ok(());
-        }
-        let place = format!("environments/{}.toml `airflow.port`", self.environment.name);
-        let hint = "stop the program that listens there, or set another `port` and `url` under `[airflow]`";
-        let problem =
-            Problem::new("port_taken", place, format!("port {port} of this machine is taken"), hint);
-        Err(Fail::problems("Airflow could not listen", vec![problem]))
-    }
-}
-
-/// Shows changes of what is there; asks only where there is a reason to.
-fn ask(ui: &Ui) -> Ask {
-    let common = ui.common.clone();
-    Arc::new(move |question| {
-        let ui = Ui::new(common.clone());
-        if question.changes.iter().any(|change| change.action != Action::Add) {
-            ui.say(changes::text(&question.changes).trim_end());
-        }
-        if question.reasons.is_empty() {
-            return Ok(());
-        }
-        ui.consent(&format!("{}\nGo on?", question.reasons.join("\n")))
-    })
 }

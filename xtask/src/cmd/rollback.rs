@@ -1,6 +1,6 @@
 //! `rollback`: an earlier release again, all of it.
 
-use super::project::EnvArg;
+use super::project::{EnvArg, Project};
 use super::ui::Ui;
 use super::{connect, release};
 use crate::apply::context::Artifacts;
@@ -8,7 +8,6 @@ use crate::fail::{Fail, Result};
 use crate::model::release::Outcome;
 use crate::observe;
 use crate::plan::deploy::Source;
-use crate::report::deploy;
 use clap::Args;
 
 /// Bring an environment back to an earlier release: bundle, hosts, templates and parameters.
@@ -24,17 +23,19 @@ pub struct Rollback {
 }
 
 pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
-    let desk = connect::desk(&args.env, ui).await?;
+    let project = Project::find()?;
+    let environment = project.environment(&args.env)?;
+    let desk = connect::desk(project, environment, ui).await?;
     let id = match &args.release {
         Some(id) => id.clone(),
         None => before_current(&desk).await?,
     };
     let target =
         observe::release::release(&desk.aws, &desk.bucket, desk.environment.name.as_str(), &id).await?;
-    let ready = desk.ready(ui, target, Source::Record, Artifacts::default()).await?;
-    let closing = release::carry_out(ready, ui).await?;
-    ui.data(&deploy::text(&closing), &deploy::json(&closing));
-    Ok(())
+    let body = observe::release::whole(&desk.aws, &desk.bucket, &id, &target).await?;
+    let artifacts = Artifacts { templates: vec![desk.recorded(&target, body)], ..Artifacts::default() };
+    let ready = desk.ready(ui, target, Source::Record, artifacts).await?;
+    release::carry_out(ready, ui).await
 }
 
 /// The last release that was deployed with success before the one that runs now.

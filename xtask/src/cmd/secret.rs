@@ -31,7 +31,8 @@ pub async fn run(args: &Secret, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let environment = project.environment(&args.env)?;
     let aws = project.connect(&environment).await?;
-    let stack = observe::stack::existing(&aws.cloudformation, &environment.stack_name()).await?;
+    let (client, name) = (&aws.cloudformation, environment.name.as_str());
+    let stack = observe::stack::existing(client, &environment.stack_name(), name).await?;
     let Which::Admin = args.which;
     let login = airflow::login(&aws, stack.output(outputs::ADMIN_SECRET)?).await?;
     let value = json!({ "username": login.username, "password": login.password.expose() });

@@ -13,6 +13,7 @@ pub fn live() -> Sink {
         Event::Started { step } => live.set(&step, &progress::running(&step, "")),
         Event::Progress { step, message } => live.set(&step, &progress::running(&step, &message)),
         Event::Note { step, message } => live.line(&format!("  {step}: {message}")),
+        Event::Asking { step } => live.clear(&step),
         Event::Ended { step, ending, took, summary } => {
             live.clear(&step);
             live.line(&progress::ended(&step, ending, took, &summary));

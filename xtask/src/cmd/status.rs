@@ -2,16 +2,13 @@
 
 use super::project::{EnvArg, Project};
 use super::ui::Ui;
-use crate::apply::airflow;
-use crate::doors::airflow::{Airflow, Component};
-use crate::doors::time;
+use crate::apply::{airflow, lease};
+use crate::doors::airflow::Airflow;
 use crate::fail::Result;
 use crate::model::names::outputs;
-use crate::model::release::Release;
 use crate::observe;
-use crate::report::table::table;
+use crate::report::status::{self, Row, Status as Report, Work};
 use clap::Args;
-use serde_json::{Value, json};
 
 /// Show what an environment runs, and whether each component is well.
 ///
@@ -26,50 +23,45 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let environment = project.environment(&args.env)?;
     let aws = project.connect(&environment).await?;
-    let current =
-        observe::release::current(&aws, &environment.artifact_bucket(), environment.name.as_str()).await?;
-    let stack = observe::stack::existing(&aws.cloudformation, &environment.stack_name()).await?;
-    let url = stack.output(outputs::AIRFLOW_URL)?;
-    let health = airflow::ask(&Airflow::new(url), Airflow::health).await;
-    let pointer = current.pointer.map(|found| found.value);
-    let revision = current.release.as_ref().map(|release: &Release| release.host.short());
-    let components = health.as_ref().map(Vec::as_slice).unwrap_or_default();
-    let value = json!({
-        "environment": environment.name.as_str(),
-        "release": pointer.as_ref().map(|pointer| &pointer.release),
-        "bundle": pointer.as_ref().map(|pointer| pointer.bundle),
-        "stack": stack.status.to_string(),
-        "components": components.iter().map(|c| object(c, revision.as_deref())).collect::<Vec<_>>(),
-        "url": url,
-    });
-    let mut text = format!(
-        "environment  {}\nrelease      {}\nbundle       {}\nstack        {}\nurl          {url}\n\n",
-        environment.name,
-        pointer.as_ref().map_or("none", |pointer| &pointer.release),
-        pointer.as_ref().map_or("none".to_owned(), |pointer| pointer.bundle.short()),
-        stack.status,
+    let (bucket, name) = (environment.artifact_bucket(), environment.name.as_str());
+    let stack_name = environment.stack_name();
+    let (current, stack, holder) = tokio::join!(
+        observe::release::current(&aws, &bucket, name),
+        observe::stack::describe_only(&aws.cloudformation, &stack_name),
+        lease::look(&aws, &bucket, name),
     );
-    text += &match &health {
-        Ok(components) => {
-            table(&["component", "healthy", "heartbeat"], &components.iter().map(row).collect::<Vec<_>>())
-        }
-        Err(fail) => format!("Airflow does not answer: {fail}\n"),
+    let (current, stack, holder) = (current?, stack?, holder?);
+    let url = stack.as_ref().and_then(|stack| stack.outputs.get(outputs::AIRFLOW_URL).cloned());
+    let health = match &url {
+        Some(url) => airflow::ask(&Airflow::new(url), Airflow::health).await.map_err(|fail| fail.to_string()),
+        None => Ok(Vec::new()),
     };
-    ui.data(&text, &value);
+    let pointer = current.pointer.map(|found| found.value);
+    let report = Report {
+        environment: name.to_owned(),
+        release: pointer.as_ref().map(|pointer| pointer.release.clone()),
+        bundle: pointer.map(|pointer| pointer.bundle),
+        host: current.release.map(|release| release.host),
+        stack: stack.map(|stack| stack.status),
+        components: health.map(|components| components.into_iter().map(row).collect()),
+        work: holder.filter(|holder| holder.held).map(work),
+        url,
+    };
+    ui.data(&status::text(&report), &status::json(&report));
     Ok(())
 }
 
-fn object(component: &Component, revision: Option<&str>) -> Value {
-    json!({
-        "name": component.name,
-        "healthy": component.healthy,
-        "heartbeat_age_s": component.heartbeat.as_deref().and_then(time::age_seconds),
-        "revision": revision,
-    })
+fn row(component: crate::doors::airflow::Component) -> Row {
+    let age = component.heartbeat.as_deref().and_then(crate::doors::time::age_seconds);
+    Row { name: component.name, healthy: component.healthy, heartbeat_age: age }
 }
 
-fn row(component: &Component) -> Vec<String> {
-    let age = component.heartbeat.as_deref().and_then(time::age_seconds);
-    let age = age.map(|age| format!("{age:.0} s ago")).unwrap_or_default();
-    vec![component.name.clone(), if component.healthy { "yes" } else { "NO" }.to_owned(), age]
+fn work(holder: lease::Document) -> Work {
+    Work {
+        live: holder.is_live(),
+        by: holder.by,
+        host: holder.host,
+        since: holder.since,
+        url: holder.run_url,
+    }
 }

@@ -7,6 +7,7 @@ use crate::fail::{Fail, Result};
 use crate::model::bundle::Bundle;
 use crate::model::digest::Digest;
 use crate::model::names;
+use crate::model::problem::Problem;
 use crate::model::release::Release;
 use crate::observe::{bundle, host_revision, templates};
 use crate::plan::templates::{Packaged, package};
@@ -31,6 +32,13 @@ pub struct Place {
     pub bucket: String,
 }
 
+impl Place {
+    #[must_use]
+    pub fn url(&self, digest: &Digest) -> String {
+        names::template_url(self.endpoint.as_deref(), &self.region, &self.bucket, digest)
+    }
+}
+
 /// Reads the whole tree; every problem of every part is reported together.
 pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Result<Target> {
     let cache = root.join(".ductwork/cache");
@@ -49,12 +57,21 @@ pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Resul
     Ok(Target { release, bundle, host: host.path, templates, bootstrap })
 }
 
+/// What is wrong with the tree, wherever it is to be deployed. Packs nothing.
+#[must_use]
+pub fn problems(root: &Path) -> Vec<Problem> {
+    let place = Place { endpoint: None, region: String::new(), bucket: String::new() };
+    let templates = stacks(root, &place).err().map(|fail| fail.all_problems().to_vec());
+    let mut problems = bundle::problems(root);
+    problems.extend(host_revision::problems(root));
+    problems.extend(templates.unwrap_or_default());
+    problems
+}
+
 /// The master stack's templates and the bootstrap stack's one.
 pub fn stacks(root: &Path, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
     let sources = templates::read(root)?;
-    let url = |digest: &Digest| {
-        names::template_url(place.endpoint.as_deref(), &place.region, &place.bucket, digest)
-    };
+    let url = |digest: &Digest| place.url(digest);
     let master = package(&sources, "master.yaml", &url)?;
     let bootstrap = package(&sources, "bootstrap.yaml", &url)?;
     Ok((master.all().cloned().collect(), bootstrap.root().clone()))

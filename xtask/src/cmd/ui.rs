@@ -7,6 +7,8 @@ use crate::model::event::Sink;
 use crate::report::error;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -15,6 +17,17 @@ pub enum Format {
     Text,
     /// One JSON document on standard output.
     Json,
+}
+
+impl Format {
+    /// What a command line that cannot be parsed asks for.
+    #[must_use]
+    pub fn of_words(words: impl Iterator<Item = String>) -> Self {
+        let words: Vec<String> = words.collect();
+        let json = words.iter().any(|word| word == "--format=json")
+            || words.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
+        if json { Self::Json } else { Self::Text }
+    }
 }
 
 /// Options that every verb takes.
@@ -34,22 +47,27 @@ pub struct Common {
     pub verbose: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ui {
     pub common: Common,
+    /// Standard output has its one JSON document.
+    said: Arc<AtomicBool>,
 }
 
 impl Ui {
     #[must_use]
     pub fn new(common: Common) -> Self {
-        Self { common }
+        Self { common, said: Arc::default() }
     }
 
     /// Data: the text, or the JSON document.
     pub fn data(&self, text: &str, json: &Value) {
         match self.common.format {
             Format::Text => term::out(text),
-            Format::Json => term::out(&format!("{json:#}\n")),
+            Format::Json => {
+                self.said.store(true, Ordering::Relaxed);
+                term::out(&format!("{json:#}\n"));
+            }
         }
     }
 
@@ -60,9 +78,11 @@ impl Ui {
         }
     }
 
-    /// An error: text on standard error, or the JSON document on standard output.
+    /// An error: text on standard error, or the JSON document on standard output. Where that has been
+    /// written already, such as a plan that has problems, the error is mere talk.
     pub fn fail(&self, fail: &Fail) {
         match self.common.format {
+            Format::Json if self.said.load(Ordering::Relaxed) => term::err(&error::text(fail)),
             Format::Text => term::err(&error::text(fail)),
             Format::Json => term::out(&format!("{:#}\n", error::json(fail))),
         }
@@ -70,19 +90,25 @@ impl Ui {
 
     /// Asks for consent. `--yes` answers; without a terminal and without `--yes` it is refused.
     pub fn consent(&self, question: &str) -> Result<()> {
+        self.can_consent(question)?;
         if self.common.yes {
             return Ok(());
-        }
-        if !term::can_ask() {
-            return Err(Fail::usage("this needs consent, and there is no terminal to ask at")
-                .cause(question)
-                .hint("look at it first with `cargo xtask plan`, then run the same command with --yes"));
         }
         if term::ask(question)? {
             Ok(())
         } else {
             Err(Fail::new(Kind::Failed, "declined; nothing was changed"))
         }
+    }
+
+    /// Whether there is an answer to be had: a question that nobody could answer ends the work early.
+    pub fn can_consent(&self, question: &str) -> Result<()> {
+        if self.common.yes || term::can_ask() {
+            return Ok(());
+        }
+        Err(Fail::usage("this needs consent, and there is no terminal to ask at")
+            .cause(question)
+            .hint("look at it first with `cargo xtask plan`, then run the same command with --yes"))
     }
 
     /// Where steps report to: redrawn lines on a terminal, plain lines elsewhere.

@@ -13,13 +13,16 @@ use std::sync::Arc;
 
 /// Goes back where something was touched and there is something to go back to; tells how it went.
 pub async fn go(ready: &mut Ready, ui: &Ui, fail: Fail) -> Fail {
-    let previous = ready.facts.current.clone();
-    let (true, Some(previous)) = (ready.progress.state.touched, previous) else { return fail };
+    let Some(previous) = destination(ready, &fail) else { return fail };
     ui.say(error::text(&fail).trim_end());
     ui.say(&format!("going back to release {}", previous.id()));
+    let state = &ready.progress.state;
     let facts = Facts {
         current: Some(now(ready, &previous)),
-        bundle: running_bundle(&ready.progress.state),
+        bundle: running_bundle(state),
+        named: state.pointer.as_ref().map(|found| found.value.release.clone()),
+        // An interrupted deployment before this one may have changed what this one did not come to.
+        interrupted: ready.facts.interrupted,
         ..Facts::default()
     };
     let back = plan(&previous, Source::Record, &facts);
@@ -42,6 +45,16 @@ pub async fn go(ready: &mut Ready, ui: &Ui, fail: Fail) -> Fail {
     }
 }
 
+/// None where nothing was touched, where there was nothing before or only the same, and where the
+/// environment is somebody else's now: two ways at once lead nowhere.
+fn destination(ready: &Ready, fail: &Fail) -> Option<Release> {
+    let lost = ready.progress.lease.as_ref().is_none_or(|lease| lease.check().is_err());
+    if !ready.progress.state.touched || lost || fail.kind() == Kind::Locked {
+        return None;
+    }
+    ready.facts.current.clone().filter(|previous| previous.id() != ready.plan.target.id())
+}
+
 /// What runs at this moment, part by part.
 fn now(ready: &Ready, previous: &Release) -> Release {
     let (target, state) = (&ready.plan.target, &ready.progress.state);
@@ -58,3 +71,7 @@ fn now(ready: &Ready, previous: &Release) -> Release {
 fn running_bundle(state: &State) -> Option<Digest> {
     state.pointer.as_ref().map(|found| found.value.bundle)
 }
+
+#[cfg(test)]
+#[path = "way_back_tests.rs"]
+mod tests;

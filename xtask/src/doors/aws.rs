@@ -1,7 +1,7 @@
 //! The one way to AWS: region, endpoint, credentials, retries, and a count of every call.
 
-use crate::fail::{Fail, Result};
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use crate::fail::{Fail, Kind, Result};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -11,6 +11,11 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A connection that says nothing for so long is dead; the local cloud answers some calls only when all
+/// is done. Uploads of large files have a patience of their own.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// The clients, ready to use. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,6 +44,7 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client(endpoint))
             .retry_config(RetryConfig::adaptive().with_max_attempts(8))
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build())
             .region(Region::new(region.to_owned()));
         if let Some(endpoint) = endpoint {
             loader = loader.endpoint_url(endpoint);
@@ -67,6 +73,10 @@ impl Aws {
         let s3 = aws_sdk_s3::config::Builder::from(config)
             .interceptor(counter.clone())
             .force_path_style(endpoint.is_some());
+        // The first call of all: it says soon where there is no way.
+        let sts = aws_sdk_sts::config::Builder::from(config)
+            .interceptor(counter.clone())
+            .retry_config(RetryConfig::standard().with_max_attempts(3));
         Self {
             region: region.to_owned(),
             endpoint: endpoint.map(str::to_owned),
@@ -74,17 +84,32 @@ impl Aws {
             codedeploy: client!(aws_sdk_codedeploy),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             secrets: client!(aws_sdk_secretsmanager),
-            sts: client!(aws_sdk_sts),
+            sts: aws_sdk_sts::Client::from_conf(sts.build()),
             counter,
         }
+    }
+
+    /// Clients that go nowhere, for tests to put mocked ones in.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .build();
+        Self::over(&config, "eu-central-1", None)
     }
 
     /// The account the credentials belong to.
     pub async fn account(&self) -> Result<String> {
         let identity = self.sts.get_caller_identity().send().await;
-        let identity = identity.map_err(|e| {
-            failure("STS", "cannot tell whose account this is", e)
-                .hint("log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"")
+        let identity = identity.map_err(|error| {
+            let offline = is_offline(&error);
+            let fail = failure("STS", "cannot tell whose account this is", error).with_kind(Kind::Usage);
+            if offline {
+                fail.hint("connect to the network, then run the same command again")
+            } else {
+                fail.hint("log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"")
+            }
         })?;
         Ok(identity.account().unwrap_or_default().to_owned())
     }
@@ -138,11 +163,24 @@ where
         }
         SdkError::DispatchFailure(failure) => {
             let text = innermost(failure.as_connector_error().map(|e| e as &dyn std::error::Error));
-            fail.cause(format!("{service}: no connection: {text}"))
+            // Credentials are looked for on the way; where, the hint says in fewer words.
+            let text = text.split(". Attempted:").next().unwrap_or_default();
+            let what = if is_offline(&error) { "no connection: " } else { "" };
+            fail.cause(format!("{service}: {what}{text}"))
         }
         SdkError::TimeoutError(_) => fail.cause(format!("{service}: no answer in time")),
         SdkError::ConstructionFailure(_) => fail.cause(format!("{service}: {}", innermost(Some(&error)))),
         _ => fail.cause(format!("{service}: an answer that makes no sense: {}", innermost(Some(&error)))),
+    }
+}
+
+/// Whether the request never got through.
+fn is_offline<E, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> bool {
+    use aws_sdk_s3::error::SdkError;
+    match error {
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        SdkError::TimeoutError(_) => true,
+        _ => false,
     }
 }
 

@@ -34,20 +34,38 @@ pub enum Written {
 
 /// The document, or nothing where there is none (or no bucket yet).
 pub async fn read<T: DeserializeOwned>(aws: &Aws, bucket: &str, key: &str) -> Result<Option<Found<T>>> {
-    let answer = match aws.s3.get_object().bucket(bucket).key(key).send().await {
-        Ok(answer) => answer,
-        Err(error) if matches!(aws::code(&error), "NoSuchKey" | "NoSuchBucket") => return Ok(None),
-        Err(error) => return Err(aws::failure("S3", format!("cannot read `s3://{bucket}/{key}`"), error)),
-    };
-    let etag = answer.e_tag().unwrap_or_default().to_owned();
-    let bytes = answer.body.collect().await;
-    let bytes = bytes.map_err(|e| Fail::failed(format!("cannot read `s3://{bucket}/{key}`")).because(e))?;
-    let value = serde_json::from_slice(&bytes.into_bytes())
+    let Some((bytes, etag)) = bytes(aws, bucket, key).await? else { return Ok(None) };
+    let value = serde_json::from_slice(&bytes)
         .map_err(|e| Fail::failed(format!("`s3://{bucket}/{key}` is damaged")).because(e))?;
     Ok(Some(Found { value, etag }))
 }
 
-/// Writes if the condition holds.
+/// The object and its tag, or nothing where there is none (or no bucket yet).
+async fn bytes(aws: &Aws, bucket: &str, key: &str) -> Result<Option<(Vec<u8>, String)>> {
+    let what = || format!("cannot read `s3://{bucket}/{key}`");
+    let answer = match aws.s3.get_object().bucket(bucket).key(key).send().await {
+        Ok(answer) => answer,
+        Err(error) if matches!(aws::code(&error), "NoSuchKey" | "NoSuchBucket") => return Ok(None),
+        Err(error) => return Err(aws::failure("S3", what(), error)),
+    };
+    let etag = answer.e_tag().unwrap_or_default().to_owned();
+    let bytes = answer.body.collect().await.map_err(|error| Fail::failed(what()).because(error))?;
+    Ok(Some((bytes.to_vec(), etag)))
+}
+
+/// Whether there is such an object.
+pub async fn exists(aws: &Aws, bucket: &str, key: &str) -> Result<bool> {
+    match aws.s3.head_object().bucket(bucket).key(key).send().await {
+        Ok(_) => Ok(true),
+        // A HEAD has no body to name an error in.
+        Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => Ok(false),
+        Err(error) => Err(aws::failure("S3", format!("cannot look at `s3://{bucket}/{key}`"), error)),
+    }
+}
+
+/// Writes if the condition holds. A request whose answer was lost on the way is sent again by the SDK
+/// and then refused because of its own first attempt, so a refusal is believed only where something
+/// else than `value` lies there.
 pub async fn write<T: Serialize>(
     aws: &Aws,
     bucket: &str,
@@ -63,7 +81,7 @@ pub async fn write<T: Serialize>(
         .bucket(bucket)
         .key(key)
         .content_type("application/json")
-        .body(ByteStream::from(json));
+        .body(ByteStream::from(json.clone()));
     let put = match condition {
         Condition::Absent => put.if_none_match("*"),
         Condition::Same(etag) => put.if_match(etag),
@@ -73,7 +91,12 @@ pub async fn write<T: Serialize>(
         Err(error) => match aws::code(&error) {
             // 409: another conditional write of the same key is just being carried out. 404: the object
             // that was to be replaced is gone.
-            "PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey" => Ok(Written::Lost),
+            "PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey" => {
+                match bytes(aws, bucket, key).await? {
+                    Some((there, etag)) if there == json => Ok(Written::Yes(etag)),
+                    _ => Ok(Written::Lost),
+                }
+            }
             _ => Err(aws::failure("S3", format!("cannot write `s3://{bucket}/{key}`"), error)),
         },
     }
@@ -112,13 +135,12 @@ pub async fn keys(aws: &Aws, bucket: &str, prefix: &str) -> Result<Vec<String>> 
     Ok(keys)
 }
 
-/// An object as text; one that is not there is an error.
-pub async fn text(aws: &Aws, bucket: &str, key: &str) -> Result<String> {
-    let what = || format!("cannot read `s3://{bucket}/{key}`");
-    let answer = aws.s3.get_object().bucket(bucket).key(key).send().await;
-    let answer = answer.map_err(|error| aws::failure("S3", what(), error))?;
-    let bytes = answer.body.collect().await.map_err(|error| Fail::failed(what()).because(error))?;
-    String::from_utf8(bytes.to_vec()).map_err(|error| Fail::failed(what()).because(error))
+/// An object as text, or nothing where there is none.
+pub async fn text(aws: &Aws, bucket: &str, key: &str) -> Result<Option<String>> {
+    let Some((bytes, _)) = bytes(aws, bucket, key).await? else { return Ok(None) };
+    let text = String::from_utf8(bytes)
+        .map_err(|error| Fail::failed(format!("cannot read `s3://{bucket}/{key}`")).because(error))?;
+    Ok(Some(text))
 }
 
 /// Deletes an object; one that is not there is fine.
@@ -126,3 +148,7 @@ pub async fn delete(aws: &Aws, bucket: &str, key: &str) -> Result<()> {
     let sent = aws.s3.delete_object().bucket(bucket).key(key).send().await;
     sent.map(drop).map_err(|error| aws::failure("S3", format!("cannot delete `s3://{bucket}/{key}`"), error))
 }
+
+#[cfg(test)]
+#[path = "documents_tests.rs"]
+mod tests;

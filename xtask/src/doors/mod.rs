@@ -5,8 +5,11 @@
 pub mod airflow;
 pub mod archive;
 pub mod aws;
+pub mod buckets;
 pub mod documents;
 pub mod env;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod fs;
 pub mod git;
 pub mod http;

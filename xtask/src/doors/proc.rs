@@ -131,11 +131,24 @@ pub fn pid() -> u32 {
     std::process::id()
 }
 
-/// Whether a process of this machine lives.
+/// Where pids of this process count: this boot of this machine, and the process namespace (containers
+/// of one machine may share its name and not its pids). None where the system does not tell.
 #[must_use]
-pub fn alive(pid: u32) -> bool {
-    let kill = Cmd::new("kill", Path::new("/")).args(["-0", &pid.to_string()]).env("PATH", "/usr/bin:/bin");
-    kill.output().is_ok_and(|output| output.status.success())
+pub fn realm() -> Option<String> {
+    let boot = super::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id")).ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.display()))
+}
+
+/// Whether a process of this machine is known to be gone. One of another user is not: it cannot be
+/// signalled either, but for another reason. The shell's own `kill` is everywhere, the program is not.
+#[must_use]
+pub fn is_gone(pid: u32) -> bool {
+    let line = format!("kill -0 {pid}");
+    let kill = Cmd::new("/bin/sh", Path::new("/")).args(["-c", &line]).env("LC_ALL", "C");
+    kill.output().is_ok_and(|output| {
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("No such process")
+    })
 }
 
 /// Ends this very process at once, as `kill -9` would: for the crash tests.
@@ -159,6 +172,15 @@ mod tests {
     fn nothing_is_inherited() {
         let cmd = Cmd::new("/usr/bin/env", Path::new("/")).env("ONLY", "this");
         assert_eq!(cmd.run().unwrap(), "ONLY=this\n");
+    }
+
+    #[test]
+    fn only_what_is_not_there_is_gone() {
+        assert!(!is_gone(pid()));
+        assert!(!is_gone(1), "of another user, perhaps, but there");
+        let child = Command::new("/bin/true").spawn().and_then(|mut child| child.wait().map(|_| child.id()));
+        assert!(is_gone(child.unwrap()));
+        assert_eq!(realm(), realm());
     }
 
     #[test]

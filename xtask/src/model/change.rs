@@ -110,4 +110,6 @@ pub enum StackPreview {
     /// There is none yet; or no bucket yet to read its templates from.
     Create,
     Update(Vec<Change>),
+    /// It has to come to rest first, and nobody knows what is to change then: why.
+    Unsettled(String),
 }

@@ -11,6 +11,8 @@ pub enum Event {
     Progress { step: String, message: String },
     /// A line to keep, below its step.
     Note { step: String, message: String },
+    /// Somebody is being asked: nothing may be redrawn until the step speaks again.
+    Asking { step: String },
     /// A step ended.
     Ended {
         step: String,

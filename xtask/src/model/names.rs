@@ -10,6 +10,9 @@ pub mod outputs {
     pub const DEPLOYMENT_GROUPS: [&str; 3] =
         ["ApiServerDeploymentGroup", "SchedulerDeploymentGroup", "WorkerDeploymentGroup"];
     pub const ADMIN_SECRET: &str = "AdminSecretArn";
+    /// These two outlive the stack.
+    pub const LOGS_BUCKET: &str = "LogsBucket";
+    pub const FERNET_KEY_SECRET: &str = "FernetKeySecretArn";
     pub const AIRFLOW_URL: &str = "AirflowUrl";
     pub const ARTIFACT_BUCKET: &str = "ArtifactBucket";
 }
@@ -73,6 +76,12 @@ pub fn lock_key(environment: &str) -> String {
     format!("environments/{environment}/lock.json")
 }
 
+/// What stacks that are gone have left behind, for `destroy` to take away.
+#[must_use]
+pub fn leftovers_key(environment: &str) -> String {
+    format!("environments/{environment}/leftovers.json")
+}
+
 #[must_use]
 pub fn releases_prefix(environment: &str) -> String {
     format!("environments/{environment}/releases/")
@@ -100,5 +109,29 @@ pub fn template_url(endpoint: Option<&str>, region: &str, bucket: &str, digest: 
     match endpoint {
         Some(endpoint) => format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/')),
         None => format!("https://s3.{region}.amazonaws.com/{bucket}/{key}"),
+    }
+}
+
+/// The children of a packaged template: the digests in its URLs, see [`template_url`].
+#[must_use]
+pub fn children(template: &str) -> Vec<Digest> {
+    let digest = |(at, mark): (usize, &str)| {
+        let rest = &template[at + mark.len()..];
+        let digest = rest.get(..64)?.parse().ok()?;
+        rest[64..].starts_with(".yaml").then_some(digest)
+    };
+    template.match_indices("/templates/").filter_map(digest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_children_of_a_packaged_template_are_found() {
+        let child = Digest::of(b"child");
+        let url = template_url(None, "eu-central-1", "b", &child);
+        let text = format!("# see /templates/README.md and /templates/é\nTemplateURL: {url}\n");
+        assert_eq!(children(&text), [child]);
     }
 }

@@ -3,7 +3,9 @@
 use crate::doors::aws::Aws;
 use crate::doors::documents::{self, Found};
 use crate::fail::{Fail, Result};
+use crate::model::digest::Digest;
 use crate::model::names;
+use crate::model::problem::Problem;
 use crate::model::release::{Deployment, Pointer, Release};
 
 /// The pointer with its tag for the next compare-and-swap, and the release it names.
@@ -37,6 +39,47 @@ pub async fn release(aws: &Aws, bucket: &str, environment: &str, id: &str) -> Re
     let fail = Fail::usage(format!("`{environment}` has no release `{id}`"));
     let fail = if known.is_empty() { fail } else { fail.cause(format!("recorded are {}", known.join(", "))) };
     Err(fail.hint(format!("choose one of: cargo xtask history --env {environment}")))
+}
+
+/// The root template of a recorded release, after a look at everything the release is made of: nothing
+/// may be touched for a release that cannot be whole. Whatever is gone is told at once.
+pub async fn whole(aws: &Aws, bucket: &str, id: &str, release: &Release) -> Result<String> {
+    let mut gone = Vec::new();
+    for (what, key) in [
+        ("DAG bundle", names::bundle_key(&release.bundle)),
+        ("list of DAGs", names::bundle_index_key(&release.bundle)),
+        ("host revision", names::host_key(&release.host)),
+    ] {
+        if !documents::exists(aws, bucket, &key).await? {
+            gone.push(missing(what, bucket, &key));
+        }
+    }
+    let mut root = None;
+    let mut templates = vec![release.template];
+    let mut seen = 0;
+    while let Some(digest) = templates.get(seen) {
+        let key = names::template_key(digest);
+        seen += 1;
+        match documents::text(aws, bucket, &key).await? {
+            Some(body) => {
+                let new = names::children(&body).into_iter().filter(|child| !templates.contains(child));
+                let new: Vec<Digest> = new.collect();
+                templates.extend(new);
+                root.get_or_insert(body);
+            }
+            None => gone.push(missing("template", bucket, &key)),
+        }
+    }
+    match root {
+        Some(root) if gone.is_empty() => Ok(root),
+        _ => Err(Fail::problems(format!("release `{id}` is not whole any more, nothing was touched"), gone)),
+    }
+}
+
+fn missing(what: &str, bucket: &str, key: &str) -> Problem {
+    let message = format!("the {what} is gone from the artifact bucket");
+    let hint = "choose another release, or deploy its commit from a clone: cargo xtask history";
+    Problem::new("missing_artifact", format!("s3://{bucket}/{key}"), message, hint)
 }
 
 fn release_id(key: &str) -> Option<&str> {

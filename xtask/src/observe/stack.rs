@@ -36,10 +36,11 @@ pub async fn describe_only(client: &Client, name: &str) -> Result<Option<StackFa
     }
 }
 
-/// A stack that must be there, without its template.
-pub async fn existing(client: &Client, name: &str) -> Result<StackFacts> {
+/// The stack of an environment, which must be there, without its template.
+pub async fn existing(client: &Client, name: &str, environment: &str) -> Result<StackFacts> {
     describe_only(client, name).await?.ok_or_else(|| {
-        Fail::usage(format!("there is no stack `{name}`")).hint("deploy first: cargo xtask deploy")
+        Fail::usage(format!("there is no stack `{name}`"))
+            .hint(format!("deploy first: cargo xtask deploy --env {environment}"))
     })
 }
 

@@ -76,7 +76,10 @@ pub struct Facts {
     pub current: Option<Release>,
     /// The bundle the pointer names; it is what Airflow runs.
     pub bundle: Option<Digest>,
-    /// A deployment ended without saying so: what the records say is not the whole truth.
+    /// The release that the pointer names, by its id.
+    pub named: Option<String>,
+    /// A deployment ended without saying so, or the stack was taken away below the records: what they
+    /// say is not the whole truth.
     pub interrupted: bool,
     /// There is no artifact bucket yet.
     pub without_bucket: bool,
@@ -94,6 +97,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Hosts get the revision though they run it by the records: Airflow does not answer there.
     pub force_hosts: bool,
+    /// What the hosts run has run a task before: only a rollout asks for another proof.
+    pub proven: bool,
 }
 
 impl Plan {
@@ -110,10 +115,13 @@ pub fn plan(target: &Release, source: Source, facts: &Facts) -> Plan {
     let known = facts.current.as_ref().filter(|_| !facts.interrupted);
     let bundle = facts.bundle != Some(target.bundle);
     let host = known.is_none_or(|current| current.host != target.host) || facts.unhealthy;
+    // Two releases of the same parts, as of two commits: nobody needs the second one who did not name it.
+    let renamed = source == Source::Record && facts.named.as_ref() != Some(&target.id());
     let stack = facts.stack_differs || known.is_none_or(|current| !same_stack(current, target));
     let mut steps = Vec::new();
     let mut step = |wanted: bool, step: Step| steps.extend(wanted.then_some(step));
-    if bundle || host || stack {
+    let changed = bundle || host || stack || renamed;
+    if changed {
         let tree = source == Source::Tree;
         step(tree && (bundle || host), Step::Validate);
         step(facts.without_bucket, Step::Bootstrap);
@@ -128,11 +136,13 @@ pub fn plan(target: &Release, source: Source, facts: &Facts) -> Plan {
         step(true, Step::Health);
     }
     Plan {
-        target: target.clone(),
+        // What is said of an unchanged environment is said of the release that runs.
+        target: known.filter(|_| !changed).unwrap_or(target).clone(),
         previous: facts.current.as_ref().map(Release::id),
         source,
         steps,
         force_hosts: facts.unhealthy,
+        proven: !host,
     }
 }
 
@@ -157,7 +167,12 @@ mod tests {
     }
 
     fn running(current: &Release) -> Facts {
-        Facts { current: Some(current.clone()), bundle: Some(current.bundle), ..Facts::default() }
+        Facts {
+            current: Some(current.clone()),
+            named: Some(current.id()),
+            bundle: Some(current.bundle),
+            ..Facts::default()
+        }
     }
 
     fn names(plan: &Plan) -> String {
@@ -202,7 +217,20 @@ mod tests {
     fn a_commit_alone_changes_nothing() {
         let now = release("b", "h", "t", "p");
         let target = Release { commit: Some("another".to_owned()), ..now.clone() };
-        assert!(plan(&target, Source::Tree, &running(&now)).is_unchanged());
+        let plan_of = |source| plan(&target, source, &running(&now));
+        assert!(plan_of(Source::Tree).is_unchanged());
+        assert_eq!(plan_of(Source::Tree).target.id(), now.id(), "it is what runs and what is recorded");
+        assert_eq!(names(&plan_of(Source::Record)), "pointer", "whoever names a release gets it");
+    }
+
+    #[test]
+    fn only_hosts_that_were_proven_need_no_proof() {
+        let now = release("b", "h", "t", "p");
+        let proven = |facts: &Facts, target: &Release| plan(target, Source::Tree, facts).proven;
+        assert!(proven(&running(&now), &release("b", "h", "T", "p")));
+        assert!(!proven(&running(&now), &release("b", "H", "t", "p")));
+        assert!(!proven(&Facts { interrupted: true, ..running(&now) }, &now));
+        assert!(!proven(&Facts { unhealthy: true, ..running(&now) }, &now));
     }
 
     proptest! {

@@ -128,7 +128,8 @@ fn cut(text: &str, width: usize) -> String {
     short
 }
 
-fn wrap(text: &str, width: usize) -> Vec<String> {
+/// Lines of at most `width` characters, broken at spaces.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < width);

@@ -1,6 +1,8 @@
 //! The result of a deployment as text or as the JSON of the contract.
 
+use super::error;
 use super::table::seconds;
+use crate::fail::Fail;
 use crate::model::release::{Deployment, Outcome};
 use crate::model::text::count;
 use serde_json::{Value, json};
@@ -16,10 +18,11 @@ pub struct Closing {
     pub url: Option<String>,
 }
 
+/// One document, also where it failed: the error is a field of it then.
 #[must_use]
-pub fn json(closing: &Closing) -> Value {
+pub fn json(closing: &Closing, fail: Option<&Fail>) -> Value {
     let deployment = &closing.deployment;
-    json!({
+    let mut value = json!({
         "environment": closing.environment,
         "release": deployment.release,
         "previous": deployment.previous,
@@ -29,7 +32,11 @@ pub fn json(closing: &Closing) -> Value {
         "aws_calls": closing.aws_calls,
         "uploads": closing.uploads,
         "url": closing.url,
-    })
+    });
+    if let Some(fail) = fail {
+        value["error"] = error::json(fail)["error"].take();
+    }
+    value
 }
 
 #[must_use]
@@ -95,8 +102,9 @@ mod tests {
 
     #[test]
     fn the_json_has_the_keys_of_the_contract() {
-        let value = json(&closing(Outcome::RolledBack));
-        assert_eq!(value["outcome"], "rolled_back");
+        let value = json(&closing(Outcome::RolledBack), Some(&Fail::failed("why")));
+        assert_eq!((&value["outcome"], &value["error"]["message"]), (&json!("rolled_back"), &json!("why")));
+        assert!(json(&closing(Outcome::Deployed), None).get("error").is_none());
         for key in ["environment", "release", "previous", "steps", "aws_calls", "uploads", "url"] {
             assert!(value.get(key).is_some(), "{key}");
         }

@@ -6,4 +6,6 @@ pub mod deploy;
 pub mod error;
 pub mod plan;
 pub mod progress;
+pub mod status;
 pub mod table;
+pub mod wrap;

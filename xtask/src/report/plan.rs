@@ -46,7 +46,7 @@ impl Preview {
         match self.stack {
             StackPreview::None => "none",
             StackPreview::Create => "create",
-            StackPreview::Update(_) => "update",
+            StackPreview::Update(_) | StackPreview::Unsettled(_) => "update",
         }
     }
 }
@@ -82,7 +82,7 @@ pub fn text(preview: &Preview) -> String {
     let from = preview.previous.as_deref().map(|id| format!(" (now {id})")).unwrap_or_default();
     let steps: Vec<&str> = preview.steps.iter().map(|step| step.name()).collect();
     let _ = writeln!(out, "release  {id}{from}");
-    let _ = writeln!(out, "steps    {}", steps.join(", "));
+    row(&mut out, "steps", &steps.join(", "));
     for (word, ids) in [
         ("added", &preview.dags.added),
         ("removed", &preview.dags.removed),
@@ -90,13 +90,21 @@ pub fn text(preview: &Preview) -> String {
         ("changed", &preview.dags.changed),
     ] {
         if !ids.is_empty() {
-            let _ = writeln!(out, "DAGs     {word}: {}", ids.join(", "));
+            row(&mut out, "DAGs", &format!("{word}: {}", some(ids)));
         }
     }
     match &preview.stack {
         StackPreview::None => {}
         StackPreview::Create => {
-            let _ = writeln!(out, "stack    `{}` is created", preview.stack_name);
+            row(&mut out, "stack", &format!("`{}` is created", preview.stack_name));
+        }
+        StackPreview::Unsettled(why) => {
+            let name = &preview.stack_name;
+            row(
+                &mut out,
+                "stack",
+                &format!("`{name}` has to come to rest first, its changes show then: {why}"),
+            );
         }
         StackPreview::Update(changes) => {
             let _ = writeln!(
@@ -108,11 +116,34 @@ pub fn text(preview: &Preview) -> String {
         }
     }
     for problem in &preview.problems {
-        let _ = writeln!(
-            out,
-            "\nproblem  {}: {}\n         cure: {}",
-            problem.place, problem.message, problem.hint
-        );
+        out.push('\n');
+        row(&mut out, "problem", &format!("{}: {}", problem.place, problem.message));
+        if !problem.hint.is_empty() {
+            row(&mut out, "", &format!("cure: {}", problem.hint));
+        }
     }
     out
 }
+
+/// More names than this are counted; the JSON form has them all.
+const NAMES: usize = 20;
+
+fn some(ids: &[String]) -> String {
+    match ids.len().checked_sub(NAMES) {
+        None | Some(0) => ids.join(", "),
+        Some(more) => format!("{} and {more} more", ids[..NAMES].join(", ")),
+    }
+}
+
+/// A name in front, the text beside it within 80 columns.
+fn row(out: &mut String, name: &str, text: &str) {
+    let lines = text.lines().flat_map(|line| changes::wrap(line, 71));
+    for (number, line) in lines.enumerate() {
+        let name = if number == 0 { name } else { "" };
+        let _ = writeln!(out, "{}", format!("{name:9}{line}").trim_end());
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

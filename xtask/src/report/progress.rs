@@ -28,7 +28,7 @@ pub fn running(step: &str, message: &str) -> String {
 #[must_use]
 pub fn plain(event: &Event) -> Option<String> {
     match event {
-        Event::Started { .. } => None,
+        Event::Started { .. } | Event::Asking { .. } => None,
         Event::Progress { step, message } | Event::Note { step, message } => {
             Some(format!("  {step}: {message}"))
         }

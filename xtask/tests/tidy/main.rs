@@ -100,7 +100,7 @@ fn a_wrong_import_is_found() {
     assert_eq!(bad("report/x.rs", "use crate::fail::Fail;\nuse crate::model::y;\nuse super::z;"), 0);
     assert_eq!(
         bad("apply/x.rs", "use crate::plan::deploy::{Step, plan};\nuse crate::config::Environment;"),
-        2
+        1
     );
     assert_eq!(bad("cmd/x.rs", "use crate::apply::y;"), 0);
 }

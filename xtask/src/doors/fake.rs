@@ -1,0 +1,169 @@
+//! For tests: a bucket in memory behind the real S3 client, with S3's own answers to conditional writes.
+
+use super::aws::Aws;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::ErrorMetadata;
+use aws_sdk_s3::operation::delete_object::DeleteObjectOutput;
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectInput, GetObjectOutput};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Input, ListObjectsV2Output};
+use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectInput, PutObjectOutput};
+use aws_sdk_s3::primitives::SdkBody;
+use aws_sdk_s3::types::Object;
+use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// What somebody else does between two requests of ours.
+type Intruder = Box<dyn FnOnce(&mut BTreeMap<String, (u64, Vec<u8>)>) + Send>;
+
+#[derive(Clone, Default)]
+pub(crate) struct Bucket(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, (u64, Vec<u8>)>,
+    writes: u64,
+    log: Vec<String>,
+    before_put: Vec<Intruder>,
+    broken: bool,
+    answer_lost: bool,
+}
+
+impl Bucket {
+    pub(crate) fn aws(&self) -> Aws {
+        let mut aws = Aws::nowhere();
+        aws.s3 = self.client();
+        aws
+    }
+
+    fn client(&self) -> Client {
+        let rules = self.rules();
+        mock_client!(aws_sdk_s3, RuleMode::MatchAny, &rules, |config| config
+            .retry_config(aws_config::retry::RetryConfig::disabled()))
+    }
+
+    fn rules(&self) -> Vec<Rule> {
+        let [get, put, delete, list, head] = std::array::from_fn(|_| self.clone());
+        vec![
+            mock!(Client::get_object).then_compute_response(move |request| get.get_object(request)),
+            mock!(Client::put_object).then_compute_response(move |request| put.put_object(request)),
+            mock!(Client::delete_object).then_compute_output(move |request| {
+                let key = request.key().unwrap_or_default();
+                delete.log(format!("delete {key}"));
+                delete.0.lock().unwrap().objects.remove(key);
+                DeleteObjectOutput::builder().build()
+            }),
+            mock!(Client::list_objects_v2).then_compute_output(move |request| list.list(request)),
+            mock!(Client::head_object).then_compute_response(move |request| {
+                if head.0.lock().unwrap().objects.contains_key(request.key().unwrap_or_default()) {
+                    return MockResponse::Output(HeadObjectOutput::builder().build());
+                }
+                MockResponse::Http(HttpResponse::new(StatusCode::try_from(404).unwrap(), SdkBody::empty()))
+            }),
+        ]
+    }
+
+    fn log(&self, line: String) {
+        self.0.lock().unwrap().log.push(line);
+    }
+
+    fn get_object(&self, request: &GetObjectInput) -> MockResponse<GetObjectOutput, GetObjectError> {
+        let key = request.key().unwrap_or_default();
+        match self.0.lock().unwrap().objects.get(key) {
+            Some((tag, bytes)) => MockResponse::Output(
+                GetObjectOutput::builder().e_tag(format!("\"{tag}\"")).body(bytes.clone().into()).build(),
+            ),
+            None => MockResponse::Error(GetObjectError::generic(error("NoSuchKey"))),
+        }
+    }
+
+    fn put_object(&self, request: &PutObjectInput) -> MockResponse<PutObjectOutput, PutObjectError> {
+        let key = request.key().unwrap_or_default().to_owned();
+        let mut state = self.0.lock().unwrap();
+        if let Some(intruder) = state.before_put.pop() {
+            intruder(&mut state.objects);
+        }
+        let refused = |code| MockResponse::Error(PutObjectError::generic(error(code)));
+        if state.broken {
+            return refused("InternalError");
+        }
+        let tag = state.objects.get(&key).map(|(tag, _)| format!("\"{tag}\""));
+        let (condition, holds) = match (request.if_none_match(), request.if_match()) {
+            (Some("*"), _) => ("if absent ".to_owned(), tag.is_none()),
+            (_, Some(expected)) => (format!("if {expected} "), tag.as_deref() == Some(expected)),
+            _ => (String::new(), true),
+        };
+        state.log.push(format!("{condition}put {key}"));
+        if !holds {
+            return refused(if tag.is_none() { "NoSuchKey" } else { "PreconditionFailed" });
+        }
+        state.writes += 1;
+        let tag = state.writes;
+        let body = request.body().bytes().map(<[u8]>::to_vec).unwrap_or_default();
+        state.objects.insert(key, (tag, body));
+        if std::mem::take(&mut state.answer_lost) {
+            // What the SDK's second attempt of the same request is told.
+            return refused("PreconditionFailed");
+        }
+        MockResponse::Output(PutObjectOutput::builder().e_tag(format!("\"{tag}\"")).build())
+    }
+
+    fn list(&self, request: &ListObjectsV2Input) -> ListObjectsV2Output {
+        let prefix = request.prefix().unwrap_or_default();
+        let state = self.0.lock().unwrap();
+        let keys = state.objects.keys().filter(|key| key.starts_with(prefix));
+        let objects = keys.map(|key| Object::builder().key(key).build()).collect();
+        ListObjectsV2Output::builder().set_contents(Some(objects)).build()
+    }
+
+    pub(crate) fn set<T: Serialize>(&self, key: &str, value: &T) {
+        self.set_bytes(key, &serde_json::to_vec(value).unwrap());
+    }
+
+    pub(crate) fn set_bytes(&self, key: &str, bytes: &[u8]) {
+        let mut state = self.0.lock().unwrap();
+        state.writes += 1;
+        let tag = state.writes;
+        state.objects.insert(key.to_owned(), (tag, bytes.to_vec()));
+    }
+
+    /// The document under a key, `Null` where there is none.
+    pub(crate) fn get(&self, key: &str) -> Value {
+        let state = self.0.lock().unwrap();
+        let bytes = state.objects.get(key).map(|(_, bytes)| bytes.clone());
+        bytes.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// Writes and deletions so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().log.clone()
+    }
+
+    /// Somebody else writes `value` just before our next write, whatever its key.
+    pub(crate) fn intrude<T: Serialize>(&self, key: &str, value: &T) {
+        let (key, bytes) = (key.to_owned(), serde_json::to_vec(value).unwrap());
+        let intruder: Intruder = Box::new(move |objects| {
+            objects.insert(key, (u64::MAX, bytes));
+        });
+        self.0.lock().unwrap().before_put.push(intruder);
+    }
+
+    /// The next write is done, and its answer never arrives.
+    pub(crate) fn lose_answer(&self) {
+        self.0.lock().unwrap().answer_lost = true;
+    }
+
+    /// From now on no write gets through.
+    pub(crate) fn break_writes(&self) {
+        self.0.lock().unwrap().broken = true;
+    }
+}
+
+fn error(code: &str) -> ErrorMetadata {
+    ErrorMetadata::builder().code(code).message("m").build()
+}

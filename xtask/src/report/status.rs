@@ -1,0 +1,187 @@
+//! What an environment runs, as text or as the JSON of the contract.
+
+use super::table::table;
+use crate::model::digest::Digest;
+use crate::model::stack::Status as StackStatus;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Everything that is shown.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub environment: String,
+    pub release: Option<String>,
+    pub bundle: Option<Digest>,
+    /// The host revision of the release.
+    pub host: Option<Digest>,
+    /// None where there is no stack.
+    pub stack: Option<StackStatus>,
+    /// Or why Airflow does not say.
+    pub components: Result<Vec<Row>, String>,
+    pub work: Option<Work>,
+    pub url: Option<String>,
+}
+
+/// One component of Airflow.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub name: String,
+    pub healthy: bool,
+    /// In seconds; none for a component without a heartbeat.
+    pub heartbeat_age: Option<f64>,
+}
+
+/// A deployment that holds the environment, or held it and ended without a word.
+#[derive(Clone, Debug)]
+pub struct Work {
+    pub live: bool,
+    pub by: String,
+    pub host: String,
+    pub since: String,
+    pub url: Option<String>,
+}
+
+#[must_use]
+pub fn json(status: &Status) -> Value {
+    let revision = status.host.map(|host| host.short());
+    let rows = status.components.as_deref().unwrap_or_default();
+    let component = |row: &Row| {
+        json!({
+            "name": row.name,
+            "healthy": row.healthy,
+            "heartbeat_age_s": row.heartbeat_age,
+            "revision": revision,
+        })
+    };
+    let work = status.work.as_ref().map(|work| {
+        json!({ "live": work.live, "by": work.by, "host": work.host, "since": work.since, "url": work.url })
+    });
+    json!({
+        "environment": status.environment,
+        "release": status.release,
+        "bundle": status.bundle,
+        "stack": status.stack.map(|stack| stack.to_string()),
+        "components": rows.iter().map(component).collect::<Vec<_>>(),
+        "problem": status.components.as_ref().err(),
+        "deployment": work,
+        "url": status.url,
+    })
+}
+
+#[must_use]
+pub fn text(status: &Status) -> String {
+    let none = || "none".to_owned();
+    let mut lines = vec![
+        ("environment", status.environment.clone()),
+        ("release", status.release.clone().unwrap_or_else(none)),
+        ("bundle", status.bundle.map_or_else(none, |bundle| bundle.short())),
+        ("stack", status.stack.map_or_else(none, |stack| stack.to_string())),
+        ("url", status.url.clone().unwrap_or_else(none)),
+    ];
+    if let Some(work) = &status.work {
+        let what = if work.live { "under way" } else { "interrupted: deploy again" };
+        lines.push(("deployment", format!("{what}, by {} on {} since {}", work.by, work.host, work.since)));
+    }
+    let mut out = String::new();
+    for (name, value) in lines {
+        let _ = writeln!(out, "{name:11}  {value}");
+    }
+    match &status.components {
+        _ if status.stack.is_none() => {
+            let _ =
+                writeln!(out, "\nnot deployed; deploy it: cargo xtask deploy --env {}", status.environment);
+        }
+        Ok(rows) if rows.is_empty() => {}
+        Ok(rows) => {
+            let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+            let _ = write!(out, "\n{}", table(&["component", "healthy", "heartbeat"], &rows));
+        }
+        Err(why) => {
+            let _ = writeln!(out, "\nAirflow does not answer: {why}");
+        }
+    }
+    out
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let age = row.heartbeat_age.map(|age| format!("{age:.0} s ago")).unwrap_or_default();
+    vec![row.name.clone(), if row.healthy { "yes" } else { "NO" }.to_owned(), age]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running() -> Status {
+        let row = |name: &str, healthy, heartbeat_age| Row { name: name.to_owned(), healthy, heartbeat_age };
+        Status {
+            environment: "dev".to_owned(),
+            release: Some("0123456789ab".to_owned()),
+            bundle: Some(Digest::of(b"bundle")),
+            host: Some(Digest::of(b"host")),
+            stack: Some(StackStatus::UpdateComplete),
+            components: Ok(vec![row("metadatabase", true, None), row("scheduler", false, Some(61.2))]),
+            work: None,
+            url: Some("http://127.0.0.1:8080".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_sick_component_is_seen_at_once() {
+        insta::assert_snapshot!(text(&running()), @r"
+        environment  dev
+        release      0123456789ab
+        bundle       4d0f2ea37e9c
+        stack        UPDATE_COMPLETE
+        url          http://127.0.0.1:8080
+
+        component     healthy  heartbeat
+        metadatabase  yes
+        scheduler     NO       61 s ago
+        ");
+    }
+
+    #[test]
+    fn an_environment_that_never_was_is_an_answer_and_no_error() {
+        let absent = Status {
+            release: None,
+            bundle: None,
+            host: None,
+            stack: None,
+            url: None,
+            components: Ok(Vec::new()),
+            ..running()
+        };
+        assert!(text(&absent).ends_with("\nnot deployed; deploy it: cargo xtask deploy --env dev\n"));
+        let value = json(&absent);
+        assert!(value["release"].is_null() && value["stack"].is_null() && value["components"] == json!([]));
+    }
+
+    #[test]
+    fn whoever_holds_the_environment_is_shown() {
+        let work = |live| Work {
+            live,
+            by: "me".to_owned(),
+            host: "h".to_owned(),
+            since: "2026-11-20T10:00:00.000Z".to_owned(),
+            url: None,
+        };
+        let status = |live| Status { work: Some(work(live)), ..running() };
+        let line = "deployment   under way, by me on h since 2026-11-20T10:00:00.000Z\n";
+        assert!(text(&status(true)).contains(line));
+        assert!(text(&status(false)).contains("interrupted: deploy again, by me"));
+        assert_eq!(json(&status(true))["deployment"]["live"], true);
+    }
+
+    #[test]
+    fn the_json_has_the_keys_of_the_contract() {
+        let value = json(&Status { components: Err("no answer".to_owned()), ..running() });
+        for key in ["environment", "release", "bundle", "components", "url"] {
+            assert!(value.get(key).is_some(), "{key}");
+        }
+        assert_eq!(value["problem"], "no answer");
+        for key in ["name", "healthy", "heartbeat_age_s", "revision"] {
+            assert!(json(&running())["components"][0].get(key).is_some(), "{key}");
+        }
+    }
+}
