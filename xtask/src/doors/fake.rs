@@ -170,6 +170,10 @@ impl Bucket {
     pub(crate) fn break_writes(&self) {
         self.0.lock().unwrap().broken = true;
     }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.0.lock().unwrap().objects.keys().cloned().collect()
+    }
 }
 
 fn error(code: &str) -> ErrorMetadata {
