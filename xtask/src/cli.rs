@@ -51,7 +51,9 @@ pub fn main() -> ExitCode {
     let ui = ui::Ui::new(cli.common);
     // Some steps block a thread, for instance while somebody is asked; the lease must be renewed meanwhile,
     // on a machine with one core too.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+    // Futures of whole deployments are large in a debug build: each thread gets what the main one has.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(4).thread_stack_size(8 << 20).enable_all().build();
     let result = match runtime {
         Ok(runtime) => {
             let (verb, own) = (cli.verb, ui.clone());

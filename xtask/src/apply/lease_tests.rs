@@ -82,9 +82,10 @@ async fn a_lost_race_is_tried_again() {
     assert_eq!(take(&bucket).await.unwrap().token, 8);
 
     let bucket = Bucket::default();
-    bucket.intrude(KEY, &elsewhere());
+    let theirs = elsewhere();
+    bucket.intrude(KEY, &theirs);
     assert_eq!(take(&bucket).await.unwrap_err().kind(), Kind::Locked);
-    assert_eq!(document(&bucket), elsewhere(), "the winner keeps it");
+    assert_eq!(document(&bucket), theirs, "the winner keeps it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,14 +96,14 @@ async fn it_is_renewed_until_somebody_else_has_it() {
     lease.check().unwrap();
     assert_eq!(bucket.lines().len(), 4);
 
-    let loss = lease.loss();
-    bucket.set(KEY, &elsewhere());
+    let (loss, theirs) = (lease.loss(), elsewhere());
+    bucket.set(KEY, &theirs);
     time::sleep(RENEWAL).await;
     let fail = lease.check().unwrap_err();
     assert_eq!(fail.kind(), Kind::Locked);
     loss.happens().await;
     lease.release().await.unwrap();
-    assert_eq!(document(&bucket), elsewhere(), "what is somebody else's is not given back");
+    assert_eq!(document(&bucket), theirs, "what is somebody else's is not given back");
 }
 
 #[tokio::test(start_paused = true)]

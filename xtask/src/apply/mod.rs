@@ -8,7 +8,7 @@ pub mod context;
 pub mod deploy;
 pub mod destroy;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub mod lease;
 pub mod local_cloud;
 pub mod preview;

@@ -181,21 +181,5 @@ fn path_segment(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn run_ids_are_encoded() {
-        assert_eq!(
-            path_segment("manual__2026-11-20T10:00:00+00:00"),
-            "manual__2026-11-20T10%3A00%3A00%2B00%3A00"
-        );
-    }
-
-    #[test]
-    fn a_refusal_shows_airflow_s_own_words() {
-        let answer = Answer { status: 404, body: json!({ "detail": "no such DAG" }) };
-        let fail = accepted("http://x/y", answer).unwrap_err();
-        assert_eq!(fail.to_string(), "`http://x/y` answered 404: no such DAG");
-    }
-}
+#[path = "airflow_tests.rs"]
+mod tests;

@@ -1,4 +1,5 @@
-//! For tests: a bucket in memory behind the real S3 client, with S3's own answers to conditional writes.
+//! For tests: a bucket in memory behind the real S3 client, with S3's own answers to conditional writes,
+//! and a server that speaks just enough HTTP to stand for Airflow.
 
 use super::aws::Aws;
 use aws_sdk_s3::Client;
@@ -16,6 +17,8 @@ use aws_smithy_runtime_api::http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// What somebody else does between two requests of ours.
@@ -42,7 +45,12 @@ impl Bucket {
     }
 
     fn client(&self) -> Client {
-        let rules = self.rules();
+        self.client_with(Vec::new())
+    }
+
+    /// The same with answers to more operations.
+    pub(crate) fn client_with(&self, more: Vec<Rule>) -> Client {
+        let rules: Vec<Rule> = self.rules().into_iter().chain(more).collect();
         mock_client!(aws_sdk_s3, RuleMode::MatchAny, &rules, |config| config
             .retry_config(aws_config::retry::RetryConfig::disabled()))
     }
@@ -166,4 +174,67 @@ impl Bucket {
 
 fn error(code: &str) -> ErrorMetadata {
     ErrorMetadata::builder().code(code).message("m").build()
+}
+
+/// One request as the server saw it: `GET /path?query`, the token, the body.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) line: String,
+    pub(crate) authorization: String,
+    pub(crate) body: Value,
+}
+
+/// Answers every request on a port of its own until the process ends.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) url: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Server {
+    pub(crate) fn new(answer: impl Fn(&Asked) -> (u16, Value) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let log = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let Some(request) = read_request(&stream) else { continue };
+                let (status, body) = answer(&request);
+                log.lock().unwrap().push(request);
+                let body = body.to_string();
+                let head =
+                    format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close");
+                let _ = write!(&stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            }
+        });
+        Self { url, asked }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn read_request(stream: &TcpStream) -> Option<Asked> {
+    let mut reader = BufReader::new(stream);
+    let (mut asked, mut length) = (Asked::default(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let line = line.trim_end();
+        let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+        match name.to_lowercase().as_str() {
+            "" if asked.line.is_empty() => return None,
+            "" => break,
+            "authorization" => value.clone_into(&mut asked.authorization),
+            "content-length" => length = value.parse().ok()?,
+            _ if asked.line.is_empty() => asked.line = line.trim_end_matches(" HTTP/1.1").to_owned(),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    asked.body = serde_json::from_slice(&body).unwrap_or_default();
+    Some(asked)
 }

@@ -97,3 +97,7 @@ pub async fn deployments(aws: &Aws, bucket: &str, environment: &str, most: usize
     }
     Ok(deployments)
 }
+
+#[cfg(test)]
+#[path = "release_tests.rs"]
+mod tests;

@@ -131,7 +131,7 @@ mod tests {
         insta::assert_snapshot!(text(&running()), @r"
         environment  dev
         release      0123456789ab
-        bundle       4d0f2ea37e9c
+        bundle       1e6ed65d77d6
         stack        UPDATE_COMPLETE
         url          http://127.0.0.1:8080
 
