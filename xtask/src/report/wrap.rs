@@ -79,9 +79,10 @@ mod tests {
 
     #[test]
     fn prose_is_broken_at_blanks_and_not_within_backticks() {
-        let text = "these words go on and on until the line is full and then, at last, `a span of code` is not broken";
+        let text =
+            "these words go on and on until the line is nearly full, then `a span of code` is not broken";
         insta::assert_snapshot!(wrap("hint: ", "      ", text), @r"
-        hint: these words go on and on until the line is full and then, at last,
+        hint: these words go on and on until the line is nearly full, then
               `a span of code` is not broken
         ");
     }

@@ -40,7 +40,8 @@ fn of_the_tool() {
       status       Show what an environment runs, and whether each component is well
       history      List the deployments of an environment, newest first
       secret       Print a secret of an environment
-      destroy      Delete an environment: its stacks, hosts, database and records
+      destroy      Delete an environment: its stacks, hosts, database, logs and
+                   records
       local        Start, stop or throw away the cloud of this machine
       help         Print this message or the help of the given subcommand(s)
 
