@@ -5,6 +5,7 @@ pub mod bundle_dags;
 pub mod connect;
 pub mod deploy;
 pub mod destroy;
+pub mod format;
 pub mod history;
 pub mod local;
 pub mod package;

@@ -1,34 +1,15 @@
 //! How a verb speaks: text or JSON on standard output, progress on standard error.
 
+pub use super::format::Format;
 use super::sink;
 use crate::doors::term;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::event::Sink;
 use crate::report::error;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON document on standard output.
-    Json,
-}
-
-impl Format {
-    /// What a command line that cannot be parsed asks for.
-    #[must_use]
-    pub fn of_words(words: impl Iterator<Item = String>) -> Self {
-        let words: Vec<String> = words.collect();
-        let json = words.iter().any(|word| word == "--format=json")
-            || words.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
-        if json { Self::Json } else { Self::Text }
-    }
-}
 
 /// Options that every verb takes.
 #[derive(Args, Clone, Debug, Default)]
