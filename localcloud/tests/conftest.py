@@ -11,7 +11,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import boto3
@@ -80,6 +80,12 @@ class RunningCloud:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status
 
+    def saved(self, **words: str) -> None:
+        """Wait until each service's file holds its word, so that a kill may follow."""
+        for service, word in words.items():
+            file = self.state / "services" / f"{service}.json"
+            until(partial(_holds, file, word), what=f"`{word}` in {file.name}")
+
     def processes(self) -> list[procs.Identity]:
         """Everything that lives below the state folder."""
         mark = str(self.state)
@@ -88,6 +94,10 @@ class RunningCloud:
             for path in self.state.glob("postgres/*/pid.json")
             if (identity := procs.recall(path)) is not None
         ]
+
+
+def _holds(file: Path, word: str) -> bool:
+    return file.exists() and word in file.read_text()
 
 
 @cache

@@ -23,6 +23,8 @@ write_files:
 runcmd:
   - touch /never
 """
+# A hook's body that lasts until the test touches /go of its instance.
+UNTIL_GO = 'while [ ! -e "$DUCTWORK_HOST_ROOT/go" ]; do sleep 0.05; done\n'
 TALE = """#!/bin/sh
 echo "$LIFECYCLE_EVENT %s" >> "$DUCTWORK_HOST_ROOT/tale"
 """

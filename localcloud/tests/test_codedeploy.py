@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from localcloud.tests.conftest import RunningCloud, until
 from localcloud.tests.fleetkit import (
+    UNTIL_GO,
     Site,
     appspec,
     make_site,
@@ -95,7 +96,7 @@ def test_environment_of_hooks(site: Site) -> None:
             "does not exist",
         ),
         (script("sleep 30", timeout=1), "ScriptTimedOut", "failed to complete in 1 seconds"),
-        (script("sleep 3 &", timeout=1), "UnknownError", "failed to close STDOUT"),
+        (script("sleep 5 &", timeout=2), "UnknownError", "failed to close STDOUT"),
     ],
     ids=["exit-code", "missing", "timeout", "left-open"],
 )
@@ -194,7 +195,7 @@ def test_one_at_a_time_stops_at_the_first_failure_and_a_new_instance_gets_the_re
 def test_stop_with_rollback_and_one_deployment_at_a_time(cloud: RunningCloud, name: str) -> None:
     site = make_site(cloud, name)
     good = site.run(telling("good"))
-    slow = site.begin(script("sleep 2"))
+    slow = site.begin(script(UNTIL_GO))
     until(lambda: site.api.list_deployment_targets(deploymentId=slow)["targetIds"], what="a target")
     until(lambda: site.events(slow)["AfterInstall"]["status"] == "InProgress", what="running")
     with pytest.raises(
@@ -202,6 +203,7 @@ def test_stop_with_rollback_and_one_deployment_at_a_time(cloud: RunningCloud, na
     ):
         site.begin(telling("other"))
     assert site.api.stop_deployment(deploymentId=slow, autoRollbackEnabled=True)["status"] == "Pending"
+    (site.root() / "go").touch()
     stopped = site.wait(slow)
     assert stopped["status"] == "Stopped"
     assert site.events(slow)["AfterInstall"]["status"] == "Succeeded"

@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 
 from localcloud.tests.conftest import RunningCloud, Stacks, until
-from localcloud.tests.fleetkit import OUTPUTS, USER_DATA, make_site, resources, telling
+from localcloud.tests.fleetkit import OUTPUTS, UNTIL_GO, USER_DATA, make_site, resources, telling
 
 
 def test_instances_are_launched_from_the_template(cloud: RunningCloud, name: str) -> None:
@@ -27,7 +27,7 @@ def test_instances_are_launched_from_the_template(cloud: RunningCloud, name: str
     cloud.client("s3").delete_bucket(Bucket=site.bucket)
     assert Stacks(cloud).delete(name) == "DELETE_COMPLETE"
     assert not any(root.exists() for root in roots)
-    assert not [p for p in cloud.processes() if p in cloud.processes() and _root_of(p.pid) in map(str, roots)]
+    assert not [p for p in cloud.processes() if _root_of(p.pid) in map(str, roots)]
 
 
 def _root_of(pid: int) -> str:
@@ -82,12 +82,15 @@ def test_an_instance_that_comes_during_a_deployment_is_updated_after_it(
     assert site.run(telling("one"))["status"] == "Succeeded"
     slow = {
         **telling("two"),
-        "hooks/tell": "#!/bin/sh\n[ $LIFECYCLE_EVENT = AfterInstall ] && sleep 1.5; exit 0\n",
+        "hooks/tell": f"#!/bin/sh\n[ $LIFECYCLE_EVENT = AfterInstall ] || exit 0\n{UNTIL_GO}",
     }
     running = site.begin(slow)
+    until(lambda: site.api.list_deployment_targets(deploymentId=running)["targetIds"], what="a target")
     cloud.client("autoscaling").set_desired_capacity(AutoScalingGroupName=site.group, DesiredCapacity=2)
-    assert site.wait(running)["deploymentOverview"]["Succeeded"] == 1
     until(lambda: len(site.instances()) == 2, what="two instances")
+    for instance in site.instances():
+        (site.root(instance) / "go").touch()
+    assert site.wait(running)["deploymentOverview"]["Succeeded"] == 1
     until(lambda: all((site.root(i) / "opt/app/two").exists() for i in site.instances()), what="both updated")
     ids = site.api.list_deployments(applicationName=site.application, deploymentGroupName=site.deploy)[
         "deployments"

@@ -3,6 +3,7 @@
 use crate::cmd::{bundle_dags, deploy, destroy, history, local, package, plan, rollback, secret, status, ui};
 use crate::doors::term;
 use crate::fail::{Fail, Kind, Result};
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,10 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 ///     cargo xtask deploy --env local
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, verbatim_doc_comment, max_term_width = 80)]
-#[command(
-    after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 changes found,\n\
-    4 rolled back, 5 rollback failed, 6 locked by another deployment, 70 a bug, 130 interrupted."
-)]
+#[command(after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration,\n\
+    3 changes found, 4 rolled back, 5 rollback failed, 6 locked, 70 a bug,\n\
+    130 interrupted.")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -46,7 +46,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, ui::Format::of_words(std::env::args())),
     };
     let ui = ui::Ui::new(cli.common);
     // Some steps block a thread, for instance while somebody is asked; the lease must be renewed meanwhile,
@@ -73,15 +73,35 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn usage(error: &clap::Error) -> ExitCode {
-    let text = error.render();
-    if error.use_stderr() {
-        term::err(&text.to_string());
-        ExitCode::from(Kind::Usage.code())
-    } else {
-        term::out(&text.to_string());
-        ExitCode::SUCCESS
+/// Help on standard output, or what is wrong with the command line.
+fn usage(error: &clap::Error, format: ui::Format) -> ExitCode {
+    let text = error.render().to_string();
+    match (error.use_stderr(), format) {
+        (false, _) => {
+            term::out(&text);
+            return ExitCode::SUCCESS;
+        }
+        (true, ui::Format::Text) => term::err(&text),
+        (true, ui::Format::Json) => {
+            let ui = ui::Ui::new(ui::Common { format, ..ui::Common::default() });
+            ui.fail(&unparsed(error, &text));
+        }
     }
+    ExitCode::from(Kind::Usage.code())
+}
+
+/// What clap says in paragraphs: the error itself first, then tips, then the usage line.
+fn unparsed(error: &clap::Error, text: &str) -> Fail {
+    let joined = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "there is no verb".to_owned()
+        }
+        _ => joined(text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ")),
+    };
+    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    let fail = tips.fold(Fail::usage(message), Fail::hint);
+    fail.hint("see what there is: cargo xtask --help")
 }
 
 async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
@@ -141,7 +161,7 @@ mod tests {
     fn the_command_line_is_consistent_and_every_verb_has_an_example() {
         let command = Cli::command();
         command.clone().debug_assert();
-        for verb in command.get_subcommands().filter(|verb| !verb.has_subcommands()) {
+        for verb in command.get_subcommands().flat_map(|verb| verb.get_subcommands().chain([verb])) {
             let help =
                 verb.get_long_about().or(verb.get_about()).map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("cargo xtask "), "`{}` has no example in its help", verb.get_name());

@@ -4,6 +4,7 @@
 //! with a runnable command where there is one.
 
 use crate::model::problem::Problem;
+use crate::model::text::count;
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
@@ -138,6 +139,16 @@ impl Fail {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.inner.hints.push(hint.into());
+        self
+    }
+
+    /// Adds what is wrong elsewhere, so that nobody cures one problem only to be shown the next.
+    #[must_use]
+    pub fn and(mut self, problems: Vec<Problem>) -> Self {
+        if !problems.is_empty() {
+            self.inner.message += &format!("; and {} elsewhere", count(problems.len(), "problem"));
+            self.inner.problems.extend(problems);
+        }
         self
     }
 

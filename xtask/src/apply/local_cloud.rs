@@ -23,6 +23,12 @@ pub fn state(root: &Path) -> PathBuf {
     root.join(".ductwork/local")
 }
 
+/// Whether no cloud has ever run here.
+#[must_use]
+pub fn is_new(root: &Path) -> bool {
+    !fs::exists(&state(root).join("cloud.json"))
+}
+
 /// The running cloud, if there is one that answers.
 pub fn running(root: &Path) -> Result<Option<Cloud>> {
     let path = state(root).join("cloud.json");
@@ -42,13 +48,13 @@ pub fn up(root: &Path, sink: &Sink, step: &str) -> Result<Cloud> {
     if let Some(cloud) = running(root)? {
         return Ok(cloud);
     }
+    let command = python(root, sink, step)?.args(["serve", "--state"]).arg(state(root));
     // Two commands that find it down at the same moment start it once. The lock lies beside the state,
     // which `wipe` deletes.
     let _turn = fs::lock(&root.join(".ductwork/local.lock"))?;
     if let Some(cloud) = running(root)? {
         return Ok(cloud);
     }
-    let command = python(root, sink, step)?.args(["serve", "--state"]).arg(state(root));
     let log = state(root).join("cloud.log");
     sink.progress(step, "starting the local cloud");
     let mut child = command.spawn_detached(&log)?;

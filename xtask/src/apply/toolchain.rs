@@ -62,13 +62,13 @@ pub fn venv(root: &Path, which: Venv, sink: &Sink, step: &str) -> Result<PathBuf
         return Ok(folder);
     }
     let uv = uv(root, sink, step)?;
+    let python = python()?;
     let _turn = fs::lock(&folder.with_extension("lock"))?;
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(folder);
     }
     sink.progress(step, format!("installing {} (once)", which.lock()));
     fs::remove(&folder)?;
-    let python = python()?;
     installer(&uv, root)
         .arg("venv")
         .arg("--python")
@@ -93,13 +93,13 @@ pub fn uv(root: &Path, sink: &Sink, step: &str) -> Result<PathBuf> {
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(uv);
     }
+    let python = python()?;
     let _turn = fs::lock(&folder.with_extension("lock"))?;
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(uv);
     }
     sink.progress(step, "installing uv (once)");
     fs::remove(&folder)?;
-    let python = python()?;
     let made = installer(&python.path, root).args(["-m", "venv"]).arg(&folder).run();
     made.map_err(|fail| without_venv(fail, &python))?;
     let pip = installer(&folder.join("bin/python"), root);
@@ -107,7 +107,8 @@ pub fn uv(root: &Path, sink: &Sink, step: &str) -> Result<PathBuf> {
         "-m",
         "pip",
         "install",
-        "--quiet",
+        // Errors only: a warning for each of five retries would bury the reason.
+        "-qq",
         "--disable-pip-version-check",
         "--require-hashes",
         "-r",
@@ -141,13 +142,15 @@ fn explained(fail: Fail) -> Fail {
         "Failed to establish",
         "Connection refused",
         "Network is unreachable",
-        "No matching distribution",
         "timed out",
         "tunnel",
     ];
-    if signs.iter().any(|sign| text.contains(sign)) {
+    // All that pip says in the end, whatever the reason.
+    let nothing_found = text.contains("No matching distribution");
+    if nothing_found || signs.iter().any(|sign| text.contains(sign)) {
+        let rest = if nothing_found { ", or lacks what is locked" } else { "" };
         return fail
-            .context("the package index cannot be reached")
+            .context(format!("the package index cannot be reached{rest}"))
             .with_kind(crate::fail::Kind::Usage)
             .hint("connect to the network, or name a proxy or mirror in HTTPS_PROXY, PIP_INDEX_URL and UV_INDEX_URL")
             .hint("run the same command again: it goes on where it stopped");

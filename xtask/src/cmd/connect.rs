@@ -1,6 +1,6 @@
 //! Connects a verb to its environment: project, configuration, cloud, identity.
 
-use super::project::{EnvArg, Project};
+use super::project::Project;
 use super::target::{self, Place, Target};
 use super::ui::Ui;
 use crate::apply::context::Progress;
@@ -26,10 +26,8 @@ pub struct Desk {
 }
 
 /// Connects, with the local cloud started and the account verified.
-pub async fn desk(env: &EnvArg, ui: &Ui) -> Result<Desk> {
+pub async fn desk(project: Project, environment: Environment, ui: &Ui) -> Result<Desk> {
     let (started, watch) = (time::now(), time::Stopwatch::start());
-    let project = Project::find()?;
-    let environment = project.environment(env)?;
     let sink = ui.sink();
     let mut progress = Progress::default();
     let mut aws = None;

@@ -2,7 +2,7 @@
 
 use super::project::EnvArg;
 use super::ui::Ui;
-use super::{connect, release, target};
+use super::{connect, preflight, release, target};
 use crate::apply::context::Runs;
 use crate::fail::Result;
 use crate::plan::deploy::Source;
@@ -24,7 +24,8 @@ pub struct Deploy {
 }
 
 pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
-    let desk = connect::desk(&args.env, ui).await?;
+    let (project, environment) = preflight::ready(&args.env)?;
+    let desk = connect::desk(project, environment, ui).await?;
     let tree = desk.tree()?;
     let artifacts = target::artifacts(&tree);
     let mut ready = desk.ready(ui, tree.release, Source::Tree, artifacts).await?;

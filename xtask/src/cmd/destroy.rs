@@ -1,6 +1,6 @@
 //! `destroy`: an environment away, with everything it was made of.
 
-use super::project::EnvArg;
+use super::project::{EnvArg, Project};
 use super::{connect, ui::Ui};
 use crate::apply::destroy::{self, Remains, Subject};
 use crate::apply::lease;
@@ -21,7 +21,14 @@ pub struct Destroy {
 }
 
 pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
-    let mut desk = connect::desk(&args.env, ui).await?;
+    let project = Project::find()?;
+    let environment = project.environment(&args.env)?;
+    // Before anything is connected: that would start the local cloud.
+    ui.can_consent(&format!(
+        "Delete environment `{}` with its database, logs and history?",
+        environment.name
+    ))?;
+    let mut desk = connect::desk(project, environment, ui).await?;
     let (name, stack) = (desk.environment.name.to_string(), desk.environment.stack_name());
     let subject =
         Subject { aws: &desk.aws, bucket: &desk.bucket, environment: &name, stack: &stack, sink: &desk.sink };

@@ -8,6 +8,8 @@ use clap::Subcommand;
 use serde_json::json;
 
 /// Start, stop or throw away the cloud of this machine.
+///
+/// Example: cargo xtask local down
 #[derive(Subcommand, Debug)]
 pub enum Local {
     /// Start the local cloud and what ran in it before.

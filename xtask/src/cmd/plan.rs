@@ -1,7 +1,7 @@
 //! `plan`: what `deploy` would do, without doing it.
 
 use super::project::EnvArg;
-use super::{connect, target, ui::Ui};
+use super::{connect, preflight, target, ui::Ui};
 use crate::apply::{preview, validate};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::dags::DagDiff;
@@ -25,7 +25,8 @@ pub struct Plan {
 }
 
 pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
-    let desk = connect::desk(&args.env, ui).await?;
+    let (project, environment) = preflight::ready(&args.env)?;
+    let desk = connect::desk(project, environment, ui).await?;
     let parse = desk.environment.dags.parse_timeout;
     let (root, sink) = (desk.project.root.clone(), desk.sink.clone());
     let tree = desk.tree()?;

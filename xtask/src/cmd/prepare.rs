@@ -2,6 +2,7 @@
 
 use super::ask;
 use super::connect::Desk;
+use super::preflight;
 use super::release::Ready;
 use super::ui::Ui;
 use crate::apply::context::{Artifacts, Context, Runs};
@@ -9,7 +10,7 @@ use crate::apply::lease;
 use crate::fail::Result;
 use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
-use crate::observe::{port, release, stack};
+use crate::observe::{release, stack};
 use crate::plan::consent::Guard;
 use crate::plan::deploy::{Facts, Source, plan};
 use crate::plan::stack as stack_plan;
@@ -32,7 +33,7 @@ impl Desk {
         );
         let (current, stack, lease) = (current?, stack?, lease?);
         if stack.is_none() {
-            port::is_free(&self.environment)?;
+            preflight::port_is_free(&self.environment)?;
         }
         let facts = Facts {
             bundle: current.pointer.as_ref().map(|found| found.value.bundle),

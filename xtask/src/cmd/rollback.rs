@@ -1,6 +1,6 @@
 //! `rollback`: an earlier release again, all of it.
 
-use super::project::EnvArg;
+use super::project::{EnvArg, Project};
 use super::ui::Ui;
 use super::{connect, release};
 use crate::apply::context::Artifacts;
@@ -23,7 +23,9 @@ pub struct Rollback {
 }
 
 pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
-    let desk = connect::desk(&args.env, ui).await?;
+    let project = Project::find()?;
+    let environment = project.environment(&args.env)?;
+    let desk = connect::desk(project, environment, ui).await?;
     let id = match &args.release {
         Some(id) => id.clone(),
         None => before_current(&desk).await?,

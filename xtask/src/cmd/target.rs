@@ -7,6 +7,7 @@ use crate::fail::{Fail, Result};
 use crate::model::bundle::Bundle;
 use crate::model::digest::Digest;
 use crate::model::names;
+use crate::model::problem::Problem;
 use crate::model::release::Release;
 use crate::observe::{bundle, host_revision, templates};
 use crate::plan::templates::{Packaged, package};
@@ -54,6 +55,17 @@ pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Resul
         commit: git::commit(root),
     };
     Ok(Target { release, bundle, host: host.path, templates, bootstrap })
+}
+
+/// What is wrong with the tree, wherever it is to be deployed. Packs nothing.
+#[must_use]
+pub fn problems(root: &Path) -> Vec<Problem> {
+    let place = Place { endpoint: None, region: String::new(), bucket: String::new() };
+    let templates = stacks(root, &place).err().map(|fail| fail.all_problems().to_vec());
+    let mut problems = bundle::problems(root);
+    problems.extend(host_revision::problems(root));
+    problems.extend(templates.unwrap_or_default());
+    problems
 }
 
 /// The master stack's templates and the bootstrap stack's one.

@@ -1,23 +1,15 @@
 //! How a verb speaks: text or JSON on standard output, progress on standard error.
 
+pub use super::format::Format;
 use super::sink;
 use crate::doors::term;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::event::Sink;
 use crate::report::error;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON document on standard output.
-    Json,
-}
 
 /// Options that every verb takes.
 #[derive(Args, Clone, Debug, Default)]
@@ -79,19 +71,25 @@ impl Ui {
 
     /// Asks for consent. `--yes` answers; without a terminal and without `--yes` it is refused.
     pub fn consent(&self, question: &str) -> Result<()> {
+        self.can_consent(question)?;
         if self.common.yes {
             return Ok(());
-        }
-        if !term::can_ask() {
-            return Err(Fail::usage("this needs consent, and there is no terminal to ask at")
-                .cause(question)
-                .hint("look at it first with `cargo xtask plan`, then run the same command with --yes"));
         }
         if term::ask(question)? {
             Ok(())
         } else {
             Err(Fail::new(Kind::Failed, "declined; nothing was changed"))
         }
+    }
+
+    /// Whether there is an answer to be had: a question that nobody could answer ends the work early.
+    pub fn can_consent(&self, question: &str) -> Result<()> {
+        if self.common.yes || term::can_ask() {
+            return Ok(());
+        }
+        Err(Fail::usage("this needs consent, and there is no terminal to ask at")
+            .cause(question)
+            .hint("look at it first with `cargo xtask plan`, then run the same command with --yes"))
     }
 
     /// Where steps report to: redrawn lines on a terminal, plain lines elsewhere.

@@ -25,10 +25,7 @@ impl Environment {
                     "the credentials belong to account `{account}`, the environment lives in `{}`",
                     here.account
                 ),
-                format!(
-                    "log in to account {}, for instance: export AWS_PROFILE=…; or choose another --env",
-                    here.account
-                ),
+                format!("choose another --env, or log in to account {}: export AWS_PROFILE=…", here.account),
             ));
         }
         // The local cloud is where this machine says, whatever the shell is set to.
@@ -37,7 +34,10 @@ impl Environment {
             problems.push(Problem::new(
                 "wrong_region",
                 place("aws.region"),
-                format!("AWS_REGION is `{region}`, the environment lives in `{}`", here.region),
+                format!(
+                    "AWS_REGION or AWS_DEFAULT_REGION is `{region}`, the environment lives in `{}`",
+                    here.region
+                ),
                 format!("set it, or unset it: export AWS_REGION={}", here.region),
             ));
         }

@@ -1,6 +1,6 @@
 //! The one way to AWS: region, endpoint, credentials, retries, and a count of every call.
 
-use crate::fail::{Fail, Result};
+use crate::fail::{Fail, Kind, Result};
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -73,6 +73,10 @@ impl Aws {
         let s3 = aws_sdk_s3::config::Builder::from(config)
             .interceptor(counter.clone())
             .force_path_style(endpoint.is_some());
+        // The first call of all: it says soon where there is no way.
+        let sts = aws_sdk_sts::config::Builder::from(config)
+            .interceptor(counter.clone())
+            .retry_config(RetryConfig::standard().with_max_attempts(3));
         Self {
             region: region.to_owned(),
             endpoint: endpoint.map(str::to_owned),
@@ -80,7 +84,7 @@ impl Aws {
             codedeploy: client!(aws_sdk_codedeploy),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             secrets: client!(aws_sdk_secretsmanager),
-            sts: client!(aws_sdk_sts),
+            sts: aws_sdk_sts::Client::from_conf(sts.build()),
             counter,
         }
     }
@@ -98,9 +102,14 @@ impl Aws {
     /// The account the credentials belong to.
     pub async fn account(&self) -> Result<String> {
         let identity = self.sts.get_caller_identity().send().await;
-        let identity = identity.map_err(|e| {
-            failure("STS", "cannot tell whose account this is", e)
-                .hint("log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"")
+        let identity = identity.map_err(|error| {
+            let offline = is_offline(&error);
+            let fail = failure("STS", "cannot tell whose account this is", error).with_kind(Kind::Usage);
+            if offline {
+                fail.hint("connect to the network, then run the same command again")
+            } else {
+                fail.hint("log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"")
+            }
         })?;
         Ok(identity.account().unwrap_or_default().to_owned())
     }
@@ -154,11 +163,24 @@ where
         }
         SdkError::DispatchFailure(failure) => {
             let text = innermost(failure.as_connector_error().map(|e| e as &dyn std::error::Error));
-            fail.cause(format!("{service}: no connection: {text}"))
+            // Credentials are looked for on the way; where, the hint says in fewer words.
+            let text = text.split(". Attempted:").next().unwrap_or_default();
+            let what = if is_offline(&error) { "no connection: " } else { "" };
+            fail.cause(format!("{service}: {what}{text}"))
         }
         SdkError::TimeoutError(_) => fail.cause(format!("{service}: no answer in time")),
         SdkError::ConstructionFailure(_) => fail.cause(format!("{service}: {}", innermost(Some(&error)))),
         _ => fail.cause(format!("{service}: an answer that makes no sense: {}", innermost(Some(&error)))),
+    }
+}
+
+/// Whether the request never got through.
+fn is_offline<E, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> bool {
+    use aws_sdk_s3::error::SdkError;
+    match error {
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        SdkError::TimeoutError(_) => true,
+        _ => false,
     }
 }
 

@@ -147,10 +147,6 @@ impl Bucket {
         bytes.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
     }
 
-    pub(crate) fn keys(&self) -> Vec<String> {
-        self.0.lock().unwrap().objects.keys().cloned().collect()
-    }
-
     /// Writes and deletions so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().log.clone()
@@ -173,6 +169,10 @@ impl Bucket {
     /// From now on no write gets through.
     pub(crate) fn break_writes(&self) {
         self.0.lock().unwrap().broken = true;
+    }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.0.lock().unwrap().objects.keys().cloned().collect()
     }
 }
 

@@ -18,9 +18,14 @@ pub fn read_to_string(path: &Path) -> Result<String> {
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(unreadable(path, error)),
     }
+}
+
+/// Below a file there is as little as in a folder that does not exist.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> Fail {
@@ -38,11 +43,15 @@ pub fn create_dir(path: &Path) -> Result<()> {
 
 fn unwritable(path: &Path, error: std::io::Error) -> Fail {
     let fail = Fail::usage(format!("cannot write `{}`", path.display()));
+    let there = path.ancestors().find(|path| exists(path)).unwrap_or(path);
+    let in_the_way = there.is_file() && (there != path || error.kind() == ErrorKind::AlreadyExists);
+    let there = there.display();
     let fail = match error.kind() {
-        ErrorKind::PermissionDenied => fail.hint(format!(
-            "make the folder writable for you: chown -R $(id -un) '{}'",
-            path.parent().unwrap_or(path).display()
-        )),
+        _ if in_the_way => fail.hint(format!("remove the file that is in the way: rm '{there}'")),
+        ErrorKind::PermissionDenied => {
+            fail.hint(format!("make it writable for you: sudo chown -R \"$(id -un)\" '{there}'"))
+        }
+        ErrorKind::ReadOnlyFilesystem => fail.hint("work in a copy of the project that can be written"),
         ErrorKind::StorageFull => fail.hint("free some disk space and run the command again"),
         _ => fail,
     };
@@ -98,7 +107,7 @@ pub fn remove(path: &Path) -> Result<()> {
 pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(path, error)),
     };
     let mut paths = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::pack::{self, Subject};
 use super::tree::{self, Content, Modes, Source};
-use crate::doors::archive;
+use crate::doors::archive::{self, Entry};
 use crate::fail::Result;
 pub use crate::model::bundle::Bundle;
 use crate::model::problem::Problem;
@@ -25,6 +25,18 @@ pub fn bundle(root: &Path, cache: &Path) -> Result<Bundle> {
 /// # Errors
 /// As [`bundle`].
 pub fn bundle_on(root: &Path, cache: &Path, threads: NonZeroUsize) -> Result<Bundle> {
+    let (entries, problems) = read(root);
+    let subject = Subject { name: "the DAG bundle", folder: &cache.join("bundles") };
+    pack::pack(root, subject, entries, problems, threads)
+}
+
+/// What is wrong with the folder; nothing is packed.
+#[must_use]
+pub fn problems(root: &Path) -> Vec<Problem> {
+    read(root).1
+}
+
+fn read(root: &Path) -> (Vec<Entry>, Vec<Problem>) {
     let dags = Source { folder: FOLDER, prefix: "", modes: Modes::Plain, content: Content::Users };
     let mut problems = Vec::new();
     let entries = tree::read(root, &[dags], &mut problems);
@@ -37,6 +49,5 @@ pub fn bundle_on(root: &Path, cache: &Path, threads: NonZeroUsize) -> Result<Bun
             "put a DAG there, for instance dags/hello.py",
         ));
     }
-    let subject = Subject { name: "the DAG bundle", folder: &cache.join("bundles") };
-    pack::pack(root, subject, entries, problems, threads)
+    (entries, problems)
 }

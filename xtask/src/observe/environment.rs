@@ -10,11 +10,12 @@ use std::path::Path;
 /// # Errors
 /// Usage: there is no such file, it cannot be read, or something in it is wrong; then with every problem of it.
 pub fn load(root: &Path, name: &str) -> Result<Environment> {
-    if let Err(wrong) = EnvironmentName::parse(name) {
-        return Err(with_names(Fail::usage(wrong.message), root, name));
-    }
     let file = format!("environments/{name}.toml");
     let path = root.join(&file);
+    if let Err(wrong) = EnvironmentName::parse(name) {
+        let fail = Fail::usage(wrong.message);
+        return Err(if fs::exists(&path) { fail.hint(wrong.hint) } else { with_names(fail, root, name) });
+    }
     let bytes = fs::read_if_there(&path).map_err(|fail| fail.with_kind(Kind::Usage))?;
     let Some(bytes) = bytes else {
         let fail = Fail::usage(format!("there is no environment `{name}`, no file `{file}`"));

@@ -35,6 +35,18 @@ const REQUIRED: [(&str, &str); 1] = [("airflow/host/appspec.yml", "appspec.yml")
 /// # Errors
 /// All that is missing or wrong together; a file that changes meanwhile; a full disk.
 pub fn host_revision(root: &Path, cache: &Path) -> Result<Bundle> {
+    let (entries, problems) = read(root);
+    let subject = Subject { name: "the host revision", folder: &cache.join("hosts") };
+    pack::pack(root, subject, entries, problems, archive::all_processors())
+}
+
+/// All that is missing or wrong; nothing is packed.
+#[must_use]
+pub fn problems(root: &Path) -> Vec<Problem> {
+    read(root).1
+}
+
+fn read(root: &Path) -> (Vec<Entry>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut entries = tree::read(root, &SOURCES, &mut problems);
     if root.join(PLUGINS.folder).is_dir() {
@@ -52,8 +64,7 @@ pub fn host_revision(root: &Path, cache: &Path) -> Result<Bundle> {
     let required = REQUIRED.into_iter().filter(|(_, name)| !entries.iter().any(|entry| entry.name == *name));
     problems.extend(required.map(|(file, _)| missing(file)));
     problems.extend(twice(root, &entries));
-    let subject = Subject { name: "the host revision", folder: &cache.join("hosts") };
-    pack::pack(root, subject, entries, problems, archive::all_processors())
+    (entries, problems)
 }
 
 fn missing(file: &str) -> Problem {

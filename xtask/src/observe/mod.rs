@@ -4,7 +4,6 @@ pub mod bundle;
 pub mod environment;
 pub mod host_revision;
 mod pack;
-pub mod port;
 pub mod release;
 pub mod stack;
 pub mod templates;

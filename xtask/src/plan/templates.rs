@@ -56,7 +56,12 @@ pub fn package(sources: &Sources, root: &str, url: &dyn Fn(&Digest) -> String) -
         _ if sources.contains_key(root) => {
             Err(Fail::problems("the templates cannot be packaged", packer.problems))
         }
-        _ => Err(Fail::usage(format!("there is no `templates/{root}`"))),
+        _ => {
+            let file = format!("templates/{root}");
+            let cure = format!("restore it, for instance: git checkout -- {file}");
+            let problem = Problem::new("missing", &file, "is not there", cure);
+            Err(Fail::problems(format!("there is no `{file}`"), vec![problem]))
+        }
     }
 }
 

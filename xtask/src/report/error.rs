@@ -1,37 +1,36 @@
 //! A failure as text for a person or as the JSON of the contract.
 
+use super::wrap::wrap;
 use crate::fail::Fail;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
-/// `error: …`, the causes, the problems one by one, the hints.
+/// `error: …`, the causes, the problems one by one, the hints; in lines that fit a terminal.
 #[must_use]
 pub fn text(fail: &Fail) -> String {
-    let mut out = format!("error: {}\n", fail.message());
+    let mut out = wrap("error: ", "  ", fail.message());
     for cause in fail.causes() {
-        let mut lines = cause.lines();
-        let _ = writeln!(out, "  caused by: {}", lines.next().unwrap_or_default());
-        for line in lines {
-            let _ = writeln!(out, "    {line}");
-        }
+        out += &quoted("  caused by: ", cause);
     }
     for problem in fail.all_problems() {
-        let mut lines = problem.message.lines();
-        let _ = writeln!(out, "\n  {}: {}", problem.place, lines.next().unwrap_or_default());
-        for line in lines {
-            let _ = writeln!(out, "    {line}");
-        }
+        out.push('\n');
+        out += &quoted("  ", &format!("{}: {}", problem.place, problem.message));
         if !problem.hint.is_empty() {
-            let _ = writeln!(out, "    cure: {}", problem.hint);
+            out += &wrap("    cure: ", "      ", &problem.hint);
         }
     }
     if !fail.hints().is_empty() {
         out.push('\n');
     }
     for hint in fail.hints() {
-        let _ = writeln!(out, "hint: {hint}");
+        out += &wrap("hint: ", "      ", hint);
     }
     out
+}
+
+/// Several lines are what another program said; each stays one where it fits.
+fn quoted(first: &str, text: &str) -> String {
+    let (head, tail) = text.split_once('\n').unwrap_or((text, ""));
+    wrap(first, "    ", head) + &tail.lines().map(|line| wrap("    ", "      ", line)).collect::<String>()
 }
 
 #[must_use]

@@ -139,12 +139,12 @@ fn names_fit(project: &ProjectName, name: &EnvironmentName, written: &File, prob
             format!("the stack of this environment would be `{stack}`, which holds the artifact bucket");
         problems.invalid(place, Wrong::new(message, "give the file another name"));
     }
-    let excess = DERIVED.iter().map(|(what, suffix, most)| (what, suffix, stack.len() + suffix.len(), most));
-    if let Some((what, suffix, length, most)) =
-        excess.filter(|(_, _, length, most)| length > most).max_by_key(|(_, _, length, most)| length - *most)
+    let excess = DERIVED.iter().map(|(what, suffix, most)| (what, stack.len() + suffix.len(), most));
+    if let Some((what, length, most)) =
+        excess.filter(|(_, length, most)| length > most).max_by_key(|(_, length, most)| length - *most)
     {
         let message =
-            format!("too long: the {what} would be `{stack}{suffix}`, {length} characters, {most} at most");
+            format!("too long: the name of the {what} would have {length} characters, {most} at most");
         let hint = format!("shorten the name of the project by {} characters", length - most);
         problems.report("name_too_long", place, Wrong::new(message, hint));
     }

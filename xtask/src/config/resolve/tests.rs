@@ -193,7 +193,7 @@ fn tables_and_values_in_each_others_place() {
 fn names_that_aws_would_refuse() {
     let long = "a".repeat(90);
     insta::assert_snapshot!(bad(&format!("project = '{long}'\n{}", aws(""))), @r"
-    environments/dev.toml:1 `project`: too long: the nested stack would be `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-dev-Hosts-XXXXXXXXXXXXX-ApiServer-XXXXXXXXXXXXX`, 138 characters, 128 at most [name_too_long]
+    environments/dev.toml:1 `project`: too long: the name of the nested stack would have 138 characters, 128 at most [name_too_long]
         shorten the name of the project by 10 characters
     ");
     let bootstrap = resolve("bootstrap", &aws(""), "f.toml").unwrap_err();
@@ -253,8 +253,8 @@ fn another_account_or_region_stops() {
     assert_eq!(fail.kind(), Kind::Usage);
     insta::assert_snapshot!(shown(fail.all_problems()), @r"
     environments/dev.toml `aws.account`: the credentials belong to account `999988887777`, the environment lives in `111122223333` [wrong_account]
-        log in to account 111122223333, for instance: export AWS_PROFILE=…; or choose another --env
-    environments/dev.toml `aws.region`: AWS_REGION is `us-east-1`, the environment lives in `eu-central-1` [wrong_region]
+        choose another --env, or log in to account 111122223333: export AWS_PROFILE=…
+    environments/dev.toml `aws.region`: AWS_REGION or AWS_DEFAULT_REGION is `us-east-1`, the environment lives in `eu-central-1` [wrong_region]
         set it, or unset it: export AWS_REGION=eu-central-1
     ");
     let local = good("aws.endpoint = 'local'");

@@ -1,0 +1,199 @@
+//! What is wrong with an environment file: each with place, cause and cure, all at once, by every verb.
+
+use crate::project::Project;
+
+const VERBS: [&[&str]; 8] = [
+    &["plan"],
+    &["deploy"],
+    &["rollback"],
+    &["status"],
+    &["history"],
+    &["package"],
+    &["secret", "admin"],
+    &["destroy", "--yes"],
+];
+
+/// What every verb says of an environment file with this content.
+#[track_caller]
+fn refused(text: &str) -> String {
+    let project = Project::new();
+    project.write("environments/bad.toml", text);
+    let told = |verb: &&[&str]| project.refused(&[*verb, &["--env", "bad"]].concat());
+    let all: Vec<String> = VERBS.iter().map(told).collect();
+    for (verb, text) in VERBS.iter().zip(&all) {
+        assert_eq!(text, &all[0], "{verb:?}");
+    }
+    all[0].clone()
+}
+
+#[test]
+fn an_unknown_key() {
+    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[hosts.worker]\nconcurency = 4\n"), @r"
+    error: `environments/bad.toml` has a problem
+
+      environments/bad.toml:4 `hosts.worker.concurency`: unknown key
+        cure: write `concurrency` if that is what you mean
+    ");
+}
+
+#[test]
+fn a_wrong_type() {
+    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[airflow]\nport = \"8080\"\n"), @r"
+    error: `environments/bad.toml` has a problem
+
+      environments/bad.toml:4 `airflow.port`: is a string, must be a whole number
+        cure: write it without quotes: `port = 8080`
+    ");
+}
+
+#[test]
+fn no_toml() {
+    insta::assert_snapshot!(refused("[aws\nendpoint = \"local\"\n"), @r"
+    error: `environments/bad.toml` has a problem
+
+      environments/bad.toml:1: not TOML: unclosed table, expected `]`
+        cure: correct the line; https://toml.io shows the syntax in one page
+    ");
+}
+
+#[test]
+fn a_bad_region() {
+    let text = "[aws]\naccount = \"111122223333\"\nregion = \"eu-centrall-1\"\n[airflow]\nurl = \"http://a.example\"\n";
+    insta::assert_snapshot!(refused(text), @r"
+    error: `environments/bad.toml` has a problem
+
+      environments/bad.toml:3 `aws.region`: `eu-centrall-1` is no region
+        cure: write `eu-central-1` if that is what you mean
+    ");
+}
+
+#[test]
+fn a_bad_account() {
+    let text =
+        "[aws]\naccount = \"1111\"\nregion = \"eu-central-1\"\n[airflow]\nurl = \"http://a.example\"\n";
+    insta::assert_snapshot!(refused(text), @r"
+    error: `environments/bad.toml` has a problem
+
+      environments/bad.toml:2 `aws.account`:
+        `1111` is no account id, which has 12 digits
+        cure: find it with:
+          aws sts get-caller-identity --query Account --output text
+    ");
+}
+
+#[test]
+fn an_invalid_instance_size() {
+    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[hosts.worker]\ninstance_type = \"t3.huge\"\n"), @r"
+    error: `environments/bad.toml` has a problem
+
+      environments/bad.toml:4 `hosts.worker.instance_type`:
+        `huge` is no size of `t3`
+        cure: choose one of its sizes:
+          nano, micro, small, medium, large, xlarge, 2xlarge
+    ");
+}
+
+#[test]
+fn a_name_too_long_for_aws() {
+    let text = format!("project = \"{}\"\n[aws]\nendpoint = \"local\"\n", "long-".repeat(20) + "name");
+    insta::assert_snapshot!(refused(&text), @r"
+    error: `environments/bad.toml` has a problem
+
+      environments/bad.toml:1 `project`: too long:
+        the name of the nested stack would have 152 characters, 128 at most
+        cure: shorten the name of the project by 24 characters
+    ");
+}
+
+#[test]
+fn an_environment_whose_own_name_is_too_long() {
+    let project = Project::new();
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "a-name-that-is-much-too-long"]), @r"
+    error: `a-name-that-is-much-too-long` is too long for an environment:
+      28 characters, 20 at most
+
+    hint: use --env with one of: dev, local
+    ");
+    project.write("environments/a-name-that-is-much-too-long.toml", "[aws]\nendpoint = \"local\"\n");
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "a-name-that-is-much-too-long"]), @r"
+    error: `a-name-that-is-much-too-long` is too long for an environment:
+      28 characters, 20 at most
+
+    hint: give the file a shorter name: names of AWS resources are made of it
+    ");
+}
+
+#[test]
+fn several_at_once() {
+    let text = "projct = \"x\"\n[aws]\naccount = 111122223333\nregion = \"eu-central-1a\"\n[airflow]\nport = 80\n\
+                [hosts.worker]\ninstance_type = \"t3.huge\"\nmin = 3\nmax = 2\n";
+    insta::assert_snapshot!(refused(text), @r#"
+    error: `environments/bad.toml` has 7 problems
+
+      environments/bad.toml:1 `projct`: unknown key
+        cure: write `project` if that is what you mean
+
+      environments/bad.toml:3 `aws.account`: is a whole number, must be a string
+        cure: write it in quotes: `account = "111122223333"`
+
+      environments/bad.toml:4 `aws.region`: `eu-central-1a` is a zone
+        cure: write its region, `eu-central-1`
+
+      environments/bad.toml:6 `airflow.port`: `80` is out of range:
+        1024 to 65535 (those below belong to the system)
+        cure: write a number from 1024 to 65535
+
+      environments/bad.toml:8 `hosts.worker.instance_type`:
+        `huge` is no size of `t3`
+        cure: choose one of its sizes:
+          nano, micro, small, medium, large, xlarge, 2xlarge
+
+      environments/bad.toml:10 `hosts.worker.max`: 2 is less than `min`, 3
+        cure: write 3 or more, or lower `min`
+
+      environments/bad.toml `airflow.url`: a required key is missing
+        cure: add `url = "https://airflow.example.com"` below `[airflow]`:
+          the address at which people and components will reach Airflow
+    "#);
+}
+
+#[test]
+fn a_missing_file() {
+    let project = Project::new();
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "prod"]), @r"
+    error: there is no environment `prod`, no file `environments/prod.toml`
+
+    hint: use --env with one of: dev, local
+    ");
+    insta::assert_snapshot!(project.refused(&["status", "--env", "dve"]), @r"
+    error: there is no environment `dve`, no file `environments/dve.toml`
+
+    hint: use --env dev
+    ");
+}
+
+/// Nobody cures one problem only to be shown the next.
+#[test]
+fn the_file_and_the_tree_together() {
+    let project = Project::new();
+    project.write("environments/bad.toml", "[aws]\nendpoint = \"local\"\nacount = \"1\"\n");
+    project.remove("templates/broker.yaml");
+    project.remove("airflow/host/appspec.yml");
+    project.remove("dags");
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "bad"]), @r"
+    error: `environments/bad.toml` has a problem; and 3 problems elsewhere
+
+      environments/bad.toml:3 `aws.acount`: unknown key
+        cure: write `account` if that is what you mean
+
+      dags: there is no such folder
+        cure: make it: mkdir -p dags
+
+      airflow/host/appspec.yml: is not there, and no host starts without it
+        cure: restore it, for instance: git checkout -- airflow/host/appspec.yml
+
+      templates/master.yaml:349: there is no `templates/broker.yaml`
+        cure: correct the path, or add the file
+    ");
+    assert_eq!(project.refused(&["plan", "--env", "bad"]), project.refused(&["deploy", "--env", "bad"]));
+}

@@ -1,0 +1,151 @@
+//! What is wrong with the tree, or with where it lies; told before the local cloud is started.
+
+use crate::project::Project;
+
+#[test]
+fn not_within_a_project() {
+    let project = Project::new();
+    let output = project.command(&["deploy"]).current_dir("/").output().unwrap();
+    insta::assert_snapshot!(project.seen(&output).expect(2).stderr, @r"
+    error: `/` is not within a Ductwork project
+      caused by: no folder upwards holds `environments/` and `Cargo.toml`
+
+    hint: change to your clone of the repository and run the command again
+    ");
+}
+
+#[test]
+fn a_folder_of_the_project_is_within_it() {
+    let project = Project::new();
+    let output = project.command(&["status"]).current_dir(project.path("dags")).output().unwrap();
+    assert!(project.seen(&output).expect(2).stderr.starts_with("error: the local cloud does not run\n"));
+}
+
+#[test]
+fn no_dags() {
+    let project = Project::new();
+    project.remove("dags");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    error: `local` cannot be deployed
+
+      dags: there is no such folder
+        cure: make it: mkdir -p dags
+    ");
+    insta::assert_snapshot!(project.refused(&["bundle-dags"]), @r"
+    error: cannot pack the DAG bundle
+
+      dags: there is no such folder
+        cure: make it: mkdir -p dags
+    ");
+}
+
+#[test]
+fn empty_dags() {
+    let project = Project::new();
+    project.remove("dags");
+    project.write("dags/.airflowignore", "");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    error: `local` cannot be deployed
+
+      dags:
+        holds no file to deploy; hidden, compiled and git-ignored files do not count
+        cure: put a DAG there, for instance dags/hello.py
+    ");
+    assert_eq!(project.refused(&["plan"]), project.refused(&["deploy"]));
+    insta::assert_snapshot!(project.refused(&["bundle-dags"]), @r"
+    error: cannot pack the DAG bundle
+
+      dags:
+        holds no file to deploy; hidden, compiled and git-ignored files do not count
+        cure: put a DAG there, for instance dags/hello.py
+    ");
+}
+
+#[test]
+fn a_template_without_its_children() {
+    let project = Project::new();
+    project.remove("templates/broker.yaml");
+    project.remove("templates/host-group.yaml");
+    insta::assert_snapshot!(project.refused(&["package"]), @r"
+    error: the templates cannot be packaged
+
+      templates/master.yaml:349: there is no `templates/broker.yaml`
+        cure: correct the path, or add the file
+
+      templates/hosts.yaml:203: there is no `templates/host-group.yaml`
+        cure: correct the path, or add the file
+
+      templates/hosts.yaml:231: there is no `templates/host-group.yaml`
+        cure: correct the path, or add the file
+
+      templates/hosts.yaml:259: there is no `templates/host-group.yaml`
+        cure: correct the path, or add the file
+    ");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    error: `local` cannot be deployed
+
+      templates/master.yaml:349: there is no `templates/broker.yaml`
+        cure: correct the path, or add the file
+
+      templates/hosts.yaml:203: there is no `templates/host-group.yaml`
+        cure: correct the path, or add the file
+
+      templates/hosts.yaml:231: there is no `templates/host-group.yaml`
+        cure: correct the path, or add the file
+
+      templates/hosts.yaml:259: there is no `templates/host-group.yaml`
+        cure: correct the path, or add the file
+    ");
+}
+
+#[test]
+fn no_master_template() {
+    let project = Project::new();
+    project.remove("templates");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    error: `local` cannot be deployed
+
+      templates/master.yaml: is not there
+        cure: restore it, for instance: git checkout -- templates/master.yaml
+    ");
+}
+
+#[test]
+fn parts_of_the_host_revision_missing() {
+    let project = Project::new();
+    project.remove("airflow/requirements.lock");
+    project.remove("airflow/host/appspec.yml");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    error: `local` cannot be deployed
+
+      airflow/requirements.lock: is not there, and no host starts without it
+        cure: restore it, for instance: git checkout -- airflow/requirements.lock
+
+      airflow/host/appspec.yml: is not there, and no host starts without it
+        cure: restore it, for instance: git checkout -- airflow/host/appspec.yml
+    ");
+}
+
+#[test]
+fn a_path_that_other_programs_misread() {
+    let project = Project::named("100%");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    error: the project's path has a `%` in it: `[PROJECT]`
+      caused by: supervisord, Python and Airflow would not take it for a part of the
+        path
+
+    hint: rename the folder, for instance:
+          mv '[PROJECT]' '[SCRATCH]/100-'
+    ");
+    for verb in [&["local", "up"][..], &["bundle-dags"], &["status"], &["package"]] {
+        assert_eq!(project.refused(verb), project.refused(&["deploy"]), "{verb:?}");
+    }
+    insta::assert_snapshot!(Project::named("a:b").refused(&["deploy"]), @r"
+    error: the project's path has a `:` in it: `[PROJECT]`
+      caused by: supervisord, Python and Airflow would not take it for a part of the
+        path
+
+    hint: rename the folder, for instance:
+          mv '[PROJECT]' '[SCRATCH]/a-b'
+    ");
+}
