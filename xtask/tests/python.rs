@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use xtask::apply::toolchain::{self, Venv};
 use xtask::model::event::Sink;
 
@@ -62,9 +63,13 @@ fn cfn_lint_finds_nothing() {
     passes(Command::new(venv(Venv::Dev).join("bin/cfn-lint")).args(templates));
 }
 
+/// Each suite starts servers and a whole Airflow: two at once would wait for each other's processors.
+static ONE_SUITE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// pytest is borrowed from the dev environment; see `dev/run_pytest.py`.
 #[track_caller]
 fn pytest(which: Venv, folder: &str) {
+    let _turn = ONE_SUITE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     venv(Venv::Dev);
     let python = venv(which).join("bin/python");
     let text =

@@ -49,7 +49,9 @@ impl Venv {
 /// The folder all environments of a project are in.
 #[must_use]
 pub fn venvs(root: &Path) -> PathBuf {
-    root.join(".ductwork/venvs")
+    // By its real path: installed programs carry the path in their first line, and a folder that is
+    // reached by a link of another checkout outlives that checkout.
+    fs::real(&root.join(".ductwork/venvs"))
 }
 
 /// The folder of an environment, made if need be. Its programs are in `bin/`.

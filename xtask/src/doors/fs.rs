@@ -103,6 +103,12 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// The path without links; as it is where it leads nowhere yet.
+#[must_use]
+pub fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 /// The names in a folder, sorted; nothing where there is no such folder.
 pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(path) {
