@@ -3,6 +3,7 @@
 
 use super::aws::{self, Aws};
 use crate::fail::{Fail, Kind, Result};
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -63,6 +64,15 @@ pub async fn exists(aws: &Aws, bucket: &str, key: &str) -> Result<bool> {
     }
 }
 
+fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|e| Fail::new(Kind::Bug, "a document that cannot be JSON").because(e))
+}
+
+fn upload(aws: &Aws, bucket: &str, key: &str, json: Vec<u8>) -> PutObjectFluentBuilder {
+    let put = aws.s3.put_object().bucket(bucket).key(key);
+    put.content_type("application/json").body(ByteStream::from(json))
+}
+
 /// Writes if the condition holds. A request whose answer was lost on the way is sent again by the SDK
 /// and then refused because of its own first attempt, so a refusal is believed only where something
 /// else than `value` lies there.
@@ -73,15 +83,8 @@ pub async fn write<T: Serialize>(
     value: &T,
     condition: Condition<'_>,
 ) -> Result<Written> {
-    let json = serde_json::to_vec(value)
-        .map_err(|e| Fail::new(Kind::Bug, "a document that cannot be JSON").because(e))?;
-    let put = aws
-        .s3
-        .put_object()
-        .bucket(bucket)
-        .key(key)
-        .content_type("application/json")
-        .body(ByteStream::from(json.clone()));
+    let json = encoded(value)?;
+    let put = upload(aws, bucket, key, json.clone());
     let put = match condition {
         Condition::Absent => put.if_none_match("*"),
         Condition::Same(etag) => put.if_match(etag),
@@ -104,16 +107,8 @@ pub async fn write<T: Serialize>(
 
 /// Replaces or makes a document that has one writer only.
 pub async fn put<T: Serialize>(aws: &Aws, bucket: &str, key: &str, value: &T) -> Result<()> {
-    let json = serde_json::to_vec(value)
-        .map_err(|e| Fail::new(Kind::Bug, "a document that cannot be JSON").because(e))?;
-    let put = aws
-        .s3
-        .put_object()
-        .bucket(bucket)
-        .key(key)
-        .content_type("application/json")
-        .body(ByteStream::from(json));
-    let sent = put.send().await;
+    let json = encoded(value)?;
+    let sent = upload(aws, bucket, key, json).send().await;
     sent.map(drop).map_err(|e| aws::failure("S3", format!("cannot write `s3://{bucket}/{key}`"), e))
 }
 
