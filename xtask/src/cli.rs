@@ -1,6 +1,8 @@
 //! The table of verbs: parses the command line, dispatches, and turns the result into an exit code.
 
-use crate::cmd::{bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status, ui};
+use crate::cmd::{
+    bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status, ui,
+};
 use crate::doors::term;
 use crate::fail::{Fail, Kind, Result};
 use clap::error::ErrorKind;

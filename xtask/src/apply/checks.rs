@@ -30,15 +30,16 @@ pub fn checkov(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<Prob
     let program = program(root, Venv::Checkov, "checkov", sink)?;
     let mut problems = Vec::new();
     for (folder, files) in distinct(folders)? {
-        let options = ["--framework", "cloudformation", "--quiet", "--compact", "--skip-download", "-o", "json", "-f"];
+        let options =
+            ["--framework", "cloudformation", "--quiet", "--compact", "--skip-download", "-o", "json", "-f"];
         let command = quiet(program.clone(), folder).args(options).args(files);
-        problems.extend(failed_checks(answer(&command)?)?);
+        problems.extend(failed_checks(&answer(&command)?)?);
     }
     Ok(problems)
 }
 
 /// What checkov found; its answer is a bare summary where that is nothing.
-fn failed_checks(report: Value) -> Result<Vec<Problem>> {
+fn failed_checks(report: &Value) -> Result<Vec<Problem>> {
     let results = &report["results"];
     if results.is_null() && report.get("passed").is_none() {
         return Err(Fail::failed("checkov's answer has another shape").cause(report.to_string()));
@@ -49,7 +50,8 @@ fn failed_checks(report: Value) -> Result<Vec<Problem>> {
     });
     let mut problems: Vec<Problem> = unread.collect();
     for check in results["failed_checks"].as_array().into_iter().flatten() {
-        let check: Checkov = serde_json::from_value(check.clone()).map_err(|error| shape("checkov", &error))?;
+        let check: Checkov =
+            serde_json::from_value(check.clone()).map_err(|error| shape("checkov", &error))?;
         problems.push(check.problem());
     }
     Ok(problems)
@@ -245,14 +247,17 @@ mod tests {
             "Location": {"Start": {"LineNumber": 7}, "Path": ["Resources", "Vpc", 0]}}]"#;
         let found: Vec<CfnLint> = serde_json::from_str(said).unwrap();
         let problem = found.into_iter().next().unwrap().problem();
-        assert_eq!((problem.place.as_str(), problem.message.as_str()), ("templates/net.yaml:7", "Resources/Vpc/0: no"));
+        assert_eq!(
+            (problem.place.as_str(), problem.message.as_str()),
+            ("templates/net.yaml:7", "Resources/Vpc/0: no")
+        );
         let said = r#"{"results": {"parsing_errors": ["/x.yaml"], "failed_checks": [{"check_id": "CKV_1",
             "check_name": "encrypt", "file_path": "/net.yaml", "resource": "AWS::S3::Bucket.B", "file_line_range": [3, 9]}]}}"#;
-        let found = failed_checks(serde_json::from_str(said).unwrap()).unwrap();
+        let found = failed_checks(&serde_json::from_str(said).unwrap()).unwrap();
         let places: Vec<&str> = found.iter().map(|problem| problem.place.as_str()).collect();
         assert_eq!(places, ["templates/x.yaml", "templates/net.yaml:3"]);
-        assert!(failed_checks(serde_json::json!({"passed": 0})).unwrap().is_empty());
-        assert!(failed_checks(serde_json::json!([])).is_err(), "silence is no approval");
+        assert!(failed_checks(&serde_json::json!({"passed": 0})).unwrap().is_empty());
+        assert!(failed_checks(&serde_json::json!([])).is_err(), "silence is no approval");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `check`: everything that can be known without a cloud, all findings together.
 
-use super::project::Project;
 use super::checks::{apart, load, parse, templates, timed};
+use super::project::Project;
 use super::ui::Ui;
 use crate::apply::checks;
 use crate::doors::fs;
@@ -9,7 +9,7 @@ use crate::fail::{Fail, Result};
 use crate::model::problem::Problem;
 use crate::model::text::count;
 use crate::observe::{environment, host_revision};
-use crate::report::check::{self as report, Checked};
+use crate::report::check as report;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -39,9 +39,13 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
     let (environments, known) = timed("environments", || Ok(load(&project, &names)))?;
     let (templates, ()) = timed("templates", || Ok((templates(root, &known, folder)?, ())))?;
     let (host, ()) = timed("host revision", || Ok((host_revision::problems(root), ())))?;
-    let folders: Vec<PathBuf> = known.iter().map(|environment| folder.join(environment.name.as_str())).collect();
+    let folders: Vec<PathBuf> =
+        known.iter().map(|environment| folder.join(environment.name.as_str())).collect();
     let (lint, security, python, shell, dags) = tokio::join!(
-        apart("cfn-lint", root, &sink, { let folders = folders.clone(); move |root, sink| checks::cfn_lint(root, &folders, sink) }),
+        apart("cfn-lint", root, &sink, {
+            let folders = folders.clone();
+            move |root, sink| checks::cfn_lint(root, &folders, sink)
+        }),
         apart("checkov", root, &sink, move |root, sink| checks::checkov(root, &folders, sink)),
         apart("ruff", root, &sink, checks::ruff),
         apart("shellcheck", root, &sink, checks::shellcheck),
@@ -55,4 +59,3 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
         found => Err(Fail::problems(count(found, "finding"), problems)),
     }
 }
-

@@ -14,7 +14,10 @@ use crate::report::check::Checked;
 use std::path::Path;
 
 /// Runs a check and takes the time; problems are its result, anything else that goes wrong is an error.
-pub fn timed<T>(name: &'static str, check: impl FnOnce() -> Result<(Vec<Problem>, T)>) -> Result<(Checked, T)> {
+pub fn timed<T>(
+    name: &'static str,
+    check: impl FnOnce() -> Result<(Vec<Problem>, T)>,
+) -> Result<(Checked, T)> {
     let watch = time::Stopwatch::start();
     let (problems, result) = check()?;
     Ok((Checked { name, problems, seconds: watch.elapsed().as_secs_f64() }, result))
@@ -59,7 +62,8 @@ pub fn templates(root: &Path, known: &[Environment], folder: &Path) -> Result<Ve
     let mut problems = Vec::new();
     for environment in known {
         let place = Place::nowhere();
-        match stacks::packaged(root, environment, &place).and_then(|(all, _)| stacks::fits(environment, &all)) {
+        match stacks::packaged(root, environment, &place).and_then(|(all, _)| stacks::fits(environment, &all))
+        {
             Ok(()) => {
                 for (path, bytes) in stacks::sources(root, environment)? {
                     fs::write(&folder.join(environment.name.as_str()).join(path), &bytes)?;
@@ -70,7 +74,12 @@ pub fn templates(root: &Path, known: &[Environment], folder: &Path) -> Result<Ve
     }
     // A fault in a child is found with each environment.
     let mut seen = Vec::new();
-    problems.retain(|problem| !seen.contains(problem) && { seen.push(problem.clone()); true });
+    problems.retain(|problem| {
+        !seen.contains(problem) && {
+            seen.push(problem.clone());
+            true
+        }
+    });
     Ok(problems)
 }
 

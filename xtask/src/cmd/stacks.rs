@@ -90,4 +90,3 @@ pub fn package_both(sources: &Sources, place: &Place) -> Result<(Vec<Packaged>, 
     let bootstrap = package(sources, "bootstrap.yaml", &url)?;
     Ok((master.all().cloned().collect(), bootstrap.root().clone()))
 }
-

@@ -1,3 +1,5 @@
+//! Composition by example: a small master with every rule in it.
+
 use super::*;
 use crate::fail::Kind;
 

@@ -212,7 +212,10 @@ mod tests {
         let now = release("b", "h", "t", "p");
         let mut target = now.clone();
         target.parameters.insert("GitHubRepository".to_owned(), "a/b".to_owned());
-        assert_eq!(names(&plan(&target, Source::Tree, &running(&now))), "bootstrap stack hosts pointer smoke");
+        assert_eq!(
+            names(&plan(&target, Source::Tree, &running(&now))),
+            "bootstrap stack hosts pointer smoke"
+        );
         assert_eq!(names(&plan(&target, Source::Tree, &running(&target))), "health");
     }
 

@@ -50,7 +50,11 @@ mod tests {
             Checked { name: "templates", problems: Vec::new(), seconds: 0.24 },
             Checked { name: "ruff", problems: vec![problem.clone(), problem], seconds: 1.0 },
         ];
-        insta::assert_snapshot!(text(&checks), @"");
+        insta::assert_snapshot!(text(&checks), @r"
+        check      result      time
+        templates  ok          0.2 s
+        ruff       2 findings  1.0 s
+        ");
         assert_eq!(json(&checks)["checks"][1]["outcome"], "failed");
         assert_eq!(json(&checks)["checks"][1]["problems"][1]["where"], "dags/a.py:1");
     }

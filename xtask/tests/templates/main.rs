@@ -6,7 +6,6 @@ mod resources;
 mod template;
 
 use std::path::Path;
-use template::all;
 
 /// CloudFormation's limit for a template that is sent as text, and the one for a file that is read whole.
 const MOST_BYTES: usize = 51_200;

@@ -8,7 +8,7 @@ use xtask::config::{EnvironmentName, resolve};
 use xtask::model::names;
 
 /// Outputs of `master.yaml` that hosts, the tool or people read.
-const OUTPUTS: [&str; 24] = [
+const OUTPUTS: [&str; 26] = [
     "AirflowUrl",
     "AlertTopicArn",
     "ArtifactBucket",

@@ -13,7 +13,6 @@ use xtask::plan::yaml::{Kind, Node, parse};
 pub struct Template {
     /// Such as `network.yaml`.
     pub name: String,
-    pub text: String,
     pub whole: Value,
 }
 
@@ -58,7 +57,7 @@ pub fn all_of(environment: &Environment) -> BTreeMap<String, Template> {
 impl Template {
     pub fn new(name: &str, text: &str) -> Self {
         let node = parse(text).unwrap_or_else(|error| panic!("{name}:{}: {}", error.line, error.message));
-        Self { name: name.to_owned(), text: text.to_owned(), whole: value(&node) }
+        Self { name: name.to_owned(), whole: value(&node) }
     }
 
     fn section(&self, name: &str) -> impl Iterator<Item = (&str, &Value)> {

@@ -83,7 +83,7 @@ pub fn instance_type(
     size: Size,
     problems: &mut Problems,
 ) -> Option<InstanceType> {
-    let chosen = problems.text(written, |text| InstanceType::parse(text));
+    let chosen = problems.text(written, InstanceType::parse);
     if let (Some(written), Some(chosen)) = (written, &chosen) {
         fits(written, chosen, architecture, problems);
     }
