@@ -44,6 +44,8 @@ pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
     if let Some(folder) = folder {
         sources.extend(templates::additional(root, folder, ADDITIONAL)?);
     }
+    // What is wrong with a file as it is written is told with the line it is written in.
+    package(&sources, MASTER, &|_| String::new())?;
     let composed = compose(sources, &additions(root, environment)?);
     // Among the sources they have a folder of their own; people know them by the one they wrote.
     let written = |place: &str| {
