@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localcloud.cfn import buckets, nested, network, registry, secrets
+from localcloud.cfn import buckets, expressions, nested, network, registry, secrets
 from localcloud.cfn.databases import Databases
 from localcloud.cfn.deploys import Deploys
 from localcloud.cfn.groups import Groups
@@ -13,6 +13,7 @@ from localcloud.paths import State
 
 def install(state: State, fleet: Fleet, service: Service) -> Databases:
     """Answers the databases, which the cloud boots."""
+    expressions.install()
     nested.install()
     secrets.install()
     buckets.install()
