@@ -1,5 +1,5 @@
-"""Notices which requests may change a service's state and tells the saver. Never looks into results, never
-waits.
+"""Sees every request to a service: tells the saver which may have changed its state, and the record of calls what
+instances ask. Never looks into results, never waits.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import re
 
 from ministack import app as ministack_app
 
+from localcloud.calls import Calls
 from localcloud.saver import Saver
 from localcloud.shapes import Answer, Handler
 
@@ -34,7 +35,7 @@ def changes(service: str, method: str, headers: dict, body: bytes, query_params:
     return method not in ("GET", "HEAD", "OPTIONS")
 
 
-def install(saver: Saver) -> None:
+def install(saver: Saver, calls: Calls) -> None:
     """Wrap every service's handler."""
     state_keys = {
         service: [key for key, module in ministack_app._state_map.items() if module in modules]
@@ -46,6 +47,7 @@ def install(saver: Saver) -> None:
 
     def wrap(service: str, handler: Handler) -> Handler:
         async def handle(method: str, path: str, headers: dict, body: bytes, query_params: dict) -> Answer:
+            calls.request(service, method, path, headers, body, query_params)
             result = await handler(method, path, headers, body, query_params)
             if changes(service, method, headers, body, query_params):
                 if service == "cloudformation":

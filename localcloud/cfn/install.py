@@ -9,6 +9,7 @@ from localcloud.cfn.groups import Groups
 from localcloud.codedeploy.api import Service
 from localcloud.fleet import Fleet
 from localcloud.paths import State
+from localcloud.scaling import Scaling
 
 
 def install(state: State, fleet: Fleet, service: Service) -> Databases:
@@ -19,6 +20,7 @@ def install(state: State, fleet: Fleet, service: Service) -> Databases:
     network.install()
     databases = Databases(state)
     databases.install()
+    Scaling(fleet, service.store).install()
     Groups(fleet).install()
     Deploys(service).install()
     registry.finish()
