@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ministack import app as ministack_app
-from ministack.core.iam_actions import extract_iam_action, extract_resource_arn, s3_additional_checks
+from ministack.core.iam_actions import (
+    SERVICE_TO_IAM_NAMESPACE,
+    extract_iam_action,
+    extract_resource_arn,
+    s3_additional_checks,
+)
 from ministack.core.responses import get_account_id, get_region
 from ministack.core.router import extract_access_key_id
 from ministack.services import autoscaling, cloudformation, s3, secretsmanager, sqs
@@ -21,6 +27,7 @@ from localcloud import instances
 from localcloud.hostenv import instance_of
 
 log = logging.getLogger("localcloud.calls")
+CBOR_ACTION = re.compile(r"^/service/[^/]+/operation/([A-Za-z]+)$")
 MAX_BYTES = 8_000_000  # then the file becomes calls.jsonl.1 and a new one begins
 # A batch is authorized as the single action.
 SINGLE = {
@@ -92,6 +99,9 @@ class Calls:
             yield self._codedeploy(headers, body)
             return
         action = extract_iam_action(service, method, path, headers, body, params)
+        operation = CBOR_ACTION.match(path)
+        if action is None and operation:
+            action = f"{SERVICE_TO_IAM_NAMESPACE.get(service, service)}:{operation[1]}"
         if action is None or action in FREE:
             return
         action = SINGLE.get(action, action)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from ministack.services import autoscaling, cloudformation
 from ministack.services.cloudformation import provisioners
-from ministack.services.cloudformation.engine import _parse_template
 
 from localcloud import instances
+from localcloud.cfn.expressions import update_policy
 from localcloud.cfn.registry import draw_name, register, truth
 from localcloud.fleet import COMING, Fleet
 from localcloud.scaling import NUMBERS, SIZES, check_sizes
@@ -46,7 +46,7 @@ class Groups:
         before = dict(autoscaling._asgs.get(physical_id) or {})
         updated = provisioners._asg_update(physical_id, old, new, stack_name, logical_id)
         group = autoscaling._asgs[updated[0]]
-        policy = _update_policy(stack_name, logical_id)
+        policy = update_policy(cloudformation._stacks.get(stack_name) or {}, logical_id)
         if updated[0] == physical_id and before:
             self._keep_sizes(group, before, old, new, policy)
         _complete(group, new)
@@ -115,12 +115,3 @@ METRICS = (
     "GroupDesiredCapacity", "GroupInServiceCapacity", "GroupInServiceInstances", "GroupMaxSize", "GroupMinSize",
     "GroupPendingInstances", "GroupTerminatingInstances", "GroupTotalInstances",
 )  # fmt: skip
-
-
-def _update_policy(stack_name: str, logical_id: str | None) -> dict:
-    """The resource's UpdatePolicy; a handler only gets properties."""
-    body = (cloudformation._stacks.get(stack_name) or {}).get("_template_body")
-    if not body:
-        return {}
-    resource = (_parse_template(body).get("Resources") or {}).get(logical_id) or {}
-    return resource.get("UpdatePolicy") or {}
