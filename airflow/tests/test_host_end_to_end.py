@@ -63,7 +63,7 @@ slow()
 def test_deploy_run_move_the_pointer_and_drain(aws, s3, postgres):
     port, _ = make_stack(postgres)
     with temporary_root() as root:
-        host = Host(root, aws, COMPONENTS)
+        host = Host(root, aws, COMPONENTS, "default")
         supervisord = host.boot()
         try:
             story(host, s3, port, postgres)
