@@ -1,7 +1,8 @@
 """Starts a component, of Airflow or our own: `python -m ductwork_airflow.run <component>`.
 
 Reads airflow.env, puts the secrets into the environment and becomes the component by exec, so that the process that
-systemd or supervisord watches and sends SIGTERM to is the component itself. Secrets are on no disk and in no argument list.
+systemd or supervisord watches and sends SIGTERM to is the component itself. Secrets are on no disk and in no argument
+list.
 """
 
 from __future__ import annotations

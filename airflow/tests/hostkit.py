@@ -263,3 +263,17 @@ def make_stack(login: dict[str, str], **parameters: str) -> tuple[int, dict[str,
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
     )
     return port, outputs
+
+
+def update_stack(**parameters: str) -> None:
+    """A change of configuration, as the release tool makes it."""
+    import boto3
+
+    client = boto3.client("cloudformation")
+    known = client.describe_stacks(StackName="ductwork-test")["Stacks"][0]["Parameters"]
+    values = {entry["ParameterKey"]: entry["ParameterValue"] for entry in known} | parameters
+    client.update_stack(
+        StackName="ductwork-test",
+        UsePreviousTemplate=True,
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
+    )

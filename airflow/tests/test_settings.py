@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 from dataclasses import replace
@@ -326,11 +327,8 @@ class TestBroker:
 
         url = connections.cache_url("c@che/pass word", "cache.internal", "6379", tls=True)
         with Connection(url) as connection:
-            parameters = connection.transport.Channel._connparams.__get__(Channel(connection))()
-        assert parameters["password"] == "c@che/pass word"
-        assert parameters["host"] == "cache.internal"
-        assert parameters["connection_class"].__name__.endswith("SSLConnection")
-        assert parameters["ssl_cert_reqs"] in ("required", ssl.CERT_REQUIRED)
+            assert (connection.password, connection.hostname) == ("c@che/pass word", "cache.internal")
+            assert connection.ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
 class TestDatabases:
