@@ -4,11 +4,12 @@
 //! deployment takes a minute on two cores.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
-mod project;
+#[path = "../support/mod.rs"]
+mod support;
 
-use project::Project;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use support::project::Project;
 
 fn steps(result: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
