@@ -13,6 +13,7 @@ lock() { # in, lock, python, further arguments
 
 lock airflow/requirements.in airflow/requirements.lock 3.10 "$@"
 lock airflow/tools.in airflow/tools.lock 3.10 "$@"
+lock dev/checkov.in dev/checkov.lock 3.10 "$@"
 lock bench/requirements.in bench/requirements.lock 3.10 "$@"
 # The dev tools that share a process with Airflow (pytest, moto) must agree with its lock on common packages.
 grep -v -e '--hash' airflow/requirements.lock | sed 's/ *\\$//' >"${TMPDIR:-/tmp}/ductwork-constraints.$$"

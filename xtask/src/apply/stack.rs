@@ -54,10 +54,12 @@ pub async fn update(context: &Context, plan: &Plan, state: &mut State) -> Result
 /// The master stack as the target wants it.
 #[must_use]
 pub fn desired<'a>(context: &Context, plan: &Plan, root: &'a Packaged) -> Desired<'a> {
+    let mut tags = context.tags.clone();
+    tags.insert(names::RELEASE_TAG.to_owned(), plan.target.id());
     Desired {
         template: root,
         parameters: plan.target.parameters.clone(),
-        tags: context.tags.clone(),
+        tags,
         protection: protection(context.guard),
     }
 }
