@@ -80,6 +80,7 @@ fn from_a_clone_to_airflow_and_back() {
     killed_at_every_boundary(&project);
     the_cloud_is_killed(&project);
     down_leaves_no_process_and_deploy_comes_back(&project);
+    roles_allow_what_the_hosts_did_and_nothing_elsewhere(&project);
     destroy(&project);
 }
 
@@ -322,6 +323,13 @@ fn down_leaves_no_process_and_deploy_comes_back(project: &Project) {
     let result = project.deploy();
     assert!(matches!(result["outcome"].as_str(), Some("unchanged" | "deployed")), "{result}");
     assert_eq!(project.components().len(), 5);
+}
+
+/// The hosts' calls since the first deployment, against the roles as they are deployed.
+fn roles_allow_what_the_hosts_did_and_nothing_elsewhere(project: &Project) {
+    announce("roles");
+    let judged = project.python(&["-m", "localcloud.iam"]).expect(0);
+    eprintln!("    {}", judged.stderr.trim());
 }
 
 fn destroy(project: &Project) {

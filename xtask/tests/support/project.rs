@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use xtask::apply::toolchain::{self, Venv};
+use xtask::model::event::Sink;
 
 pub struct Project {
     scratch: tempfile::TempDir,
@@ -101,6 +103,15 @@ impl Project {
     #[track_caller]
     pub fn deploy(&self) -> Value {
         self.run(&["deploy", "--env", "local", "--yes", "--format", "json"]).expect(0).json()
+    }
+
+    /// A Python program of this project in the environment of the local cloud, on its state.
+    pub fn python(&self, args: &[&str]) -> Run {
+        let venv = toolchain::venv(self.path(), Venv::Cloud, &Sink::null(), "test").unwrap();
+        let mut command = Command::new(venv.join("bin/python"));
+        command.args(args).arg("--state").arg(self.path().join(".ductwork/local"));
+        command.current_dir(self.path()).env("PYTHONPATH", self.path()).env("PYTHONDONTWRITEBYTECODE", "1");
+        run_of(&command.output().unwrap())
     }
 
     /// What the cloud's S3 holds under a key of the artifact bucket.
