@@ -182,11 +182,18 @@ def _bucket(cloud: Cloud, item: Item) -> Item:
 def _key(cloud: Cloud, item: Item) -> Item:
     kms = cloud.client("kms")
     about: Item = kms.describe_key(KeyId=item["KeyId"])["KeyMetadata"]
-    return about | {"Rotation": kms.get_key_rotation_status(KeyId=item["KeyId"]).get("KeyRotationEnabled")}
+    if about["KeyState"] != "Enabled":
+        return about
+    rotation = kms.get_key_rotation_status(KeyId=item["KeyId"]).get("KeyRotationEnabled")
+    tags = kms.list_resource_tags(KeyId=item["KeyId"])["Tags"]
+    tags = [{"Key": tag["TagKey"], "Value": tag["TagValue"]} for tag in tags]
+    return about | {"Rotation": rotation, "Tags": tags}
 
 
 def _topic(cloud: Cloud, item: Item) -> Item:
-    return dict(cloud.client("sns").get_topic_attributes(TopicArn=item["TopicArn"])["Attributes"])
+    sns = cloud.client("sns")
+    tags = sns.list_tags_for_resource(ResourceArn=item["TopicArn"])["Tags"]
+    return sns.get_topic_attributes(TopicArn=item["TopicArn"])["Attributes"] | {"Tags": tags}
 
 
 def _zone(cloud: Cloud, item: Item) -> Item:
@@ -194,6 +201,16 @@ def _zone(cloud: Cloud, item: Item) -> Item:
         "route53", "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=item["Id"]
     )
     return {"Records": list(records)}
+
+
+def _cache(cloud: Cloud, item: Item) -> Item:
+    answer = cloud.client("elasticache").list_tags_for_resource(ResourceName=item["ARN"])
+    return {"Tags": answer["TagList"]}
+
+
+def _log_group(cloud: Cloud, item: Item) -> Item:
+    arn = item["arn"].removesuffix(":*")
+    return {"Tags": cloud.client("logs").list_tags_for_resource(resourceArn=arn)["tags"]}
 
 
 def _document(document: Any) -> Any:
@@ -209,6 +226,12 @@ def _role(cloud: Cloud, item: Item) -> Item:
     attached = cloud.list("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
     tags = iam.list_role_tags(RoleName=name)["Tags"]
     return {"Inline": inline, "Attached": [one["PolicyArn"] for one in attached], "Tags": tags}
+
+
+def _policy(cloud: Cloud, item: Item) -> Item:
+    ask = cloud.client("iam").get_policy_version
+    version = ask(PolicyArn=item["Arn"], VersionId=item["DefaultVersionId"])["PolicyVersion"]
+    return {"Document": _document(version["Document"])}
 
 
 def _application(cloud: Cloud, item: Item) -> Item:
@@ -256,6 +279,7 @@ MORE: dict[str, Callable[[Cloud, Item], Item]] = {
     "groups": _group,
     "database_parameters": _parameters("describe_db_parameters", "DBParameterGroupName"),
     "cluster_parameters": _parameters("describe_db_cluster_parameters", "DBClusterParameterGroupName"),
+    "caches": _cache,
     "file_systems": _file_system,
     "balancers": _balancer,
     "target_groups": _attributes("describe_target_group_attributes", "TargetGroupArn"),
@@ -266,7 +290,9 @@ MORE: dict[str, Callable[[Cloud, Item], Item]] = {
     "keys": _key,
     "budgets": _budget,
     "backup_plans": _backup_plan,
+    "log_groups": _log_group,
     "roles": _role,
+    "policies": _policy,
     "applications": _application,
     "parameters": _parameter,
     "stacks": _stack,
@@ -314,6 +340,9 @@ def prepare(cloud: Cloud) -> dict[str, Any]:
     zone = cloud.client("route53").create_hosted_zone(Name="example.com", CallerReference="scenarios")
     secrets = cloud.client("secretsmanager")
     url = "mysql://airflow:secret@db.example.com:3306/airflow"
+    secrets.create_secret(Name="ductwork/local/login/google", SecretString="client-secret")
+    smtp = "smtp://user:password@mail.example.com"
+    secrets.create_secret(Name="ductwork/local/connections/smtp_default", SecretString=smtp)
     return {
         "vpc": vpc,
         "private": ids[:2],
@@ -321,13 +350,6 @@ def prepare(cloud: Cloud) -> dict[str, Any]:
         "certificate": certificate["CertificateArn"],
         "zone": zone["HostedZone"]["Id"].rpartition("/")[2],
         "database_url": secrets.create_secret(Name="elsewhere/database", SecretString=url)["ARN"],
-        "google": secrets.create_secret(Name="ductwork/local/login/google", SecretString="client-secret")[
-            "ARN"
-        ],
-        "mail": secrets.create_secret(
-            Name="ductwork/local/connections/smtp_default",
-            SecretString="smtp://user:password@mail.example.com",
-        )["ARN"],
     }
 
 

@@ -18,7 +18,10 @@ impl Cloud {
     pub fn since(&self, before: &Self) -> Self {
         let new = |kind: &String, all: &BTreeMap<String, Value>| {
             let old = &before.0[kind];
-            all.iter().filter(|(id, _)| !old.contains_key(*id)).map(|(id, v)| (id.clone(), v.clone())).collect()
+            all.iter()
+                .filter(|(id, _)| !old.contains_key(*id))
+                .map(|(id, v)| (id.clone(), v.clone()))
+                .collect()
         };
         Self(self.0.iter().map(|(kind, all)| (kind.clone(), new(kind, all))).collect())
     }
