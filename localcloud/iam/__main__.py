@@ -27,7 +27,7 @@ def main() -> int:
     account = Account(endpoint, "us-east-1")
     own = Own(options.project, options.environment)
     roles = account.roles(own.stack)
-    around = Around(account.region, account.group_tags(), account.key_of)
+    around = Around(account.region, account.group_tags())
     made = list(calls(read(options.state / "calls.jsonl"), around))
     findings = [
         *judge.silent(roles, made),

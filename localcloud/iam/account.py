@@ -1,4 +1,4 @@
-"""Reads what the judgement needs from a cloud: the roles of a stack, tags of its groups, keys of its resources."""
+"""Reads what the judgement needs from a cloud: the roles of a stack, who has them, and the tags of groups."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import boto3
-from botocore.exceptions import ClientError
 
 from localcloud.iam.policy import Statement, statements
-
-# Logical ids of the hosts' roles in the templates.
-COMPONENTS = {"ApiServerRole": "api-server", "SchedulerRole": "scheduler", "WorkerRole": "worker"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,7 @@ class Role:
     """A role and everything that it allows or denies."""
 
     name: str
-    component: str  # empty where no host has it
+    profile: str  # the instance profile of the hosts that have it; empty where no host does
     statements: list[Statement]
 
 
@@ -37,7 +33,6 @@ class Account:
         self._endpoint = endpoint
         self.region = region
         self.client = cache(self._client)
-        self.key_of = cache(self._key_of)
 
     def _client(self, service: str) -> Any:
         return self._session.client(service, endpoint_url=self._endpoint)
@@ -56,10 +51,18 @@ class Account:
 
     def roles(self, stack: str) -> list[Role]:
         """The roles of a stack."""
-        found = (r for r in self.resources(stack) if r["ResourceType"] == "AWS::IAM::Role")
-        return [self._role(r["PhysicalResourceId"], r["LogicalResourceId"]) for r in found]
+        names = [
+            r["PhysicalResourceId"] for r in self.resources(stack) if r["ResourceType"] == "AWS::IAM::Role"
+        ]
+        profiles = {
+            role["RoleName"]: profile["InstanceProfileName"]
+            for page in self.pages("iam", "list_instance_profiles")
+            for profile in page["InstanceProfiles"]
+            for role in profile["Roles"]
+        }
+        return [Role(name, profiles.get(name, ""), self._statements(name)) for name in names]
 
-    def _role(self, name: str, logical_id: str) -> Role:
+    def _statements(self, name: str) -> list[Statement]:
         iam = self.client("iam")
         documents = [
             iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
@@ -72,8 +75,7 @@ class Account:
                 version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
                 answer = iam.get_policy_version(PolicyArn=arn, VersionId=version)
                 documents.append(answer["PolicyVersion"]["Document"])
-        found = [statement for document in documents for statement in statements(_decoded(document))]
-        return Role(name, COMPONENTS.get(logical_id, ""), found)
+        return [statement for document in documents for statement in statements(_decoded(document))]
 
     def group_tags(self) -> dict[str, dict[str, str]]:
         """Tags of every Auto Scaling group, by its name."""
@@ -83,30 +85,6 @@ class Account:
                 tags = {tag["Key"]: tag["Value"] for tag in group["Tags"]}
                 found[group["AutoScalingGroupName"]] = tags
         return found
-
-    def _key_of(self, service: str, arn: str) -> str | None:
-        """ARN of the customer's key that a resource is encrypted with, if it is with one."""
-        try:
-            key = self._key_id(service, arn)
-            if not key or key.startswith("alias/aws/"):
-                return None
-            return str(self.client("kms").describe_key(KeyId=key)["KeyMetadata"]["Arn"])
-        except ClientError:
-            return None
-
-    def _key_id(self, service: str, arn: str) -> str | None:
-        name = arn.split(":", 5)[-1]
-        if service == "secretsmanager":
-            return self.client(service).describe_secret(SecretId=arn).get("KmsKeyId")
-        if service == "sqs":
-            url = self.client(service).get_queue_url(QueueName=name)["QueueUrl"]
-            answer = self.client(service).get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-            return answer.get("Attributes", {}).get("KmsMasterKeyId")
-        if service == "s3":
-            answer = self.client(service).get_bucket_encryption(Bucket=name.split("/")[0])
-            rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]
-            return rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID")
-        return None
 
 
 def _decoded(document: Any) -> Mapping[str, Any]:

@@ -30,6 +30,8 @@ SHARED = [
     ("ec2messages:*", "*", "messages to the calling host, which know no resources"),
     ("cloudwatch:PutMetricData", "*", "knows no resources; the namespace is conditioned"),
     ("*:Describe*", "*", "describing knows no resources"),
+    ("ec2:RunInstances", "*", "CodeDeploy's; a host of others cannot be launched without passing its role"),
+    ("ec2:CreateTags", "*", "CodeDeploy's, on what it launches only, by condition"),
     ("tag:GetResources", "*", "reading tags knows no resources"),
 ]
 

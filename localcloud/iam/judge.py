@@ -15,36 +15,37 @@ def _told(request: Request) -> str:
     return f"{request.action} on {request.resource}" + (f" with {context}" if context else "")
 
 
-def _of(roles: Iterable[Role], component: str) -> list[Role]:
-    return [role for role in roles if role.component == component]
+def _of(roles: Iterable[Role], call: Call) -> Role | None:
+    return next((role for role in roles if role.profile and role.profile == call.profile), None)
 
 
 def insufficient(roles: list[Role], calls: Iterable[Call]) -> Iterator[str]:
-    """Calls that their component's role does not allow; of several roles (worker sets) one has to."""
+    """Calls that the role of the calling host does not allow."""
     for call in calls:
-        mine = _of(roles, call.component)
-        if not mine:
-            yield f"nobody knows the role of `{call.component}`, which called {call.request.action}"
-        elif not any(allows(role.statements, call.request) for role in mine):
-            yield f"{mine[0].name} must allow {_told(call.request)}"
+        role = _of(roles, call)
+        if role is None:
+            yield f"`{call.component}` called {call.request.action} with `{call.profile}`, which has no role here"
+        elif not allows(role.statements, call.request):
+            yield f"{role.name} of `{call.component}` must allow {_told(call.request)}"
 
 
 def silent(roles: list[Role], calls: Iterable[Call]) -> Iterator[str]:
-    """Components without a call: then the record is not what it should be."""
-    heard = {call.component for call in calls}
-    for component in sorted({role.component for role in roles if role.component} - heard):
-        yield f"no call of `{component}` was recorded"
+    """Hosts' roles without a call: then the record is not what it should be."""
+    heard = {call.profile for call in calls}
+    for role in roles:
+        if role.profile and role.profile not in heard:
+            yield f"no call of a host with {role.name} was recorded"
 
 
 def reaches_out(roles: Iterable[Role], calls: Iterable[Call], own: Own) -> Iterator[str]:
     """What a role allows on another environment: by each of its statements, and by each recorded call."""
-    calls = list(calls)
+    roles, calls = list(roles), list(calls)
     for role in roles:
         for statement in role.statements:
             if statement["Effect"] == "Allow":
                 yield from _statement(role, statement, own)
         for call in calls:
-            if role.component and role.component == call.component and allows(role.statements, call.request):
+            if role is _of(roles, call) and allows(role.statements, call.request):
                 yield from _elsewhere(role, call.request, own)
 
 
@@ -74,15 +75,13 @@ def unnoticed(roles: list[Role], calls: Iterable[Call]) -> Iterator[str]:
     """The test of the test: without the statements that allow a call, that call has to be found."""
     planted = set()
     for call in calls:
-        if call.component in planted:
+        role = _of(roles, call)
+        if role is None or role.name in planted or not allows(role.statements, call.request):
             continue
-        crippled = [
-            Role(role.name, role.component, _without(role.statements, call.request))
-            for role in _of(roles, call.component)
-        ]
-        planted.add(call.component)
-        if not list(insufficient(crippled, [call])):
-            yield f"a planted lack was not found: {call.component} without {_told(call.request)}"
+        planted.add(role.name)
+        crippled = Role(role.name, role.profile, _without(role.statements, call.request))
+        if not list(insufficient([crippled], [call])):
+            yield f"a planted lack was not found: {role.name} without {_told(call.request)}"
 
 
 def _without(statements: list[Statement], request: Request) -> list[Statement]:

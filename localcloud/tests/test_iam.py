@@ -138,40 +138,30 @@ def test_what_is_not_understood_is_an_error(statement: dict[str, Any]) -> None:
         allows([statement], request("s3:GetObject"))
 
 
-def around(keys: dict[str, str] | None = None) -> Around:
-    tags = {"group": {"environment": "local"}}
-    return Around("us-east-1", tags, lambda service, arn: (keys or {}).get(arn))
+def recorded(action: str, resource: str = "*", **more: Any) -> dict[str, Any]:
+    service = action.partition(":")[0]
+    return {
+        "component": "worker",
+        "service": service,
+        "action": action,
+        "resource": resource,
+        "profile": "p",
+        **more,
+    }
 
 
-def recorded(action: str, resource: str = "*", component: str = "worker", **more: Any) -> dict[str, Any]:
-    service, name = action.split(":")
-    return {"component": component, "service": service, "action": name, "resource": resource, **more}
-
-
-def test_calls_under_the_names_of_iam() -> None:
+def test_calls_with_what_is_around_them() -> None:
     records = [
-        recorded("s3:HeadObject", "arn:aws:s3:::b/a"),
-        recorded("sqs:SendMessageBatch", QUEUE),
-        recorded("monitoring:PutMetricData", context={"cloudwatch:namespace": "Ductwork"}),
-        recorded("sts:GetCallerIdentity"),
+        recorded("sqs:SendMessage", QUEUE),
+        recorded("cloudwatch:PutMetricData", context={"cloudwatch:namespace": "Ductwork"}),
         recorded("autoscaling:SetDesiredCapacity", GROUP + "autoScalingGroupName/group"),
     ]
-    made = list(calls(records, around()))
-    assert [call.request.action for call in made] == [
-        "s3:GetObject",
-        "sqs:SendMessage",
-        "cloudwatch:PutMetricData",
-        "autoscaling:SetDesiredCapacity",
-    ]
-    assert made[2].request.context["cloudwatch:namespace"] == "Ductwork"
-    assert made[3].request.context["aws:ResourceTag/environment"] == "local"
-
-
-def test_an_encrypted_resource_needs_its_key() -> None:
-    made = list(calls([recorded("sqs:SendMessage", QUEUE)], around({QUEUE: KEY})))
-    used = [(call.request.action, call.request.resource) for call in made[1:]]
-    assert used == [("kms:GenerateDataKey", KEY), ("kms:Decrypt", KEY)]
-    assert made[1].request.context == {"kms:ViaService": "sqs.us-east-1.amazonaws.com"}
+    made = list(calls(records, Around("us-east-1", {"group": {"environment": "local"}})))
+    assert [call.request.action for call in made] == [record["action"] for record in records]
+    assert made[0].request.context["aws:RequestedRegion"] == "us-east-1"
+    assert made[1].request.context["cloudwatch:namespace"] == "Ductwork"
+    assert made[2].request.context["aws:ResourceTag/environment"] == "local"
+    assert "aws:ResourceTag/environment" not in made[0].request.context
 
 
 def test_a_half_written_record_is_left_out(tmp_path: Path) -> None:
@@ -181,25 +171,27 @@ def test_a_half_written_record_is_left_out(tmp_path: Path) -> None:
     assert read(file) == [recorded("sqs:SendMessage", QUEUE)]
 
 
-def worker(*statements: dict[str, Any], name: str = "worker-role") -> Role:
-    return Role(name, "worker", list(statements))
+def worker(*statements: dict[str, Any]) -> Role:
+    return Role("worker-role", "p", list(statements))
 
 
-def test_a_call_that_no_role_allows_is_found() -> None:
-    call = Call("worker", request("sqs:SendMessage", QUEUE))
-    other = Call("host", request("sqs:SendMessage", QUEUE))
-    right = worker(allow("sqs:SendMessage", QUEUE))
-    assert list(judge.insufficient([right], [call])) == []
-    assert list(judge.insufficient([worker(), right], [call])) == [], "one worker set's role is enough"
-    assert list(judge.insufficient([worker()], [call])) == [
-        f"worker-role must allow sqs:SendMessage on {QUEUE}"
-    ]
-    assert "role of `host`" in next(judge.insufficient([right], [other]))
+def send() -> Call:
+    return Call("worker", "p", request("sqs:SendMessage", QUEUE))
 
 
-def test_a_silent_component_is_found() -> None:
-    assert list(judge.silent([worker(), Role("a", "", [])], [])) == ["no call of `worker` was recorded"]
-    assert list(judge.silent([worker()], [Call("worker", request("s3:GetObject"))])) == []
+def test_a_call_that_the_role_does_not_allow_is_found() -> None:
+    right, wrong = worker(allow("sqs:SendMessage", QUEUE)), worker()
+    other = Role("other-role", "other", [allow("*", "*")])
+    assert list(judge.insufficient([other, right], [send()])) == []
+    found = list(judge.insufficient([other, wrong], [send()]))
+    assert found == [f"worker-role of `worker` must allow sqs:SendMessage on {QUEUE}"]
+    assert "has no role here" in next(judge.insufficient([other], [send()]))
+
+
+def test_hosts_of_which_nothing_is_recorded_are_found() -> None:
+    nobody = Role("codedeploy-role", "", [])
+    assert len(list(judge.silent([worker(), nobody], []))) == 1
+    assert list(judge.silent([worker(), nobody], [send()])) == []
 
 
 def test_names_of_another_environment() -> None:
@@ -279,10 +271,8 @@ def test_a_recorded_call_must_not_work_elsewhere() -> None:
     role = worker(
         allow("sqs:SendMessage", QUEUE), allow("sqs:Send*", "arn:aws:sqs:*:*:*_default_*", Sid="Wide")
     )
-    call = Call("worker", request("sqs:SendMessage", QUEUE))
-    assert any(
-        QUEUE.replace("local", "other") in finding for finding in judge.reaches_out([role], [call], OWN)
-    )
+    found = judge.reaches_out([role], [send()], OWN)
+    assert any(QUEUE.replace("local", "other") in finding for finding in found)
 
 
 def test_describing_is_shared_only_where_there_is_no_resource() -> None:
@@ -290,8 +280,8 @@ def test_describing_is_shared_only_where_there_is_no_resource() -> None:
     assert not is_shared(request("secretsmanager:DescribeSecret", SECRETS + "a"))
 
 
-def test_a_planted_lack_is_noticed() -> None:
-    call = Call("worker", request("sqs:SendMessage", QUEUE))
+def test_a_planted_lack_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     role = worker(allow("sqs:SendMessage", QUEUE), allow("sqs:*", QUEUE))
-    assert list(judge.unnoticed([role], [call])) == []
-    assert list(judge.insufficient([worker()], [call])) != []
+    assert list(judge.unnoticed([role], [send()])) == []
+    monkeypatch.setattr(judge, "insufficient", lambda roles, calls: iter(()))
+    assert len(list(judge.unnoticed([role], [send()]))) == 1
