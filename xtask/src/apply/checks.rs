@@ -11,47 +11,67 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// cfn-lint over the templates below `folder`, with the project's own settings.
-pub fn cfn_lint(root: &Path, folder: &Path, sink: &Sink) -> Result<Vec<Problem>> {
+/// cfn-lint over the templates below each of the folders, with the project's own settings. They are those
+/// of one project, composed for several environments: what the first has is not read again.
+pub fn cfn_lint(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<Problem>> {
     let program = program(root, Venv::Dev, "cfn-lint", sink)?;
-    let mut command = quiet(program, folder).args(["--format", "json", "--config-file"]);
-    command = command.arg(root.join(".cfnlintrc.yaml")).arg("--");
-    for template in templates(folder)? {
-        command = command.arg(template);
+    let mut problems = Vec::new();
+    for (folder, files) in distinct(folders)? {
+        let command = quiet(program.clone(), folder).args(["--format", "json", "--config-file"]);
+        let command = command.arg(root.join(".cfnlintrc.yaml")).arg("--").args(files);
+        let found: Vec<CfnLint> = answer(&command)?;
+        problems.extend(found.into_iter().map(CfnLint::problem));
     }
-    let found: Vec<CfnLint> = answer(&command)?;
-    Ok(found.into_iter().map(CfnLint::problem).collect())
+    Ok(problems)
 }
 
-/// checkov over the templates below `folder`.
-pub fn checkov(root: &Path, folder: &Path, sink: &Sink) -> Result<Vec<Problem>> {
+/// checkov over the same.
+pub fn checkov(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<Problem>> {
     let program = program(root, Venv::Checkov, "checkov", sink)?;
-    let command = quiet(program, folder)
-        .args([
-            "--framework",
-            "cloudformation",
-            "--quiet",
-            "--compact",
-            "--skip-download",
-            "-o",
-            "json",
-            "-d",
-        ])
-        .arg(folder);
-    let report: Value = answer(&command)?;
-    // One report, or a list of them where there are several frameworks; a bare summary where nothing was found.
-    let failed = report["results"]["failed_checks"].as_array().cloned().unwrap_or_default();
-    let unread = report["results"]["parsing_errors"].as_array().cloned().unwrap_or_default();
-    if report.get("results").is_none() && report.get("passed").is_none() {
-        return Err(Fail::bug("checkov's answer has another shape").cause(report.to_string()));
+    let mut problems = Vec::new();
+    for (folder, files) in distinct(folders)? {
+        let options = ["--framework", "cloudformation", "--quiet", "--compact", "--skip-download", "-o", "json", "-f"];
+        let command = quiet(program.clone(), folder).args(options).args(files);
+        problems.extend(failed_checks(answer(&command)?)?);
     }
-    let unread = unread.iter().map(|file| {
-        Problem::new("checkov", file.as_str().unwrap_or_default(), "cannot be read", "correct its syntax")
+    Ok(problems)
+}
+
+/// What checkov found; its answer is a bare summary where that is nothing.
+fn failed_checks(report: Value) -> Result<Vec<Problem>> {
+    let results = &report["results"];
+    if results.is_null() && report.get("passed").is_none() {
+        return Err(Fail::failed("checkov's answer has another shape").cause(report.to_string()));
+    }
+    let unread = results["parsing_errors"].as_array().into_iter().flatten().map(|file| {
+        let place = format!("templates/{}", file.as_str().unwrap_or_default().trim_start_matches('/'));
+        Problem::new("checkov", place, "cannot be read", "correct its syntax")
     });
-    let failed = failed.into_iter().map(serde_json::from_value::<Checkov>);
-    let failed: Vec<Checkov> =
-        failed.collect::<std::result::Result<_, _>>().map_err(|error| shape("checkov", &error))?;
-    Ok(unread.chain(failed.into_iter().map(Checkov::problem)).collect())
+    let mut problems: Vec<Problem> = unread.collect();
+    for check in results["failed_checks"].as_array().into_iter().flatten() {
+        let check: Checkov = serde_json::from_value(check.clone()).map_err(|error| shape("checkov", &error))?;
+        problems.push(check.problem());
+    }
+    Ok(problems)
+}
+
+/// The templates below each folder, but for those that are in the first one with the same content.
+fn distinct(folders: &[PathBuf]) -> Result<Vec<(&PathBuf, Vec<PathBuf>)>> {
+    let mut found = Vec::new();
+    for folder in folders {
+        let mut files = Vec::new();
+        for file in templates(folder)? {
+            let first = folders.first().filter(|first| *first != folder).map(|first| first.join(&file));
+            let known = first.map(|first| fs::read_if_there(&first)).transpose()?.flatten();
+            if known != Some(fs::read(&folder.join(&file))?) {
+                files.push(file);
+            }
+        }
+        if !files.is_empty() {
+            found.push((folder, files));
+        }
+    }
+    Ok(found)
 }
 
 /// ruff over every Python file of the project that git does not ignore.
@@ -212,5 +232,39 @@ impl Shellcheck {
     fn problem(self) -> Problem {
         let place = format!("{}:{}", self.file, self.line);
         Problem::new("shellcheck", place, self.message, format!("see SC{}", self.code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_linters_say_becomes_problems() {
+        let said = r#"[{"Filename": "net.yaml", "Message": "no", "Rule": {"Id": "E3001"},
+            "Location": {"Start": {"LineNumber": 7}, "Path": ["Resources", "Vpc", 0]}}]"#;
+        let found: Vec<CfnLint> = serde_json::from_str(said).unwrap();
+        let problem = found.into_iter().next().unwrap().problem();
+        assert_eq!((problem.place.as_str(), problem.message.as_str()), ("templates/net.yaml:7", "Resources/Vpc/0: no"));
+        let said = r#"{"results": {"parsing_errors": ["/x.yaml"], "failed_checks": [{"check_id": "CKV_1",
+            "check_name": "encrypt", "file_path": "/net.yaml", "resource": "AWS::S3::Bucket.B", "file_line_range": [3, 9]}]}}"#;
+        let found = failed_checks(serde_json::from_str(said).unwrap()).unwrap();
+        let places: Vec<&str> = found.iter().map(|problem| problem.place.as_str()).collect();
+        assert_eq!(places, ["templates/x.yaml", "templates/net.yaml:3"]);
+        assert!(failed_checks(serde_json::json!({"passed": 0})).unwrap().is_empty());
+        assert!(failed_checks(serde_json::json!([])).is_err(), "silence is no approval");
+    }
+
+    #[test]
+    fn a_template_is_read_once_for_environments_that_share_it() {
+        let scratch = fs::scratch_dir(&std::env::temp_dir()).unwrap();
+        let folders = ["a", "b"].map(|name| scratch.path().join(name));
+        for (folder, master) in folders.iter().zip(["1", "2"]) {
+            fs::write(&folder.join("master.yaml"), master.as_bytes()).unwrap();
+            fs::write(&folder.join("inner/net.yaml"), b"n").unwrap();
+        }
+        let found = distinct(&folders).unwrap();
+        assert_eq!(found[0].1, ["inner/net.yaml", "master.yaml"].map(PathBuf::from));
+        assert_eq!(found[1].1, ["master.yaml"].map(PathBuf::from));
     }
 }

@@ -49,6 +49,8 @@ pub struct Context {
     pub account: String,
     pub stack: String,
     pub tags: BTreeMap<String, String>,
+    /// Parameters of the bootstrap stack.
+    pub bootstrap: BTreeMap<String, String>,
     pub guard: Guard,
     pub runs: Runs,
     /// How long one DAG file may take to parse.
