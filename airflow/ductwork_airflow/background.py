@@ -1,4 +1,4 @@
-"""What the two programs of ours that run beside Airflow share: settings, AWS clients, beats, faults that are told once."""
+"""What our two programs beside Airflow share: settings, AWS clients, beats, and faults that are told once."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ class Scaler:
         self.faults.tell("queues without a worker set", ", ".join(lost) or None)
 
     def repair(self, group: Group) -> None:
-        """Deploys again what found no host, now that there is one. Another deployment under way refuses it: next time."""
+        """Deploys again what found no host, now that there is one; next time where another deployment is under way."""
         now = self.clock()
         if now < group.repair_at:
             return
