@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ductwork_airflow import database, envfile, secret, services
+from ductwork_airflow import database, envfile, gate, secret, services
 from ductwork_airflow.run import beat_file, component_environment, ready_file
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def api_fault(port: str) -> str | None:
 
 
 def worker_fault(env: Mapping[str, str], process: Process) -> str | None:
-    """Why the worker does not take tasks, or None."""
+    """Why the worker does not take tasks, or None; also where it waits for its revision, as it should."""
+    if gate.waits(env, process.pid):
+        return None
     try:
         pid = ready_file(dict(env)).read_text(encoding="utf-8").strip()
     except OSError:

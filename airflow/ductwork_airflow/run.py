@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ductwork_airflow import envfile, secret
+from ductwork_airflow import envfile, gate, secret
 
 log = logging.getLogger("ductwork.run")
 
@@ -81,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     prepare_home(env)
     if component == "worker":
         ready_file(env).unlink(missing_ok=True)
+        gate.wait(env)
     # Marks everything the component starts, so that a stop finds what it left. Airflow's tasks have process groups of
     # their own, and setproctitle would write its titles over the mark.
     env |= {"DUCTWORK_COMPONENT": component, "SPT_NOENV": "1"}
