@@ -214,9 +214,9 @@ class Keeper:
     def drain(self, ending: Ending) -> None:
         """One step: no new task, running ones end by themselves, then Auto Scaling may go on."""
         self.close_gate(ending)
+        working = self.stop_worker() | set(busy_pids(self.tasks))
         if ending.hooked and not self.completed:
             self.keep_waiting()
-        working = self.stop_worker() | set(busy_pids(self.tasks))
         if working:
             self.hurry(ending, working)
         else:

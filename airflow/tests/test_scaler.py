@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import quote
 
 import boto3
@@ -157,10 +158,9 @@ def make(server, stubs, tmp_path):
 
 def beats(one: scaler.Scaler) -> bool:
     """Whether a round has been finished; forgets it."""
-    file = f"{one.env['DUCTWORK_STATE']}/scaler.beat"
-    found = os.path.exists(file)
-    if found:
-        os.unlink(file)
+    file = Path(one.env["DUCTWORK_STATE"], "scaler.beat")
+    found = file.exists()
+    file.unlink(missing_ok=True)
     return found
 
 
