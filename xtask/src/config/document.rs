@@ -26,9 +26,7 @@ pub fn read<T>(text: &str, problems: &mut Problems, read: impl FnOnce(&mut Table
         return None;
     }
     let mut reading = Reading { text, problems, asked: Vec::new(), unknown: Vec::new() };
-    let whole =
-        Table { reading: &mut reading, path: String::new(), entries: Some(root.get_ref()), keys: Vec::new() };
-    let value = whole.read(read);
+    let value = Table::new(&mut reading, String::new(), Some(root.get_ref())).read(read);
     reading.report_unknown();
     Some(value)
 }
@@ -38,7 +36,7 @@ pub fn read<T>(text: &str, problems: &mut Problems, read: impl FnOnce(&mut Table
 pub fn keys_of<T>(read: impl FnOnce(&mut Table) -> T) -> Vec<String> {
     let mut problems = Problems::new("");
     let mut reading = Reading { text: "", problems: &mut problems, asked: Vec::new(), unknown: Vec::new() };
-    Table { reading: &mut reading, path: String::new(), entries: None, keys: Vec::new() }.read(read);
+    Table::new(&mut reading, String::new(), None).read(read);
     reading.asked
 }
 
@@ -75,14 +73,19 @@ pub struct Table<'a, 'd> {
     path: String,
     entries: Option<&'d DeTable<'d>>,
     keys: Vec<String>,
+    moved: Vec<&'static str>,
 }
 
-impl<'d> Table<'_, 'd> {
+impl<'a, 'd> Table<'a, 'd> {
+    fn new(reading: &'a mut Reading<'d>, path: String, entries: Option<&'d DeTable<'d>>) -> Self {
+        Self { reading, path, entries, keys: Vec::new(), moved: Vec::new() }
+    }
+
     fn read<T>(mut self, read: impl FnOnce(&mut Table) -> T) -> T {
         let value = read(&mut self);
         for (key, _) in self.entries.into_iter().flatten() {
             let name = key.get_ref().as_ref();
-            if !self.keys.iter().any(|known| known == name) {
+            if !self.keys.iter().any(|known| known == name) && !self.moved.contains(&name) {
                 let place = self.place(name, key.span().start);
                 self.reading.unknown.push((place, self.keys.clone()));
             }
@@ -109,6 +112,24 @@ impl<'d> Table<'_, 'd> {
         })
     }
 
+    /// Takes whole numbers as well.
+    pub fn fraction(&mut self, key: &str) -> Option<Written<f64>> {
+        self.scalar(key, "a number", |value| match value {
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => None,
+        })
+    }
+
+    /// A name that may look like a number, such as a version: `17` is `"17"`.
+    pub fn word(&mut self, key: &str) -> Option<Written<String>> {
+        self.scalar(key, "a string or a whole number", |value| match value {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Integer(number) => Some(number.to_string()),
+            _ => None,
+        })
+    }
+
     pub fn strings(&mut self, key: &str) -> Option<Written<Vec<String>>> {
         self.scalar(key, "a list of strings", |value| {
             let list = value.as_array()?;
@@ -129,7 +150,56 @@ impl<'d> Table<'_, 'd> {
         };
         let path = self.child(key);
         self.keys.push(key.to_owned());
-        Table { reading: self.reading, path, entries, keys: Vec::new() }.read(read)
+        Table::new(self.reading, path, entries).read(read)
+    }
+
+    /// A table of tables with names of the user's own, each read alike; `always` is there even if it is
+    /// not written, and the one that stands for all where keys are listed.
+    pub fn named<T>(
+        &mut self,
+        key: &str,
+        always: &str,
+        read: impl Fn(&mut Table) -> T,
+    ) -> Vec<(Written<String>, T)> {
+        self.table(key, |table| {
+            let written = table.entries.into_iter().flatten().map(|(name, _)| name.get_ref().to_string());
+            let mut names: Vec<String> = written.filter(|name| name != always).collect();
+            names.push(always.to_owned());
+            names.into_iter().filter_map(|name| table.one_of(name, always, &read)).collect()
+        })
+    }
+
+    fn one_of<T>(
+        &mut self,
+        name: String,
+        always: &str,
+        read: impl Fn(&mut Table) -> T,
+    ) -> Option<(Written<String>, T)> {
+        let found = self.find(&name);
+        if let Some((place, other)) = found.as_ref().filter(|(_, value)| value.as_table().is_none()) {
+            let path = &self.path;
+            let hint = format!("write a line `[{path}.{always}]`, or another name, and its keys below it");
+            self.reading.problems.report("wrong_type", place, wrong_type(other, "a table", hint));
+            self.keys.push(name);
+            return None;
+        }
+        let nowhere = Place { key: self.child(&name), line: None };
+        let place = found.map_or(nowhere, |(place, _)| place);
+        let asked = self.reading.asked.len();
+        let value = self.table(&name, read);
+        if name != always {
+            self.reading.asked.truncate(asked);
+        }
+        Some((Written { value: name, place }, value))
+    }
+
+    /// A key or table of earlier versions, and the one that has taken its place.
+    pub fn moved(&mut self, key: &'static str, to: &str, cure: &str) {
+        self.moved.push(key);
+        if let Some((place, _)) = self.find(key) {
+            let wrong = Wrong::new(format!("moved to `{to}`"), cure);
+            self.reading.problems.report("moved_key", &place, wrong);
+        }
     }
 
     /// A table with keys of the user's own and plain values, as text. Tables within it are read as
@@ -243,11 +313,16 @@ fn cure(key: &str, value: &DeValue, wanted: &str) -> String {
     };
     match (value, wanted) {
         (DeValue::Array(_) | DeValue::Table(_), _) => {}
-        (_, "a string") => return format!("write it in quotes: `{key} = \"{text}\"`"),
+        (_, "a string" | "a string or a whole number") => {
+            return format!("write it in quotes: `{key} = \"{text}\"`");
+        }
         (DeValue::String(_), "a list of strings") => {
             return format!("write it in brackets: `{key} = [\"{text}\"]`");
         }
         (DeValue::String(_), "a whole number") if text.parse::<i64>().is_ok() => {
+            return format!("write it without quotes: `{key} = {text}`");
+        }
+        (DeValue::String(_), "a number") if text.parse::<f64>().is_ok() => {
             return format!("write it without quotes: `{key} = {text}`");
         }
         (DeValue::String(_), "true or false") if text.parse::<bool>().is_ok() => {

@@ -4,212 +4,207 @@ use super::document::{self, Table, Written};
 use super::problems::Problems;
 
 type Text = Option<Written<String>>;
+type Texts = Option<Written<Vec<String>>>;
 type Number = Option<Written<i64>>;
+type Fraction = Option<Written<f64>>;
 type Truth = Option<Written<bool>>;
 /// Keys of the user's own.
 pub type Free = Vec<(String, Written<String>)>;
+/// Tables with names of the user's own, `default` among them.
+pub type Sets = Vec<(Written<String>, Worker)>;
 
+/// A text that may look like a whole number.
 #[derive(Debug, Default)]
-pub struct File {
-    pub project: Text,
-    pub engine: Text,
-    pub protected: Truth,
-    pub aws: Aws,
-    pub airflow: Airflow,
-    pub dags: Dags,
-    pub network: Network,
-    pub database: Database,
-    pub hosts: Hosts,
-    pub logs: Logs,
-    pub tags: Free,
+pub struct Word(pub Text);
+
+/// What a key holds, and how it is read.
+trait Key {
+    fn read(table: &mut Table, key: &str) -> Self;
 }
 
-#[derive(Debug, Default)]
-pub struct Aws {
-    pub account: Text,
-    pub region: Text,
-    pub endpoint: Text,
+macro_rules! key {
+    ($($kind:ty: $read:expr),* $(,)?) => {$(
+        impl Key for $kind {
+            fn read(table: &mut Table, key: &str) -> Self {
+                $read(table, key)
+            }
+        }
+    )*};
 }
 
-#[derive(Debug, Default)]
-pub struct Airflow {
-    pub url: Text,
-    pub port: Number,
-    pub config: Free,
+key! {
+    Text: Table::string,
+    Texts: Table::strings,
+    Number: Table::integer,
+    Fraction: Table::fraction,
+    Truth: Table::boolean,
+    Free: Table::free,
+    Word: |table: &mut Table, key: &str| Word(table.word(key)),
+    Sets: |table: &mut Table, key: &str| table.named(key, "default", Worker::keys),
 }
 
-#[derive(Debug, Default)]
-pub struct Dags {
-    pub parse_timeout_seconds: Number,
-    pub refresh_interval_seconds: Number,
+/// Tables of the file: each key once, with what it holds, and where keys of earlier versions have gone.
+macro_rules! tables {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident { $($key:ident: $kind:ty),* $(,)? } $(=> moved { $($old:ident to $new:literal: $cure:literal),* })?
+    )*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub struct $name {
+            $(pub $key: $kind,)*
+        }
+
+        impl $name {
+            fn keys(table: &mut Table) -> Self {
+                $($(table.moved(stringify!($old), $new, $cure);)*)?
+                Self { $($key: Key::read(table, stringify!($key)),)* }
+            }
+        }
+
+        impl Key for $name {
+            fn read(table: &mut Table, key: &str) -> Self {
+                table.table(key, Self::keys)
+            }
+        }
+    )*};
 }
 
-#[derive(Debug, Default)]
-pub struct Network {
-    pub vpc_cidr: Text,
-    pub vpc_id: Text,
-    pub subnet_ids: Option<Written<Vec<String>>>,
-    pub allowed_cidr: Text,
-}
+tables! {
+    File {
+        project: Text,
+        team: Text,
+        engine: Text,
+        protected: Truth,
+        high_availability: Truth,
+        aws: Aws,
+        airflow: Airflow,
+        dags: Dags,
+        network: Network,
+        entry: Entry,
+        database: Database,
+        broker: Broker,
+        files: Files,
+        backup: Backup,
+        hosts: Hosts,
+        workers: Sets,
+        schedule: Schedule,
+        logs: Logs,
+        alerts: Alerts,
+        audit: Audit,
+        login: Login,
+        mail: Mail,
+        github: GitHub,
+        additional: Additional,
+        tags: Free,
+    }
 
-#[derive(Debug, Default)]
-pub struct Database {
-    pub version: Number,
-    pub instance_class: Text,
-    pub storage_gib: Number,
-    pub max_storage_gib: Number,
-    pub backup_days: Number,
-    pub multi_az: Truth,
-}
+    Aws { account: Text, region: Text, endpoint: Text }
 
-#[derive(Debug, Default)]
-pub struct Hosts {
-    pub architecture: Text,
-    pub drain_minutes: Number,
-    pub api_server: Fixed,
-    pub scheduler: Fixed,
-    pub worker: Worker,
-}
+    Airflow { url: Text, port: Number, load_examples: Truth, load_default_connections: Truth, config: Free }
 
-/// Hosts of a fixed number.
-#[derive(Debug, Default)]
-pub struct Fixed {
-    pub instance_type: Text,
-    pub count: Number,
-    pub volume_gib: Number,
-}
+    Dags { parse_timeout_seconds: Number, refresh_interval_seconds: Number }
 
-#[derive(Debug, Default)]
-pub struct Worker {
-    pub instance_type: Text,
-    pub min: Number,
-    pub max: Number,
-    pub volume_gib: Number,
-    pub concurrency: Number,
-    pub rollout: Text,
-}
+    Network {
+        vpc_cidr: Text,
+        zones: Number,
+        nat: Text,
+        interface_endpoints: Truth,
+        flow_logs: Truth,
+        vpc_id: Text,
+        subnet_ids: Texts,
+        public_subnet_ids: Texts,
+    } => moved { allowed_cidr to "entry.allowed_cidrs": "write `allowed_cidrs = [\"…\"]` below a line `[entry]`" }
 
-#[derive(Debug, Default)]
-pub struct Logs {
-    pub retention_days: Number,
+    Entry {
+        load_balancer: Text,
+        allowed_cidrs: Texts,
+        certificate_arn: Text,
+        hosted_zone_id: Text,
+        access_logs: Truth,
+        firewall: Truth,
+    }
+
+    Database {
+        engine: Text,
+        version: Word,
+        instance_class: Text,
+        storage_gib: Number,
+        max_storage_gib: Number,
+        backup_days: Number,
+        multi_az: Truth,
+        min_capacity: Fraction,
+        max_capacity: Fraction,
+        snapshot: Text,
+        url_secret: Text,
+    }
+
+    Broker { kind: Text, node_type: Text, replicas: Number }
+
+    Files { shared: Truth }
+
+    Backup { retention_days: Number }
+
+    Hosts { architecture: Text, drain_minutes: Number, api_server: HostGroup, scheduler: HostGroup }
+    => moved { worker to "workers.default": "write `[workers.default]` in its place; the keys are the same" }
+
+    /// Hosts of a fixed number.
+    HostGroup { instance_type: Text, count: Number, volume_gib: Number, managed_policies: Texts, policies: Texts }
+
+    Worker {
+        instance_type: Text,
+        more_instance_types: Texts,
+        spot_percent: Number,
+        on_demand_base: Number,
+        min: Number,
+        max: Number,
+        volume_gib: Number,
+        concurrency: Number,
+        queue: Text,
+        on_scheduler: Truth,
+        growth_threshold: Fraction,
+        shrink_threshold: Fraction,
+        shrink_after_minutes: Number,
+        rollout: Text,
+        managed_policies: Texts,
+        policies: Texts,
+    }
+
+    Schedule { sleep: Text, wake: Text, time_zone: Text }
+
+    Logs { retention_days: Number, service_retention_days: Number }
+
+    Alerts { email: Text, budget_usd: Number }
+
+    Audit { trail: Truth }
+
+    Login {
+        method: Text,
+        google_client_id: Text,
+        google_domain: Text,
+        admins: Texts,
+        default_role: Text,
+        service_role: Text,
+        roles: Free,
+    }
+
+    Mail { host: Text, port: Number, starttls: Truth, ssl: Truth, from: Text }
+
+    GitHub { repository: Text, create_provider: Truth }
+
+    Additional { templates: Text, parameters: Free }
 }
 
 impl File {
     /// Reads what fits and notes everything that does not; nothing where the text is not TOML.
     pub fn parse(text: &str, problems: &mut Problems) -> Option<Self> {
-        document::read(text, problems, Self::read)
-    }
-
-    fn read(table: &mut Table) -> Self {
-        Self {
-            project: table.string("project"),
-            engine: table.string("engine"),
-            protected: table.boolean("protected"),
-            aws: table.table("aws", Aws::read),
-            airflow: table.table("airflow", Airflow::read),
-            dags: table.table("dags", Dags::read),
-            network: table.table("network", Network::read),
-            database: table.table("database", Database::read),
-            hosts: table.table("hosts", Hosts::read),
-            logs: table.table("logs", Logs::read),
-            tags: table.free("tags"),
-        }
+        document::read(text, problems, Self::keys)
     }
 }
 
-/// Every key that an environment file may have, dotted; `airflow.config` and `tags` stand for a table
-/// of the user's own keys.
+/// Every key that an environment file may have, dotted; `airflow.config`, `tags` and the like stand for a
+/// table of the user's own keys, `workers.default` for every worker set.
 #[must_use]
 pub fn keys() -> Vec<String> {
-    document::keys_of(File::read)
-}
-
-impl Aws {
-    fn read(table: &mut Table) -> Self {
-        Self {
-            account: table.string("account"),
-            region: table.string("region"),
-            endpoint: table.string("endpoint"),
-        }
-    }
-}
-
-impl Airflow {
-    fn read(table: &mut Table) -> Self {
-        Self { url: table.string("url"), port: table.integer("port"), config: table.free("config") }
-    }
-}
-
-impl Dags {
-    fn read(table: &mut Table) -> Self {
-        Self {
-            parse_timeout_seconds: table.integer("parse_timeout_seconds"),
-            refresh_interval_seconds: table.integer("refresh_interval_seconds"),
-        }
-    }
-}
-
-impl Network {
-    fn read(table: &mut Table) -> Self {
-        Self {
-            vpc_cidr: table.string("vpc_cidr"),
-            vpc_id: table.string("vpc_id"),
-            subnet_ids: table.strings("subnet_ids"),
-            allowed_cidr: table.string("allowed_cidr"),
-        }
-    }
-}
-
-impl Database {
-    fn read(table: &mut Table) -> Self {
-        Self {
-            version: table.integer("version"),
-            instance_class: table.string("instance_class"),
-            storage_gib: table.integer("storage_gib"),
-            max_storage_gib: table.integer("max_storage_gib"),
-            backup_days: table.integer("backup_days"),
-            multi_az: table.boolean("multi_az"),
-        }
-    }
-}
-
-impl Hosts {
-    fn read(table: &mut Table) -> Self {
-        Self {
-            architecture: table.string("architecture"),
-            drain_minutes: table.integer("drain_minutes"),
-            api_server: table.table("api_server", Fixed::read),
-            scheduler: table.table("scheduler", Fixed::read),
-            worker: table.table("worker", Worker::read),
-        }
-    }
-}
-
-impl Fixed {
-    fn read(table: &mut Table) -> Self {
-        Self {
-            instance_type: table.string("instance_type"),
-            count: table.integer("count"),
-            volume_gib: table.integer("volume_gib"),
-        }
-    }
-}
-
-impl Worker {
-    fn read(table: &mut Table) -> Self {
-        Self {
-            instance_type: table.string("instance_type"),
-            min: table.integer("min"),
-            max: table.integer("max"),
-            volume_gib: table.integer("volume_gib"),
-            concurrency: table.integer("concurrency"),
-            rollout: table.string("rollout"),
-        }
-    }
-}
-
-impl Logs {
-    fn read(table: &mut Table) -> Self {
-        Self { retention_days: table.integer("retention_days") }
-    }
+    document::keys_of(File::keys)
 }

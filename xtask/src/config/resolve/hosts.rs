@@ -1,125 +1,125 @@
-//! How many hosts of which size.
+//! Hosts of a fixed number, and what those of any component may do.
 
+use super::Given;
 use crate::config::document::Written;
-use crate::config::environment::{HostGroup, Hosts, Pace};
+use crate::config::environment::{HostGroup, Hosts, Permissions};
 use crate::config::file;
 use crate::config::problems::{Problems, Wrong};
-use crate::config::values::{Architecture, InstanceType};
+use crate::config::values::{Architecture, DocumentPath, InstanceType, LoadBalancer, PolicyArn, Size};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 const DRAIN_MINUTES: u32 = 30;
 const VOLUME_GIB: u32 = 30;
-const CONCURRENCY: u32 = 4;
+/// A role takes ten unless AWS was asked for more; the templates attach some of their own.
+const MOST_MANAGED: usize = 7;
+const MOST_DOCUMENTS: usize = 10;
 
-/// The size of an instance type; its family follows from the architecture.
-#[derive(Clone, Copy)]
-enum Size {
-    Small,
-    Medium,
-}
-
-pub fn hosts(written: &file::Hosts, problems: &mut Problems) -> Option<Hosts> {
-    let architecture = problems.text(written.architecture.as_ref(), Architecture::parse);
-    let architecture = architecture.unwrap_or(Architecture::X86);
+pub fn hosts(
+    written: &file::Hosts,
+    given: Given,
+    balancer: Option<LoadBalancer>,
+    problems: &mut Problems,
+) -> Option<Hosts> {
+    let architecture = problems.choice(written.architecture.as_ref(), Architecture::parse, Architecture::X86);
     // CodeDeploy ends a stop hook after an hour; 5 minutes are left for the end of the drain.
     let drain = problems.number(written.drain_minutes.as_ref(), 1..=55, "minutes").unwrap_or(DRAIN_MINUTES);
-    let worker = &written.worker;
-    let concurrency = problems.number(worker.concurrency.as_ref(), 1..=128, "tasks");
-    let rollout = problems.text(worker.rollout.as_ref(), pace).unwrap_or(Pace::OneAtATime);
-    let machine =
-        |instance_type: &Option<Written<String>>, volume: &Option<Written<i64>>, size, problems: &mut _| {
-            Machine::resolve(instance_type.as_ref(), volume.as_ref(), architecture, size, problems)
-        };
-    let api_server =
-        machine(&written.api_server.instance_type, &written.api_server.volume_gib, Size::Small, problems);
-    let scheduler =
-        machine(&written.scheduler.instance_type, &written.scheduler.volume_gib, Size::Medium, problems);
-    let machine = machine(&worker.instance_type, &worker.volume_gib, Size::Medium, problems);
-    let api_servers = fixed(written.api_server.count.as_ref(), 1..=10, problems);
-    let schedulers = fixed(written.scheduler.count.as_ref(), 1..=4, problems);
-    let workers = elastic(worker, problems);
+    let alone = balancer == Some(LoadBalancer::None);
+    let count = if alone { 1 } else { given.hosts() };
+    let api_server = Fixed { size: Size::Small, count, range: 1..=10 };
+    let api_server = api_server.resolve(&written.api_server, architecture, problems);
+    let scheduler = Fixed { size: Size::Medium, count: given.hosts(), range: 1..=4 };
+    let scheduler = scheduler.resolve(&written.scheduler, architecture, problems);
+    if let Some(written) = written.api_server.count.as_ref().filter(|count| alone && count.value > 1) {
+        let hint =
+            "set `load_balancer = \"internal\"` or `\"internet_facing\"` below `[entry]`, or remove it";
+        problems.conflict(
+            &written.place,
+            Wrong::new("several api-servers without a load balancer in front", hint),
+        );
+    }
     Some(Hosts {
-        architecture,
+        architecture: architecture?,
         drain: Duration::from_secs(60 * u64::from(drain)),
-        api_server: api_server?.times(api_servers),
-        scheduler: scheduler?.times(schedulers),
-        worker: machine?.times(workers),
-        worker_concurrency: concurrency.unwrap_or(CONCURRENCY),
-        worker_rollout: rollout,
+        api_server: api_server?,
+        scheduler: scheduler?,
     })
 }
 
-struct Machine {
-    instance_type: InstanceType,
-    volume_gib: u32,
+/// What holds for one group where nothing is written.
+struct Fixed {
+    size: Size,
+    count: u32,
+    range: RangeInclusive<u32>,
 }
 
-impl Machine {
+impl Fixed {
     fn resolve(
-        instance_type: Option<&Written<String>>,
-        volume_gib: Option<&Written<i64>>,
-        architecture: Architecture,
-        size: Size,
+        self,
+        written: &file::HostGroup,
+        architecture: Option<Architecture>,
         problems: &mut Problems,
-    ) -> Option<Self> {
-        let volume_gib = problems.number(volume_gib, 10..=16384, "GiB").unwrap_or(VOLUME_GIB);
-        let chosen = problems.text(instance_type, InstanceType::parse);
-        if let (Some(written), Some(chosen)) = (instance_type, &chosen)
-            && chosen.architecture() != architecture
-        {
-            let message = format!("`{chosen}` is {}, the hosts are {architecture}", chosen.architecture());
-            let hint = format!(
-                "choose a type of {architecture}, or set `hosts.architecture = \"{}\"` for all hosts",
-                chosen.architecture()
-            );
-            problems.conflict(&written.place, Wrong::new(message, hint));
+    ) -> Option<HostGroup> {
+        let instance_type = instance_type(written.instance_type.as_ref(), architecture, self.size, problems);
+        let count = problems.number(written.count.as_ref(), self.range, "hosts");
+        let volume_gib = volume(written.volume_gib.as_ref(), problems);
+        let permissions = permissions(written.managed_policies.as_ref(), written.policies.as_ref(), problems);
+        Some(HostGroup {
+            instance_type: instance_type?,
+            count: count.unwrap_or(self.count),
+            volume_gib,
+            permissions,
+        })
+    }
+}
+
+pub fn volume(written: Option<&Written<i64>>, problems: &mut Problems) -> u32 {
+    problems.number(written, 10..=16384, "GiB").unwrap_or(VOLUME_GIB)
+}
+
+pub fn instance_type(
+    written: Option<&Written<String>>,
+    architecture: Option<Architecture>,
+    size: Size,
+    problems: &mut Problems,
+) -> Option<InstanceType> {
+    let chosen = problems.text(written, InstanceType::parse);
+    if let (Some(written), Some(chosen)) = (written, &chosen) {
+        fits(written, chosen, architecture, problems);
+    }
+    chosen.or_else(|| Some(InstanceType::of(architecture?, size)))
+}
+
+/// Whether the type has the processors of all hosts.
+pub fn fits<T>(
+    written: &Written<T>,
+    chosen: &InstanceType,
+    architecture: Option<Architecture>,
+    problems: &mut Problems,
+) {
+    let Some(architecture) = architecture.filter(|wanted| chosen.architecture() != *wanted) else { return };
+    let message = format!("`{chosen}` is {}, the hosts are {architecture}", chosen.architecture());
+    let hint = format!(
+        "choose a type of {architecture}, or set `hosts.architecture = \"{}\"` for all hosts",
+        chosen.architecture()
+    );
+    problems.conflict(&written.place, Wrong::new(message, hint));
+}
+
+pub fn permissions(
+    managed: Option<&Written<Vec<String>>>,
+    documents: Option<&Written<Vec<String>>>,
+    problems: &mut Problems,
+) -> Permissions {
+    let managed = problems.texts(managed, MOST_MANAGED, PolicyArn::parse);
+    let found = problems.texts(documents, MOST_DOCUMENTS, DocumentPath::parse);
+    for (index, path) in found.iter().enumerate() {
+        let named = |other: &&DocumentPath| other.file() == path.file();
+        if let (Some(written), Some(other)) = (documents, found.iter().take(index).find(named)) {
+            let message =
+                format!("`{other}` and `{path}` would be one policy, as it is named after the file");
+            problems.conflict(&written.place, Wrong::new(message, "rename one of the two files"));
         }
-        let instance_type = chosen.or_else(|| InstanceType::parse(default(architecture, size)).ok())?;
-        Some(Self { instance_type, volume_gib })
     }
-
-    fn times(self, (min, max): (u32, u32)) -> HostGroup {
-        HostGroup { instance_type: self.instance_type, min, max, volume_gib: self.volume_gib }
-    }
-}
-
-fn default(architecture: Architecture, size: Size) -> &'static str {
-    match (architecture, size) {
-        (Architecture::X86, Size::Small) => "t3.small",
-        (Architecture::X86, Size::Medium) => "t3.medium",
-        (Architecture::Arm, Size::Small) => "t4g.small",
-        (Architecture::Arm, Size::Medium) => "t4g.medium",
-    }
-}
-
-fn fixed(count: Option<&Written<i64>>, range: RangeInclusive<u32>, problems: &mut Problems) -> (u32, u32) {
-    let count = problems.number(count, range, "hosts").unwrap_or(1);
-    (count, count)
-}
-
-/// A missing `max` follows `min`, and the other way round as far as `min` may go.
-fn elastic(written: &file::Worker, problems: &mut Problems) -> (u32, u32) {
-    let min = problems.number(written.min.as_ref(), 1..=100, "hosts").unwrap_or(1);
-    let max = problems.number(written.max.as_ref(), 1..=100, "hosts");
-    if let (Some(written), Some(max)) = (&written.max, max.filter(|max| *max < min)) {
-        let wrong = Wrong::new(
-            format!("{max} is less than `min`, {min}"),
-            format!("write {min} or more, or lower `min`"),
-        );
-        problems.conflict(&written.place, wrong);
-    }
-    (min, max.unwrap_or(min))
-}
-
-fn pace(text: &str) -> Result<Pace, Wrong> {
-    match text {
-        "one_at_a_time" => Ok(Pace::OneAtATime),
-        "half_at_a_time" => Ok(Pace::HalfAtATime),
-        "all_at_once" => Ok(Pace::AllAtOnce),
-        _ => Err(Wrong::new(
-            format!("`{text}` is no pace of a rollout"),
-            "write `one_at_a_time`, `half_at_a_time` or `all_at_once`",
-        )),
-    }
+    Permissions { managed, documents: found }
 }

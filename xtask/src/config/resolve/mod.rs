@@ -2,21 +2,29 @@
 
 mod airflow;
 mod check;
+#[cfg(test)]
+mod conflict_tests;
+mod database;
 mod hosts;
-mod infrastructure;
+mod network;
+mod operations;
+mod owned;
+mod people;
 #[cfg(test)]
 mod tests;
+mod workers;
 
-use super::environment::{Aws, Engine, Environment};
+use super::environment::{Aws, Environment};
 use super::file::{self, File};
 use super::problems::{Place, Problems, Wrong};
-use super::values::{self, Account, Endpoint, EnvironmentName, ProjectName, Region};
+use super::values::{self, Account, Endpoint, Engine, EnvironmentName, ProjectName, Region};
 use crate::model::names;
 use crate::model::problem::Problem;
+use check::{at, truth};
 use std::collections::BTreeMap;
 
 /// Tags that the tool and the templates set themselves.
-const OWN_TAGS: [&str; 3] = ["project", "environment", "component"];
+const OWN_TAGS: [&str; 5] = ["project", "environment", "component", "team", "release"];
 
 /// What is named after the stack, what comes behind its name, and how long AWS lets the whole be.
 /// CloudFormation ends the name of a nested stack in 13 characters of its own.
@@ -37,51 +45,107 @@ pub fn resolve(name: &str, text: &str, file: &str) -> Result<Environment, Vec<Pr
     }
 }
 
+/// What defaults depend on.
+#[derive(Clone, Copy)]
+struct Given {
+    /// Whether the cloud of this machine is meant: nothing optional is there unless it is asked for.
+    local: bool,
+    protected: bool,
+    /// Whether the loss of a host or a zone must not be felt.
+    high: bool,
+}
+
+impl Given {
+    /// How many hosts a component has.
+    fn hosts(self) -> u32 {
+        if self.high { 2 } else { 1 }
+    }
+
+    /// Whether it is recorded who did what.
+    fn records(self) -> bool {
+        self.protected && !self.local
+    }
+}
+
 /// Looks at everything before it gives up, so that no problem hides another.
 fn complete(name: &str, written: &File, problems: &mut Problems) -> Option<Environment> {
     let nowhere = Place { key: String::new(), line: None };
     let name = EnvironmentName::parse(name).map_err(|wrong| problems.invalid(&nowhere, wrong)).ok();
     let project = problems.text(written.project.as_ref(), ProjectName::parse).unwrap_or_default();
-    let engine = problems.text(written.engine.as_ref(), engine).unwrap_or(Engine::Ec2);
+    let team = team(written, &project, problems);
+    let engine = problems.choice(written.engine.as_ref(), Engine::parse, Engine::Ec2);
     let aws = aws(&written.aws, problems);
     let endpoint = aws.as_ref().map(|aws| &aws.endpoint);
+    let region = aws.as_ref().map(|aws| &aws.region);
+    let given = Given {
+        local: endpoint == Some(&Endpoint::Local),
+        protected: truth(written.protected.as_ref(), false),
+        high: truth(written.high_availability.as_ref(), false),
+    };
     let airflow = airflow::airflow(&written.airflow, endpoint, problems);
     let dags = airflow::dags(&written.dags, problems);
-    let network = infrastructure::network(&written.network, problems);
-    let database = infrastructure::database(&written.database, problems);
-    let hosts = hosts::hosts(&written.hosts, problems);
-    let logs = infrastructure::logs(&written.logs, problems);
+    let network = network::network(&written.network, given, problems);
+    let around = network::Around {
+        airflow: airflow.as_ref(),
+        url: at(written.airflow.url.as_ref()),
+        region,
+        network: &written.network,
+    };
+    let entry = network::entry(&written.entry, given, around, problems);
+    let database = database::database(&written.database, given, region, problems);
+    let broker = database::broker(&written.broker, given, problems);
+    let storage = operations::storage(written, problems);
+    let balancer = entry.as_ref().map(|entry| entry.load_balancer);
+    let hosts = hosts::hosts(&written.hosts, given, balancer, problems);
+    let architecture = hosts.as_ref().map(|hosts| hosts.architecture);
+    let workers = workers::workers(&written.workers, given, architecture, problems);
+    let schedule = operations::schedule(&written.schedule, problems);
+    let watch = operations::watch(written, given, problems);
+    let login = people::login(&written.login, problems);
+    let mail = people::mail(&written.mail, problems);
+    let github = people::github(&written.github, problems);
+    let additional = operations::additional(&written.additional, problems);
     let tags = tags(&written.tags, problems);
-    let protected = written.protected.as_ref().is_some_and(|protected| protected.value);
     let name = name?;
     names_fit(&project, &name, written, problems);
-    let (aws, airflow, database, hosts) = (aws?, airflow?, database?, hosts?);
     let environment = Environment {
         project,
         name,
-        engine,
-        protected,
-        aws,
-        airflow,
+        team,
+        engine: engine?,
+        protected: given.protected,
+        aws: aws?,
+        airflow: airflow?,
         dags,
-        network,
-        database,
-        hosts,
-        logs,
+        network: network?,
+        entry: entry?,
+        database: database?,
+        broker: broker?,
+        storage,
+        hosts: hosts?,
+        workers: workers?,
+        schedule,
+        watch,
+        login: login?,
+        mail,
+        github,
+        additional,
         tags,
     };
-    airflow::check_size(&environment.airflow_config(), &written.airflow.config, problems);
+    airflow::check_sizes(&environment, written, problems);
     Some(environment)
 }
 
-fn engine(text: &str) -> Result<Engine, Wrong> {
-    match text {
-        "ec2" => Ok(Engine::Ec2),
-        _ => Err(Wrong::new(
-            format!("`{text}` is no engine"),
-            "write `ec2`, the only one so far, or remove it",
-        )),
-    }
+/// The value of a tag, so it must be fit to be one.
+fn team(written: &File, project: &ProjectName, problems: &mut Problems) -> String {
+    let team = problems.text(written.team.as_ref(), |text| match values::tag("team", text) {
+        Ok(()) if text.is_empty() => {
+            Err(Wrong::new("is empty", "write who owns the environment, or remove it"))
+        }
+        Ok(()) => Ok(text.to_owned()),
+        Err(wrong) => Err(wrong),
+    });
+    team.unwrap_or_else(|| project.to_string())
 }
 
 fn aws(written: &file::Aws, problems: &mut Problems) -> Option<Aws> {
@@ -116,8 +180,11 @@ fn tags(written: &file::Free, problems: &mut Problems) -> BTreeMap<String, Strin
             problems.invalid(&value.place, wrong);
         }
         if OWN_TAGS.contains(&key.to_lowercase().as_str()) {
-            let wrong =
-                Wrong::new(format!("the tag `{key}` is set by the tool"), "remove it, or choose another key");
+            let hint = match key.to_lowercase().as_str() {
+                "team" => "write it as `team`, above the first table",
+                _ => "remove it, or choose another key",
+            };
+            let wrong = Wrong::new(format!("the tag `{key}` is set by the tool"), hint);
             problems.report("owned_key", &value.place, wrong);
         }
     }

@@ -6,21 +6,21 @@ use crate::model::problem::Problem;
 use std::fmt::Write as _;
 
 /// A file that is complete, and whatever is to be added to it.
-fn aws(more: &str) -> String {
+pub(super) fn aws(more: &str) -> String {
     format!(
         "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'https://airflow.example.com'\n{more}"
     )
 }
 
-fn good(text: &str) -> Environment {
+pub(super) fn good(text: &str) -> Environment {
     resolve("dev", text, "environments/dev.toml").unwrap_or_else(|problems| panic!("{}", shown(&problems)))
 }
 
-fn bad(text: &str) -> String {
+pub(super) fn bad(text: &str) -> String {
     shown(&resolve("dev", text, "environments/dev.toml").unwrap_err())
 }
 
-fn shown(problems: &[Problem]) -> String {
+pub(super) fn shown(problems: &[Problem]) -> String {
     problems.iter().fold(String::new(), |mut text, problem| {
         let Problem { kind, place, message, hint } = problem;
         writeln!(text, "{place}: {message} [{kind}]\n    {hint}").unwrap();
@@ -36,38 +36,65 @@ fn the_local_file_needs_one_line() {
     let parameters = environment.parameters();
     insta::assert_snapshot!(serde_json::to_string_pretty(&parameters).unwrap(), @r#"
     {
-      "AirflowConfig": "{\"core.dagbag_import_timeout\":\"30\",\"dag_processor.dag_file_processor_timeout\":\"50\",\"dag_processor.refresh_interval\":\"5\"}",
+      "AccessLogs": "false",
+      "AirflowConfig": "{\"core.dagbag_import_timeout\":\"30\",\"core.load_examples\":\"False\",\"dag_processor.dag_file_processor_timeout\":\"50\",\"dag_processor.refresh_interval\":\"5\",\"database.load_default_connections\":\"False\"}",
       "AirflowPort": "8080",
       "AirflowUrl": "http://127.0.0.1:8080",
-      "AllowedCidr": "127.0.0.1/32",
+      "AlertEmail": "",
+      "AllowedCidrs": "127.0.0.1/32",
       "ApiServerCount": "1",
       "ApiServerInstanceType": "t3.small",
+      "ApiServerManagedPolicyArns": "",
       "ApiServerVolumeGiB": "30",
       "ArtifactBucket": "ductwork-000000000000-us-east-1",
+      "AuditTrail": "false",
+      "AuroraMaxCapacity": "4",
+      "AuroraMinCapacity": "0.5",
+      "AvailabilityZoneCount": "2",
+      "BrokerKind": "sqs",
+      "BudgetUsd": "0",
+      "CacheNodeType": "cache.t4g.small",
+      "CacheReplicas": "0",
+      "CertificateArn": "",
       "DatabaseBackupDays": "7",
+      "DatabaseEngine": "postgres",
       "DatabaseInstanceClass": "db.t4g.small",
       "DatabaseMaxStorageGiB": "100",
       "DatabaseMultiAz": "false",
+      "DatabaseSnapshot": "",
       "DatabaseStorageGiB": "20",
+      "DatabaseUrlSecretArn": "",
       "DatabaseVersion": "17",
       "DrainSeconds": "1800",
+      "EntryDomain": "127.0.0.1",
+      "EntryScheme": "none",
       "EnvironmentName": "local",
+      "ExistingPublicSubnetIds": "",
       "ExistingSubnetIds": "",
       "ExistingVpcId": "",
+      "FlowLogs": "false",
+      "GitHubRepository": "",
       "HostArchitecture": "x86_64",
+      "HostedZoneId": "",
+      "InterfaceEndpoints": "false",
       "LogRetentionDays": "365",
+      "LoginConfig": "{\"default_role\":\"Viewer\",\"method\":\"password\",\"roles\":{},\"service_role\":\"Op\"}",
+      "MailConfig": "{}",
+      "NatMode": "none",
       "ProjectName": "ductwork",
       "Protected": "false",
+      "ScheduleTimeZone": "UTC",
       "SchedulerCount": "1",
       "SchedulerInstanceType": "t3.medium",
+      "SchedulerManagedPolicyArns": "",
       "SchedulerVolumeGiB": "30",
+      "ServiceLogRetentionDays": "30",
+      "SharedFiles": "false",
+      "SleepCron": "",
+      "VaultRetentionDays": "0",
       "VpcCidr": "10.0.0.0/16",
-      "WorkerConcurrency": "4",
-      "WorkerDeploymentConfig": "CodeDeployDefault.OneAtATime",
-      "WorkerInstanceType": "t3.medium",
-      "WorkerMaxCount": "1",
-      "WorkerMinCount": "1",
-      "WorkerVolumeGiB": "30"
+      "WakeCron": "",
+      "WebFirewall": "false"
     }
     "#);
 }
@@ -94,7 +121,7 @@ storage_gib = 200
 max_storage_gib = 210
 [hosts]
 instance_type = "m7g.large"
-[hosts.worker]
+[workers.default]
 instance_type = "m7g.large"
 min = 3
 max = 2
@@ -131,12 +158,12 @@ since = 2026-01-01
     environments/dev.toml:18 `database.max_storage_gib`: 210 GiB is less than a tenth above `storage_gib`, 200 GiB [conflict]
         write 220 or more, or remove it
     environments/dev.toml:20 `hosts.instance_type`: unknown key [unknown_key]
-        write it as `hosts.api_server.instance_type`, `hosts.scheduler.instance_type` or `hosts.worker.instance_type` if that is what you mean
-    environments/dev.toml:22 `hosts.worker.instance_type`: `m7g.large` is arm64, the hosts are x86_64 [conflict]
+        write it as `hosts.api_server.instance_type`, `hosts.scheduler.instance_type` or `workers.default.instance_type` if that is what you mean
+    environments/dev.toml:22 `workers.default.instance_type`: `m7g.large` is arm64, the hosts are x86_64 [conflict]
         choose a type of x86_64, or set `hosts.architecture = "arm64"` for all hosts
-    environments/dev.toml:24 `hosts.worker.max`: 2 is less than `min`, 3 [conflict]
+    environments/dev.toml:24 `workers.default.max`: 2 is less than `min`, 3 [conflict]
         write 3 or more, or lower `min`
-    environments/dev.toml:25 `hosts.worker.concurrency`: `0` is out of range: 1 to 128 tasks [invalid_value]
+    environments/dev.toml:25 `workers.default.concurrency`: `0` is out of range: 1 to 128 tasks [invalid_value]
         write a number from 1 to 128
     environments/dev.toml:27 `tags.environment`: the tag `environment` is set by the tool [owned_key]
         remove it, or choose another key
@@ -215,7 +242,7 @@ fn options_of_airflow_must_fit_into_a_parameter() {
         text
     });
     insta::assert_snapshot!(bad(&aws(&format!("[airflow.config]\n{options}"))), @r"
-    environments/dev.toml:7 `airflow.config`: too long: 5310 characters as JSON, 4096 at most [invalid_value]
+    environments/dev.toml:7 `airflow.config`: too long: 5383 characters as JSON, 4096 at most [invalid_value]
         move what holds for every environment to `airflow/config/`
     ");
 }
@@ -224,15 +251,16 @@ fn options_of_airflow_must_fit_into_a_parameter() {
 fn options_of_airflow_are_one_line_of_json() {
     let environment =
         good(&aws("[airflow.config]\n'core.a' = 'x \"y\"'\ncore.b = 2\n[dags]\nparse_timeout_seconds = 60"));
-    insta::assert_snapshot!(environment.airflow_config(), @r#"{"core.a":"x \"y\"","core.b":"2","core.dagbag_import_timeout":"60","dag_processor.dag_file_processor_timeout":"80","dag_processor.refresh_interval":"5"}"#);
+    insta::assert_snapshot!(environment.airflow_config(), @r#"{"core.a":"x \"y\"","core.b":"2","core.dagbag_import_timeout":"60","core.load_examples":"False","dag_processor.dag_file_processor_timeout":"80","dag_processor.refresh_interval":"5","database.load_default_connections":"False"}"#);
 }
 
 #[test]
 fn defaults_follow_what_is_written() {
-    let environment =
-        good(&aws("[hosts]\narchitecture = 'arm64'\nworker.min = 3\n[database]\nstorage_gib = 1001\n"));
-    assert_eq!(environment.hosts.worker.instance_type.as_str(), "t4g.medium");
-    assert_eq!(environment.hosts.worker.max, 3);
+    let environment = good(&aws(
+        "[hosts]\narchitecture = 'arm64'\n[workers.default]\nmin = 3\n[database]\nstorage_gib = 1001\n",
+    ));
+    assert_eq!(environment.worker_sets()[0].instance_type.as_str(), "t4g.medium");
+    assert_eq!(environment.worker_sets()[0].max, 3);
     assert_eq!(environment.database.max_storage_gib, 1102);
 }
 
@@ -264,7 +292,7 @@ fn another_account_or_region_stops() {
 #[test]
 fn no_file_makes_it_panic() {
     let words = [
-        "aws", "=", "[", "]", ".", "'x'", "-1", "{", "}", "\n", "#", "hosts", "worker", "tags", "ä", "\"",
+        "aws", "=", "[", "]", ".", "'x'", "-1", "{", "}", "\n", "#", "hosts", "workers", "tags", "ä", "\"",
         ",",
     ];
     // A walk through many short files: every pair and triple of these pieces.

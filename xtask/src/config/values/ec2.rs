@@ -2,8 +2,7 @@
 
 use super::super::document::nearest;
 use super::super::problems::Wrong;
-use super::checked_text;
-use std::fmt;
+use super::{Architecture, checked_text};
 
 checked_text! {
     /// `family.size` of EC2.
@@ -16,6 +15,11 @@ checked_text! {
 }
 
 checked_text! {
+    /// `cache.family.size` of ElastiCache.
+    CacheNodeType
+}
+
+checked_text! {
     /// `vpc-…`
     VpcId
 }
@@ -23,35 +27,6 @@ checked_text! {
 checked_text! {
     /// `subnet-…`
     SubnetId
-}
-
-/// What the processors of the hosts are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Architecture {
-    X86,
-    Arm,
-}
-
-impl Architecture {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        match text {
-            "x86_64" => Ok(Self::X86),
-            "arm64" => Ok(Self::Arm),
-            _ => Err(Wrong::new(
-                format!("`{text}` is no architecture of EC2"),
-                "write `x86_64` (Intel, AMD) or `arm64` (Graviton)",
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::X86 => "x86_64",
-            Self::Arm => "arm64",
-        })
-    }
 }
 
 /// Sizes without a number in front
@@ -102,13 +77,36 @@ fn check(text: &str, example: &str) -> Result<(), Wrong> {
     Err(Wrong::new(format!("`{size}` is no size"), hint))
 }
 
+/// The size of an instance type; its family follows from the architecture.
+#[derive(Clone, Copy, Debug)]
+pub enum Size {
+    Small,
+    Medium,
+}
+
 impl InstanceType {
     pub fn parse(text: &str) -> Result<Self, Wrong> {
-        if let Some(rest) = text.strip_prefix("db.") {
-            return Err(Wrong::new(format!("`{text}` is a class of RDS"), format!("write `{rest}`")));
+        for (prefix, what) in [("db.", "a class of RDS"), ("cache.", "a node type of ElastiCache")] {
+            if let Some(rest) = text.strip_prefix(prefix) {
+                return Err(Wrong::new(format!("`{text}` is {what}"), format!("write `{rest}`")));
+            }
         }
         check(text, "m7i.large")?;
         Ok(Self(text.to_owned()))
+    }
+
+    /// A small one for the UI, or one for hosts that run tasks.
+    #[must_use]
+    pub fn of(architecture: Architecture, size: Size) -> Self {
+        let family = match architecture {
+            Architecture::X86 => "t3",
+            Architecture::Arm => "t4g",
+        };
+        let size = match size {
+            Size::Small => "small",
+            Size::Medium => "medium",
+        };
+        Self(format!("{family}.{size}"))
     }
 
     /// Graviton families have a `g` behind the generation's digit; `a1` is the one without.
@@ -123,15 +121,44 @@ impl InstanceType {
 }
 
 impl InstanceClass {
+    /// The smallest that holds the metadata of a few thousand runs a day without swapping.
+    pub const DEFAULT: &str = "db.t4g.small";
+
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         let Some(rest) = text.strip_prefix("db.") else {
             return Err(Wrong::new(
                 format!("`{text}` is no class of RDS, which begin with `db.`"),
-                "write it like `db.t4g.small`",
+                format!("write it like `{}`", Self::DEFAULT),
             ));
         };
-        check(rest, "db.t4g.small")?;
+        check(rest, Self::DEFAULT)?;
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl Default for InstanceClass {
+    fn default() -> Self {
+        Self(Self::DEFAULT.to_owned())
+    }
+}
+
+impl CacheNodeType {
+    /// The smallest that may have a replica and a password.
+    pub const DEFAULT: &str = "cache.t4g.small";
+
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        let Some(rest) = text.strip_prefix("cache.") else {
+            let message = format!("`{text}` is no node type of ElastiCache, which begin with `cache.`");
+            return Err(Wrong::new(message, format!("write it like `{}`", Self::DEFAULT)));
+        };
+        check(rest, Self::DEFAULT)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Default for CacheNodeType {
+    fn default() -> Self {
+        Self(Self::DEFAULT.to_owned())
     }
 }
 
@@ -206,6 +233,9 @@ mod tests {
         assert!(InstanceClass::parse("db.t4g.small").is_ok());
         assert!(InstanceClass::parse("t4g.small").is_err());
         assert!(InstanceClass::parse("db.t4g.huge").is_err());
+        assert!(CacheNodeType::parse("cache.r7g.large").is_ok());
+        assert!(CacheNodeType::parse("t4g.small").is_err());
+        assert!(CacheNodeType::parse("cache.t4g.huge").is_err());
         assert!(VpcId::parse("vpc-0a1b2c3d").is_ok());
         assert!(VpcId::parse("vpc-0a1b2c3d4e5f67890").is_ok());
         assert!(VpcId::parse("subnet-0a1b2c3d").is_err());

@@ -3,15 +3,25 @@
 //! What cannot be known without asking AWS (does this subnet exist, is this size offered here) is not
 //! decided here; what its form alone gives away is.
 
+mod arn;
+mod choice;
 mod cidr;
+mod cron;
 mod ec2;
+mod people;
 mod place;
 mod text;
+mod worker;
 
+pub use arn::{CertificateArn, HostedZoneId, PolicyArn, SecretArn, Snapshot};
+pub use choice::{Architecture, BrokerKind, DatabaseEngine, Engine, LoadBalancer, LoginMethod, Nat, Pace};
 pub use cidr::{Cidr, VpcCidr};
-pub use ec2::{Architecture, InstanceClass, InstanceType, SubnetId, VpcId};
+pub use cron::{Cron, TimeZone};
+pub use ec2::{CacheNodeType, InstanceClass, InstanceType, Size, SubnetId, VpcId};
+pub use people::{Address, Domain, GoogleClientId, Repository, Role};
 pub use place::{Account, Endpoint, Region};
-pub use text::{AirflowKey, EnvironmentName, ProjectName, Url, tag};
+pub use text::{AirflowKey, EnvironmentName, ProjectName, Url, parameter, tag};
+pub use worker::{DocumentPath, FolderPath, Queue, WorkerSetName};
 
 /// A checked text: shown and serialised as it is, a `&str` where one is wanted; made only by the `parse` beside it.
 macro_rules! checked_text {

@@ -97,6 +97,27 @@ impl Url {
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }
 
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.authority().rsplit_once(':').map_or(self.authority(), |(host, _)| host)
+    }
+
+    /// The one it names, if it does.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.authority().rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+    }
+
+    fn authority(&self) -> &str {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default()
+    }
+
     /// Airflow on this machine.
     #[must_use]
     pub fn loopback(port: u16) -> Self {
@@ -124,6 +145,23 @@ impl AirflowKey {
     pub fn option(&self) -> &str {
         self.0.split_once('.').map_or("", |(_, option)| option)
     }
+}
+
+/// Checks a parameter of the user's own, for a template that is not the tool's.
+pub fn parameter(name: &str, value: &str) -> Result<(), Wrong> {
+    if name.is_empty() || name.len() > 255 || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        let message = format!("`{name}` is no name of a parameter");
+        return Err(Wrong::new(message, "use letters and digits, as the template declares it"));
+    }
+    if ["Password", "Secret", "Token", "ApiKey", "PrivateKey"].iter().any(|end| name.ends_with(end)) {
+        let message = format!("`{name}` holds a secret, and this file is no place for one");
+        let hint = "let the template take the ARN of a secret, such as `…SecretArn`, and resolve it";
+        return Err(Wrong::new(message, hint));
+    }
+    if value.len() > 4096 {
+        return Err(Wrong::new("too long: CloudFormation takes 4096 bytes at most", "shorten the value"));
+    }
+    Ok(())
 }
 
 /// Checks a tag against the rules that hold for every service
@@ -183,6 +221,23 @@ mod tests {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }
         assert!(!Url::parse("https://u:hunter2@a").unwrap_err().message.contains("hunter2"));
+    }
+
+    #[test]
+    fn parts_of_a_url() {
+        let url = Url::parse("https://a.example:8443/x").unwrap();
+        assert_eq!((url.is_https(), url.host(), url.port()), (true, "a.example", Some(8443)));
+        let url = Url::parse("http://127.0.0.1").unwrap();
+        assert_eq!((url.is_https(), url.host(), url.port()), (false, "127.0.0.1", None));
+    }
+
+    #[test]
+    fn parameters() {
+        assert!(parameter("LakeBucket", "x").is_ok());
+        for bad in ["", "lake-bucket", "LakePassword"] {
+            assert!(parameter(bad, "x").is_err(), "{bad}");
+        }
+        assert!(parameter("A", &"x".repeat(4097)).is_err());
     }
 
     #[test]
