@@ -277,7 +277,7 @@ fn killed_at_every_boundary(project: &Project) {
             project.write("plugins/marker.py", &format!("\"\"\"A plugin of the tests, {step}.\"\"\"\n"));
         }
         if step == "stack" {
-            let concurrency = "\n[hosts.worker]\nconcurrency = 3\n";
+            let concurrency = "\n[workers.default]\nconcurrency = 3\n";
             project.edit("environments/local.toml", |text| format!("{text}{concurrency}"));
         }
         let before = project.pointer();

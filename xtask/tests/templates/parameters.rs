@@ -4,7 +4,7 @@ use super::template::{Parameter, Template, all, calls, folder, substituted};
 use super::{none, text_of};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use xtask::config::{keys, resolve};
+use xtask::config::{Environment, keys, resolve};
 use xtask::observe::environment;
 
 /// What is wrong with one template's declarations.
@@ -262,11 +262,36 @@ fn master_takes_what_environments_give() {
     let root = folder().parent().unwrap().to_owned();
     let names = environment::names(&root).unwrap();
     let mut all: Vec<_> = names.iter().map(|name| environment::load(&root, name).unwrap()).collect();
-    // The outermost values of the ranges that `config` lets through, one file for each end.
-    all.extend([include_str!("least.toml"), include_str!("most.toml")].map(|text| {
-        resolve("abcdefghij0123456789", text, "extreme").unwrap_or_else(|problems| panic!("{problems:#?}"))
-    }));
+    all.extend(extremes());
     none(&all.iter().flat_map(|environment| refused(master, &environment.parameters())).collect::<Vec<_>>());
+}
+
+/// The outermost values of the ranges that `config` lets through, one file for each end.
+fn extremes() -> [Environment; 2] {
+    [include_str!("least.toml"), include_str!("most.toml")].map(|text| {
+        resolve("abcdefghij0123456789", text, "extreme").unwrap_or_else(|problems| panic!("{problems:#?}"))
+    })
+}
+
+#[test]
+fn extremes_are_right() {
+    assert_eq!(extremes().map(|environment| environment.worker_sets().len()), [2, 2]);
+}
+
+/// The master passes more to a worker set than what is the set's own.
+#[test]
+fn worker_sets_take_what_environments_give() {
+    let templates = all();
+    let declared = templates["worker-set.yaml"].parameters();
+    let mut found = Vec::new();
+    for (name, value) in extremes().iter().flat_map(Environment::worker_sets).flat_map(|set| set.parameters())
+    {
+        match declared.get(name.as_str()) {
+            None => found.push(format!("`{name}` is no parameter of worker-set.yaml: add it there, or remove it from `config::worker_set`")),
+            Some(parameter) => found.extend(parameter.refuses(&value).map(|why| format!("`{name}`: {why}"))),
+        }
+    }
+    none(&found);
 }
 
 #[test]
@@ -285,8 +310,9 @@ fn defaults_of_master_are_those_of_environments() {
     let given = resolve("dev", url, "dev.toml").unwrap().parameters();
     let mut found = Vec::new();
     for (name, parameter) in templates["master.yaml"].parameters() {
-        // The options that stand for keys of `dags` are always there.
-        let default = parameter.get("Default").filter(|_| name != "AirflowConfig");
+        // What stands for keys of `dags` and `login` is always there.
+        let whole = ["AirflowConfig", "LoginConfig"].contains(&name);
+        let default = parameter.get("Default").filter(|_| !whole);
         if default.is_some_and(|default| default != given[name]) {
             found.push(format!(
                 "master.yaml: the default of `{name}` is {default:?}, an environment's is {:?}",
@@ -324,5 +350,5 @@ fn the_readme_maps_every_parameter_to_a_key() {
         }
     }
     none(&found);
-    assert_eq!(json!(mapped.get("WorkerConcurrency")), json!("`hosts.worker.concurrency`"));
+    assert_eq!(json!(mapped.get("SharedFiles")), json!("`files.shared`"));
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 const DRAIN_MINUTES: u32 = 30;
 const VOLUME_GIB: u32 = 30;
-/// A role takes ten unless AWS was asked for more; the templates attach some of their own.
-const MOST_MANAGED: usize = 7;
+/// A role takes ten unless AWS was asked for more, and one is the templates' own.
+const MOST_MANAGED: usize = 9;
 const MOST_DOCUMENTS: usize = 10;
 
 pub fn hosts(
@@ -83,7 +83,7 @@ pub fn instance_type(
     size: Size,
     problems: &mut Problems,
 ) -> Option<InstanceType> {
-    let chosen = problems.text(written, |text| InstanceType::parse(text));
+    let chosen = problems.text(written, InstanceType::parse);
     if let (Some(written), Some(chosen)) = (written, &chosen) {
         fits(written, chosen, architecture, problems);
     }
