@@ -13,8 +13,11 @@ lock() { # in, lock, python, further arguments
 
 lock airflow/requirements.in airflow/requirements.lock 3.10 "$@"
 lock airflow/tools.in airflow/tools.lock 3.10 "$@"
+lock dev/checkov.in dev/checkov.lock 3.10 "$@"
 lock bench/requirements.in bench/requirements.lock 3.10 "$@"
-# The dev tools that share a process with Airflow (pytest, moto) must agree with its lock on common packages.
-grep -v -e '--hash' airflow/requirements.lock | sed 's/ *\\$//' >"${TMPDIR:-/tmp}/ductwork-constraints.$$"
-trap 'rm -f "${TMPDIR:-/tmp}/ductwork-constraints.$$"' EXIT
-lock dev/requirements.in dev/requirements.lock 3.10 --constraints "${TMPDIR:-/tmp}/ductwork-constraints.$$" "$@"
+# What shares an environment or a process with Airflow (MySQL's drivers; pytest, moto) must agree with its lock.
+constraints=${TMPDIR:-/tmp}/ductwork-constraints.$$
+trap 'rm -f "$constraints"' EXIT
+grep -v -e '--hash' airflow/requirements.lock | sed 's/ *\\$//' >"$constraints"
+lock airflow/requirements-mysql.in airflow/requirements-mysql.lock 3.10 --constraints "$constraints" "$@"
+lock dev/requirements.in dev/requirements.lock 3.10 --constraints "$constraints" "$@"

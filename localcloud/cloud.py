@@ -14,12 +14,14 @@ from ministack.core import persistence
 from ministack.services import cloudformation
 
 from localcloud import recover, watch
+from localcloud.calls import Calls
 from localcloud.cfn.install import install as install_types
 from localcloud.codedeploy.api import TARGET_PREFIX, Service
 from localcloud.codedeploy.engine import Engine
 from localcloud.codedeploy.store import Store
 from localcloud.fleet import Fleet
-from localcloud.hostenv import HostEnv
+from localcloud.hostenv import METADATA, HostEnv
+from localcloud.metadata import Metadata
 from localcloud.paths import State
 from localcloud.saver import Saver
 from localcloud.services import add_service, keep_state
@@ -42,6 +44,13 @@ def stack_operation_runs() -> bool:
     )
 
 
+async def _respond(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
+    lines = {**headers, "content-length": str(len(body))}
+    raw = [(key.encode(), value.encode()) for key, value in lines.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
 class Cloud:
     """One local cloud. Construction registers the extensions; nothing runs before `asgi` is started."""
 
@@ -50,9 +59,13 @@ class Cloud:
         self.saver = Saver(
             state.services, ministack_app._build_persistence_save_dict, encode, stack_operation_runs
         )
-        self.fleet = Fleet(state, env, lambda: self._changed("localfleet", "autoscaling"))
+        self.fleet = Fleet(state, env, lambda: self._changed("localfleet", "autoscaling", "ec2", "alb"))
+        self.metadata = Metadata(state, self.fleet)
         store = Store()
-        self.engine = Engine(state, store, self.fleet, env.endpoint, lambda: self._changed("codedeploy"))
+        self.calls = Calls(state.calls_file, store.deployed_by)
+        self.engine = Engine(
+            state, store, self.fleet, env.endpoint, lambda: self._changed("codedeploy"), self.calls.note
+        )
         self.fleet.on_launch = self.engine.on_launch
         service = Service(store, self.engine)
         add_service("codedeploy", TARGET_PREFIX, service)
@@ -65,13 +78,18 @@ class Cloud:
 
     def asgi(self, ready: Callable[[], None]) -> Application:
         """ministack's application; `ready` is called when it may answer."""
-        watch.install(self.saver)
+        watch.install(self.saver, self.calls)
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "lifespan":
                 await ministack_app.app(scope, receive, self._lifespan(send, ready))
             elif scope["type"] == "http" and scope["path"] == QUIESCE and scope["method"] == "POST":
                 await self._quiesce(send)
+            elif scope["type"] == "http" and scope["path"].startswith(METADATA + "/"):
+                headers = {
+                    key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]
+                }
+                await _respond(send, *self.metadata.answer(scope["method"], scope["path"], headers))
             else:
                 await ministack_app.app(scope, receive, send)
 
@@ -81,8 +99,7 @@ class Cloud:
         """The first step of `stop`: no launch, no script, so that nothing comes up behind its back."""
         self.fleet.close()
         await asyncio.to_thread(self.engine.close)
-        await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
+        await _respond(send, 204, {}, b"")
 
     def _lifespan(self, send: Send, ready: Callable[[], None]) -> Send:
         async def wrapped(message: Message) -> None:

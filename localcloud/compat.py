@@ -33,6 +33,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ministack.services.s3": ("_buckets", "_delete_bucket", "_bucket_tags", "_bucket_versioning", "S3_NS"),
     "ministack.services.ssm": ("_PUBLIC_AMI_PARAMETERS",),
     "ministack.services.cloudformation": ("_stacks", "_stack_events", "_change_sets"),
+    "ministack.services.cloudformation.engine": ("_evaluate_conditions",),
     "ministack.services.cloudformation.stacks": (
         "_runs_on_worker_thread",
         "_deploy_stack_async",
@@ -49,6 +50,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_delete_predecessor",
         "_check_nested_stack_capabilities",
         "_inherited_capabilities",
+        "_cw_metric_alarm_record",
     ),
 }
 

@@ -1,8 +1,8 @@
 """The local EC2: launches, boots and terminates instances, each a directory with a supervisord, for Auto
 Scaling groups.
 
-What group wants how many is ministack's record; this module makes it so. Never decides what runs on an
-instance.
+What group wants how many is ministack's record; this module makes it so. What the APIs tell of an instance is
+in instances.py, what a termination waits for in lifecycle.py. Never decides what runs on an instance.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ministack.core.concurrency import spawn_background
-from ministack.core.responses import (
-    AccountRegionScopedDict,
-    get_region,
-    new_uuid,
-    request_scope,
-)
+from ministack.core.responses import AccountRegionScopedDict, get_region, request_scope
 from ministack.services import autoscaling, ec2
 
-from localcloud import cloudconfig, supervisors
+from localcloud import cloudconfig, instances, lifecycle, supervisors
+from localcloud.cfn.registry import truth
 from localcloud.files import remove_tree
 from localcloud.hostenv import HostEnv
 from localcloud.paths import State
 
 log = logging.getLogger("localcloud.fleet")
 DRAIN_SECONDS = 60.0
+COMING = ("Pending",)
+LEAVING = ("Terminating", "Terminating:Wait", "Terminating:Proceed")
+LOOK_SECONDS = 1.0  # how often a waiting instance is asked whether anything still runs on it
 # (group name, instance id) -> whether the instance may go into service.
 OnLaunch = Callable[[str, str], bool]
 
@@ -58,14 +57,17 @@ class Fleet:
             with request_scope(account, region):
                 self._end(record, 1.0)
 
+    def all_records(self) -> dict[str, dict]:
+        """The records of every account and region, by instance id."""
+        return {instance_id: record for (_, _, instance_id), record in self.records.all_items()}
+
     # -- what groups ask for
     def reconcile(self, group: dict) -> None:
         """Start launching or terminating until the group has its desired capacity. Does not wait."""
         with self._lock:
             if self._closed:
                 return
-            instances = group["Instances"]
-            live = [i for i in instances if i["LifecycleState"] in ("Pending", "InService")]
+            live = _live(group)
             surplus = len(live) - group["DesiredCapacity"]
             for entry in self._to_terminate(group, live)[: max(surplus, 0)]:
                 self._begin_termination(group, entry)
@@ -81,23 +83,22 @@ class Fleet:
             record = self.records.get(entry["InstanceId"]) or {}
             return (record.get("TemplateVersion") == current, record.get("Launched", 0))
 
-        return sorted((e for e in live if not e.get("ProtectedFromScaleIn")), key=age)
+        return sorted((e for e in live if not truth(e.get("ProtectedFromScaleIn"))), key=age)
 
     def terminate(self, group: dict, instance_id: str) -> bool:
         with self._lock:
             for entry in group["Instances"]:
-                if entry["InstanceId"] == instance_id and entry["LifecycleState"] != "Terminating":
+                if entry["InstanceId"] == instance_id and entry["LifecycleState"] not in LEAVING:
                     self._begin_termination(group, entry)
                     return True
         return False
 
     def terminate_group(self, group: dict) -> None:
-        """End every instance of the group and wait for it."""
-        group["DesiredCapacity"] = 0
-        entries = list(group["Instances"])
-        for entry in entries:
+        """End every instance of the group, protected ones too, and wait for it as long as its hooks do."""
+        group.update(MinSize=0, DesiredCapacity=0)
+        for entry in list(group["Instances"]):
             self.terminate(group, entry["InstanceId"])
-        self.wait_stable(group, DRAIN_SECONDS + 30)
+        self.wait_without(group, LEAVING)
 
     def replace_outdated(self, group: dict) -> None:
         """A rolling update: one instance of another launch template version after the other."""
@@ -106,50 +107,48 @@ class Fleet:
             record = self.records.get(entry["InstanceId"]) or {}
             if record.get("TemplateVersion") != current:
                 self.terminate(group, entry["InstanceId"])
-                self.wait_stable(group, DRAIN_SECONDS + 30)
+                self.wait_without(group, LEAVING)
                 self.reconcile(group)
-                self.wait_stable(group)
+                self.wait_without(group, COMING)
 
-    def wait_stable(self, group: dict, seconds: float = 900.0) -> bool:
-        """Wait until nothing of the group is on its way in or out."""
-        deadline = time.monotonic() + seconds
-        while any(i["LifecycleState"] != "InService" for i in list(group["Instances"])):
+    def wait_without(self, group: dict, states: tuple[str, ...]) -> None:
+        """Wait until no instance of the group is in one of the states; each of them ends in some time."""
+        while any(i["LifecycleState"] in states for i in list(group["Instances"])):
             while self._closed:
                 # The cloud is being stopped: the operation that waits here is cut short, not failed, since a
                 # failure would roll back, and delete, what `stop` is to keep.
                 time.sleep(1)
-            if time.monotonic() > deadline:
-                return False
             time.sleep(0.02)
-        return True
 
     # -- launching
     def _begin_launch(self, group: dict) -> None:
-        zones = group["AvailabilityZones"] or [f"{get_region()}a"]
-        template = group.get("LaunchTemplate") or {}
+        launch = instances.plan(group, _live(group))
+        instance_id = instances.record(group, launch)
         entry = {
-            "InstanceId": "i-" + new_uuid().replace("-", "")[:17],
+            "InstanceId": instance_id,
+            "InstanceType": launch.instance_type,
             "LifecycleState": "Pending",
             "HealthStatus": "Healthy",
-            "AvailabilityZone": zones[len(group["Instances"]) % len(zones)],
-            "ProtectedFromScaleIn": bool(group.get("NewInstancesProtectedFromScaleIn")),
-            "LaunchTemplate": template,
+            "AvailabilityZone": launch.zone,
+            "SubnetId": launch.subnet,
+            "Market": launch.market,
+            "ProtectedFromScaleIn": truth(group.get("NewInstancesProtectedFromScaleIn")),
+            "LaunchTemplate": instances.template_spec(group),
             "LaunchConfigurationName": group.get("LaunchConfigurationName", ""),
         }
-        record = {
-            "InstanceId": entry["InstanceId"],
+        self.records[instance_id] = {
+            "InstanceId": instance_id,
             "AutoScalingGroupName": group["AutoScalingGroupName"],
-            "AvailabilityZone": entry["AvailabilityZone"],
+            "AvailabilityZone": launch.zone,
+            "InstanceType": launch.instance_type,
+            "Market": launch.market,
             "Launched": time.time(),
             "State": "Pending",
             "TemplateVersion": self._template_version(group),
             "UserData": self._user_data(group),
         }
-        self.records[entry["InstanceId"]] = record
         group["Instances"].append(entry)
-        spawn_background(
-            self._launch, group["AutoScalingGroupName"], entry["InstanceId"], thread_name="launch"
-        )
+        spawn_background(self._launch, group["AutoScalingGroupName"], instance_id, thread_name="launch")
 
     def _launch(self, group_name: str, instance_id: str) -> None:
         record = self.records.get(instance_id)
@@ -170,6 +169,7 @@ class Fleet:
             return
         if good:
             record["State"] = entry["LifecycleState"] = "InService"
+            instances.sync_targets(group)
         elif not self._closed:
             # The launch hook's default result is ABANDON; the group is made whole by its next change or boot.
             log.warning("instance %s of %s is abandoned", instance_id, group_name)
@@ -185,26 +185,11 @@ class Fleet:
         return self._env.of(self._state.instance_root(instance_id), get_region())
 
     def _template_version(self, group: dict) -> str:
-        version = self._template(group)
+        version = instances.version_of(instances.template_spec(group))
         return f"{version['LaunchTemplateId']}:{version['VersionNumber']}" if version else ""
 
-    def _template(self, group: dict) -> dict | None:
-        wanted = group.get("LaunchTemplate") or {}
-        key = wanted.get("LaunchTemplateId", "")
-        template = ec2._launch_templates.get(key) or next(
-            (t for t in ec2._launch_templates.values() if t.get("LaunchTemplateName") == key), None
-        )
-        if template is None:
-            return None
-        version = str(wanted.get("Version") or "$Default")
-        number = {
-            "$Latest": template["LatestVersionNumber"],
-            "$Default": template.get("DefaultVersionNumber", 1),
-        }.get(version, version)
-        return next((v for v in template["Versions"] if str(v["VersionNumber"]) == str(number)), None)
-
     def _user_data(self, group: dict) -> str:
-        version = self._template(group)
+        version = instances.version_of(instances.template_spec(group))
         if version:
             return str((version.get("LaunchTemplateData") or {}).get("UserData") or "")
         configuration = autoscaling._launch_configs.get(group.get("LaunchConfigurationName", "")) or {}
@@ -212,26 +197,56 @@ class Fleet:
 
     # -- terminating
     def _begin_termination(self, group: dict, entry: dict) -> None:
-        entry["LifecycleState"] = "Terminating"
         record = self.records.get(entry["InstanceId"])
-        if record is not None:
-            record["State"] = "Terminating"
+        # An instance that has not been in service has nothing to finish.
+        waits = record is not None and entry["LifecycleState"] == "InService" and lifecycle.begin(record)
+        self._put(group, entry["InstanceId"], "Terminating:Wait" if waits else "Terminating")
+        instances.sync_targets(group)
         spawn_background(self._finish_termination, group["AutoScalingGroupName"], entry["InstanceId"],
                          thread_name="terminate")  # fmt: skip
+
+    def _put(self, group: dict | None, instance_id: str, state: str) -> None:
+        for entry in (group or {}).get("Instances", []):
+            if entry["InstanceId"] == instance_id:
+                entry["LifecycleState"] = state
+        if instance_id in self.records:
+            self.records[instance_id]["State"] = state
+        self._changed()
 
     def _finish_termination(self, group_name: str, instance_id: str) -> None:
         record = self.records.get(instance_id)
         if record is not None:
+            if record["State"] == "Terminating:Wait":
+                if not self._waited(record):
+                    return
+                self._put(autoscaling._asgs.get(group_name), instance_id, "Terminating:Proceed")
             self._end(record, DRAIN_SECONDS)
         group = autoscaling._asgs.get(group_name)
         if group is not None:
             group["Instances"][:] = [i for i in group["Instances"] if i["InstanceId"] != instance_id]
         self._changed()
 
+    def _waited(self, record: dict) -> bool:
+        """Wait for the termination's hooks; False when the cloud is stopped meanwhile, which is to change nothing.
+
+        An instance on which nothing runs any more has nobody who could complete them.
+        """
+        looked = 0.0
+        while lifecycle.waits(record):
+            if time.monotonic() - looked > LOOK_SECONDS:
+                if not self._closed and not supervisors.busy(self._state, record["InstanceId"]):
+                    return not self._closed
+                looked = time.monotonic()
+            if self._closed:
+                return False
+            time.sleep(0.1)
+        return not self._closed
+
     def _end(self, record: dict, drain_seconds: float) -> None:
         instance_id = record["InstanceId"]
         supervisors.end(self._state, instance_id, drain_seconds)
         remove_tree(self._state.instance_root(instance_id))
+        instances.forget(instance_id)
         self.records.pop(instance_id, None)
 
     # -- the life of the cloud
@@ -240,6 +255,9 @@ class Fleet:
         short.
         """
         self._remove_strays()
+        for account, region in {(account, region) for (account, region, _), _ in ec2._instances.all_items()}:
+            with request_scope(account, region):
+                instances.forget_strays(set(self.records))
         items = self.records.all_items()
         if items:
             with ThreadPoolExecutor(min(8, len(items))) as pool:
@@ -265,7 +283,10 @@ class Fleet:
             group = autoscaling._asgs.get(record["AutoScalingGroupName"])
             member = group and any(i["InstanceId"] == instance_id for i in group["Instances"])
             try:
-                if record["State"] == "Terminating" or not member:
+                if record["State"] == "Terminating:Wait":
+                    spawn_background(self._finish_termination, record["AutoScalingGroupName"], instance_id,
+                                     thread_name="terminate")  # fmt: skip
+                elif record["State"] in LEAVING or not member:
                     self._finish_termination(record["AutoScalingGroupName"], instance_id)
                 elif record["State"] == "Pending":
                     spawn_background(
@@ -279,3 +300,7 @@ class Fleet:
     def close(self) -> None:
         """Launch nothing more."""
         self._closed = True
+
+
+def _live(group: dict) -> list[dict]:
+    return [i for i in group["Instances"] if i["LifecycleState"] in ("Pending", "InService")]

@@ -12,6 +12,9 @@ from pathlib import Path
 
 # Every process of an instance carries this variable, so that the last of them can be found and ended.
 MARK = "DUCTWORK_HOST_ROOT"
+METADATA = "/_localcloud/metadata"  # below it, each instance's metadata service
+SECRET_KEY = "local"  # noqa: S105
+KEY_PREFIX = "LCI"  # with the 17 digits of an instance id, as long as a real access key
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -37,13 +40,24 @@ class HostEnv:
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ACCESS_KEY_ID": access_key(root.name),
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self.endpoint}{METADATA}/{root.name}",
             "HOME": str(root / "root"),
             "PATH": SYSTEM_PATH,
             "LANG": "C.UTF-8",
         }
         return {key: value for key, value in env.items() if value}
+
+
+def access_key(instance_id: str) -> str:
+    """An instance's own, so that what it asks can be told from what others ask."""
+    return KEY_PREFIX + instance_id.removeprefix("i-").upper()
+
+
+def instance_of(key: str) -> str:
+    """The instance of an access key; empty for any other key."""
+    return f"i-{key.removeprefix(KEY_PREFIX).lower()}" if key.startswith(KEY_PREFIX) else ""
 
 
 def host_env(endpoint: str, state_root: Path) -> HostEnv:

@@ -34,6 +34,10 @@ class State:
         return self.root / "lock"
 
     @property
+    def calls_file(self) -> Path:
+        return self.root / "calls.jsonl"
+
+    @property
     def services(self) -> Path:
         return self.root / "services"
 

@@ -1,14 +1,17 @@
 """Stack operations that a dead cloud left behind get a final status, so that the next deploy has a way on.
 
 Never undoes anything: a failed create is to be deleted, an update keeps its old template and is to be tried
-again.
+again. What such a stack names but no service holds is struck from it, so that the next update makes it.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 
-from ministack.services import cloudformation
+from ministack.core.responses import request_scope
+from ministack.services import autoscaling, cloudformation, ec2, rds, secretsmanager
+from ministack.services.cloudformation.drift import _DRIFT_READERS
 from ministack.services.cloudformation.stacks import _add_event
 
 log = logging.getLogger("localcloud")
@@ -26,10 +29,37 @@ FINAL = {
 }
 
 
+# Where a type's objects are, beyond those that ministack's drift detection can read.
+KEPT: dict[str, Callable[[], Iterable[str]]] = {
+    "AWS::AutoScaling::AutoScalingGroup": lambda: autoscaling._asgs,
+    "AWS::EC2::LaunchTemplate": lambda: ec2._launch_templates,
+    "AWS::EC2::SecurityGroup": lambda: ec2._security_groups,
+    "AWS::EC2::Subnet": lambda: ec2._subnets,
+    "AWS::EC2::VPC": lambda: ec2._vpcs,
+    "AWS::RDS::DBCluster": lambda: rds._clusters,
+    "AWS::RDS::DBInstance": lambda: rds._instances,
+    "AWS::SecretsManager::Secret": lambda: [s["ARN"] for s in secretsmanager._secrets.values()],
+}
+
+
+def _is_lost(resource: dict) -> bool:
+    """Whether the service certainly lacks what the stack names; types that cannot be looked up count as there."""
+    kind, physical_id = resource.get("ResourceType", ""), resource.get("PhysicalResourceId", "")
+    if kind in KEPT:
+        return physical_id not in KEPT[kind]()
+    reader, _ = _DRIFT_READERS.get(kind, (None, None))
+    return reader is not None and reader(physical_id, resource.get("Properties") or {}) is None
+
+
+def _strike_lost(name: str, stack: dict) -> None:
+    resources = stack.get("_resources") or {}
+    for logical_id in [key for key, resource in resources.items() if _is_lost(resource)]:
+        log.warning("stack %s: %s was lost and is to be made again", name, logical_id)
+        del resources[logical_id]
+
+
 def interrupted_operations() -> None:
     """Called once, before the first request."""
-    from ministack.core.responses import request_scope
-
     for (account, region, name), stack in list(cloudformation._stacks._data.items()):
         final = FINAL.get(stack.get("StackStatus", ""))
         if final is None:
@@ -38,6 +68,7 @@ def interrupted_operations() -> None:
         stack["StackStatus"] = final
         stack["StackStatusReason"] = REASON
         with request_scope(account, region):
+            _strike_lost(name, stack)
             _add_event(
                 stack["StackId"], name, name, "AWS::CloudFormation::Stack", final, REASON, stack["StackId"]
             )

@@ -2,8 +2,8 @@
 moments.
 
 One thread, woken by marks; a request only sets a flag. State is compared with what was written last, so that
-a poll of an empty queue writes nothing. S3 objects are not handled here: ministack writes them when they are
-put.
+a poll of an empty queue writes nothing. What was read together is replaced together: either all files of a
+batch become the new ones, or none. S3 objects are not handled here: ministack writes them when they are put.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from localcloud.files import write_atomic
 log = logging.getLogger("localcloud.saver")
 SETTLE_SECONDS = 0.05  # collects the writes of one burst
 LAST_READ = "cloudformation"
+NEW = ".new"  # suffix of a batch's files until all of them are written
+COMMITTED = "committed"  # there while a whole batch takes the place of the files before
 BUSY_SECONDS = 0.4  # how often to look again while a stack operation goes on in the background
 
 
@@ -94,15 +96,19 @@ class Saver:
     def _save(self, keys: set[str]) -> None:
         with self._write_lock:
             getters = self._getters()
-            # Stacks are read last and written first: after a crash a stack may name a resource that is not
-            # there (deleting or updating it copes), but no resource is there that no stack knows.
+            # Stacks are read last: after a crash a stack may name a resource that is not there yet (see
+            # recover.py), but no resource is there that no stack knows.
             ordered = sorted(keys & getters.keys(), key=lambda key: (key == LAST_READ, key))
             texts = [
                 (key, text) for key in ordered if (text := self._changed_text(key, getters[key])) is not None
             ]
-            for key, text in reversed(texts):
-                write_atomic(self._folder / f"{key}.json", text)
-                self._written[key] = hash(text)
+            if not texts:
+                return
+            for key, text in texts:
+                write_atomic(self._folder / f"{key}.json{NEW}", text)
+            write_atomic(self._folder / COMMITTED, "")
+            settle(self._folder)
+            self._written.update((key, hash(text)) for key, text in texts)
 
     def _changed_text(self, key: str, get_state: Callable[[], Any]) -> str | None:
         """The state as it is to be written; None when the file holds it already."""
@@ -132,6 +138,17 @@ def _is_empty(state: Any) -> bool:
     if data is not None:
         return not data
     return not state
+
+
+def settle(folder: Path) -> None:
+    """Finish a batch that was written as a whole, drop one that was not; also after a crash."""
+    whole = (folder / COMMITTED).exists()
+    for path in folder.glob(f"*.json{NEW}"):
+        if whole:
+            path.replace(path.with_suffix(""))
+        else:
+            path.unlink()
+    (folder / COMMITTED).unlink(missing_ok=True)
 
 
 def check_saved(folder: Path) -> list[Path]:

@@ -35,6 +35,7 @@ def _configure(state: State, port: int) -> None:
         S3_DATA_DIR=str(state.objects),
         # Results must not depend on whether the machine happens to have Docker.
         DOCKER_HOST="unix:///nonexistent.sock",
+        REDIS_HOST=HOST,  # what an ElastiCache endpoint says; nothing listens there
         SFTP_ENABLED="0",
         IOT_MTLS_ENABLED="0",
         MINISTACK_ACCOUNT_ID="000000000000",

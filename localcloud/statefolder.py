@@ -20,7 +20,7 @@ from localcloud.files import write_atomic
 from localcloud.paths import State
 from localcloud.ports import HOST
 from localcloud.problems import Refused
-from localcloud.saver import check_saved
+from localcloud.saver import check_saved, settle
 
 # What no quoting gets into supervisord's configuration: `%`, which is alembic's as well, the bracket of the file
 # pattern that [include] makes of the path, and the beginning of a comment.
@@ -75,6 +75,7 @@ def _wipe_hint(state: State) -> str:
 
 
 def _check(state: State) -> None:
+    settle(state.services)
     bad = check_saved(state.services)
     if bad:
         names = ", ".join(f"`{path.relative_to(state.root)}`" for path in bad)

@@ -72,12 +72,20 @@ def _wait_unlocked(lock_file: Path, seconds: float = 5.0) -> None:
         time.sleep(0.05)
 
 
+def _ours(state: State) -> bool:
+    """Whether the folder holds nothing, or anything that only `serve` makes: any of it may be lost."""
+    names = {path.name for path in state.root.iterdir()}
+    marks = {state.lock_file.name, state.port_file.name, state.cloud_json.name}
+    # A project may have a folder called `instances`; several of these names together are ours.
+    folders = {state.services, state.objects, state.instances, state.postgres, state.pids}
+    return not names or bool(names & marks) or len(names & {path.name for path in folders}) > 1
+
+
 def wipe(state: State, drain_seconds: float) -> None:
     """Stop, then delete the folder, if it is one of ours."""
     if not state.root.exists():
         return
-    ours = state.lock_file.exists() or state.port_file.exists() or not any(state.root.iterdir())
-    if not ours:
+    if not _ours(state):
         raise Refused(
             f"`{state.root}` does not look like the state folder of a local cloud; nothing was deleted"
         )

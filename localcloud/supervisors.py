@@ -112,6 +112,13 @@ def end(state: State, instance_id: str, drain_seconds: float) -> None:
     state.supervisor_socket(instance_id).unlink(missing_ok=True)
 
 
+def busy(state: State, instance_id: str) -> bool:
+    """Whether anything but supervisord itself runs on the instance."""
+    root = str(state.instance_root(instance_id))
+    own = running(state, instance_id)
+    return any(found != own for found in procs.tagged(lambda env: env.get(MARK) == root))
+
+
 def _end_marked(root: Path, grace: float) -> None:
     procs.end(procs.tagged(lambda env: env.get(MARK) == str(root)), grace)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from ductwork_airflow import envfile
+from ductwork_airflow import connections, envfile, secret
 from ductwork_airflow.settings import Host, SettingsError, host_environment
 
 
@@ -37,6 +38,16 @@ def describe(name: str, region: str) -> dict[str, Any]:
     return dict(client.describe_stacks(StackName=name)["Stacks"][0])
 
 
+def existing_database(outputs: Mapping[str, str], fetch: secret.Fetch) -> str:
+    """The kind of an existing database, which only the URL in its secret tells; empty for the stack's own."""
+    if outputs.get("DatabaseEngine") != "existing":
+        return ""
+    try:
+        return connections.kind("existing", fetch(outputs["DatabaseSecretArn"]))
+    except (KeyError, ValueError) as error:
+        raise SettingsError(f"the secret of the existing database is not of use: {error}") from error
+
+
 def main() -> int:
     """The command line, without arguments."""
     env = envfile.read_host()
@@ -46,9 +57,14 @@ def main() -> int:
         environment=env["DUCTWORK_ENVIRONMENT"],
         endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
         revision=revision(dict(os.environ)),
+        stack=env["DUCTWORK_STACK"],
+        components=tuple(env["DUCTWORK_COMPONENTS"].split()),
+        worker_set=env.get("DUCTWORK_WORKER_SET", ""),
     )
     try:
-        values = host_environment(*stack_values(describe(env["DUCTWORK_STACK"], host.region)), host)
+        outputs, parameters = stack_values(describe(host.stack, host.region))
+        kind = existing_database(outputs, secret.secrets_manager(host.region))
+        values = host_environment(outputs, parameters, host, kind)
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -1,31 +1,107 @@
-"""A plain connection to Airflow's database, for questions that must not cost seconds of importing Airflow."""
+"""A plain connection to Airflow's database, for questions that must not cost seconds of importing Airflow.
+
+SQLAlchemy Core, so that the same words reach Postgres and MySQL: `text()` with `:names`.
+"""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
 from ductwork_airflow import secret
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
-def connect(env: Mapping[str, str], fetch: secret.Fetch, patience_seconds: float = 30.0) -> Any:
-    """A psycopg2 connection in autocommit mode; waits for a database that is just coming up."""
-    import psycopg2
 
-    login: dict[str, Any] = dict(secret.database(env, fetch))
+CONNECT_SECONDS = 5
+# A peer that has vanished is noticed within seconds, not after the kernel's two hours.
+_KEEPALIVE = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+def engine_options(url: str, read_seconds: int | None = None) -> dict[str, Any]:
+    """How we connect: not for ever, and with the session's time zone in which Airflow writes its dates."""
+    from sqlalchemy.pool import NullPool
+
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
+    if url.startswith("postgresql"):
+        arguments |= {"application_name": "ductwork", **_KEEPALIVE}
+    else:
+        arguments |= {"init_command": "SET time_zone = '+00:00'"}
+        arguments |= {"read_timeout": read_seconds} if read_seconds else {}
+    return {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT", "connect_args": arguments}
+
+
+def open_url(url: str, patience_seconds: float = 30.0) -> Connection:
+    """A connection in autocommit mode; waits for a database that is just coming up."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import OperationalError
+
+    engine = create_engine(url, **engine_options(url))
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
-            connection = psycopg2.connect(connect_timeout=5, application_name="ductwork", **login)
-        except psycopg2.OperationalError:
+            return engine.connect()
+        except OperationalError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
-        else:
-            connection.autocommit = True
-            return connection
+
+
+def connect(env: Mapping[str, str], fetch: secret.Fetch, patience_seconds: float = 30.0) -> Connection:
+    """A connection to the database of this environment, in autocommit mode. The caller closes it."""
+    return open_url(secret.database_url(env, fetch), patience_seconds)
+
+
+def rows(connection: Connection, query: str, **values: Any) -> list[Any]:
+    """All rows of a query with `:names`."""
+    from sqlalchemy import text
+
+    return list(connection.execute(text(query), values).fetchall())
+
+
+def utc(value: datetime) -> datetime:
+    """A date of the database with its time zone: MySQL gives it without."""
+    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+def lock(connection: Connection, name: str, *, wait: bool) -> bool:
+    """Takes the lock `name` of the whole environment; it ends with the connection, so a killed process frees it."""
+    if connection.dialect.name == "mysql":
+        query = f"select get_lock(:name, {-1 if wait else 0})"
+    else:
+        query = f"select pg_{'' if wait else 'try_'}advisory_lock(hashtextextended(:name, 0))"
+    answer = rows(connection, query, name=f"ductwork-{name}")[0][0]
+    # Postgres answers `void` when it has waited, and MySQL 1.
+    return bool(answer) or (wait and connection.dialect.name != "mysql")
+
+
+def unlock(connection: Connection, name: str) -> None:
+    """Gives the lock back."""
+    if connection.dialect.name == "mysql":
+        query = "select release_lock(:name)"
+    else:
+        query = "select pg_advisory_unlock(hashtextextended(:name, 0))"
+    rows(connection, query, name=f"ductwork-{name}")
+
+
+@contextmanager
+def taking_turns(connection: Connection, name: str) -> Iterator[None]:
+    """One at a time over all hosts."""
+    lock(connection, name, wait=True)
+    try:
+        yield
+    finally:
+        unlock(connection, name)
 
 
 def hostname() -> str:

@@ -12,10 +12,13 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ductwork_airflow import database, envfile, secret
 from ductwork_airflow.run import component_environment
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 # A task that runs has sent a heartbeat within this time before the stop (they come every few seconds).
 HEARTBEAT_SECONDS = 60.0
@@ -64,15 +67,15 @@ def end_leftovers(component: str) -> list[int]:
 
 
 def cut_short(
-    connection: Any, host: str, since: float, lives: Callable[[int | None, float], bool] = alive
+    connection: Connection, host: str, since: float, lives: Callable[[int | None, float], bool] = alive
 ) -> list[TaskInstance]:
     """Task instances that ran on this host when the stop began, still 'running' for Airflow, without a process."""
     query = """select dag_id, run_id, task_id, map_index, try_number, pid from task_instance
-        where state = 'running' and hostname = %s and coalesce(last_heartbeat_at, start_date) >= %s
+        where state = 'running' and hostname = :host and coalesce(last_heartbeat_at, start_date) >= :heartbeat
         order by dag_id, run_id, task_id, map_index"""
-    with connection.cursor() as cursor:
-        cursor.execute(query, (host, datetime.fromtimestamp(since - HEARTBEAT_SECONDS, tz=timezone.utc)))
-        found = [TaskInstance(*row) for row in cursor.fetchall()]
+    heartbeat = datetime.fromtimestamp(since - HEARTBEAT_SECONDS, tz=timezone.utc)
+    rows = database.rows(connection, query, host=host, heartbeat=heartbeat)
+    found = [TaskInstance(*row) for row in rows]
     return [instance for instance in found if not lives(instance.pid, since)]
 
 

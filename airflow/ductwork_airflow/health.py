@@ -4,7 +4,8 @@
 - api-server: it answers and says itself that its database is healthy,
 - scheduler, dag-processor, triggerer: this host's job has sent a heartbeat after its start; asked of the database,
   because the API's health speaks of the whole cluster, where an old scheduler on another host would pass for ours,
-- worker: its consumer is connected to the queue, as its own signal says (SQS has no remote control to ask it by).
+- worker: its consumer is connected to the queue, as its own signal says (SQS has no remote control to ask it by),
+- scaler, keeper: it has finished a round lately, as the file says that it writes then.
 """
 
 from __future__ import annotations
@@ -18,16 +19,21 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ductwork_airflow import database, envfile, secret, services
-from ductwork_airflow.run import component_environment, ready_file
+from ductwork_airflow import database, envfile, gate, secret, services
+from ductwork_airflow.run import beat_file, component_environment, ready_file
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 log = logging.getLogger("ductwork.health")
 
 JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 # Components beat every 5 s ([scheduler] job_heartbeat_sec, scheduler_heartbeat_sec); six missed beats are a hang.
 FRESH_SECONDS = 30.0
+# Rounds come every 15 s, and one may wait for AWS.
+FRESH_ROUND_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
@@ -39,20 +45,20 @@ class Process:
     started: float
 
 
-def job_fault(connection: Any, process: Process, now: float) -> str | None:
+def job_fault(connection: Connection, process: Process, now: float) -> str | None:
     """Why the job of this process is not alive, or None."""
-    query = """select start_date, latest_heartbeat from job
-        where job_type = %s and hostname = %s and state = 'running' and start_date >= %s order by id desc limit 1"""
+    query = """select start_date, latest_heartbeat from job where job_type = :job and hostname = :host
+        and state = 'running' and start_date >= :since order by id desc limit 1"""
     since = datetime.fromtimestamp(process.started - 1, tz=timezone.utc)
-    with connection.cursor() as cursor:
-        cursor.execute(query, (JOBS[process.component], database.hostname(), since))
-        row = cursor.fetchone()
+    job = JOBS[process.component]
+    found = database.rows(connection, query, job=job, host=database.hostname(), since=since)
+    row = found[0] if found else None
     if row is None:
         return "it has not registered its job in the database yet"
     begun, beat = row
     if beat is None or beat <= begun:
         return "no heartbeat since its start"
-    age = now - beat.timestamp()
+    age = now - database.utc(beat).timestamp()
     return f"last heartbeat {age:.0f} s ago" if age > FRESH_SECONDS else None
 
 
@@ -70,12 +76,26 @@ def api_fault(port: str) -> str | None:
 
 
 def worker_fault(env: Mapping[str, str], process: Process) -> str | None:
-    """Why the worker does not take tasks, or None."""
+    """Why the worker does not take tasks, or None; also where it waits for its revision, as it should."""
+    if gate.waits(env, process.pid):
+        return None
     try:
         pid = ready_file(dict(env)).read_text(encoding="utf-8").strip()
     except OSError:
         return "it has not connected to its queue yet"
     return None if pid == str(process.pid) else "only an earlier process has connected to the queue"
+
+
+def round_fault(env: Mapping[str, str], process: Process, now: float) -> str | None:
+    """Why a program of rounds does not work, or None."""
+    try:
+        beat = beat_file(dict(env), process.component).stat().st_mtime
+    except OSError:
+        return "it has not finished a round yet"
+    if beat < process.started:
+        return "it has not finished a round since its start"
+    age = now - beat
+    return f"its last round was {age:.0f} s ago" if age > FRESH_ROUND_SECONDS else None
 
 
 def process_of(component: str) -> Process | str:
@@ -99,6 +119,8 @@ def fault(component: str, env: Mapping[str, str], connect: Callable[[], Any]) ->
         return api_fault(env["DUCTWORK_AIRFLOW_PORT"])
     if component == "worker":
         return worker_fault(env, process)
+    if component in ("scaler", "keeper"):
+        return round_fault(env, process, time.time())
     return job_fault(connect(), process, time.time())
 
 

@@ -2,10 +2,14 @@
 
 An environment's folder is named by its lock and holds `.complete` once it is whole; the release tool follows the same
 rule, so on a developer's machine the one it made is found here. /opt/ductwork/venv then points at it.
+
+`--driver` is a second step, after `configure`: only then is it known whether the database is MySQL, whose drivers are
+added to the environment. One of them is built here, for which Amazon Linux has the compiler and the header files.
 """
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import logging
@@ -97,8 +101,32 @@ def remove_old(venvs: Path, current: Path) -> None:
         folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def main() -> int:
-    """The command line, without arguments."""
+def build_packages() -> list[str]:
+    """What Amazon Linux 2023 needs to build mysqlclient for this Python."""
+    python = f"python{sys.version_info[0]}.{sys.version_info[1]}-devel"
+    return ["gcc", "pkgconf-pkg-config", "mariadb-connector-c-devel", python]
+
+
+def driver(venvs: Path, folder: Path, lock: Path, tools_lock: Path) -> bool:
+    """Adds the drivers of `lock` to an environment, unless they are in it; True when it did."""
+    mark = folder / f".driver-{short_digest(lock)}"
+    if mark.exists():
+        return False
+    if os.environ.get("DUCTWORK_INIT", "systemd") == "systemd":
+        command("dnf", "install", "--assumeyes", "--quiet", *build_packages())
+    tool = uv(venvs, tools_lock)
+    with locked(folder):
+        command(tool, "pip", "install", "--quiet", "--require-hashes", "--no-build-isolation",
+                "--python", folder / "bin/python", "-r", lock)  # fmt: skip
+        mark.touch()
+    return True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="ductwork_airflow.install", description=__doc__)
+    parser.add_argument("--driver", action="store_true", help="add what the database in airflow.env needs")
+    wanted = parser.parse_args(arguments)
     envfile.log_to_stderr()
     if not OLDEST_PYTHON <= sys.version_info[:2] < TOO_NEW_PYTHON:
         sys.stderr.write(f"error: Airflow needs Python 3.10 to 3.14, this is {sys.version.split()[0]}\n")
@@ -106,6 +134,12 @@ def main() -> int:
     home = envfile.host_root() / "opt/ductwork"
     shared = os.environ.get("DUCTWORK_VENVS")
     venvs = Path(shared) if shared else home / "venvs"
+    if wanted.driver:
+        if envfile.read_lines(envfile.airflow_file()).get("DUCTWORK_DATABASE_KIND") == "mysql":
+            locks = (home / "revision/requirements-mysql.lock", home / "revision/tools.lock")
+            added = driver(venvs, (home / "venv").resolve(), *locks)
+            log.info("drivers of MySQL: %s", "added" if added else "nothing to do")
+        return 0
     folder = environment(venvs, home / "revision/requirements.lock", home / "revision/tools.lock")
     point(home / "venv", folder)
     if not shared:

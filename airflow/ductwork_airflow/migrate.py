@@ -1,8 +1,8 @@
-"""Brings the database to the schema of this Airflow and keeps the admin user: `python -m ductwork_airflow.migrate`.
+"""Brings the database to the schema of this Airflow and keeps the local users: `python -m ductwork_airflow.migrate`.
 
-One process for both, because each start of Airflow costs seconds. Safe when several hosts run it at once: they take
-turns by an advisory lock, and the second finds nothing to do. The admin's password is that of AdminSecretArn; a user
-or password changed by hand is set back, so that the secret is the truth.
+One process for all, because each start of Airflow costs seconds. Safe when several hosts run it at once: they take
+turns by a lock of the database, and the second finds nothing to do. Passwords are those of Secrets Manager; a user or
+password changed by hand is set back, so that the secret is the truth.
 """
 
 from __future__ import annotations
@@ -10,30 +10,50 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ductwork_airflow import database, envfile, secret
+from ductwork_airflow import database, envfile, login, secret
 from ductwork_airflow.run import component_environment, prepare_home
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 log = logging.getLogger("ductwork.migrate")
 
-# Any number that Airflow's own advisory locks (airflow.utils.db.DBLocks) do not use.
-LOCK = 0x64756374776F726B
-ROLE = "Admin"
+
+@dataclass(frozen=True)
+class LocalUser:
+    """A user of a secret."""
+
+    name: str
+    password: str
+    role: str
+    label: str
+    only: bool  # whether it may have no further role, given by hand
+
+    def __repr__(self) -> str:
+        return f"LocalUser({self.name}, {self.role})"
 
 
-@contextmanager
-def taking_turns(connection: Any) -> Iterator[None]:
-    """One migration at a time over all hosts; the lock ends with the connection, so a killed process frees it."""
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_lock(%s)", (LOCK,))
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("select pg_advisory_unlock(%s)", (LOCK,))
+def local_users(env: Mapping[str, str], fetch: secret.Fetch) -> list[LocalUser]:
+    """The administrator, and the service user for programs, with the role that the environment file gives it."""
+    config = login.parse(env["DUCTWORK_LOGIN"])
+    kinds = (("ADMIN", "Admin", False), ("SERVICE", config.service_role, True))
+    users = []
+    for kind, role, only in kinds:
+        value = json.loads(fetch(env[f"DUCTWORK_{kind}_SECRET_ARN"]))
+        users.append(LocalUser(value["username"], value["password"], role, kind.title(), only))
+    if users[0].name == users[1].name:
+        raise login.LoginError("the administrator and the service user have the same name in their secrets")
+    weak = [user.name for user in users if len(user.password) < login.SHORTEST_PASSWORD]
+    if weak and config.method == "google":
+        raise login.LoginError(
+            f"the password of `{', '.join(weak)}` in its secret is shorter than {login.SHORTEST_PASSWORD} characters,"
+            " and stands beside Google's login"
+        )
+    return users
 
 
 def migrate_schema() -> bool:
@@ -48,54 +68,66 @@ def migrate_schema() -> bool:
     return False
 
 
-def admin_is_right(connection: Any, username: str, password: str) -> bool:
-    """Whether the user is there, active, an Admin and has this password. Reads only."""
+def default_connections() -> None:
+    """Airflow's own example connections, when `airflow.load_default_connections` asks for them; never over another."""
+    from airflow.configuration import conf
+    from airflow.utils import db
+
+    if conf.getboolean("database", "load_default_connections", fallback=False):
+        db.create_default_connections()
+
+
+def is_right(connection: Connection, user: LocalUser) -> bool:
+    """Whether the user is there, active, has its role and this password. Reads only."""
     from werkzeug.security import check_password_hash
 
-    query = """select u.password, u.active from ab_user u
+    query = """select u.password, u.active, r.name from ab_user u
         join ab_user_role ur on ur.user_id = u.id join ab_role r on r.id = ur.role_id
-        where u.username = %s and r.name = %s"""
-    with connection.cursor() as cursor:
-        cursor.execute(query, (username, ROLE))
-        row = cursor.fetchone()
-    return bool(row and row[1] and row[0] and check_password_hash(row[0], password))
+        where u.username = :name"""
+    found = database.rows(connection, query, name=user.name)
+    roles = {row[2] for row in found}
+    if user.role not in roles or (user.only and roles != {user.role}):
+        return False
+    password, active = found[0][0], found[0][1]
+    return bool(active and password and check_password_hash(password, user.password))
 
 
-def set_admin(username: str, password: str) -> None:
-    """Creates the user, or gives it its password and role back."""
+def set_users(users: list[LocalUser]) -> None:
+    """Creates the users, or gives them their password and role back."""
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
     from werkzeug.security import generate_password_hash
 
     with get_application_builder() as builder:
         manager = builder.sm
-        role = manager.find_role(ROLE)
-        user = manager.find_user(username=username)
-        if user is None:
-            made = manager.add_user(
-                username, "Ductwork", "Admin", f"{username}@localhost.invalid", role, password
-            )
-            if not made:
-                raise RuntimeError(f"could not create the user `{username}`")
-            return
-        user.password = generate_password_hash(password)
-        user.active = True
-        if role not in user.roles:
-            user.roles = [*user.roles, role]
-        manager.update_user(user)
+        for wanted in users:
+            role = manager.find_role(wanted.role)
+            if role is None:
+                raise RuntimeError(f"Airflow has no role `{wanted.role}` for the user `{wanted.name}`")
+            user = manager.find_user(username=wanted.name)
+            if user is None:
+                mail = f"{wanted.name}@localhost.invalid"
+                if not manager.add_user(wanted.name, "Ductwork", wanted.label, mail, role, wanted.password):
+                    raise RuntimeError(f"could not create the user `{wanted.name}`")
+                continue
+            user.password = generate_password_hash(wanted.password)
+            user.active = True
+            user.roles = [role] if wanted.only else list({*user.roles, role})
+            manager.update_user(user)
 
 
 def run(env: Mapping[str, str], fetch: secret.Fetch) -> None:
-    """Migrates and keeps the admin; `env` is already this process's environment."""
-    login = json.loads(fetch(env["DUCTWORK_ADMIN_SECRET_ARN"]))
+    """Migrates and keeps the users; `env` is already this process's environment."""
+    users = local_users(env, fetch)
     connection = database.connect(env, fetch)
     try:
-        with taking_turns(connection):
+        with database.taking_turns(connection, "migrate"):
             log.info("database schema: %s", "migrated" if migrate_schema() else "nothing to do")
-            if admin_is_right(connection, login["username"], login["password"]):
-                log.info("user %s: nothing to do", login["username"])
-            else:
-                set_admin(login["username"], login["password"])
-                log.info("user %s: set", login["username"])
+            default_connections()
+            wrong = [user for user in users if not is_right(connection, user)]
+            if wrong:
+                set_users(wrong)
+            for user in users:
+                log.info("user %s: %s", user.name, "set" if user in wrong else "nothing to do")
     finally:
         connection.close()
 

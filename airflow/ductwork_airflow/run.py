@@ -1,7 +1,8 @@
-"""Starts an Airflow component: `python -m ductwork_airflow.run <component>`.
+"""Starts a component, of Airflow or our own: `python -m ductwork_airflow.run <component>`.
 
 Reads airflow.env, puts the secrets into the environment and becomes the component by exec, so that the process that
-systemd or supervisord watches and sends SIGTERM to is Airflow itself. Secrets are on no disk and in no argument list.
+systemd or supervisord watches and sends SIGTERM to is the component itself. Secrets are on no disk and in no argument
+list.
 """
 
 from __future__ import annotations
@@ -9,19 +10,26 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from ductwork_airflow import envfile, secret
+from ductwork_airflow import envfile, gate, secret
 
 log = logging.getLogger("ductwork.run")
 
-COMMANDS = {
-    "api-server": ["api-server"],
-    "scheduler": ["scheduler"],
-    "dag-processor": ["dag-processor"],
-    "triggerer": ["triggerer"],
-    # Neither -H (it asks by remote control, which SQS lacks, and dies) nor mingle and gossip, which need it too.
-    "worker": ["celery", "worker", "-q", "default", "--without-mingle", "--without-gossip"],
+Command = Callable[[dict[str, str]], list[str]]
+COMMANDS: dict[str, Command] = {
+    "api-server": lambda env: _airflow("api-server", *(["--proxy-headers"] if _behind_balancer(env) else [])),
+    "scheduler": lambda env: _airflow("scheduler"),
+    "dag-processor": lambda env: _airflow("dag-processor"),
+    "triggerer": lambda env: _airflow("triggerer"),
+    "scaler": lambda env: _module("ductwork_airflow.scaler"),
+    # Neither -H (it asks by remote control, which SQS lacks, and dies) nor mingle and gossip, which need it too and are
+    # of no use with Valkey.
+    "worker": lambda env: _airflow(
+        "celery", "worker", "-q", env["DUCTWORK_QUEUES"], "--without-mingle", "--without-gossip"
+    ),
+    "keeper": lambda env: _module("ductwork_airflow.keeper"),
 }
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "AWS_", "DUCTWORK_", "REQUESTS_CA_BUNDLE", "SSL_CERT_", "no_proxy",
              "NO_PROXY", "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")  # fmt: skip
@@ -40,9 +48,18 @@ def component_environment(component: str = "", fetch: secret.Fetch | None = None
     return env | secret.secret_environment(env, fetch, component)
 
 
-def airflow_program() -> str:
+def _airflow(*words: str) -> list[str]:
     """The `airflow` of this very Python's environment."""
-    return str(Path(sys.executable).with_name("airflow"))
+    return [str(Path(sys.executable).with_name("airflow")), *words]
+
+
+def _module(name: str) -> list[str]:
+    """A program of our own."""
+    return [sys.executable, "-m", name]
+
+
+def _behind_balancer(env: dict[str, str]) -> bool:
+    return env.get("DUCTWORK_BEHIND_BALANCER") == "True"
 
 
 def prepare_home(env: dict[str, str]) -> None:
@@ -64,13 +81,22 @@ def main(arguments: list[str] | None = None) -> int:
     prepare_home(env)
     if component == "worker":
         ready_file(env).unlink(missing_ok=True)
+        gate.wait(env)
     # Marks everything the component starts, so that a stop finds what it left. Airflow's tasks have process groups of
     # their own, and setproctitle would write its titles over the mark.
     env |= {"DUCTWORK_COMPONENT": component, "SPT_NOENV": "1"}
-    program = airflow_program()
+    if _behind_balancer(env):
+        # Only the balancer reaches the port, by its security group.
+        env |= {"FORWARDED_ALLOW_IPS": "*"}
+    command = COMMANDS[component](env)
     log.info("starting %s of revision %s", component, env.get("DUCTWORK_REVISION"))
     os.chdir(env["AIRFLOW_HOME"])
-    os.execve(program, [program, *COMMANDS[component]], env)  # noqa: S606
+    os.execve(command[0], command, env)  # noqa: S606
+
+
+def beat_file(env: dict[str, str], component: str) -> Path:
+    """What scaler and keeper write at each of their rounds."""
+    return Path(env["DUCTWORK_STATE"], f"{component}.beat")
 
 
 def ready_file(env: dict[str, str]) -> Path:

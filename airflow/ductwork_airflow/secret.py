@@ -9,11 +9,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ductwork_airflow.settings import database_uri
+from ductwork_airflow import connections, login
 
 Fetch = Callable[[str], str]
 
 SIGNERS = ("api-server", "scheduler", "dag-processor", "triggerer")
+BROKER_USERS = ("scheduler", "worker")
 
 
 def secrets_manager(region: str) -> Fetch:
@@ -31,15 +32,42 @@ def secrets_manager(region: str) -> Fetch:
     return fetch
 
 
-def database(env: Mapping[str, str], fetch: Fetch) -> dict[str, str]:
-    """Keyword arguments for psycopg2.connect."""
-    login = json.loads(fetch(env["DUCTWORK_DATABASE_SECRET_ARN"]))
+def _on_this_machine(env: Mapping[str, str]) -> bool:
+    """Whether database and cache are those of a local cloud, which have no certificates."""
+    return bool(env.get("AWS_ENDPOINT_URL"))
+
+
+def database_url(env: Mapping[str, str], fetch: Fetch) -> str:
+    """The SQLAlchemy URL of the metadata database."""
+    value = fetch(env["DUCTWORK_DATABASE_SECRET_ARN"])
+    if env["DUCTWORK_DATABASE_ENGINE"] == "existing":
+        return connections.existing_database(value)
+    user = json.loads(value)
+    place = (env[f"DUCTWORK_DATABASE_{name}"] for name in ("HOST", "PORT", "NAME"))
+    host, port, name = place
+    dialect = connections.kind(env["DUCTWORK_DATABASE_ENGINE"])
+    parts = (user["username"], user["password"], host, port, name)
+    return connections.own_database(dialect, parts, tls=not _on_this_machine(env))
+
+
+def _broker(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, str]:
+    """The URL of a Valkey broker, which has a password in it. SQS needs none, its URL is a plain setting."""
+    if env["DUCTWORK_BROKER_KIND"] != "valkey" or component not in BROKER_USERS:
+        return {}
+    place = (env["DUCTWORK_CACHE_HOST"], env["DUCTWORK_CACHE_PORT"])
+    password = fetch(env["DUCTWORK_CACHE_SECRET_ARN"])
+    url = connections.cache_url(password, *place, tls=not _on_this_machine(env))
+    return {"AIRFLOW__CELERY__BROKER_URL": url}
+
+
+def _login(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, str]:
+    """What only the API server needs to let people in. The names of those who keep a password are no secret."""
+    if component != "api-server" or login.parse(env["DUCTWORK_LOGIN"]).method != "google":
+        return {}
+    local = (json.loads(fetch(env[f"DUCTWORK_{who}_SECRET_ARN"]))["username"] for who in ("ADMIN", "SERVICE"))
     return {
-        "user": login["username"],
-        "password": login["password"],
-        "host": env["DUCTWORK_DATABASE_HOST"],
-        "port": env["DUCTWORK_DATABASE_PORT"],
-        "dbname": env["DUCTWORK_DATABASE_NAME"],
+        login.CLIENT_SECRET: fetch(f"{env['DUCTWORK_SECRETS_PREFIX']}/login/google").strip(),
+        login.LOCAL_USERS: json.dumps(sorted(local)),
     }
 
 
@@ -49,14 +77,16 @@ def secret_environment(env: Mapping[str, str], fetch: Fetch, component: str = ""
     Only components that sign tokens or verify them get the key for it. A worker runs the users' code and gets none:
     each task comes with a token of its own. Its role may not read that key either.
     """
-    login = database(env, fetch)
-    parts = (login["user"], login["password"], login["host"], login["port"], login["dbname"])
+    url = database_url(env, fetch)
     signing = {"AIRFLOW__API_AUTH__JWT_SECRET": "DUCTWORK_JWT_SECRET_ARN"} if component in SIGNERS else {}
     return {
         # 43 generated characters are 32 bytes of base64 with its padding left off.
         "AIRFLOW__CORE__FERNET_KEY": fetch(env["DUCTWORK_FERNET_KEY_SECRET_ARN"]).rstrip("=") + "=",
         "AIRFLOW__API__SECRET_KEY": fetch(env["DUCTWORK_API_SECRET_ARN"]),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_uri("postgresql+psycopg2", *parts),
-        "AIRFLOW__CELERY__RESULT_BACKEND": database_uri("db+postgresql", *parts),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": connections.async_database(url),
+        "AIRFLOW__CELERY__RESULT_BACKEND": connections.result_backend(url),
+        **_broker(env, fetch, component),
+        **_login(env, fetch, component),
         **{name: fetch(env[arn]) for name, arn in signing.items()},
     }

@@ -2,6 +2,8 @@
 
 Numbers and traps come from runs with Airflow 3.3.2: SQS keeps a message invisible for at most 12 hours (Airflow's own
 default of 24 is refused) and SQS has no remote control.
+
+`connections.py`, `worker_sets.py`, `login.py` and `mail.py` have the rules of their subjects.
 """
 
 from __future__ import annotations
@@ -12,19 +14,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+
+from ductwork_airflow import connections, login, mail, worker_sets
 
 SQS_LONGEST_VISIBILITY_SECONDS = 43_200
+# Airflow acknowledges a message when its task has ended, so a longer task would be delivered a second time.
+VALKEY_VISIBILITY_SECONDS = 86_400
 # Of Airflow itself; templates/network.yaml opens the two log servers to the api-server.
 SCHEDULER_HEALTH_PORT, WORKER_LOG_PORT, TRIGGERER_LOG_PORT = 8974, 8793, 8794
-QUEUE = "default"
 LONGEST_OVERRIDES = 4096
 REFRESH_SECONDS = 5  # between two looks at the pointer, where AirflowConfig does not say
 
 # What the tool itself decides: an override would cut the parts from each other, or put a secret into a file.
 _MANAGED = frozenset(
     """core.fernet_key core.executor core.plugins_folder core.execution_api_server_url
-    core.hostname_callable database.sql_alchemy_conn
+    core.hostname_callable database.sql_alchemy_conn database.sql_alchemy_conn_async
+    database.sql_alchemy_connect_args_async core.auth_manager fab.config_file
+    fab.enable_proxy_fix fab.proxy_fix_x_for fab.proxy_fix_x_proto fab.proxy_fix_x_host fab.proxy_fix_x_port
+    fab.proxy_fix_x_prefix secrets.backend secrets.backend_kwargs
+    smtp.smtp_host smtp.smtp_port smtp.smtp_starttls smtp.smtp_ssl smtp.smtp_mail_from
+    email.email_conn_id email.from_email
     celery.broker_url celery.result_backend celery.extra_celery_config celery.worker_enable_remote_control
     api.secret_key api.port api.host api_auth.jwt_secret operators.default_queue
     dag_processor.dag_bundle_config_list dag_processor.dag_bundle_storage_path
@@ -47,6 +56,9 @@ class Host:
     region: str
     environment: str
     endpoint_url: str | None = None  # AWS_ENDPOINT_URL: set only by a local cloud
+    stack: str = ""  # the master stack
+    components: tuple[str, ...] = ()  # of host.env, without those that a worker set adds
+    worker_set: str = ""  # of a worker's host
     revision: str = "unknown"  # sha256 of the host revision, from its key
 
     @property
@@ -117,9 +129,10 @@ def bundles(outputs: Mapping[str, str], host: Host, refresh_seconds: int) -> lis
     ]
 
 
-_OUTPUTS = """AirflowUrl ArtifactBucket LogsBucket TaskQueueUrl DatabaseHost DatabasePort DatabaseName DatabaseSecretArn
-    FernetKeySecretArn JwtSecretArn ApiSecretArn AdminSecretArn SecretsPrefix""".split()
-_PARAMETERS = "AirflowPort WorkerConcurrency DrainSeconds".split()
+_OUTPUTS = """AirflowUrl ArtifactBucket LogsBucket SecretsPrefix CodeDeployApplication WorkerSets
+    DatabaseEngine DatabaseHost DatabasePort DatabaseName DatabaseSecretArn BrokerKind CacheHost CachePort
+    FernetKeySecretArn JwtSecretArn ApiSecretArn AdminSecretArn ServiceSecretArn CacheSecretArn""".split()
+_PARAMETERS = "AirflowPort DrainSeconds".split()
 
 
 def _checked(outputs: Mapping[str, str], parameters: Mapping[str, str]) -> None:
@@ -127,14 +140,35 @@ def _checked(outputs: Mapping[str, str], parameters: Mapping[str, str]) -> None:
     for name in _PARAMETERS:
         if not str(parameters.get(name, "")).isdecimal():
             faults.append(f"the stack's parameter `{name}` is not a number: `{parameters.get(name)}`")
+    for check in (
+        lambda: connections.kind(outputs.get("DatabaseEngine", ""), "mysql://"),
+        lambda: worker_sets.resolve(outputs),
+        lambda: login.parse(parameters.get("LoginConfig", "")),
+        lambda: mail.options(parameters.get("MailConfig", "")),
+    ):
+        try:
+            check()
+        except ValueError as error:
+            faults.append(str(error))
     if faults:
         raise SettingsError("; ".join(faults))
 
 
-def host_environment(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host) -> dict[str, str]:
-    """Everything for airflow.env. Raises SettingsError naming all faults."""
+def host_environment(
+    outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host, database_kind: str = ""
+) -> dict[str, str]:
+    """Everything for airflow.env. Raises SettingsError naming all faults.
+
+    `database_kind` is that of an existing database, which only its secret tells.
+    """
     _checked(outputs, parameters)
     custom = overrides(parameters.get("AirflowConfig", ""))
+    database = database_kind or connections.kind(outputs["DatabaseEngine"])
+    sets = worker_sets.resolve(outputs)
+    try:
+        serves = worker_sets.served(sets, host.worker_set, host.components)
+    except worker_sets.WorkerSetsError as error:
+        raise SettingsError(str(error)) from error
     fixed = {
         "AIRFLOW_HOME": str(host.state / "airflow"),
         "PYTHONPATH": str(host.code),
@@ -143,24 +177,57 @@ def host_environment(outputs: Mapping[str, str], parameters: Mapping[str, str], 
         **{f"DUCTWORK_{_snake(name)}": outputs[name] for name in _OUTPUTS if name.startswith("Database")},
         **{f"DUCTWORK_{_snake(name)}": outputs[name] for name in _OUTPUTS if name.endswith("SecretArn")},
         "DUCTWORK_AIRFLOW_PORT": parameters["AirflowPort"],
+        "DUCTWORK_APPLICATION": outputs["CodeDeployApplication"],
+        "DUCTWORK_BEHIND_BALANCER": str(_behind_balancer(parameters)),
+        "DUCTWORK_BROKER_KIND": outputs["BrokerKind"],
+        "DUCTWORK_CACHE_HOST": outputs["CacheHost"],
+        "DUCTWORK_CACHE_PORT": outputs["CachePort"],
+        "DUCTWORK_COMPONENTS": " ".join(worker_sets.effective_components(host.components, serves)),
+        "DUCTWORK_DATABASE_KIND": database,
         "DUCTWORK_DRAIN_SECONDS": parameters["DrainSeconds"],
+        "DUCTWORK_LOGIN": _one_line(parameters.get("LoginConfig") or "{}"),
+        "DUCTWORK_QUEUES": ",".join(sets[name]["queue"] for name in serves),
         "DUCTWORK_REVISION": host.revision,
+        "DUCTWORK_SECRETS_PREFIX": outputs["SecretsPrefix"].strip("/"),
+        "DUCTWORK_STACK": host.stack,
         "DUCTWORK_STATE": str(host.state),
+        "DUCTWORK_WORKER_SET": host.worker_set,
+        "DUCTWORK_WORKER_SETS": json.dumps(sets),
     }
     if host.endpoint_url:
         fixed |= {"AWS_ENDPOINT_URL": host.endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"}
     refresh = custom.get(variable("dag_processor", "refresh_interval"), str(REFRESH_SECONDS))
     if not refresh.isdecimal():
         raise SettingsError(f"AirflowConfig: `dag_processor.refresh_interval` is not a number: `{refresh}`")
-    options = _options(outputs, parameters, host) | {
-        "dag_processor.dag_bundle_config_list": json.dumps(bundles(outputs, host, int(refresh)))
-    }
+    concurrency = sum(int(sets[name]["concurrency"]) for name in serves or [worker_sets.DEFAULT])
+    options = (
+        _options(outputs, parameters, host)
+        | _broker(outputs, sets, host)
+        | mail.options(parameters.get("MailConfig", ""))
+        | {
+            "celery.worker_concurrency": str(concurrency),
+            "operators.default_queue": sets[worker_sets.DEFAULT]["queue"],
+            "dag_processor.dag_bundle_config_list": json.dumps(bundles(outputs, host, int(refresh))),
+        }
+    )
+    if database == "mysql" and not host.endpoint_url:
+        options["database.sql_alchemy_connect_args_async"] = "ductwork_airflow.mysql_tls.CONNECT_ARGUMENTS"
     named = {variable(*key.split(".")): value for key, value in options.items()}
     result = fixed | named | custom
     broken = [key for key, value in result.items() if "\n" in value or "\0" in value]
     if broken:
         raise SettingsError(f"line break in the value of {', '.join(broken)}")
     return result
+
+
+def _one_line(text: str) -> str:
+    """JSON without line breaks, which a file of lines cannot hold."""
+    return json.dumps(json.loads(text))
+
+
+def _behind_balancer(parameters: Mapping[str, str]) -> bool:
+    """Whether a load balancer is in front, whose headers then say who asks and how. Nobody else's may be believed."""
+    return parameters.get("EntryScheme", "none") != "none"
 
 
 def _ports(first: int, host: Host) -> tuple[int, int, int]:
@@ -183,25 +250,16 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "core.auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "core.execution_api_server_url": f"{url}/execution/",
         "fab.config_file": str(host.code / "config/webserver_config.py"),
-        "fab.enable_proxy_fix": "False"
-        if host.endpoint_url
-        else "True",  # on AWS a load balancer is in front
+        # The balancer sets X-Forwarded-For, -Proto and -Port; a -Host or -Prefix would be the client's own.
+        "fab.enable_proxy_fix": str(_behind_balancer(parameters)),
+        "fab.proxy_fix_x_host": "0",
+        "fab.proxy_fix_x_prefix": "0",
         "api.base_url": url,
         "api.host": "127.0.0.1" if host.endpoint_url else "0.0.0.0",
         "api.port": parameters["AirflowPort"],
         "api.workers": "1",
         "api.expose_config": "False",
-        "operators.default_queue": QUEUE,
-        # No host in the URL: kombu leaves the endpoint to boto3, which knows region, credentials and AWS_ENDPOINT_URL.
-        "celery.broker_url": "sqs://",
-        "celery.worker_concurrency": parameters["WorkerConcurrency"],
-        "celery.worker_enable_remote_control": "False",
         "celery.extra_celery_config": json.dumps({"imports": ["ductwork_airflow.worker_signals"]}),
-        "celery_broker_transport_options.region": host.region,
-        "celery_broker_transport_options.visibility_timeout": str(SQS_LONGEST_VISIBILITY_SECONDS),
-        "celery_broker_transport_options.predefined_queues": json.dumps(
-            {QUEUE: {"url": outputs["TaskQueueUrl"]}}
-        ),
         # A rollout restarts the API server under running tasks. Airflow's own 5 tries give up after some 8 s, and the
         # task is killed; these last for about 4 minutes, less than the scheduler waits for a heartbeat (300 s).
         "workers.execution_api_retries": "40",
@@ -216,7 +274,7 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "logging.remote_logging": "True",
         "logging.remote_base_log_folder": f"s3://{outputs['LogsBucket']}/airflow",
         "logging.remote_log_conn_id": "",  # empty: boto3's own chain, so the instance's role
-        "secrets.backend": "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend",
+        "secrets.backend": "ductwork_airflow.secrets_backend.DuctworkSecretsBackend",
         "secrets.backend_kwargs": json.dumps(
             {
                 "connections_prefix": f"{prefix}/connections",
@@ -227,17 +285,23 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
     }
 
 
+def _broker(outputs: Mapping[str, str], sets: Mapping[str, dict[str, Any]], host: Host) -> dict[str, str]:
+    """What is said of the broker in plain; the URL of Valkey has a password in it and comes at start."""
+    if outputs["BrokerKind"] == "valkey":
+        return {
+            "celery.worker_enable_remote_control": "True",
+            "celery_broker_transport_options.visibility_timeout": str(VALKEY_VISIBILITY_SECONDS),
+        }
+    queues = {one["queue"]: {"url": one["queue_url"]} for one in sets.values()}
+    return {
+        # No host in the URL: kombu leaves the endpoint to boto3, which knows region, credentials and AWS_ENDPOINT_URL.
+        "celery.broker_url": "sqs://",
+        "celery.worker_enable_remote_control": "False",
+        "celery_broker_transport_options.region": host.region,
+        "celery_broker_transport_options.visibility_timeout": str(SQS_LONGEST_VISIBILITY_SECONDS),
+        "celery_broker_transport_options.predefined_queues": json.dumps(queues),
+    }
+
+
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
-
-
-def database_uri(driver: str, user: str, password: str, host: str, port: str, name: str) -> str:
-    """A SQLAlchemy URI that is right for any user, password and database name."""
-    at = f"[{host}]" if ":" in host else host
-    login = f"{quote(user, safe='')}:{quote(password, safe='')}"
-    return f"{driver}://{login}@{at}:{port}/{quote(name, safe='')}"
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL stays on this machine."""
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -1,7 +1,8 @@
-"""Says when a Celery worker takes tasks, by a file with its pid.
+"""Says when a Celery worker takes tasks, and which of its processes work on one, by files with pids.
 
 On SQS there is no remote control, so nobody can ask a worker. Celery imports this module at the start of a worker
-(`imports` in [celery] extra_celery_config) and sends `worker_ready` once its consumer is connected to the queue.
+(`imports` in [celery] extra_celery_config) and sends `worker_ready` once its consumer is connected to the queue, and
+`task_prerun` and `task_postrun` around each task, in the pool process that runs it and then uploads its log.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from celery.signals import worker_ready, worker_shutdown
+from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutdown
 
 
-def _file() -> Path | None:
+def _file(name: str = "worker.ready") -> Path | None:
     state = os.environ.get("DUCTWORK_STATE")
-    return Path(state, "worker.ready") if state else None
+    return Path(state, name) if state else None
+
+
+def _mark() -> Path | None:
+    return _file(f"tasks/{os.getpid()}")
 
 
 @worker_ready.connect
@@ -30,3 +35,18 @@ def stopped(**_: Any) -> None:
     """The main process is about to end; its tasks have."""
     if file := _file():
         file.unlink(missing_ok=True)
+
+
+@task_prerun.connect
+def task_begins(**_: Any) -> None:
+    """This process works from now on."""
+    if mark := _mark():
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+
+@task_postrun.connect
+def task_ended(**_: Any) -> None:
+    """The task has ended and its log is uploaded. A process that dies before leaves its mark to the keeper."""
+    if mark := _mark():
+        mark.unlink(missing_ok=True)

@@ -21,6 +21,17 @@ from pathlib import Path
 from conftest import AIRFLOW, REGION, ROOT, free_port, tool, wait_for
 
 REVISION = "ab" * 32
+_SCALING = {"growth_threshold": 1.0, "shrink_threshold": 0.7, "shrink_after_minutes": 10, "min": 0, "max": 2}
+SETS = {
+    "default": {
+        "prefix": "WorkerDefault",
+        "queue": "default",
+        "concurrency": 2,
+        "on_scheduler": False,
+        **_SCALING,
+    },
+    "small": {"prefix": "WorkerSmall", "queue": "small", "concurrency": 3, "on_scheduler": True, **_SCALING},
+}
 
 
 def make_zip(files: dict[str, str]) -> tuple[str, bytes]:
@@ -49,14 +60,16 @@ def revision_tree(target: Path) -> None:
     for name in ("ductwork_airflow", "config"):
         shutil.copytree(AIRFLOW / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "plugins", target / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("requirements.lock", "tools.lock"):
+    for name in ("requirements.lock", "requirements-mysql.lock", "tools.lock"):
         shutil.copy(AIRFLOW / name, target / name)
 
 
 class Host:
     """One machine."""
 
-    def __init__(self, root: Path, endpoint: str | None = None, components: str = "") -> None:
+    def __init__(
+        self, root: Path, endpoint: str | None = None, components: str = "", worker_set: str = ""
+    ) -> None:
         self.root = root
         self.archive = root / "archive"
         self.env = {
@@ -81,6 +94,7 @@ class Host:
             (root / folder).mkdir(parents=True, exist_ok=True)
         (root / "etc/ductwork/host.env").write_text(
             f'DUCTWORK_ENVIRONMENT=test\nDUCTWORK_STACK=ductwork-test\nDUCTWORK_COMPONENTS="{components}"\n'
+            f"DUCTWORK_WORKER_SET={worker_set}\n"
             f"AWS_REGION={REGION}\n"
         )
 
@@ -194,7 +208,11 @@ def make_stack(login: dict[str, str], **parameters: str) -> tuple[int, dict[str,
     s3 = boto3.client("s3")
     for bucket in ("artifacts", "logs"):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-    queue = boto3.client("sqs").create_queue(QueueName="tasks", Attributes={"VisibilityTimeout": "43200"})
+    sqs = boto3.client("sqs")
+    queues = {
+        name: sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "43200"})["QueueUrl"]
+        for name in ("tasks", "small")
+    }
     secrets = boto3.client("secretsmanager")
 
     def secret(name: str, value: str) -> str:
@@ -204,8 +222,19 @@ def make_stack(login: dict[str, str], **parameters: str) -> tuple[int, dict[str,
         "AirflowUrl": f"http://127.0.0.1:{port}",
         "ArtifactBucket": "artifacts",
         "LogsBucket": "logs",
-        "TaskQueueUrl": queue["QueueUrl"],
-        "TaskQueueName": "tasks",
+        "CodeDeployApplication": "ductwork-test",
+        "WorkerSets": json.dumps(SETS),
+        "WorkerDefaultQueueUrl": queues["tasks"],
+        "WorkerDefaultAutoScalingGroup": "workers",
+        "WorkerDefaultDeploymentGroup": "worker",
+        "WorkerSmallQueueUrl": queues["small"],
+        "WorkerSmallAutoScalingGroup": "-",
+        "WorkerSmallDeploymentGroup": "-",
+        "BrokerKind": "sqs",
+        "CacheHost": "-",
+        "CachePort": "-",
+        "CacheSecretArn": secret("cache", "c" * 32),
+        "DatabaseEngine": "postgres",
         "DatabaseHost": login["host"],
         "DatabasePort": login["port"],
         "DatabaseName": login["database"],
@@ -216,10 +245,13 @@ def make_stack(login: dict[str, str], **parameters: str) -> tuple[int, dict[str,
         "AdminSecretArn": secret(
             "admin", json.dumps({"username": "admin", "password": "first-password-of-admin"})
         ),
+        "ServiceSecretArn": secret(
+            "service", json.dumps({"username": "service", "password": "password-of-the-service-user"})
+        ),
         "SecretsPrefix": "ductwork/test",
     }
-    given = {"EnvironmentName": "test", "AirflowPort": str(port), "WorkerConcurrency": "2", "DrainSeconds": "60",
-             "AirflowConfig": "{}"} | parameters  # fmt: skip
+    given = {"EnvironmentName": "test", "AirflowPort": str(port), "DrainSeconds": "60", "AirflowConfig": "{}",
+             "LoginConfig": "{}", "MailConfig": "{}", "EntryScheme": "none"} | parameters  # fmt: skip
     template = {
         "Parameters": {name: {"Type": "String"} for name in given},
         "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
@@ -231,3 +263,17 @@ def make_stack(login: dict[str, str], **parameters: str) -> tuple[int, dict[str,
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
     )
     return port, outputs
+
+
+def update_stack(**parameters: str) -> None:
+    """A change of configuration, as the release tool makes it."""
+    import boto3
+
+    client = boto3.client("cloudformation")
+    known = client.describe_stacks(StackName="ductwork-test")["Stacks"][0]["Parameters"]
+    values = {entry["ParameterKey"]: entry["ParameterValue"] for entry in known} | parameters
+    client.update_stack(
+        StackName="ductwork-test",
+        UsePreviousTemplate=True,
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
+    )

@@ -10,13 +10,26 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from conftest import AIRFLOW, ROOT, tool
 from hostkit import Host, temporary_root
 
-from ductwork_airflow import database, drain, health, install, migrate
+from ductwork_airflow import connections, database, drain, health, install
+
+
+def url(login: dict[str, str]) -> str:
+    """Of the test's Postgres, its maintenance database."""
+    parts = (login["username"], login["password"], "127.0.0.1", login["port"], "postgres")
+    return connections.own_database("postgresql", parts, tls=False)
+
+
+def execute(connection, statement: str, **values) -> None:
+    """A statement without rows."""
+    connection.execute(sqlalchemy.text(statement), values)
+
 
 HOOKS = sorted((AIRFLOW / "host/hooks").iterdir())
-SCRIPTS = [*HOOKS, AIRFLOW / "host/bin/svc", *(ROOT / "dev").glob("*.sh")]
+SCRIPTS = [*HOOKS, *(AIRFLOW / "host/bin").iterdir(), *(ROOT / "dev").glob("*.sh")]
 
 
 def test_scripts_are_short_and_clean():
@@ -153,19 +166,12 @@ class TestDatabase:
 
     @pytest.fixture
     def connection(self, postgres):
-        import psycopg2
-
-        connection = psycopg2.connect(
-            user=postgres["username"], password=postgres["password"], host="127.0.0.1", port=postgres["port"],
-            dbname="postgres",
-        )  # fmt: skip
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("create temp table job (id serial, job_type text, hostname text, state text,"
-                           " start_date timestamptz, latest_heartbeat timestamptz)")  # fmt: skip
-            cursor.execute("create temp table task_instance (dag_id text, run_id text, task_id text, map_index int,"
-                           " try_number int, pid int, state text, hostname text, last_heartbeat_at timestamptz,"
-                           " start_date timestamptz)")  # fmt: skip
+        connection = database.open_url(url(postgres))
+        execute(connection, "create temp table job (id serial, job_type text, hostname text, state text,"
+                            " start_date timestamptz, latest_heartbeat timestamptz)")  # fmt: skip
+        execute(connection, "create temp table task_instance (dag_id text, run_id text, task_id text, map_index int,"
+                            " try_number int, pid int, state text, hostname text, last_heartbeat_at timestamptz,"
+                            " start_date timestamptz)")  # fmt: skip
         yield connection
         connection.close()
 
@@ -186,16 +192,14 @@ class TestDatabase:
         now = datetime.now(timezone.utc)
         begun = now - timedelta(seconds=10)
         if hostname is not None:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "insert into job (job_type, hostname, state, start_date, latest_heartbeat) values"
-                    " ('SchedulerJob', %s, 'running', %s, %s)",
-                    (
-                        hostname or database.hostname(),
-                        begun + timedelta(seconds=started),
-                        begun + timedelta(seconds=beat),
-                    ),
-                )
+            execute(
+                connection,
+                "insert into job (job_type, hostname, state, start_date, latest_heartbeat) values"
+                " ('SchedulerJob', :host, 'running', :started, :beat)",
+                host=hostname or database.hostname(),
+                started=begun + timedelta(seconds=started),
+                beat=begun + timedelta(seconds=beat),
+            )
         process = health.Process("scheduler", 1, begun.timestamp())
         fault = health.job_fault(connection, process, now.timestamp())
         assert (fault is None) if words is None else (words in fault)
@@ -212,12 +216,10 @@ class TestDatabase:
             ("d", "running", "another-host", 999_999_999, now - 5),
             ("e", "running", here, 999_999_999, now - 900),  # was dead before the stop
         ]
-        with connection.cursor() as cursor:
-            for task, state, host, pid, beat in rows:
-                cursor.execute(
-                    "insert into task_instance values ('dag', 'run', %s, -1, 2, %s, %s, %s, to_timestamp(%s), now())",
-                    (task, pid, state, host, beat),
-                )
+        insert = """insert into task_instance
+            values ('dag', 'run', :task, -1, 2, :pid, :state, :host, to_timestamp(:beat), now())"""
+        for task, state, host, pid, beat in rows:
+            execute(connection, insert, task=task, pid=pid, state=state, host=host, beat=beat)
         lost = drain.cut_short(connection, here, now, lambda pid, since: pid == os.getpid())
         assert [str(instance) for instance in lost] == ["dag run a (try 2)"]
 
@@ -253,28 +255,26 @@ class TestDatabase:
             other.kill()
             other.wait()
 
-    def test_migrations_take_turns(self, connection, postgres):
-        import psycopg2
-
-        other = psycopg2.connect(
-            user=postgres["username"], password=postgres["password"], host="127.0.0.1", port=postgres["port"],
-            dbname="postgres",
-        )  # fmt: skip
-        other.autocommit = True
+    def test_one_at_a_time_over_all_hosts(self, connection, postgres):
+        other = database.open_url(url(postgres))
         order = []
 
         def second() -> None:
-            with migrate.taking_turns(other):
+            with database.taking_turns(other, "migrate"):
                 order.append("second")
 
-        with migrate.taking_turns(connection):
+        with database.taking_turns(connection, "migrate"):
+            assert not database.lock(other, "migrate", wait=False)
+            assert database.lock(other, "another", wait=False)
             thread = threading.Thread(target=second)
             thread.start()
             time.sleep(0.3)
             order.append("first")
         thread.join(10)
-        other.close()
         assert order == ["first", "second"]
+        assert database.lock(other, "migrate", wait=False), "given back"
+        other.close()
+        assert database.lock(connection, "migrate", wait=False), "a lock ends with its connection"
 
 
 def test_the_recorded_hostname_is_the_one_of_airflow():

@@ -10,12 +10,15 @@ import json
 import time
 from pathlib import Path
 
+import apichecks
 import boto3
 import psycopg2
 import pytest
+from apichecks import LOGIN
 from conftest import wait_for
-from hostkit import REVISION, Api, Host, make_stack, publish, temporary_root
-from werkzeug.security import check_password_hash
+from hostkit import REVISION, Api, Host, make_stack, publish, temporary_root, update_stack
+from loginkit import CLIENT_SECRET, Google
+from werkzeug.security import check_password_hash, generate_password_hash
 
 COMPONENTS = "api-server scheduler dag-processor triggerer worker"
 
@@ -63,11 +66,15 @@ slow()
 def test_deploy_run_move_the_pointer_and_drain(aws, s3, postgres):
     port, _ = make_stack(postgres)
     with temporary_root() as root:
-        host = Host(root, aws, COMPONENTS)
+        host = Host(root, aws, COMPONENTS, "default")
+        google = Google()
+        host.env["DUCTWORK_GOOGLE_METADATA_URL"] = f"{google.url}/.well-known/openid-configuration"
         supervisord = host.boot()
         try:
             story(host, s3, port, postgres)
+            story_of_login(host, port, postgres, google)
         finally:
+            google.close()
             supervisord.terminate()
             supervisord.wait(90)
 
@@ -94,6 +101,7 @@ def in_database(login: dict[str, str], query: str) -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(query)
         found = cursor.fetchall()
+    connection.commit()
     connection.close()
     return found
 
@@ -110,6 +118,10 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     wait_for("smoke run", lambda: api.state("ductwork_smoke", run)["state"] == "success", 60)
     assert api.value("ductwork_smoke", run, "report")["revision"] == REVISION
     assert api.value("ductwork_smoke", run, "report")["airflow"] == "3.3.2"
+
+    apichecks.check_health_of_a_whole_cluster(port)
+    apichecks.check_basic_authentication(port)
+    make_old_user(postgres)
 
     # the pointer moves while `first` runs: the run keeps its code, the next one has the new
     dag = wait_for("DAG two", lambda: api.dag("two"))
@@ -135,7 +147,10 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     wait_for("slow task", lambda: api.task("slow", slow, "sleep")["state"] == "running", 30)
     pids = [int(host.svc("mainpid", component).stdout) for component in COMPONENTS.split()]
     changed = json.dumps({"username": "admin", "password": "second-password-of-admin"})
-    boto3.client("secretsmanager").put_secret_value(SecretId="ductwork/test/admin", SecretString=changed)
+    secrets = boto3.client("secretsmanager")
+    secrets.put_secret_value(SecretId="ductwork/test/admin", SecretString=changed)
+    secrets.create_secret(Name="ductwork/test/login/google", SecretString=CLIENT_SECRET)
+    update_stack(LoginConfig=json.dumps(LOGIN))
     said = deploy(host, ["after_install"])
     assert "no task was cut short" in said
     states = "select state, try_number from task_instance where dag_id = 'slow'"
@@ -148,5 +163,33 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     assert "finished-by-itself" in log
     # nothing secret in the one file with settings
     text = (host.root / "etc/ductwork/airflow.env").read_text()
-    for secret in ("p@ss:w/rd", "p%40ss", "aB3aB3", "J7wJ7w", "A9pA9p", "first-password"):
+    for secret in ("p@ss:w/rd", "p%40ss", "aB3aB3", "J7wJ7w", "A9pA9p", "first-password", CLIENT_SECRET):
         assert secret not in text
+
+
+def make_old_user(login: dict[str, str]) -> None:
+    """Somebody with a password, from before Google was chosen."""
+    statement = f"""insert into ab_user (id, first_name, last_name, username, email, active, password)
+        values (900, 'O', 'L', 'old', 'old@example.com', true, '{generate_password_hash("old-password")}')
+        returning id"""
+    assert in_database(login, statement) == [(900,)]
+
+
+def story_of_login(host: Host, port: int, postgres: dict[str, str], google: Google) -> None:
+    """The second installation has Google's login; of all components only its API server runs."""
+    assert host.svc("start", "api-server").returncode == 0
+    wait_for("API server", lambda: answers(port), 60)
+    apichecks.check_google(port, google)
+    apichecks.check_passwords_beside_google(port)
+    apichecks.check_a_dead_scheduler_and_a_dead_database(port, postgres)
+    log = (host.root / "var/log/ductwork/api-server.log").read_text()
+    apichecks.check_reasons(log)
+    assert CLIENT_SECRET not in log
+
+
+def answers(port: int) -> bool:
+    """Whether the API server is up."""
+    try:
+        return apichecks.health(port)[0] == 200
+    except OSError:
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,16 +12,29 @@ from pathlib import Path
 
 import pytest
 from conftest import AIRFLOW
+from hostkit import SETS
 
-from ductwork_airflow import configure, envfile, run, secret
-from ductwork_airflow.settings import Host, SettingsError, database_uri, host_environment, overrides
+from ductwork_airflow import configure, connections, envfile, run, secret
+from ductwork_airflow.connections import database_uri
+from ductwork_airflow.settings import Host, SettingsError, host_environment, overrides
 
 OUTPUTS = {
     "AirflowUrl": "http://127.0.0.1:8080/",
     "ArtifactBucket": "artifacts",
     "LogsBucket": "logs",
-    "TaskQueueUrl": "http://127.0.0.1:4566/000000000000/tasks",
-    "TaskQueueName": "tasks",
+    "CodeDeployApplication": "ductwork-test",
+    "WorkerSets": json.dumps(SETS),
+    "WorkerDefaultQueueUrl": "http://127.0.0.1:4566/000000000000/tasks",
+    "WorkerDefaultAutoScalingGroup": "workers",
+    "WorkerDefaultDeploymentGroup": "worker",
+    "WorkerSmallQueueUrl": "http://127.0.0.1:4566/000000000000/small",
+    "WorkerSmallAutoScalingGroup": "-",
+    "WorkerSmallDeploymentGroup": "-",
+    "BrokerKind": "sqs",
+    "CacheHost": "-",
+    "CachePort": "-",
+    "CacheSecretArn": "arn:cache",
+    "DatabaseEngine": "postgres",
     "DatabaseHost": "db.example.internal",
     "DatabasePort": "5432",
     "DatabaseName": "airflow",
@@ -29,16 +43,25 @@ OUTPUTS = {
     "JwtSecretArn": "arn:jwt",
     "ApiSecretArn": "arn:api",
     "AdminSecretArn": "arn:admin",
+    "ServiceSecretArn": "arn:service",
     "SecretsPrefix": "ductwork/test",
 }
-PARAMETERS = {"AirflowPort": "8080", "WorkerConcurrency": "4", "DrainSeconds": "900", "AirflowConfig": "{}"}
-HOST = Host(Path("/"), "eu-west-1", "test", revision="f" * 64)
+PARAMETERS = {"AirflowPort": "8080", "DrainSeconds": "900", "AirflowConfig": "{}"}
+HOST = Host(
+    Path("/"), "eu-west-1", "test", revision="f" * 64, stack="ductwork-test",
+    components=("worker", "keeper"), worker_set="default",
+)  # fmt: skip
 SECRETS = {
     "arn:db": json.dumps({"username": "air@flow", "password": "p:@/?#[]%41 &+;='\"\\ü"}),
     "arn:fernet": "a" * 43,
     "arn:jwt": "j" * 64,
     "arn:api": "s" * 64,
+    "arn:cache": "c@che/pass word",
+    "arn:admin": json.dumps({"username": "admin", "password": "a" * 32}),
+    "arn:service": json.dumps({"username": "service", "password": "s" * 32}),
+    "ductwork/test/login/google": "client-secret",
 }
+GOOGLE = json.dumps({"method": "google", "google_client_id": "id", "google_domain": "example.com"})
 
 
 SERVER_PORTS = (
@@ -50,16 +73,13 @@ SERVER_PORTS = (
 
 def test_aws_and_local_differ_only_by_the_endpoint():
     aws = host_environment(OUTPUTS, PARAMETERS, HOST)
-    local = host_environment(
-        OUTPUTS, PARAMETERS, Host(Path("/"), "eu-west-1", "test", "http://127.0.0.1:4566", "f" * 64)
-    )
+    local = host_environment(OUTPUTS, PARAMETERS, replace(HOST, endpoint_url="http://127.0.0.1:4566"))
     differing = {key for key in aws.keys() | local.keys() if aws.get(key) != local.get(key)}
     assert differing == {
         *SERVER_PORTS,
         "AWS_ENDPOINT_URL",
         "AWS_EC2_METADATA_DISABLED",
         "AIRFLOW__API__HOST",
-        "AIRFLOW__FAB__ENABLE_PROXY_FIX",
     }
 
 
@@ -70,9 +90,13 @@ def test_the_values_that_break_airflow_when_they_are_wrong():
     assert env["AIRFLOW__CELERY__WORKER_ENABLE_REMOTE_CONTROL"] == "False"
     assert int(env["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]) <= 43200
     queues = json.loads(env["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__PREDEFINED_QUEUES"])
-    assert queues == {"default": {"url": OUTPUTS["TaskQueueUrl"]}}
+    assert queues == {
+        "default": {"url": OUTPUTS["WorkerDefaultQueueUrl"]},
+        "small": {"url": OUTPUTS["WorkerSmallQueueUrl"]},
+    }
     assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8080/execution/"
-    assert env["AIRFLOW__CELERY__WORKER_CONCURRENCY"] == "4"
+    assert env["AIRFLOW__CELERY__WORKER_CONCURRENCY"] == "2"
+    assert env["DUCTWORK_QUEUES"] == env["AIRFLOW__OPERATORS__DEFAULT_QUEUE"] == "default"
     dags, smoke = json.loads(env["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
     assert dags["name"] == "dags"
     assert dags["kwargs"]["pointer_key"] == "environments/test/current.json"
@@ -86,7 +110,8 @@ def test_every_setting_is_one_that_this_airflow_knows():
 
     free = {"celery_broker_transport_options"}  # passed on to kombu as they are
     known = conf.configuration_description
-    for name in host_environment(OUTPUTS, PARAMETERS, HOST):
+    mail = {"MailConfig": json.dumps({"host": "smtp.example.com", "from": "a@example.com"})}
+    for name in host_environment(OUTPUTS, PARAMETERS | mail, HOST, "mysql"):
         if name.startswith("AIRFLOW__"):
             section, option = name.removeprefix("AIRFLOW__").lower().split("__", 1)
             assert section in free or option in known.get(section, {}).get("options", {}), name
@@ -147,7 +172,7 @@ print("ANSWER" + json.dumps([
     assert answer, done.stderr[-2000:]
     database, results, queue, imports, late, prefetch = json.loads(answer[0].removeprefix("ANSWER"))
     assert database == results == "p:@/?#[]%41 &+;='\"\\ü"
-    assert queue == OUTPUTS["TaskQueueUrl"]
+    assert queue == OUTPUTS["WorkerDefaultQueueUrl"]
     assert imports == ["ductwork_airflow.worker_signals"]
     # With both of these a worker holds no message that it does not work on: nothing is invisible for 12 h after a stop.
     assert (late, prefetch) == (True, 1)
@@ -231,6 +256,177 @@ def test_a_component_inherits_no_stray_setting():
         "LD_PRELOAD": "/e",
     }
     assert run.inherited(stray) == {"PATH": "/bin", "AWS_REGION": "r"}
+
+
+class TestWorkerSets:
+    """Who serves which queue."""
+
+    def of(self, components: str, worker_set: str = "", **outputs: str) -> dict[str, str]:
+        host = replace(HOST, components=tuple(components.split()), worker_set=worker_set)
+        return host_environment(OUTPUTS | outputs, PARAMETERS, host)
+
+    def test_a_schedulers_host_works_on_the_sets_without_hosts(self):
+        env = self.of("scheduler dag-processor triggerer scaler")
+        assert env["DUCTWORK_COMPONENTS"] == "scheduler dag-processor triggerer scaler worker"
+        assert (env["DUCTWORK_QUEUES"], env["AIRFLOW__CELERY__WORKER_CONCURRENCY"]) == ("small", "3")
+        env = self.of("api-server")
+        assert (env["DUCTWORK_COMPONENTS"], env["DUCTWORK_QUEUES"]) == ("api-server", "")
+
+    def test_a_workers_host_serves_its_own(self):
+        env = self.of("worker keeper", "default")
+        assert env["DUCTWORK_COMPONENTS"] == "worker keeper"
+        command = run.COMMANDS["worker"](env)
+        assert command[1:] == ["celery", "worker", "-q", "default", "--without-mingle", "--without-gossip"]
+        sets = json.loads(env["DUCTWORK_WORKER_SETS"])
+        assert sets["default"]["queue_url"] == OUTPUTS["WorkerDefaultQueueUrl"]
+        assert sets["default"]["auto_scaling_group"] == "workers"
+        assert sets["small"]["deployment_group"] == "-"
+
+    def test_a_set_that_is_not_there_or_not_whole_is_told(self):
+        with pytest.raises(SettingsError, match="worker set `big`"):
+            self.of("worker keeper", "big")
+        with pytest.raises(SettingsError, match=r"no output `WorkerSmallQueueUrl`.*`small`"):
+            self.of("worker", "default", WorkerSmallQueueUrl="")
+        with pytest.raises(SettingsError, match="no worker set `default`"):
+            self.of("worker", WorkerSets="{}")
+        with pytest.raises(SettingsError, match="cannot be read"):
+            self.of("worker", WorkerSets="nonsense")
+
+    def test_the_hooks_and_the_wrapper_know_the_same_components(self):
+        command = ["bash", str(AIRFLOW / "host/bin/components"), "all"]
+        assert subprocess.check_output(command, text=True).split() == list(run.COMMANDS)
+
+
+class TestBroker:
+    """SQS is plain settings; Valkey has a password."""
+
+    OUTPUTS = OUTPUTS | {"BrokerKind": "valkey", "CacheHost": "cache.internal", "CachePort": "6379"} | {
+        name: "-" for name in OUTPUTS if name.endswith("QueueUrl")
+    }  # fmt: skip
+
+    def test_valkey(self):
+        env = host_environment(self.OUTPUTS, PARAMETERS, HOST)
+        assert "AIRFLOW__CELERY__BROKER_URL" not in env
+        assert "PREDEFINED_QUEUES" not in " ".join(env)
+        assert env["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"] == "86400"
+        for component in ("worker", "scheduler"):
+            found = secret.secret_environment(env, SECRETS.__getitem__, component)
+            assert found["AIRFLOW__CELERY__BROKER_URL"] == (
+                "rediss://:c%40che%2Fpass%20word@cache.internal:6379/0?ssl_cert_reqs=required"
+            )
+        assert "AIRFLOW__CELERY__BROKER_URL" not in secret.secret_environment(
+            env, SECRETS.__getitem__, "api-server"
+        )
+        local = secret.secret_environment(
+            env | {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, SECRETS.__getitem__, "worker"
+        )
+        assert local["AIRFLOW__CELERY__BROKER_URL"] == "redis://:c%40che%2Fpass%20word@cache.internal:6379/0"
+
+    def test_kombu_connects_with_tls_and_the_right_password(self):
+        from kombu import Connection
+
+        url = connections.cache_url("c@che/pass word", "cache.internal", "6379", tls=True)
+        with Connection(url) as connection:
+            assert (connection.password, connection.hostname) == ("c@che/pass word", "cache.internal")
+            assert connection.ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+
+
+class TestDatabases:
+    """URLs of every engine, for both of Airflow's engines and for Celery."""
+
+    def of(self, engine: str, local: bool = False, value: str = "") -> dict[str, str]:
+        kind = configure.existing_database(
+            {"DatabaseEngine": engine, "DatabaseSecretArn": "x"}, lambda _: value
+        )
+        env = host_environment(OUTPUTS | {"DatabaseEngine": engine}, PARAMETERS, HOST, kind)
+        env |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"} if local else {}
+        secrets = SECRETS | ({"arn:db": value} if value else {})
+        return env | secret.secret_environment(env, secrets.__getitem__)
+
+    @staticmethod
+    def urls(env: dict[str, str]) -> list[str]:
+        """Of Airflow, its asynchronous half, and Celery."""
+        names = (
+            "DATABASE__SQL_ALCHEMY_CONN",
+            "DATABASE__SQL_ALCHEMY_CONN_ASYNC",
+            "CELERY__RESULT_BACKEND",
+        )
+        return [env[f"AIRFLOW__{name}"] for name in names]
+
+    @pytest.mark.parametrize("engine", ["postgres", "aurora-postgresql"])
+    def test_postgres(self, engine):
+        from sqlalchemy.engine import make_url
+
+        plain, asynchronous, results = self.urls(self.of(engine))
+        assert results == f"db+{plain}"
+        assert dict(make_url(plain).query) == {"sslmode": "require"}
+        assert make_url(plain).password == "p:@/?#[]%41 &+;='\"\\ü"
+        assert make_url(asynchronous).password == make_url(plain).password
+        assert make_url(asynchronous).drivername == "postgresql+asyncpg"
+        assert dict(make_url(asynchronous).query) == {"ssl": "require"}, "asyncpg dies of `sslmode`"
+        assert all("?" not in url for url in self.urls(self.of(engine, local=True)))
+
+    def test_mysql(self):
+        env = self.of("mysql")
+        plain, asynchronous, results = self.urls(env)
+        assert plain.startswith("mysql+mysqldb://")
+        assert plain.endswith("/airflow?ssl_mode=REQUIRED&charset=utf8mb4")
+        assert asynchronous.startswith("mysql+aiomysql://")
+        assert asynchronous.endswith("/airflow?charset=utf8mb4")
+        assert results == f"db+{plain}"
+        assert env["DUCTWORK_DATABASE_KIND"] == "mysql"
+        name = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC"]
+        from airflow._shared.module_loading import import_string
+
+        assert import_string(name)["ssl"]
+
+    @pytest.mark.parametrize(
+        ("given", "plain", "kind"),
+        [
+            ("postgresql+psycopg2://u:p%40@h/d?sslmode=verify-full", None, "postgresql"),
+            ("postgres://u:p@h/d", "postgresql+psycopg2://u:p@h/d", "postgresql"),
+            ("postgresql://u:p@h/d\n", "postgresql+psycopg2://u:p@h/d", "postgresql"),
+            ("mysql://u:p@h/d", "mysql+mysqldb://u:p@h/d", "mysql"),
+        ],
+    )
+    def test_existing(self, given, plain, kind):
+        env = self.of("existing", value=given)
+        found = self.urls(env)
+        assert found[0] == (plain or given)
+        assert found[2] == f"db+{found[0]}"
+        assert ("ssl=verify-full" in found[1]) == ("verify-full" in given)
+        assert env["DUCTWORK_DATABASE_KIND"] == kind
+
+    def test_what_cannot_be_used_is_told(self):
+        with pytest.raises(SettingsError, match="`sqlite` cannot keep"):
+            self.of("existing", value="sqlite:////tmp/x")
+        with pytest.raises(SettingsError, match="`oracle` cannot keep"):
+            self.of("oracle")
+
+
+class TestProxy:
+    """Headers of a proxy are believed only where there is one."""
+
+    def test_only_behind_a_balancer(self):
+        env = host_environment(OUTPUTS, PARAMETERS, HOST)
+        assert env["AIRFLOW__FAB__ENABLE_PROXY_FIX"] == "False"
+        assert run.COMMANDS["api-server"](env)[1:] == ["api-server"]
+        env = host_environment(OUTPUTS, PARAMETERS | {"EntryScheme": "internet-facing"}, HOST)
+        assert env["AIRFLOW__FAB__ENABLE_PROXY_FIX"] == "True"
+        assert env["AIRFLOW__FAB__PROXY_FIX_X_HOST"] == "0", "a balancer passes on what the client says there"
+        assert run.COMMANDS["api-server"](env)[1:] == ["api-server", "--proxy-headers"]
+
+
+def test_only_the_api_server_gets_the_secret_of_the_login():
+    env = host_environment(OUTPUTS, PARAMETERS | {"LoginConfig": GOOGLE}, HOST)
+    assert "client-secret" not in " ".join(env.values())
+    for component in ("api-server", "scheduler", "worker", ""):
+        found = secret.secret_environment(env, SECRETS.__getitem__, component)
+        assert ("client-secret" in found.values()) == (component == "api-server")
+        if component == "api-server":
+            assert json.loads(found["DUCTWORK_LOCAL_USERS"]) == ["admin", "service"]
+    plain = host_environment(OUTPUTS, PARAMETERS, HOST)
+    assert "client-secret" not in secret.secret_environment(plain, SECRETS.__getitem__, "api-server").values()
 
 
 def test_hosts_of_one_machine_listen_side_by_side():

@@ -1,14 +1,20 @@
-"""AWS::AutoScaling::AutoScalingGroup and the Auto Scaling API on top of real (directory) instances."""
+"""AWS::AutoScaling::AutoScalingGroup: a template's group on real (directory) instances.
+
+A local instance counts as signalled as soon as it is in service; what a CreationPolicy waits for on AWS is not
+waited for here.
+"""
 
 from __future__ import annotations
 
 from ministack.services import autoscaling, cloudformation
 from ministack.services.cloudformation import provisioners
-from ministack.services.cloudformation.engine import _parse_template
 
+from localcloud import instances
+from localcloud.cfn.expressions import update_policy
 from localcloud.cfn.registry import draw_name, register, truth
-from localcloud.fleet import Fleet
-from localcloud.shapes import Answer, Made
+from localcloud.fleet import COMING, Fleet
+from localcloud.scaling import NUMBERS, SIZES, check_sizes
+from localcloud.shapes import Made
 
 TYPE = "AWS::AutoScaling::AutoScalingGroup"
 
@@ -25,7 +31,8 @@ class Groups:
         created = provisioners._asg_create(logical_id, props, stack_name)
         group = autoscaling._asgs[created[0]]
         try:
-            _check(group)
+            _complete(group, props)
+            check_sizes(group)
             self._settle(group)
         except ValueError:
             # CloudFormation forgets a resource whose creation failed; nothing may stay behind.
@@ -36,17 +43,29 @@ class Groups:
     def update(
         self, physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
     ) -> Made:
-        before = (autoscaling._asgs.get(physical_id) or {}).get("DesiredCapacity")
+        before = dict(autoscaling._asgs.get(physical_id) or {})
         updated = provisioners._asg_update(physical_id, old, new, stack_name, logical_id)
         group = autoscaling._asgs[updated[0]]
-        if updated[0] == physical_id and "DesiredCapacity" not in new and before is not None:
-            # A template that does not say leaves the capacity as scaling set it, within the bounds.
-            group["DesiredCapacity"] = min(max(before, group["MinSize"]), group["MaxSize"])
-        _check(group)
+        policy = update_policy(cloudformation._stacks.get(stack_name) or {}, logical_id)
+        if updated[0] == physical_id and before:
+            self._keep_sizes(group, before, old, new, policy)
+        _complete(group, new)
+        check_sizes(group)
+        dropped = set(before.get("TargetGroupARNs") or []) - set(group["TargetGroupARNs"])
+        instances.sync_targets(group, dropped)
         self._settle(group)
-        if "AutoScalingRollingUpdate" in _update_policy(stack_name, logical_id):
+        if "AutoScalingRollingUpdate" in policy:
             self._fleet.replace_outdated(group)
         return updated
+
+    def _keep_sizes(self, group: dict, before: dict, old: dict, new: dict, policy: dict) -> None:
+        """What scaling and schedules have set stays, where the template does not say otherwise."""
+        scheduled = policy.get("AutoScalingScheduledAction") or {}
+        unmodified = all(str(old.get(key)) == str(new.get(key)) for key in SIZES)
+        if unmodified and truth(scheduled.get("IgnoreUnmodifiedGroupSizeProperties")):
+            group.update({key: before[key] for key in SIZES})
+        elif "DesiredCapacity" not in new:
+            group["DesiredCapacity"] = min(max(before["DesiredCapacity"], group["MinSize"]), group["MaxSize"])
 
     def delete(self, physical_id: str, props: dict) -> None:
         group = autoscaling._asgs.get(physical_id)
@@ -55,69 +74,44 @@ class Groups:
         provisioners._asg_delete(physical_id, props)
 
     def _settle(self, group: dict) -> None:
+        """Wait for what is launched; what is scaled in may finish its tasks after the stack operation."""
         self._fleet.reconcile(group)
-        self._fleet.wait_stable(group)
+        self._fleet.wait_without(group, COMING)
         live = [i for i in group["Instances"] if i["LifecycleState"] == "InService"]
-        if len(live) != group["DesiredCapacity"]:
+        if len(live) < group["DesiredCapacity"]:
             raise ValueError(
                 f"Group did not stabilize. {{current/minSize/maxSize}} group size = "
                 f"{{{len(live)}/{group['MinSize']}/{group['MaxSize']}}}."
             )
 
-    # -- the API
-    def api_delete(self, params: dict) -> Answer:
-        name = autoscaling._p(params, "AutoScalingGroupName")
-        group = autoscaling._asgs.get(name)
-        if group is None:
-            return autoscaling._error("ValidationError", f"AutoScalingGroup name not found - {name}")
-        if group["Instances"] and not truth(autoscaling._p(params, "ForceDelete")):
-            return autoscaling._error(
-                "ResourceInUse",
-                "You cannot delete an AutoScalingGroup while there are instances or pending Spot "
-                "instance request(s) "
-                "still in the group.",
-            )
-        for entry in list(group["Instances"]):
-            self._fleet.terminate(group, entry["InstanceId"])
-        return autoscaling._delete_asg(params)
-
-    def api_terminate(self, params: dict) -> Answer:
-        instance_id = autoscaling._p(params, "InstanceId")
-        for group in autoscaling._asgs.values():
-            if any(i["InstanceId"] == instance_id for i in group["Instances"]):
-                if truth(autoscaling._p(params, "ShouldDecrementDesiredCapacity")):
-                    group["DesiredCapacity"] -= 1
-                self._fleet.terminate(group, instance_id)
-                self._fleet.reconcile(group)
-                return autoscaling._xml(
-                    200,
-                    "TerminateInstanceInAutoScalingGroupResponse",
-                    "<TerminateInstanceInAutoScalingGroupResult/>",
-                )
-        return autoscaling._error(
-            "ValidationError",
-            f"Instance Id not found - No managed instance found for instance ID: {instance_id}",
-        )
-
     def install(self) -> None:
-        autoscaling._reconcile_instances = self._fleet.reconcile
-        autoscaling._ACTION_MAP["DeleteAutoScalingGroup"] = self.api_delete
-        autoscaling._ACTION_MAP["TerminateInstanceInAutoScalingGroup"] = self.api_terminate
         register(TYPE, self.create, self.delete, self.update, blocking=True)
 
 
-def _check(group: dict) -> None:
-    low, high, wanted = group["MinSize"], group["MaxSize"], group["DesiredCapacity"]
-    if not low <= wanted <= high:
-        raise ValueError(
-            f"Desired capacity:{wanted} must be between the specified min size:{low} and max size:{high}"
-        )
+def _complete(group: dict, props: dict) -> None:
+    """The properties that ministack leaves out."""
+    group.update({key: int(props[key]) for key in NUMBERS if props.get(key) not in (None, "")})
+    group["AvailabilityZones"] = instances.zones(group)
+    group["CapacityRebalance"] = truth(props.get("CapacityRebalance"))
+    group["NewInstancesProtectedFromScaleIn"] = truth(props.get("NewInstancesProtectedFromScaleIn"))
+    group["MixedInstancesPolicy"] = props.get("MixedInstancesPolicy") or {}
+    group["TargetGroupARNs"] = list(props.get("TargetGroupARNs") or [])
+    group["EnabledMetrics"] = [
+        {"Metric": metric, "Granularity": entry.get("Granularity", "1Minute")}
+        for entry in props.get("MetricsCollection") or []
+        for metric in entry.get("Metrics") or METRICS
+    ]
+    _put_hooks(group["AutoScalingGroupName"], props.get("LifecycleHookSpecificationList") or [])
 
 
-def _update_policy(stack_name: str, logical_id: str | None) -> dict:
-    """The resource's UpdatePolicy; a handler only gets properties."""
-    body = (cloudformation._stacks.get(stack_name) or {}).get("_template_body")
-    if not body:
-        return {}
-    resource = (_parse_template(body).get("Resources") or {}).get(logical_id) or {}
-    return resource.get("UpdatePolicy") or {}
+def _put_hooks(group_name: str, specs: list[dict]) -> None:
+    """The hooks that a group is created with; they are its own, as those of the API are."""
+    for spec in specs:
+        hook = autoscaling._hook_record(group_name, spec["LifecycleHookName"], spec)
+        autoscaling._hooks[f"{group_name}/{spec['LifecycleHookName']}"] = hook
+
+
+METRICS = (
+    "GroupDesiredCapacity", "GroupInServiceCapacity", "GroupInServiceInstances", "GroupMaxSize", "GroupMinSize",
+    "GroupPendingInstances", "GroupTerminatingInstances", "GroupTotalInstances",
+)  # fmt: skip

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from localcloud.cfn import buckets, nested, network, registry, secrets
+from localcloud.cfn import (
+    account,
+    buckets,
+    expressions,
+    identity,
+    monitoring,
+    nested,
+    network,
+    registry,
+    secrets,
+)
 from localcloud.cfn.databases import Databases
 from localcloud.cfn.deploys import Deploys
 from localcloud.cfn.groups import Groups
 from localcloud.codedeploy.api import Service
 from localcloud.fleet import Fleet
 from localcloud.paths import State
+from localcloud.scaling import Scaling
 
 
 def install(state: State, fleet: Fleet, service: Service) -> Databases:
     """Answers the databases, which the cloud boots."""
+    expressions.install()
     nested.install()
     secrets.install()
     buckets.install()
     network.install()
+    identity.install()
+    account.install()
+    monitoring.install()
     databases = Databases(state)
     databases.install()
+    Scaling(fleet, service.store).install()
     Groups(fleet).install()
     Deploys(service).install()
     registry.finish()

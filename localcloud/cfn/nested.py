@@ -20,13 +20,13 @@ from ministack.services import cloudformation
 from ministack.services.cloudformation import provisioners, stacks
 from ministack.services.cloudformation.engine import (
     _apply_transforms,
-    _evaluate_conditions,
     _parse_template,
     _resolve_parameters,
     validate_template_support,
 )
 from ministack.services.cloudformation.helpers import _resolve_template
 
+from localcloud.cfn.expressions import evaluate_conditions
 from localcloud.cfn.registry import register
 from localcloud.shapes import Action, Answer, Made
 
@@ -72,7 +72,7 @@ def _template(props: dict, parent_name: str) -> tuple[dict, str, dict]:
     if unknown:
         raise ValueError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
     values = _resolve_parameters(template, provided)
-    validate_template_support(template, _evaluate_conditions(template, values), params=values)
+    validate_template_support(template, evaluate_conditions(template, values), params=values)
     return template, body, values
 
 
@@ -95,7 +95,7 @@ def _describe(stack: dict, template: dict, body: str, values: dict, props: dict)
         LastUpdatedTime=now_iso(),
         StackStatusReason="",
         _template_body=body,
-        _conditions=_evaluate_conditions(template, values),
+        _conditions=evaluate_conditions(template, values),
     )
 
 

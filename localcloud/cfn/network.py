@@ -1,18 +1,19 @@
-"""AWS::EC2::{EIP,NatGateway,SecurityGroupIngress,SecurityGroupEgress},
-AWS::IAM::{InstanceProfile,OIDCProvider}: records in ministack's own stores. No packet is ever routed.
+"""AWS::EC2::{EIP,NatGateway,FlowLog,PrefixList,SecurityGroupIngress,SecurityGroupEgress}: records in ministack's
+own stores. No packet is ever routed.
 """
 
 from __future__ import annotations
 
 import json
-from urllib.parse import urlparse
+import re
+from collections.abc import Callable
 
-from ministack.core.responses import get_account_id, new_uuid
-from ministack.services import ec2, iam, ssm
+from ministack.core.responses import new_uuid
+from ministack.services import ec2, ssm
 from ministack.services.cloudformation import provisioners
 
-from localcloud.cfn.registry import register, tags_of
-from localcloud.shapes import Made
+from localcloud.cfn.registry import register, tags_of, truth
+from localcloud.shapes import Action, Answer, Made
 
 # Public parameters with the newest Amazon Linux 2023; ministack knows only some of them.
 PUBLIC_IMAGES = [
@@ -21,6 +22,9 @@ PUBLIC_IMAGES = [
     for kernel in ("default", "6.1", "6.12")
     for machine in ("x86_64", "arm64")
 ]
+
+
+FLOW_LOG = ("ResourceType", "TrafficType", "LogDestinationType", "LogDestination", "LogGroupName")
 
 
 def _tag(resource_id: str, props: dict) -> None:
@@ -75,6 +79,42 @@ def _nat_update(
     return physical_id, {"NatGatewayId": physical_id}
 
 
+NAT_ADDRESSES = re.compile(rb"<natGatewayId>(nat-[0-9a-f]+)</natGatewayId>.*?(<natGatewayAddressSet/>)", re.S)
+
+
+def _with_addresses(describe: Action) -> Action:
+    """DescribeNatGateways with the Elastic IP, which ministack keeps but does not answer."""
+
+    def addresses(match: re.Match[bytes]) -> bytes:
+        allocation = (ec2._nat_gateways.get(match[1].decode()) or {}).get("AllocationId") or ""
+        public = (ec2._addresses.get(allocation) or {}).get("PublicIp", "")
+        item = (
+            f"<natGatewayAddressSet><item><allocationId>{allocation}</allocationId><publicIp>{public}</publicIp>"
+            "</item></natGatewayAddressSet>"
+        )
+        return match[0].replace(match[2], item.encode())
+
+    def handler(params: dict) -> Answer:
+        status, headers, body = describe(params)
+        return status, headers, NAT_ADDRESSES.sub(addresses, body) if status == 200 else body
+
+    return handler
+
+
+def _endpoint_xml(original: Callable[..., str]) -> Callable[..., str]:
+    """An endpoint with what only interface endpoints have."""
+
+    def xml(endpoint: dict, tag: str = "item") -> str:
+        groups = "".join(
+            f"<item><groupId>{name}</groupId></item>" for name in endpoint.get("SecurityGroupIds") or []
+        )
+        private = str(truth(endpoint.get("PrivateDnsEnabled"))).lower()
+        more = f"<groupSet>{groups}</groupSet><privateDnsEnabled>{private}</privateDnsEnabled></{tag}>"
+        return original(endpoint, tag).removesuffix(f"</{tag}>") + more
+
+    return xml
+
+
 def _rule_store(props: dict, key: str) -> list:
     group = ec2._security_groups.get(props.get("GroupId", ""))
     if group is None:
@@ -115,41 +155,84 @@ def _same_rule(one: dict, other: dict) -> bool:
     )
 
 
-def _profile_arn(name: str) -> str:
-    record = iam._instance_profiles.get(name)
-    return record["Arn"] if record else ""
+def _flow_log_create(logical_id: str, props: dict, stack_name: str) -> Made:
+    before = set(ec2._flow_logs)
+    ec2._create_flow_logs(
+        {
+            "ResourceId.1": [props["ResourceId"]],
+            **{key: [str(props[key])] for key in FLOW_LOG if props.get(key)},
+        }
+    )
+    made = (set(ec2._flow_logs) - before).pop()
+    _tag(made, props)
+    return made, {"Id": made}
 
 
-def _profile_create(logical_id: str, props: dict, stack_name: str) -> Made:
-    """Ref is the name on AWS; ministack answers the ARN."""
-    arn, _ = provisioners._iam_ip_create(logical_id, props, stack_name)
-    return arn.rpartition("/")[2], {"Arn": arn}
+def _flow_log_delete(physical_id: str, props: dict) -> None:
+    ec2._delete_flow_logs({"FlowLogId.1": [physical_id]})
 
 
-def _profile_update(
+def _retag(physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None) -> Made:
+    """For what can only change its tags in place."""
+    _tag(physical_id, new)
+    return physical_id, {"Id": physical_id}
+
+
+def _prefix_list_create(logical_id: str, props: dict, stack_name: str) -> Made:
+    before = set(ec2._prefix_lists)
+    answer = ec2._create_managed_prefix_list(
+        {key: [str(props[key])] for key in ("PrefixListName", "AddressFamily", "MaxEntries") if key in props}
+    )
+    if answer[0] >= 300:
+        raise ValueError(f"AWS::EC2::PrefixList was refused: {answer[2]!r}")
+    made = (set(ec2._prefix_lists) - before).pop()
+    _fill(made, props)
+    return made, _prefix_list_attributes(made)
+
+
+def _fill(physical_id: str, props: dict) -> None:
+    entries = [
+        {"Cidr": entry["Cidr"], "Description": entry.get("Description", "")}
+        for entry in props.get("Entries") or []
+    ]
+    ranges = [entry["Cidr"] for entry in entries]
+    if len(set(ranges)) < len(ranges):
+        raise ValueError("The prefix list has the same CIDR block more than once")
+    record = ec2._prefix_lists[physical_id]
+    if len(entries) > int(props.get("MaxEntries") or record["MaxEntries"]):
+        raise ValueError("The prefix list has more entries than MaxEntries")
+    record["Entries"] = entries
+    _tag(physical_id, props)
+
+
+def _prefix_list_attributes(physical_id: str) -> dict:
+    record = ec2._prefix_lists[physical_id]
+    return {
+        "PrefixListId": physical_id,
+        "Arn": record["PrefixListArn"],
+        "OwnerId": record["OwnerId"],
+        "Version": str(record["Version"]),
+    }
+
+
+def _prefix_list_update(
     physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
 ) -> Made:
-    arn, _ = provisioners._iam_ip_update(_profile_arn(physical_id), old, new, stack_name, logical_id)
-    return arn.rpartition("/")[2], {"Arn": arn}
+    if old.get("MaxEntries") != new.get("MaxEntries") and old.get("Entries") != new.get("Entries"):
+        raise ValueError("You cannot modify the entries and the size of a prefix list at the same time")
+    record = ec2._prefix_lists[physical_id]
+    record.update(
+        PrefixListName=new["PrefixListName"], MaxEntries=int(new.get("MaxEntries") or record["MaxEntries"])
+    )
+    if old.get("Entries") != new.get("Entries"):
+        record["Version"] += 1
+    _fill(physical_id, new)
+    return physical_id, _prefix_list_attributes(physical_id)
 
 
-def _profile_delete(physical_id: str, props: dict) -> None:
-    iam._instance_profiles.pop(physical_id, None)
-
-
-def _oidc_create(logical_id: str, props: dict, stack_name: str) -> Made:
-    """Only its ARN is used: trust policies refer to it."""
-    url = urlparse(props.get("Url", ""))
-    if url.scheme != "https":
-        raise ValueError("Url of an OpenID Connect provider must begin with https://")
-    arn = f"arn:aws:iam::{get_account_id()}:oidc-provider/{url.netloc}{url.path}"
-    return arn, {"Arn": arn}
-
-
-def _oidc_update(
-    physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
-) -> Made:
-    return physical_id, {"Arn": physical_id}
+def _prefix_list_delete(physical_id: str, props: dict) -> None:
+    ec2._prefix_lists.pop(physical_id, None)
+    ec2._tags.pop(physical_id, None)
 
 
 def install() -> None:
@@ -157,7 +240,9 @@ def install() -> None:
     register("AWS::EC2::NatGateway", _nat_create, _nat_delete, _nat_update)
     _install_rule("AWS::EC2::SecurityGroupIngress", "IpPermissions", "ingress")
     _install_rule("AWS::EC2::SecurityGroupEgress", "IpPermissionsEgress", "egress")
-    register("AWS::IAM::InstanceProfile", _profile_create, _profile_delete, _profile_update)
-    register("AWS::IAM::OIDCProvider", _oidc_create, lambda physical_id, props: None, _oidc_update)
+    register("AWS::EC2::FlowLog", _flow_log_create, _flow_log_delete, _retag)
+    register("AWS::EC2::PrefixList", _prefix_list_create, _prefix_list_delete, _prefix_list_update)
+    ec2._ACTION_MAP["DescribeNatGateways"] = _with_addresses(ec2._ACTION_MAP["DescribeNatGateways"])
+    ec2._vpce_fields_xml = _endpoint_xml(ec2._vpce_fields_xml)
     for name in PUBLIC_IMAGES:
         ssm._PUBLIC_AMI_PARAMETERS.setdefault(name, "ami-0c2023a1b2c3d4e5f")

@@ -158,6 +158,11 @@ class Groups:
                 {"name": name, "hook": f"CodeDeploy-managed-automatic-launch-deployment-hook-{name}"[:255]}
                 for name in request["autoScalingGroups"]
             ]
+        for entry in record["autoScalingGroups"]:
+            entry.pop("terminationHook", None)
+            if record.get("terminationHookEnabled"):
+                hook = f"CodeDeploy-managed-automatic-termination-deployment-hook-{entry['name']}"
+                entry["terminationHook"] = hook[:255]
 
     def get_group(self, request: dict) -> dict:
         group = self._store.group(request.get("applicationName"), request.get("deploymentGroupName"))

@@ -38,13 +38,21 @@ HEALTH_MESSAGE = (
 
 class Engine:
     def __init__(
-        self, state: State, store: Store, fleet: Fleet, endpoint: str, changed: Callable[[], None]
+        self,
+        state: State,
+        store: Store,
+        fleet: Fleet,
+        endpoint: str,
+        changed: Callable[[], None],
+        note: Callable[[str, str, str], None],
     ) -> None:
+        """`note` takes the calls that an agent makes on AWS: instance, action, resource."""
         self._state = state
         self._store = store
         self._fleet = fleet
         self._endpoint = endpoint
         self._changed = changed
+        self._note = note
         self._scripts = Running()
         self._stops: dict[str, threading.Event] = {}
 
@@ -164,6 +172,7 @@ class Engine:
     ) -> bool:
         """All lifecycle events of one instance."""
         info, target = record["info"], record["targets"][name]
+        self._note_fetch(name, info["revision"]["s3Location"])
         agent = Agent(self._state.instance_root(name), self._work(info, group, name, fetched), self._scripts)
         self._update(record, target, status="InProgress")
         for event in target["lifecycleEvents"]:
@@ -205,6 +214,11 @@ class Engine:
     # -- what a deployment is made of
     def _fetch(self, info: dict) -> bundle.Fetched:
         return bundle.fetch(self._endpoint, get_account_id(), get_region(), info["revision"]["s3Location"])
+
+    def _note_fetch(self, name: str, location: dict) -> None:
+        """Here the revision is fetched once for all; on AWS each instance does it, with its own role."""
+        arn = f"arn:aws:s3:::{location['bucket']}/{location['key']}"
+        self._note(name, "s3:GetObjectVersion" if location.get("version") else "s3:GetObject", arn)
 
     def _work(self, info: dict, group: dict, name: str, fetched: bundle.Fetched) -> Work:
         location = info["revision"]["s3Location"]

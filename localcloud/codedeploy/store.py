@@ -89,6 +89,11 @@ class Store:
             raise errors.no_deployment(deployment_id)
         return record
 
+    def deployed_by(self, deployment_id: str) -> tuple[str, str] | None:
+        """Application and group of a deployment."""
+        info = (self.deployments.get(deployment_id) or {}).get("info")
+        return (info["applicationName"], info["deploymentGroupName"]) if info else None
+
     def policy(self, name: str) -> Policy:
         if name in BUILT_IN:
             return BUILT_IN[name]

@@ -161,13 +161,23 @@ class Stacks:
         until(lambda: not self.status(stack).endswith("_IN_PROGRESS"), seconds, f"{stack} settled")
         return self.status(stack)
 
-    def create(self, stack: str, resources: dict, outputs: dict | None = None, **more) -> str:
+    def _request(
+        self, stack: str, resources: dict, outputs: dict | None, tags: dict | None, more: dict
+    ) -> dict:
         template = {
             "Resources": resources,
             "Outputs": {k: {"Value": v} for k, v in (outputs or {}).items()},
             **more,
         }
-        return self.api.create_stack(StackName=stack, TemplateBody=json.dumps(template))["StackId"]
+        request = {"StackName": stack, "TemplateBody": json.dumps(template)}
+        if tags is not None:
+            request["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+        return request
+
+    def create(
+        self, stack: str, resources: dict, outputs: dict | None = None, tags: dict | None = None, **more
+    ) -> str:
+        return self.api.create_stack(**self._request(stack, resources, outputs, tags, more))["StackId"]
 
     def made(self, stack: str, resources: dict, outputs: dict | None = None, **more) -> dict[str, str]:
         """Create, wait, and answer the outputs."""
@@ -176,13 +186,10 @@ class Stacks:
         assert status == "CREATE_COMPLETE", (status, self.reasons(stack_id))
         return self.outputs(stack)
 
-    def updated(self, stack: str, resources: dict, outputs: dict | None = None, **more) -> dict[str, str]:
-        template = {
-            "Resources": resources,
-            "Outputs": {k: {"Value": v} for k, v in (outputs or {}).items()},
-            **more,
-        }
-        self.api.update_stack(StackName=stack, TemplateBody=json.dumps(template))
+    def updated(
+        self, stack: str, resources: dict, outputs: dict | None = None, tags: dict | None = None, **more
+    ) -> dict[str, str]:
+        self.api.update_stack(**self._request(stack, resources, outputs, tags, more))
         status = self.settle(stack)
         assert status == "UPDATE_COMPLETE", (status, self.reasons(stack))
         return self.outputs(stack)

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 from botocore.exceptions import ClientError
 
+from localcloud.hostenv import access_key
 from localcloud.tests.conftest import RunningCloud, until
 from localcloud.tests.fleetkit import (
     UNTIL_GO,
@@ -79,7 +80,8 @@ def test_environment_of_hooks(site: Site) -> None:
     assert os.access(env["DUCTWORK_SUPERVISORCTL"], os.X_OK)
     assert env["AWS_ENDPOINT_URL"] == site.cloud.endpoint
     assert env["AWS_REGION"] == env["AWS_DEFAULT_REGION"] == "eu-central-1"
-    assert (env["AWS_ACCESS_KEY_ID"], env["LANG"]) == ("local", "C.UTF-8")
+    assert (env["AWS_ACCESS_KEY_ID"], env["LANG"]) == (access_key(site.root().name), "C.UTF-8")
+    assert env["AWS_EC2_METADATA_SERVICE_ENDPOINT"].endswith(f"/metadata/{site.root().name}")
     assert (env["DEPLOYMENT_ID"], env["LIFECYCLE_EVENT"]) == (done["deploymentId"], "AfterInstall")
     assert (env["APPLICATION_NAME"], env["DEPLOYMENT_GROUP_NAME"]) == (site.application, site.deploy)
     assert env["BUNDLE_BUCKET"] == site.bucket and env["BUNDLE_ETAG"] and env["DEPLOYMENT_GROUP_ID"]

@@ -1,6 +1,8 @@
 //! The table of verbs: parses the command line, dispatches, and turns the result into an exit code.
 
-use crate::cmd::{bundle_dags, deploy, destroy, history, local, package, plan, rollback, secret, status, ui};
+use crate::cmd::{
+    bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status, ui,
+};
 use crate::doors::term;
 use crate::fail::{Fail, Kind, Result};
 use clap::error::ErrorKind;
@@ -28,6 +30,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
+    Check(check::Check),
     BundleDags(bundle_dags::BundleDags),
     Package(package::Package),
     Plan(plan::Plan),
@@ -106,6 +109,7 @@ fn unparsed(error: &clap::Error, text: &str) -> Fail {
 
 async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
     match verb {
+        Verb::Check(args) => check::run(&args, ui).await,
         Verb::BundleDags(args) => bundle_dags::run(&args, ui).await,
         Verb::Package(args) => package::run(&args, ui),
         Verb::Plan(args) => plan::run(&args, ui).await,

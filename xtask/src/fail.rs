@@ -113,6 +113,15 @@ impl Fail {
         fail
     }
 
+    /// The same with the places of its problems written otherwise.
+    #[must_use]
+    pub fn at(mut self, place: impl Fn(&str) -> String) -> Self {
+        for problem in &mut self.inner.problems {
+            problem.place = place(&problem.place);
+        }
+        self
+    }
+
     /// Adds the error underneath, with its own chain.
     #[must_use]
     pub fn because(mut self, cause: impl Error) -> Self {

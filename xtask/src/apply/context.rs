@@ -49,6 +49,8 @@ pub struct Context {
     pub account: String,
     pub stack: String,
     pub tags: BTreeMap<String, String>,
+    /// Parameters of the bootstrap stack.
+    pub bootstrap: BTreeMap<String, String>,
     pub guard: Guard,
     pub runs: Runs,
     /// How long one DAG file may take to parse.
@@ -114,13 +116,21 @@ impl State {
         })
     }
 
+    /// Where this tool reaches Airflow. A local cloud routes no packets: there it is the api-server itself.
+    pub fn url(&self, aws: &Aws) -> Result<String> {
+        match self.parameters.get("AirflowPort").filter(|_| aws.endpoint.is_some()) {
+            Some(port) => Ok(format!("http://127.0.0.1:{port}")),
+            None => self.output(outputs::AIRFLOW_URL).map(str::to_owned),
+        }
+    }
+
     /// A session with Airflow as its admin, opened once.
     pub async fn airflow(&mut self, aws: &Aws) -> Result<Airflow> {
         if let Some(session) = &self.session {
             return Ok(session.clone());
         }
         let login = airflow::login(aws, self.output(outputs::ADMIN_SECRET)?).await?;
-        let session = airflow::session(self.output(outputs::AIRFLOW_URL)?, &login).await?;
+        let session = airflow::session(&self.url(aws)?, &login).await?;
         self.session = Some(session.clone());
         Ok(session)
     }

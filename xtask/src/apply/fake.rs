@@ -91,6 +91,7 @@ pub(crate) fn context(aws: Aws) -> Context {
         account: "123456789012".to_owned(),
         stack: "p-dev".to_owned(),
         tags: BTreeMap::new(),
+        bootstrap: BTreeMap::new(),
         guard: Guard::Open,
         runs: Runs::Protect,
         parse_timeout: Duration::from_secs(30),

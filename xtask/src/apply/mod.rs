@@ -4,6 +4,7 @@ pub mod airflow;
 mod backoff;
 pub mod change_set;
 mod change_tree;
+pub mod checks;
 pub mod context;
 pub mod deploy;
 pub mod destroy;

@@ -12,6 +12,7 @@ use crate::model::names;
 use crate::observe::stack as observed;
 use crate::plan::deploy::{Facts, Plan};
 use crate::plan::stack::{Action, decide};
+use crate::plan::templates::Packaged;
 
 /// Makes a change set, reads it and deletes it; only where there is a stack that takes one.
 pub async fn stack(context: &Context, plan: &Plan) -> Result<StackPreview> {
@@ -21,22 +22,23 @@ pub async fn stack(context: &Context, plan: &Plan) -> Result<StackPreview> {
     match decision.action {
         Action::Create | Action::DeleteThenCreate => Ok(StackPreview::Create),
         Action::None => Ok(StackPreview::None),
-        Action::Update => update(context, plan, &root.url).await,
+        Action::Update => update(context, plan, &root).await,
         Action::Wait | Action::Rollback | Action::ContinueRollback { .. } | Action::Refuse => {
             Ok(StackPreview::Unsettled(decision.reason))
         }
     }
 }
 
-async fn update(context: &Context, plan: &Plan, url: &str) -> Result<StackPreview> {
+async fn update(context: &Context, plan: &Plan, root: &Packaged) -> Result<StackPreview> {
+    let desired = stack::desired(context, plan, root);
     let bucket = Bucket { name: context.bucket.clone(), account: context.account.clone() };
     templates::upload(&context.aws.s3, &bucket, &context.artifacts.templates).await?;
     let request = Request {
         stack: &context.stack,
         purpose: Purpose::Update,
-        template: Template::Url(url),
-        parameters: &plan.target.parameters,
-        tags: &context.tags,
+        template: Template::Url(&root.url),
+        parameters: &desired.parameters,
+        tags: &desired.tags,
     };
     let Created::Ready(change_set) = change_set::create(&context.aws.cloudformation, &request).await? else {
         return Ok(StackPreview::None);

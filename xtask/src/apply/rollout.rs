@@ -5,8 +5,8 @@ use crate::doors::time;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
 use aws_sdk_codedeploy::types::{
-    BundleType, DeploymentInfo, DeploymentStatus, FileExistsBehavior, LifecycleEvent, LifecycleEventStatus,
-    RevisionLocation, RevisionLocationType, S3Location, TargetStatus,
+    BundleType, DeploymentInfo, DeploymentStatus, ErrorCode, FileExistsBehavior, LifecycleEvent,
+    LifecycleEventStatus, RevisionLocation, RevisionLocationType, S3Location, TargetStatus,
 };
 use std::time::Duration;
 
@@ -21,10 +21,11 @@ pub struct Order<'a> {
     pub mark: &'a str,
 }
 
-/// Whether the last deployment of the group brought this very revision and mark to every instance.
+/// Whether the last deployment of the group brought this very revision and mark to every instance, or
+/// would have, had there been one.
 pub async fn runs(aws: &Aws, order: &Order<'_>) -> Result<bool> {
     let Some(last) = last_deployment(aws, order).await? else { return Ok(false) };
-    Ok(is_ours(&last, order) && complete(&last).is_ok())
+    Ok(is_ours(&last, order) && (complete(&last).is_ok() || is_empty(&last)))
 }
 
 fn is_ours(info: &DeploymentInfo, order: &Order<'_>) -> bool {
@@ -67,7 +68,7 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink, step: &str) -> Resu
             sink.note(step, format!("{}: waiting for deployment {id}, which is under way", order.group));
             last = follow(aws, &id, order, sink, step).await?;
         }
-        let whole = complete(&last).is_ok();
+        let whole = complete(&last).is_ok() || is_empty(&last);
         if running && whole && is_ours(&last, order) {
             return Ok(());
         }
@@ -78,6 +79,10 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink, step: &str) -> Resu
     let info = follow(aws, &id, order, sink, step).await?;
     match complete(&info) {
         Ok(()) => Ok(()),
+        Err(_) if is_empty(&info) => {
+            sink.note(step, format!("{}: no hosts now; those that start get the revision", order.group));
+            Ok(())
+        }
         Err(why) => Err(explain(aws, &id, order, &info, &why).await),
     }
 }
@@ -140,6 +145,12 @@ async fn whereabouts(aws: &Aws, id: &str) -> Option<String> {
     let event = targets.iter().find_map(|target| target.current.clone());
     let event = event.map(|event| format!(" · {event}")).unwrap_or_default();
     Some(format!(" · {done} of {} done{event}", targets.len()))
+}
+
+/// Whether the group has scaled to zero, which CodeDeploy calls a failure. The scaler on the scheduler's
+/// hosts repeats such a deployment as soon as there is an instance (`ductwork_airflow/scaler.py`).
+fn is_empty(info: &DeploymentInfo) -> bool {
+    info.error_information().and_then(|error| error.code()) == Some(&ErrorCode::NoInstances)
 }
 
 /// An error text where the deployment did not reach every instance.

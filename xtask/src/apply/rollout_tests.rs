@@ -206,6 +206,24 @@ async fn a_succeeded_deployment_that_missed_an_instance_has_failed() {
     assert_eq!(fail.causes(), ["it succeeded, but 1 of its instances did not get the revision"]);
 }
 
+fn empty(mut info: DeploymentInfo) -> DeploymentInfo {
+    info.error_information = Some(ErrorInformation::builder().code(ErrorCode::NoInstances).build());
+    info
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_without_hosts_has_nothing_to_wait_for() {
+    let service = Service::with(None).says("d-new", [empty(info("d-new", Failed, KEY, MARK))]);
+    let log = Log::default();
+    let aws = service.aws(&log);
+    roll(&aws, &order(), &log.sink(), "hosts").await.unwrap();
+    assert!(log.lines().contains("note: workers: no hosts now"), "{}", log.lines());
+    let last = || Service::with(Some("d-1")).says("d-1", [empty(info("d-1", Failed, KEY, MARK))]);
+    assert!(runs(&last().aws(&Log::default()), &order()).await.unwrap(), "the same needs no second one");
+    let next = last().says("d-new", [info("d-new", Succeeded, KEY, MARK)]);
+    assert_eq!(rolled(next).await.1, format!("create {MARK}"), "no stop script failed there");
+}
+
 fn target(id: &str, event: LifecycleEvent) -> DeploymentTarget {
     let instance =
         InstanceTarget::builder().target_id(id).status(TargetStatus::Failed).lifecycle_events(event);

@@ -54,10 +54,12 @@ pub async fn update(context: &Context, plan: &Plan, state: &mut State) -> Result
 /// The master stack as the target wants it.
 #[must_use]
 pub fn desired<'a>(context: &Context, plan: &Plan, root: &'a Packaged) -> Desired<'a> {
+    let mut tags = context.tags.clone();
+    tags.insert(names::RELEASE_TAG.to_owned(), plan.target.id());
     Desired {
         template: root,
         parameters: plan.target.parameters.clone(),
-        tags: context.tags.clone(),
+        tags,
         protection: protection(context.guard),
     }
 }
@@ -86,16 +88,26 @@ fn url(context: &Context, digest: &Digest) -> String {
     names::template_url(context.aws.endpoint.as_deref(), &context.aws.region, &context.bucket, digest)
 }
 
-/// The stack that holds the artifact bucket; a bucket that is there already serves as it is.
+/// The stack that holds the artifact bucket. It belongs to all environments, so what is there serves as
+/// it is unless something is asked for that it lacks, and what another has asked for stays.
 pub async fn bootstrap(context: &Context, step: &str) -> Result<Ended> {
-    if bucket_exists(context).await? {
+    let stack = names::BOOTSTRAP_STACK;
+    let facts = observed::describe_only(&context.aws.cloudformation, stack).await?;
+    let has = |(name, value): (&String, &String)| {
+        value != "true" || facts.as_ref().is_some_and(|facts| facts.parameters.get(name) == Some(value))
+    };
+    if context.bootstrap.iter().all(has) && bucket_exists(context).await? {
         return Ok(Ended::skipped(format!("bucket `{}` is there", context.bucket)));
     }
     let template =
         context.artifacts.bootstrap.as_ref().ok_or_else(|| Fail::bug("there is no bootstrap template"))?;
-    let desired =
-        Desired { template, parameters: BTreeMap::new(), tags: BTreeMap::new(), protection: Protection::Off };
-    let stack = names::BOOTSTRAP_STACK;
+    let mut parameters = context.bootstrap.clone();
+    for (name, value) in facts.map(|facts| facts.parameters).unwrap_or_default() {
+        if value == "true" && parameters.contains_key(&name) {
+            parameters.insert(name, value);
+        }
+    }
+    let desired = Desired { template, parameters, tags: BTreeMap::new(), protection: Protection::Off };
     let goal = Goal { stack, desired, template: Template::Body(&template.body), uploads: &[], step };
     converge(context, &goal, &mut State::default()).await?;
     if !bucket_exists(context).await? {

@@ -14,6 +14,7 @@ use crate::model::problem::Problem;
 use crate::model::release::Pointer;
 use crate::model::text::count;
 use crate::plan::deploy::{Plan, Source, Step};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A host that has just got a revision answers within this time, also on a small machine.
@@ -98,8 +99,8 @@ pub async fn hosts(context: &Context, plan: &Plan, state: &mut State) -> Result<
     let key = names::host_key(&plan.target.host);
     let mark = mark(plan, state);
     let mut rolled = 0;
-    for name in outputs::DEPLOYMENT_GROUPS {
-        let group = state.output(name)?.to_owned();
+    for name in names::deployment_groups(&state.outputs) {
+        let group = state.output(&name)?.to_owned();
         let application = state.output(outputs::CODEDEPLOY_APPLICATION)?.to_owned();
         let order = Order {
             application: &application,
@@ -138,7 +139,9 @@ async fn upload_host(context: &Context, plan: &Plan, state: &mut State) -> Resul
 
 /// Tells revisions with the same files but other settings apart: hosts read theirs from the stack.
 fn mark(plan: &Plan, state: &State) -> String {
-    let settings = serde_json::json!({ "outputs": state.outputs, "parameters": state.parameters });
+    let read = |name: &&String| names::HOST_PARAMETERS.contains(&name.as_str());
+    let parameters: BTreeMap<_, _> = state.parameters.iter().filter(|(name, _)| read(name)).collect();
+    let settings = serde_json::json!({ "outputs": state.outputs, "parameters": parameters });
     let settings = Digest::of(settings.to_string().as_bytes());
     format!("host revision {} settings {}", plan.target.host.short(), settings.short())
 }
@@ -194,7 +197,7 @@ pub async fn smoke(context: &Context, plan: &Plan, state: &mut State) -> Result<
     if !state.rolled && plan.proven {
         return Ok(Ended::skipped("no host was changed"));
     }
-    let url = state.output(outputs::AIRFLOW_URL)?.to_owned();
+    let url = state.url(&context.aws)?;
     airflow::healthy(&url, HEALTHY_WITHIN, &context.sink, step).await?;
     let airflow = state.airflow(&context.aws).await?;
     let report = airflow::smoke(&airflow, &plan.target.id(), &context.sink, step).await?;
@@ -209,7 +212,7 @@ pub async fn smoke(context: &Context, plan: &Plan, state: &mut State) -> Result<
 }
 
 pub async fn health(context: &Context, state: &mut State) -> Result<Ended> {
-    let url = state.output(outputs::AIRFLOW_URL)?.to_owned();
+    let url = state.url(&context.aws)?;
     let components = airflow::healthy(&url, HEALTHY_WITHIN, &context.sink, Step::Health.name()).await?;
     Ok(Ended::skipped(format!("{} healthy, nothing to do", count(components.len(), "component"))))
 }

@@ -26,6 +26,8 @@ pub enum Venv {
     Cloud,
     /// Linters and test runners.
     Dev,
+    /// checkov alone: it pins much that others need in other versions.
+    Checkov,
 }
 
 impl Venv {
@@ -34,6 +36,7 @@ impl Venv {
             Venv::Airflow => "airflow",
             Venv::Cloud => "cloud",
             Venv::Dev => "dev",
+            Venv::Checkov => "checkov",
         }
     }
 
@@ -42,6 +45,7 @@ impl Venv {
             Venv::Airflow => "airflow/requirements.lock",
             Venv::Cloud => "localcloud/requirements.lock",
             Venv::Dev => "dev/requirements.lock",
+            Venv::Checkov => "dev/checkov.lock",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Connects a verb to its environment: project, configuration, cloud, identity.
 
 use super::project::Project;
-use super::target::{self, Place, Target};
+use super::stacks::Place;
+use super::target::{self, Target};
 use super::ui::Ui;
 use crate::apply::context::Progress;
 use crate::apply::deploy::{Ended, timed};

@@ -2,6 +2,8 @@
 
 pub mod ask;
 pub mod bundle_dags;
+pub mod check;
+pub mod checks;
 pub mod connect;
 pub mod deploy;
 pub mod destroy;
@@ -17,6 +19,7 @@ pub mod release;
 pub mod rollback;
 pub mod secret;
 pub mod sink;
+pub mod stacks;
 pub mod status;
 pub mod target;
 pub mod ui;

@@ -1,7 +1,7 @@
 //! `package`: the templates with their children's addresses in, named by content.
 
 use super::project::{EnvArg, Project};
-use super::target::{self, Place};
+use super::stacks::{self, Place};
 use super::ui::Ui;
 use crate::doors::fs;
 use crate::fail::Result;
@@ -29,7 +29,7 @@ pub fn run(args: &Package, ui: &Ui) -> Result<()> {
         region: environment.aws.region.to_string(),
         bucket: environment.artifact_bucket(),
     };
-    let (templates, _) = target::stacks(&project.root, &place)?;
+    let (templates, _) = stacks::packaged(&project.root, &environment, &place)?;
     let folder = project.state().join("cache/templates");
     for template in &templates {
         fs::write(&folder.join(format!("{}.yaml", template.digest)), template.body.as_bytes())?;

@@ -83,6 +83,7 @@ impl Desk {
             account: self.environment.aws.account.to_string(),
             stack: self.environment.stack_name(),
             tags: self.environment.tags(),
+            bootstrap: self.environment.bootstrap_parameters(),
             runs: Runs::Protect,
             guard: if self.environment.protected { Guard::Protected } else { Guard::Open },
             parse_timeout: self.environment.dags.parse_timeout,

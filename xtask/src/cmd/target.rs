@@ -1,16 +1,16 @@
 //! What the tree is to become: its bundle, host revision and templates, and the release they make.
 
+use super::stacks::{self, Place};
 use crate::apply::context::Artifacts;
 use crate::config::Environment;
 use crate::doors::git;
 use crate::fail::{Fail, Result};
 use crate::model::bundle::Bundle;
-use crate::model::digest::Digest;
-use crate::model::names;
 use crate::model::problem::Problem;
 use crate::model::release::Release;
 use crate::observe::{bundle, host_revision, templates};
-use crate::plan::templates::{Packaged, package};
+use crate::plan::compose::{Additions, compose};
+use crate::plan::templates::Packaged;
 use std::path::{Path, PathBuf};
 
 /// A release made of files, and where the files are.
@@ -24,27 +24,12 @@ pub struct Target {
     pub bootstrap: Packaged,
 }
 
-/// Where templates are read from once they are uploaded.
-#[derive(Clone, Debug)]
-pub struct Place {
-    pub endpoint: Option<String>,
-    pub region: String,
-    pub bucket: String,
-}
-
-impl Place {
-    #[must_use]
-    pub fn url(&self, digest: &Digest) -> String {
-        names::template_url(self.endpoint.as_deref(), &self.region, &self.bucket, digest)
-    }
-}
-
 /// Reads the whole tree; every problem of every part is reported together.
 pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Result<Target> {
     let cache = root.join(".ductwork/cache");
     let bundle = bundle::bundle(root, &cache);
     let host = host_revision::host_revision(root, &cache);
-    let (bundle, host, templates) = all(bundle, host, stacks(root, place))?;
+    let (bundle, host, templates) = all(bundle, host, stacks::packaged(root, environment, place))?;
     let (templates, bootstrap) = templates;
     let master = templates.last().ok_or_else(|| Fail::bug("no template was packaged"))?;
     let release = Release {
@@ -60,21 +45,13 @@ pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Resul
 /// What is wrong with the tree, wherever it is to be deployed. Packs nothing.
 #[must_use]
 pub fn problems(root: &Path) -> Vec<Problem> {
-    let place = Place { endpoint: None, region: String::new(), bucket: String::new() };
-    let templates = stacks(root, &place).err().map(|fail| fail.all_problems().to_vec());
+    let templates = templates::read(root).and_then(|sources| compose(sources, &Additions::default()));
+    let templates = templates.and_then(|sources| stacks::package_both(&sources, &Place::nowhere()));
+    let templates = templates.err().map(|fail| fail.all_problems().to_vec());
     let mut problems = bundle::problems(root);
     problems.extend(host_revision::problems(root));
     problems.extend(templates.unwrap_or_default());
     problems
-}
-
-/// The master stack's templates and the bootstrap stack's one.
-pub fn stacks(root: &Path, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
-    let sources = templates::read(root)?;
-    let url = |digest: &Digest| place.url(digest);
-    let master = package(&sources, "master.yaml", &url)?;
-    let bootstrap = package(&sources, "bootstrap.yaml", &url)?;
-    Ok((master.all().cloned().collect(), bootstrap.root().clone()))
 }
 
 /// Three results as one; problems of several parts become one list.

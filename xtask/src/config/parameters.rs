@@ -79,6 +79,13 @@ impl Environment {
         Value::from_iter(all).to_string()
     }
 
+    /// Parameters of `templates/bootstrap.yaml`, which all environments of an account and region share.
+    #[must_use]
+    pub fn bootstrap_parameters(&self) -> BTreeMap<String, String> {
+        let provider = self.github.repository.is_some() && self.github.create_provider;
+        BTreeMap::from([pair("GitHubOidcProvider", provider)])
+    }
+
     /// Tags of the master stack, which CloudFormation hands on to every resource that takes tags.
     #[must_use]
     pub fn tags(&self) -> BTreeMap<String, String> {

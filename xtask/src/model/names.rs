@@ -1,20 +1,41 @@
 //! Every key and name as a pure function: S3 keys, stack and change-set names, output names.
 
 use super::digest::Digest;
+use std::collections::BTreeMap;
 
 /// Names of the outputs of `master.yaml` that the tool itself reads.
 pub mod outputs {
     pub const CODEDEPLOY_APPLICATION: &str = "CodeDeployApplication";
-    /// Deployment groups in the order in which a release reaches them: the API first, since every
-    /// task talks to it; workers last, so that they meet a scheduler of their own release.
-    pub const DEPLOYMENT_GROUPS: [&str; 3] =
-        ["ApiServerDeploymentGroup", "SchedulerDeploymentGroup", "WorkerDeploymentGroup"];
+    /// JSON with an entry for each worker set, whose `prefix` begins the names of its outputs.
+    pub const WORKER_SETS: &str = "WorkerSets";
+    /// Stands for a value where there is none, such as the hosts of a set that the scheduler's serve.
+    pub const NONE: &str = "-";
     pub const ADMIN_SECRET: &str = "AdminSecretArn";
     /// These two outlive the stack.
     pub const LOGS_BUCKET: &str = "LogsBucket";
     pub const FERNET_KEY_SECRET: &str = "FernetKeySecretArn";
     pub const AIRFLOW_URL: &str = "AirflowUrl";
     pub const ARTIFACT_BUCKET: &str = "ArtifactBucket";
+}
+
+/// Parameters of `master.yaml` that hosts read, as `ductwork_airflow.settings` does: a change of one is
+/// a change of what they run.
+pub const HOST_PARAMETERS: [&str; 6] =
+    ["AirflowConfig", "AirflowPort", "AirflowUrl", "DrainSeconds", "LoginConfig", "MailConfig"];
+
+/// The tag that names the release which touched a resource last. It follows changes and is none itself.
+pub const RELEASE_TAG: &str = "release";
+
+/// Outputs that name deployment groups, in the order in which a release reaches them: the API first,
+/// since every task talks to it; workers last, so that they meet a scheduler of their own release.
+#[must_use]
+pub fn deployment_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
+    let sets = outputs.get(outputs::WORKER_SETS).and_then(|text| serde_json::from_str(text).ok());
+    let sets: BTreeMap<String, serde_json::Value> = sets.unwrap_or_default();
+    let workers = sets.values().filter_map(|set| set["prefix"].as_str());
+    let groups = ["ApiServer", "Scheduler"].into_iter().chain(workers);
+    let names = groups.map(|prefix| format!("{prefix}DeploymentGroup"));
+    names.filter(|name| outputs.get(name).is_none_or(|group| group != outputs::NONE)).collect()
 }
 
 /// The bundle that holds the user's `dags/` in Airflow's own list of bundles.
@@ -126,6 +147,15 @@ pub fn children(template: &str) -> Vec<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_come_in_order_and_only_where_there_are_hosts() {
+        let sets = r#"{"small": {"prefix": "WorkerSmall"}, "default": {"prefix": "WorkerDefault"}}"#;
+        let pairs = [(outputs::WORKER_SETS, sets), ("WorkerSmallDeploymentGroup", outputs::NONE)];
+        let outputs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let groups = ["ApiServerDeploymentGroup", "SchedulerDeploymentGroup", "WorkerDefaultDeploymentGroup"];
+        assert_eq!(deployment_groups(&outputs), groups);
+    }
 
     #[test]
     fn the_children_of_a_packaged_template_are_found() {

@@ -21,9 +21,22 @@ pub fn bytes(bytes: u64) -> String {
     format!("{value:.1} GB")
 }
 
+/// `big-fish` as `BigFish`: a word of letters and digits, as in CloudFormation's logical ids.
+#[must_use]
+pub fn pascal_case(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logical_ids_have_letters_and_digits_only() {
+        assert_eq!(["big-fish", "a", "x_1.y"].map(pascal_case), ["BigFish", "A", "X1Y"]);
+        assert_eq!(pascal_case("größe"), "GrE");
+    }
 
     #[test]
     fn units_are_chosen_for_people() {

@@ -1,7 +1,8 @@
 //! Reads the templates of the project; which of them matter is decided by `plan::templates`.
 
 use crate::doors::fs;
-use crate::fail::Result;
+use crate::fail::{Fail, Result};
+use crate::model::problem::Problem;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -12,6 +13,38 @@ pub fn read(project: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
     read_folder(&project.join("templates"), "", &mut found)?;
     Ok(found)
+}
+
+/// The additional templates of an environment in `folder` of the project, below `prefix`.
+pub fn additional(project: &Path, folder: &str, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+    let path = project.join(folder);
+    let mut found = BTreeMap::new();
+    if path.is_dir() {
+        read_folder(&path, prefix, &mut found)?;
+    }
+    if found.is_empty() {
+        let hint = "add one there, or remove `additional.templates` from the environment file";
+        let problem = Problem::new("missing", folder, "holds no template, no `*.yaml`", hint);
+        return Err(Fail::problems("there are no additional templates", vec![problem]));
+    }
+    Ok(found)
+}
+
+/// The policy documents of an environment, each with its content; all that are missing are told.
+pub fn policies(project: &Path, paths: &[String]) -> Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for path in paths {
+        match fs::read_if_there(&project.join(path))? {
+            Some(content) => found.push(content),
+            None => {
+                let hint =
+                    "correct the path in the environment file, relative to the project, or add the file";
+                missing.push(Problem::new("missing", path, "is not there", hint));
+            }
+        }
+    }
+    if missing.is_empty() { Ok(found) } else { Err(Fail::problems("policy documents are missing", missing)) }
 }
 
 fn read_folder(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
@@ -30,6 +63,22 @@ fn read_folder(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn additional_templates_and_policies_are_read_or_missed() {
+        let project = fs::scratch_dir(&std::env::temp_dir()).unwrap();
+        fs::write(&project.path().join("stacks/lake.yaml"), b"x").unwrap();
+        let found = additional(project.path(), "stacks", "additional/").unwrap();
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            [("additional/lake.yaml".to_owned(), b"x".to_vec())]
+        );
+        let fail = additional(project.path(), "nowhere", "additional/").unwrap_err();
+        assert_eq!(fail.all_problems()[0].place, "nowhere");
+        let paths = ["stacks/lake.yaml", "a.json", "b.json"].map(str::to_owned);
+        assert_eq!(policies(project.path(), &paths).unwrap_err().all_problems().len(), 2);
+        assert_eq!(policies(project.path(), &paths[..1]).unwrap(), [b"x"]);
+    }
 
     #[test]
     fn templates_are_found_at_any_depth_and_nothing_else() {

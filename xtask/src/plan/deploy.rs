@@ -124,7 +124,7 @@ pub fn plan(target: &Release, source: Source, facts: &Facts) -> Plan {
     if changed {
         let tree = source == Source::Tree;
         step(tree && (bundle || host), Step::Validate);
-        step(facts.without_bucket, Step::Bootstrap);
+        step(facts.without_bucket || (tree && asks_for_provider(known, target)), Step::Bootstrap);
         step(tree && bundle, Step::Bundle);
         step(stack, Step::Stack);
         // Also after a mere stack update: hosts take their settings from its outputs.
@@ -144,6 +144,14 @@ pub fn plan(target: &Release, source: Source, facts: &Facts) -> Plan {
         force_hosts: facts.unhealthy,
         proven: !host,
     }
+}
+
+/// Whether GitHub is to deploy from now on, for which the bootstrap stack has to trust it.
+fn asks_for_provider(known: Option<&Release>, target: &Release) -> bool {
+    let repository = |release: &Release| {
+        release.parameters.get("GitHubRepository").filter(|name| !name.is_empty()).is_some()
+    };
+    repository(target) && !known.is_some_and(repository)
 }
 
 fn same_stack(a: &Release, b: &Release) -> bool {
@@ -197,6 +205,18 @@ mod tests {
         let plan = plan(&release("b", "h", "t", "p"), Source::Tree, &facts);
         assert_eq!(names(&plan), "validate bootstrap bundle stack hosts pointer dags smoke");
         assert_eq!(plan.previous, None);
+    }
+
+    #[test]
+    fn the_bootstrap_stack_is_looked_at_again_when_github_comes_in() {
+        let now = release("b", "h", "t", "p");
+        let mut target = now.clone();
+        target.parameters.insert("GitHubRepository".to_owned(), "a/b".to_owned());
+        assert_eq!(
+            names(&plan(&target, Source::Tree, &running(&now))),
+            "bootstrap stack hosts pointer smoke"
+        );
+        assert_eq!(names(&plan(&target, Source::Tree, &running(&target))), "health");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::templates::{self, Packaged};
 use crate::fail::{Fail, Result};
+use crate::model::names::RELEASE_TAG;
 use crate::model::problem::Problem;
 use crate::model::stack::{Protection, StackFacts, Status, Stuck};
 use std::collections::BTreeMap;
@@ -130,7 +131,12 @@ fn differences(desired: &Desired, parameters: &BTreeMap<String, String>, facts: 
         found.push("the templates".to_owned());
     }
     found.extend(different("parameter", parameters, &facts.parameters));
-    found.extend(different("tag", &desired.tags, &facts.tags));
+    let lasting = |tags: &BTreeMap<String, String>| {
+        let mut tags = tags.clone();
+        tags.remove(RELEASE_TAG);
+        tags
+    };
+    found.extend(different("tag", &lasting(&desired.tags), &lasting(&facts.tags)));
     found
 }
 

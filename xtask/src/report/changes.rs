@@ -1,6 +1,7 @@
 //! The changes of a change set: a tree for people, rows for machines.
 
 use crate::model::change::{Action, Change, Fate, Replacement, flatten};
+use crate::model::text::count;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -34,12 +35,36 @@ pub fn rows(changes: &[Change]) -> Vec<Row> {
 #[must_use]
 pub fn text(changes: &[Change]) -> String {
     let mut text = String::new();
-    for change in changes {
+    let (shown, tagged) = without_tags(changes);
+    for change in &shown {
         write_change(&mut text, change, 1);
     }
-    text.push_str(&counts(changes));
+    text.push_str(&counts(&shown));
+    if tagged > 0 {
+        let _ = write!(text, "; {} of nothing but tags", count(tagged, "change"));
+    }
     text.push('\n');
     text
+}
+
+/// The tree without resources of which only tags change, and how many those are: with each release all of
+/// them get its id.
+fn without_tags(changes: &[Change]) -> (Vec<Change>, usize) {
+    let mut shown = Vec::new();
+    let mut tagged = 0;
+    for change in changes {
+        let (nested, inside) = without_tags(&change.nested);
+        tagged += inside;
+        let only = change.action == Action::Modify
+            && change.replacement == Replacement::Never
+            && change.reasons.iter().all(|reason| reason == "Tags");
+        match (change.is_folder(), only && !change.reasons.is_empty()) {
+            (true, _) if nested.is_empty() && inside > 0 => {}
+            (false, true) => tagged += 1,
+            _ => shown.push(Change { nested, ..change.clone() }),
+        }
+    }
+    (shown, tagged)
 }
 
 /// Where the type begins; names are cut before it.
@@ -211,6 +236,27 @@ mod tests {
               TemplateURL
         1 to add, 1 to change, 1 to replace, 1 to change or replace, 1 to remove
         ");
+    }
+
+    #[test]
+    fn changes_of_tags_are_counted_only() {
+        let tags =
+            |path: &str| change(path, "AWS::SQS::Queue", Action::Modify, Replacement::Never, &["Tags"]);
+        let stack = |path: &str, nested: Vec<Change>| Change {
+            nested,
+            ..change(path, "AWS::CloudFormation::Stack", Action::Modify, Replacement::Never, &["Tags"])
+        };
+        let mut real = tags("B/Q");
+        real.reasons.push("DelaySeconds".to_owned());
+        let tree =
+            [stack("A", vec![tags("A/Q"), tags("A/R")]), stack("B", vec![tags("B/R"), real]), tags("C")];
+        insta::assert_snapshot!(text(&tree), @"
+          ~ B                               AWS::CloudFormation::Stack
+            ~ Q                             AWS::SQS::Queue
+                Tags, DelaySeconds
+        1 to change; 4 changes of nothing but tags
+        ");
+        assert_eq!(rows(&tree).len(), 7, "machines get everything");
     }
 
     #[test]

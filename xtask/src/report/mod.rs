@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod changes;
+pub mod check;
 pub mod deploy;
 pub mod error;
 pub mod plan;

@@ -8,4 +8,6 @@ mod help;
 mod machine;
 mod output;
 mod project;
+#[path = "../support/mod.rs"]
+mod support;
 mod tree;

@@ -1,6 +1,6 @@
 //! A scratch project, the binary run in it with a clean environment, and what holds for every run.
 
-use serde_json::Value;
+pub use crate::support::{Run, free_ports, repository};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,34 +16,6 @@ pub struct Project {
     name: String,
 }
 
-/// One run of the binary, with the path of the project and durations made the same everywhere.
-#[derive(Debug)]
-pub struct Run {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Run {
-    /// Ends with this code, says nothing of a panic, and fits a terminal.
-    #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
-        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
-        fits(&self.stderr);
-        if !self.stdout.starts_with(['{', '[']) {
-            fits(&self.stdout);
-        }
-        self
-    }
-
-    /// Standard output is this one JSON document.
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {self:#?}"))
-    }
-}
-
 /// No line is longer than 80 columns, unless it holds a path, a URL or an ARN.
 #[track_caller]
 pub fn fits(text: &str) {
@@ -51,10 +23,6 @@ pub fn fits(text: &str) {
         let whole = line.contains('/') || line.contains("arn:");
         assert!(whole || line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
     }
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -143,6 +111,8 @@ impl Project {
         self.seen(&self.command(args).envs(env.iter().copied()).output().unwrap())
     }
 
+    /// The run, with the path of the project and durations made the same everywhere; it fits a terminal.
+    #[track_caller]
     pub fn seen(&self, output: &Output) -> Run {
         let duration = regex::Regex::new(r" +\d+(\.\d)? m?s\b").unwrap();
         let text = |bytes: &[u8]| {
@@ -151,7 +121,12 @@ impl Project {
             let text = text.replace(&*self.scratch.path().to_string_lossy(), "[SCRATCH]");
             duration.replace_all(&text, " [TIME]").into_owned()
         };
-        Run { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        fits(&stderr);
+        if !stdout.starts_with(['{', '[']) {
+            fits(&stdout);
+        }
+        Run { code: output.status.code(), stdout, stderr }
     }
 
     /// What is told of a bad input: exit code 2, nothing on standard output, and nothing changed.
@@ -195,20 +170,6 @@ impl Project {
         }
         assert!(found.len() > 20, "the project is not where this test looks");
         found
-    }
-}
-
-/// The first of four free ports in a row, apart from those of tests that run at the same time.
-pub fn free_ports() -> u16 {
-    use std::sync::atomic::{AtomicU16, Ordering};
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let own = u16::try_from(std::process::id() % 100).unwrap();
-    loop {
-        let port = 30_000 + own * 20 + NEXT.fetch_add(1, Ordering::Relaxed) * 4;
-        if (port..port + 4).all(free) {
-            return port;
-        }
     }
 }
 

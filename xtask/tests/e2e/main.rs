@@ -4,11 +4,12 @@
 //! deployment takes a minute on two cores.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
-mod project;
+#[path = "../support/mod.rs"]
+mod support;
 
-use project::Project;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use support::project::Project;
 
 fn steps(result: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -54,6 +55,9 @@ def probe():
 probe()
 "#;
 
+/// api-server; scheduler, dag-processor, triggerer, scaler; worker, keeper.
+const COMPONENTS: usize = 7;
+
 fn probe(version: &str) -> String {
     PROBE.replace("VERSION", version)
 }
@@ -79,6 +83,7 @@ fn from_a_clone_to_airflow_and_back() {
     killed_at_every_boundary(&project);
     the_cloud_is_killed(&project);
     down_leaves_no_process_and_deploy_comes_back(&project);
+    roles_allow_what_the_hosts_did_and_nothing_elsewhere(&project);
     destroy(&project);
 }
 
@@ -120,7 +125,7 @@ fn a_changed_dag_is_live_at_once_and_restarts_nothing(project: &Project) {
     let in_flight = airflow.trigger("probe", &json!({ "sleep": 12 })).unwrap();
     std::thread::sleep(Duration::from_secs(4));
     let before = project.components();
-    assert_eq!(before.len(), 5, "{before:?}");
+    assert_eq!(before.len(), COMPONENTS, "{before:?}");
 
     project.write("dags/probe.py", &probe("two"));
     let watch = Instant::now();
@@ -320,7 +325,14 @@ fn down_leaves_no_process_and_deploy_comes_back(project: &Project) {
     assert!(dead.stderr.contains("cargo xtask local up"), "{}", dead.stderr);
     let result = project.deploy();
     assert!(matches!(result["outcome"].as_str(), Some("unchanged" | "deployed")), "{result}");
-    assert_eq!(project.components().len(), 5);
+    assert_eq!(project.components().len(), COMPONENTS);
+}
+
+/// The hosts' calls since the first deployment, against the roles as they are deployed.
+fn roles_allow_what_the_hosts_did_and_nothing_elsewhere(project: &Project) {
+    announce("roles");
+    let judged = project.python(&["-m", "localcloud.iam"]).expect(0);
+    eprintln!("    {}", judged.stderr.trim());
 }
 
 fn destroy(project: &Project) {

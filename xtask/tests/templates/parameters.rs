@@ -1,10 +1,10 @@
 //! Parameters: the same in parent and child, described, constrained, and those that environments give.
 
-use super::template::{Parameter, Template, all, calls, folder, substituted};
+use super::template::{Parameter, Template, all, all_of, calls, folder, substituted};
 use super::{none, text_of};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use xtask::config::{Environment, keys, resolve};
+use xtask::config::{keys, resolve};
 use xtask::observe::environment;
 
 /// What is wrong with one template's declarations.
@@ -255,43 +255,33 @@ fn refused(master: &Template, parameters: &BTreeMap<String, String>) -> Vec<Stri
     found
 }
 
+/// What the template of worker sets would refuse of a set's own parameters.
+fn unfit_set(template: &Template, parameters: &BTreeMap<String, String>) -> Vec<String> {
+    let declared = template.parameters();
+    let unfit = |(name, value): (&String, &String)| match declared.get(name.as_str()) {
+        None => Some(format!("`{name}` of a worker set is no parameter of {}", template.name)),
+        Some(parameter) => parameter.refuses(value).map(|why| format!("`{name}` of a worker set: {why}")),
+    };
+    parameters.iter().filter_map(unfit).collect()
+}
+
 #[test]
 fn master_takes_what_environments_give() {
-    let templates = all();
-    let master = &templates["master.yaml"];
     let root = folder().parent().unwrap().to_owned();
     let names = environment::names(&root).unwrap();
     let mut all: Vec<_> = names.iter().map(|name| environment::load(&root, name).unwrap()).collect();
-    all.extend(extremes());
-    none(&all.iter().flat_map(|environment| refused(master, &environment.parameters())).collect::<Vec<_>>());
-}
-
-/// The outermost values of the ranges that `config` lets through, one file for each end.
-fn extremes() -> [Environment; 2] {
-    [include_str!("least.toml"), include_str!("most.toml")].map(|text| {
+    // The outermost values of the ranges that `config` lets through, one file for each end.
+    all.extend([include_str!("least.toml"), include_str!("most.toml")].map(|text| {
         resolve("abcdefghij0123456789", text, "extreme").unwrap_or_else(|problems| panic!("{problems:#?}"))
-    })
-}
-
-#[test]
-fn extremes_are_right() {
-    assert_eq!(extremes().map(|environment| environment.worker_sets().len()), [2, 2]);
-}
-
-/// The master passes more to a worker set than what is the set's own.
-#[test]
-fn worker_sets_take_what_environments_give() {
-    let templates = all();
-    let declared = templates["worker-set.yaml"].parameters();
-    let mut found = Vec::new();
-    for (name, value) in extremes().iter().flat_map(Environment::worker_sets).flat_map(|set| set.parameters())
-    {
-        match declared.get(name.as_str()) {
-            None => found.push(format!("`{name}` is no parameter of worker-set.yaml: add it there, or remove it from `config::worker_set`")),
-            Some(parameter) => found.extend(parameter.refuses(&value).map(|why| format!("`{name}`: {why}"))),
-        }
-    }
-    none(&found);
+    }));
+    let refused = all.iter().flat_map(|environment| {
+        let templates = all_of(environment);
+        let sets = environment.worker_sets();
+        let set = sets.iter().flat_map(|set| unfit_set(&templates["worker-set.yaml"], &set.parameters()));
+        let set: Vec<String> = set.collect();
+        [refused(&templates["master.yaml"], &environment.parameters()), set].concat()
+    });
+    none(&refused.collect::<Vec<_>>());
 }
 
 #[test]
@@ -350,5 +340,5 @@ fn the_readme_maps_every_parameter_to_a_key() {
         }
     }
     none(&found);
-    assert_eq!(json!(mapped.get("SharedFiles")), json!("`files.shared`"));
+    assert_eq!(json!(mapped.get("DrainSeconds")), json!("`hosts.drain_minutes`"));
 }

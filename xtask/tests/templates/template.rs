@@ -4,12 +4,15 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use xtask::cmd::stacks;
+use xtask::config::Environment;
+use xtask::observe;
 use xtask::plan::yaml::{Kind, Node, parse};
 
 pub struct Template {
     /// Such as `network.yaml`.
     pub name: String,
-    pub text: String,
     pub whole: Value,
 }
 
@@ -24,16 +27,11 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("templates")
 }
 
-/// All of `templates/`, by name.
-pub fn all() -> BTreeMap<String, Template> {
-    let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let yaml = entries.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    let read = yaml.map(|path| {
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let text = std::fs::read_to_string(&path).unwrap();
-        (name.clone(), Template::new(&name, &text))
-    });
-    let all: BTreeMap<String, Template> = read.collect();
+/// All of `templates/` as they are written, by name.
+pub fn written() -> BTreeMap<String, String> {
+    let sources = observe::templates::read(folder().parent().unwrap()).unwrap();
+    let all: BTreeMap<String, String> =
+        sources.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect();
     assert!(
         all.contains_key("master.yaml") && all.len() > 5,
         "the templates are not where this test looks for them"
@@ -41,10 +39,25 @@ pub fn all() -> BTreeMap<String, Template> {
     all
 }
 
+/// All templates as an environment gets them: the master is composed for `prod`, with its worker sets.
+pub fn all() -> BTreeMap<String, Template> {
+    let root = folder().parent().unwrap().to_owned();
+    all_of(&observe::environment::load(&root, "prod").unwrap())
+}
+
+pub fn all_of(environment: &Environment) -> BTreeMap<String, Template> {
+    let sources = stacks::sources(folder().parent().unwrap(), environment).unwrap();
+    let template = |(name, bytes): (String, Vec<u8>)| {
+        let text = String::from_utf8(bytes).unwrap();
+        (name.clone(), Template::new(&name, &text))
+    };
+    sources.into_iter().map(template).collect()
+}
+
 impl Template {
     pub fn new(name: &str, text: &str) -> Self {
         let node = parse(text).unwrap_or_else(|error| panic!("{name}:{}: {}", error.line, error.message));
-        Self { name: name.to_owned(), text: text.to_owned(), whole: value(&node) }
+        Self { name: name.to_owned(), whole: value(&node) }
     }
 
     fn section(&self, name: &str) -> impl Iterator<Item = (&str, &Value)> {
@@ -73,15 +86,15 @@ impl Template {
     }
 
     pub fn children(&self) -> Vec<Child<'_>> {
+        static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+        let none = &*NONE;
         let stacks =
             self.resources().into_iter().filter(|(_, kind, _)| *kind == "AWS::CloudFormation::Stack");
         stacks
             .map(|(id, _, spec)| Child {
                 id,
                 template: spec["Properties"]["TemplateURL"].as_str().unwrap_or_default(),
-                given: spec["Properties"]["Parameters"]
-                    .as_object()
-                    .unwrap_or_else(|| panic!("{id}: no Parameters")),
+                given: spec["Properties"]["Parameters"].as_object().unwrap_or(none),
             })
             .collect()
     }

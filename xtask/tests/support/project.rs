@@ -1,39 +1,17 @@
 //! A copy of this project in a scratch folder, with a port of its own, and the binary run in it.
 
+use super::{Run, free_ports, repository};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use xtask::apply::toolchain::{self, Venv};
+use xtask::model::event::Sink;
 
 pub struct Project {
     scratch: tempfile::TempDir,
     pub port: u16,
-}
-
-/// The result of one run of the binary.
-#[derive(Debug)]
-pub struct Run {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Run {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("not JSON ({e}): {self:#?}"))
-    }
-
-    /// The run must have ended with this code.
-    #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
-        self
-    }
-}
-
-pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 impl Project {
@@ -63,6 +41,16 @@ impl Project {
         project.edit("environments/local.toml", |text| {
             format!("{text}\n[airflow]\nport = {port}\n\n[dags]\nparse_timeout_seconds = 10\n")
         });
+        project
+    }
+
+    /// The same with hosts that run no Airflow, but what answers the tool like one (`host/stub.py`): a
+    /// deployment goes through every step in seconds.
+    pub fn without_airflow() -> Self {
+        let project = Self::new();
+        let hosts = project.path().join("airflow/host");
+        fs::remove_dir_all(&hosts).unwrap();
+        copy(&repository().join("xtask/tests/support/host"), &hosts);
         project
     }
 
@@ -117,6 +105,15 @@ impl Project {
         self.run(&["deploy", "--env", "local", "--yes", "--format", "json"]).expect(0).json()
     }
 
+    /// A Python program of this project in the environment of the local cloud, on its state.
+    pub fn python(&self, args: &[&str]) -> Run {
+        let venv = toolchain::venv(self.path(), Venv::Cloud, &Sink::null(), "test").unwrap();
+        let mut command = Command::new(venv.join("bin/python"));
+        command.args(args).arg("--state").arg(self.path().join(".ductwork/local"));
+        command.current_dir(self.path()).env("PYTHONPATH", self.path()).env("PYTHONDONTWRITEBYTECODE", "1");
+        run_of(&command.output().unwrap())
+    }
+
     /// What the cloud's S3 holds under a key of the artifact bucket.
     pub fn object(&self, key: &str) -> Option<Value> {
         let cloud: Value = serde_json::from_str(&self.read(".ductwork/local/cloud.json")).unwrap();
@@ -165,6 +162,17 @@ impl Project {
     }
 }
 
+fn copy(from: &Path, to: &Path) {
+    if from.is_file() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        copy(&entry.path(), &to.join(entry.file_name()));
+    }
+}
+
 impl Drop for Project {
     fn drop(&mut self) {
         let _ = self.command(&["local", "down"]).output();
@@ -189,15 +197,4 @@ fn run_of(output: &Output) -> Run {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
-}
-
-/// The first of four consecutive free ports: the API server and, locally, the log and health servers
-/// listen one after the other.
-pub fn free_ports() -> u16 {
-    let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    (20_000..30_000)
-        .step_by(10)
-        .map(|port| port + u16::try_from(std::process::id() % 7).unwrap())
-        .find(|&port| (port..port + 4).all(free))
-        .expect("four free ports in a row")
 }

@@ -1,0 +1,311 @@
+"""Keeps a worker host from ending under its tasks: `python -m ductwork_airflow.keeper`.
+
+Every five seconds it asks the host itself, and calls AWS only where something changes:
+- A host with a task is protected from scale-in; one without has lost the protection a minute later, so that Auto
+  Scaling, which asks nobody, ends idle hosts only.
+- A host that ends all the same (chosen in the moment before its first task, an instance refresh, an empty zone) drains:
+  the gate closes, the worker gets SIGTERM, and Auto Scaling hears a heartbeat each minute until the worker and every
+  task have ended, logs uploaded. There is no budget but Auto Scaling's own: 100 times the hook's timeout, at most 48 h.
+- A Spot interruption leaves two minutes. Tasks that have not ended in time are told to, so that Airflow knows at once
+  and has their logs.
+
+Busy is what Celery's own signals say (worker_signals.py): from before a task is `running` for Airflow until after its
+log's upload, seconds after it is `success`. The database knows neither, and may be away.
+
+It signals the worker itself instead of `svc stop`, which needs root on EC2 and kills after the budget of a rollout. A
+worker that its supervisor starts again finds the gate closed. Runs as the worker's user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ductwork_airflow import background, envfile, gate, services
+
+log = logging.getLogger("ductwork.keeper")
+
+ROUND_SECONDS = 5.0  # AWS's advice for Spot interruptions
+HOOK = "drain"  # the termination hook's name in templates/host-group.yaml
+IDLE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 60.0
+# A task that is told to end gets this time before EC2 switches the host off.
+LAST_WORDS_SECONDS = 30.0
+TOKEN_SECONDS = 21_600
+# `target-lifecycle-state` of a host that Auto Scaling is about to end.
+ENDING = "Terminated"
+
+
+class Metadata:
+    """The instance metadata service, version 2."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._base = endpoint.rstrip("/") + "/latest/"
+        self._token = ""
+        # Never by a proxy: the service is this host's own.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def get(self, path: str) -> str | None:
+        """A value; None when there is none (404). OSError when the service does not answer."""
+        for fresh in (False, True):
+            if fresh or not self._token:
+                self._token = self._ask(
+                    "PUT", "api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
+                )
+            try:
+                return self._ask("GET", f"meta-data/{path}", {"X-aws-ec2-metadata-token": self._token})
+            except urllib.error.HTTPError as error:
+                error.close()
+                if error.code == 404:
+                    return None
+                if error.code != 401 or fresh:  # 401: the token has run out
+                    raise
+        return None
+
+    def _ask(self, method: str, path: str, headers: dict[str, str]) -> str:
+        request = urllib.request.Request(self._base + path, method=method, headers=headers)  # noqa: S310
+        with self._opener.open(request, timeout=2) as answer:
+            return str(answer.read().decode()).strip()
+
+
+def metadata(env: Mapping[str, str]) -> Metadata:
+    """The service of this host; a local cloud names its own."""
+    return Metadata(env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254")
+
+
+def busy_pids(folder: Path) -> list[int]:
+    """The pool processes that work on a task, log upload included; marks of those that have died are removed."""
+    import psutil
+
+    found = []
+    for mark in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(mark.name)
+            try:
+                process = psutil.Process(pid)
+                # A process that is younger than the mark's last word only has the number in common.
+                lives = process.create_time() <= mark.stat().st_mtime + 1
+                lives = lives and process.status() != psutil.STATUS_ZOMBIE
+            except psutil.NoSuchProcess:
+                lives = False
+            if lives:
+                found.append(pid)
+            else:
+                mark.unlink()
+    return found
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why and when this host ends."""
+
+    why: str
+    deadline: float | None = None  # of a Spot interruption
+    hooked: bool = False  # Auto Scaling waits to hear that it may go on
+
+
+def deadline_of(text: str) -> float | None:
+    """The time in a Spot notice, in seconds since the epoch."""
+    try:
+        return datetime.fromisoformat(json.loads(text)["time"].replace("Z", "+00:00")).timestamp()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+@dataclass
+class Keeper:
+    """The loop's state. After a restart in the middle of a drain it finds the gate closed and goes on."""
+
+    env: Mapping[str, str]
+    metadata: Metadata
+    autoscaling: Any
+    main_pid: Callable[[str], int | None] = services.main_pid
+    clock: Callable[[], float] = time.time
+    idle_seconds: float = IDLE_SECONDS
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    faults: background.Faults = field(default_factory=background.Faults)
+    instance: str = ""
+    ending: Ending | None = None
+    protected: bool | None = None
+    idle_since: float | None = None
+    signalled: dict[int, float] = field(default_factory=dict)
+    heard: float = 0.0
+    hurried: bool = False
+    reported: bool = False
+    completed: bool = False
+
+    @property
+    def group(self) -> str:
+        """This host's Auto Scaling group."""
+        return background.given(background.own_set(self.env).get("auto_scaling_group"))
+
+    @property
+    def tasks(self) -> Path:
+        """Where the worker's processes mark their tasks."""
+        return Path(self.env["DUCTWORK_STATE"], "tasks")
+
+    def round(self) -> None:
+        """One look at the host and what follows from it."""
+        with self.faults.told("instance metadata"):
+            self.ending = self.look()
+        if self.ending is None:
+            self.open_gate()
+            self.protect()
+        else:
+            self.drain(self.ending)
+        background.beat(self.env, "keeper")
+
+    def look(self) -> Ending | None:
+        """Whether this host ends. Once it does it stays so, whatever the service says later, but for a Spot notice that
+        has gone: a host that was only stopped or hibernated works again."""
+        self.instance = self.instance or self.metadata.get("instance-id") or ""
+        notice = self.metadata.get("spot/instance-action")
+        deadline = deadline_of(notice) if notice else None
+        if self.metadata.get("autoscaling/target-lifecycle-state") == ENDING:
+            return Ending("Auto Scaling ends this host", deadline, hooked=True)
+        return Ending("Spot interruption", deadline) if notice else None
+
+    # -- a host that stays
+    def open_gate(self) -> None:
+        """Lets workers start; something is in the way only after a host was stopped and started again."""
+        file = gate.closed_file(self.env)
+        if file.exists():
+            file.unlink()
+            log.info("this host stays: the gate is open")
+        self.signalled.clear()
+        self.hurried = self.reported = self.completed = False
+
+    def protect(self) -> None:
+        """Protection from scale-in follows the tasks, at once on and late off."""
+        now = self.clock()
+        if busy_pids(self.tasks):
+            self.idle_since = None
+            self.set_protection(True)
+        else:
+            self.idle_since = now if self.idle_since is None else self.idle_since
+            if now - self.idle_since >= self.idle_seconds:
+                self.set_protection(False)
+
+    def set_protection(self, wanted: bool) -> None:
+        """Calls AWS where it is not so already. Fails for a host that is not in service, and is tried again."""
+        if self.protected == wanted or not self.group or not self.instance:
+            return
+        with self.faults.told("scale-in protection"):
+            self.autoscaling.set_instance_protection(
+                InstanceIds=[self.instance], AutoScalingGroupName=self.group, ProtectedFromScaleIn=wanted
+            )
+            self.protected = wanted
+            log.info("protected from scale-in" if wanted else "idle: may be scaled in")
+
+    # -- a host that ends
+    def drain(self, ending: Ending) -> None:
+        """One step: no new task, running ones end by themselves, then Auto Scaling may go on."""
+        self.close_gate(ending)
+        working = self.stop_worker() | set(busy_pids(self.tasks))
+        if ending.hooked and not self.completed:
+            self.keep_waiting()
+        if working:
+            self.hurry(ending, working)
+        else:
+            self.report()
+            if ending.hooked and not self.completed:
+                self.complete()
+
+    def close_gate(self, ending: Ending) -> None:
+        """From here on a worker that starts waits."""
+        file = gate.closed_file(self.env)
+        if file.exists():
+            return
+        file.write_text(ending.why, encoding="utf-8")
+        log.info("%s: the worker takes no more tasks, %d are running", ending.why, len(busy_pids(self.tasks)))
+
+    def stop_worker(self) -> set[int]:
+        """Sends SIGTERM, once, to the worker's main process and to each that came after it. Returns those that live."""
+        pid = self.main_pid("worker")
+        if pid and pid not in self.signalled and not gate.waits(self.env, pid):
+            begun = services.started(pid)
+            if begun is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+                self.signalled[pid] = begun
+        return {one for one, begun in self.signalled.items() if services.started(one) == begun}
+
+    def keep_waiting(self) -> None:
+        """A heartbeat, when one is due."""
+        if self.clock() - self.heard < self.heartbeat_seconds:
+            return
+        with self.faults.told("lifecycle heartbeat"):
+            self.autoscaling.record_lifecycle_action_heartbeat(**self.action())
+            self.heard = self.clock()
+
+    def hurry(self, ending: Ending, working: set[int]) -> None:
+        """Shortly before a Spot host is switched off: what still runs is told to end."""
+        if ending.deadline is None or self.hurried or self.clock() < ending.deadline - LAST_WORDS_SECONDS:
+            return
+        self.hurried = True
+        told = [pid for pid in busy_pids(self.tasks) if pid in working]
+        for pid in told:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)  # Airflow passes it on to the task, whose on_kill runs
+        log.warning("the host is switched off in %.0f s: told %d tasks to end", LAST_WORDS_SECONDS, len(told))
+
+    def report(self) -> None:
+        """Says once, in drain.py's words, what was cut short."""
+        if self.reported:
+            return
+        self.reported = True
+        since = gate.closed_file(self.env).stat().st_mtime
+        command = [sys.executable, "-m", "ductwork_airflow.drain", "--since", str(since)]
+        with self.faults.told("report of the drain"):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            said = done.stdout.splitlines() or ["could not find out whether a task was cut short"]
+            for line in said:
+                log.info("%s", line)
+        log.info("the worker has ended after %.0f s", self.clock() - since)
+
+    def complete(self) -> None:
+        """Lets Auto Scaling go on."""
+        with self.faults.told("lifecycle action"):
+            try:
+                self.autoscaling.complete_lifecycle_action(**self.action(), LifecycleActionResult="CONTINUE")
+            except Exception as error:
+                # Over already: by its timeout, or because a Spot interruption waits for no hook.
+                if "No active Lifecycle Action" not in str(error):
+                    raise
+            self.completed = True
+            log.info("Auto Scaling may go on")
+
+    def action(self) -> dict[str, str]:
+        """How Auto Scaling knows the hook's action."""
+        return {
+            "LifecycleHookName": HOOK,
+            "AutoScalingGroupName": self.group,
+            "InstanceId": self.instance,
+        }
+
+
+def main() -> int:
+    """The loop; ends by SIGTERM, and a drain goes on with the next start."""
+    envfile.log_to_stderr()
+    env = background.environment()
+    keeper = Keeper(env, metadata(env), background.client("autoscaling", env["AWS_REGION"]))
+    while True:
+        keeper.round()
+        time.sleep(ROUND_SECONDS)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,33 @@
+"""What Ductwork adds to the API server, as an Airflow plugin: `/ductwork/health`, and basic authentication for the API.
+
+Found by its entry point in `host/ductwork.dist-info`, which lies beside this package in the revision and so on
+PYTHONPATH: the user's plugins folder stays the user's. Every component loads plugins, so the parts are imported only
+when the API server asks for them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class DuctworkPlugin(AirflowPlugin):
+    """The API server's additions."""
+
+    name = "ductwork"
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """`/ductwork/health`."""
+        from ductwork_airflow.health_app import make_app
+
+        return [{"app": make_app(), "url_prefix": "/ductwork", "name": "Ductwork"}]
+
+    @cached_property
+    def fastapi_root_middlewares(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Basic authentication."""
+        from ductwork_airflow.basic_login import BasicLogin
+
+        return [{"middleware": BasicLogin, "args": [], "kwargs": {}, "name": "Ductwork basic authentication"}]

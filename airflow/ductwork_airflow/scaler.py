@@ -1,0 +1,291 @@
+"""Scales the worker sets and publishes how the environment is: `python -m ductwork_airflow.scaler`.
+
+Runs on every scheduler host; one leads, by a lock in the database that ends with its connection. Should that host be
+lost, another leads in the next round. A round, every 15 seconds: counts task instances per queue, publishes metrics,
+sets the desired capacity of each set's group, and deploys again what was deployed to a group while it had no host.
+What is decided is in scaling.py. Imports neither Airflow nor a model of it, which would cost 200 MB of each host.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ductwork_airflow import background, database, deployments, envfile, scaling, secret
+
+log = logging.getLogger("ductwork.scaler")
+
+ROUND_SECONDS = 15.0
+LOCK = "scaler"
+# The database drops a leader that has not spoken for so long (its host is gone, or it hangs), and so frees the lock.
+SILENCE_SECONDS = 45
+NAMESPACE = "Ductwork"
+REPAIR_SECONDS = 60.0  # between two looks at a group's last deployment
+MOST_METRICS = 1000  # in one PutMetricData
+JOBS = {
+    "SchedulerHeartbeatAge": "SchedulerJob",
+    "DagProcessorHeartbeatAge": "DagProcessorJob",
+    "TriggererHeartbeatAge": "TriggererJob",
+}
+COUNTED = (*scaling.QUEUED_STATES, *scaling.RUNNING_STATES)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the database says in one round."""
+
+    loads: dict[str, scaling.Load]
+    ages: dict[str, float | None]
+    import_errors: int
+
+
+def look(connection: Any, now: float, default_queue: str = "default") -> Look:
+    """Three small questions, each answered from an index."""
+    states = ", ".join(f"'{state}'" for state in COUNTED)
+    counted = database.rows(
+        connection,
+        f"select queue, state, count(*) from task_instance where state in ({states}) group by queue, state",  # noqa: S608
+    )
+    beats = {
+        str(kind): database.utc(beat).timestamp()
+        for kind, beat in database.rows(
+            connection,
+            "select job_type, max(latest_heartbeat) from job"
+            " where job_type in ('SchedulerJob', 'DagProcessorJob', 'TriggererJob') group by job_type",
+        )
+        if beat is not None
+    }
+    errors = int(database.rows(connection, "select count(*) from import_error")[0][0])
+    ages = {metric: max(0.0, now - beats[job]) if job in beats else None for metric, job in JOBS.items()}
+    return Look(scaling.loads([tuple(row) for row in counted], default_queue), ages, errors)
+
+
+def be_mortal(connection: Any, silence_seconds: int = SILENCE_SECONDS) -> None:
+    """Lets the server end this session soon after its host has gone: a lost host says no goodbye, and its connection
+    would keep the lock for as long as the server waits, by default hours."""
+    if connection.dialect.name == "mysql":
+        connection.exec_driver_sql(
+            f"set session wait_timeout = {silence_seconds}, max_execution_time = 10000"
+        )
+        return
+    wishes = {
+        "idle_session_timeout": f"{silence_seconds}s",  # since Postgres 14
+        "statement_timeout": "10s",
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "2",
+    }
+    for name, value in wishes.items():
+        database.rows(
+            connection,
+            "select set_config(name, :value, false) from pg_settings where name = :name",
+            name=name,
+            value=value,
+        )
+
+
+@dataclass
+class Group:
+    """A worker set and what is remembered of it."""
+
+    name: str
+    settings: Mapping[str, Any]
+    memory: scaling.Memory | None = None
+    hosts: frozenset[str] = frozenset()
+    repair_at: float = 0.0
+
+    @property
+    def queue(self) -> str:
+        return str(self.settings["queue"])
+
+    @property
+    def scaled(self) -> str:
+        """Its Auto Scaling group; empty when it has no hosts of its own."""
+        if self.settings.get("on_scheduler"):
+            return ""
+        return background.given(self.settings.get("auto_scaling_group"))
+
+    @property
+    def deployed(self) -> str:
+        """Its deployment group; empty when it has no hosts of its own."""
+        return "" if not self.scaled else background.given(self.settings.get("deployment_group"))
+
+
+@dataclass
+class Clients:
+    """The three services."""
+
+    autoscaling: Any
+    cloudwatch: Any
+    codedeploy: Any
+
+
+@dataclass
+class Scaler:
+    """The loop's state; a round may fail anywhere and the next one starts afresh."""
+
+    env: Mapping[str, str]
+    connect: Callable[[], Any]
+    clients: Clients
+    clock: Callable[[], float] = time.time
+    groups: list[Group] = field(default_factory=list)
+    faults: background.Faults = field(default_factory=background.Faults)
+    connection: Any = None
+    leads: bool = False
+
+    def __post_init__(self) -> None:
+        self.groups = [Group(name, values) for name, values in background.worker_sets(self.env).items()]
+
+    @property
+    def default_queue(self) -> str:
+        """Where tasks go that name no queue."""
+        return next((group.queue for group in self.groups if group.name == "default"), "default")
+
+    def round(self) -> None:
+        """One look and what follows. Beats when the database has answered, whether this host leads or not."""
+        found = self.ask()
+        if self.faults.is_open("database"):
+            return
+        if found is not None:
+            self.act(found)
+        background.beat(self.env, "scaler")
+
+    def ask(self) -> Look | None:
+        """What the database says; None when another leads, or it does not answer."""
+        found = None
+        with self.faults.told("database"):
+            try:
+                found = look(self.connection, self.clock(), self.default_queue) if self.lead() else None
+            except Exception:
+                self.let_go()
+                raise
+        return found
+
+    def lead(self) -> bool:
+        """Whether this scaler leads, now or already; it stays so for as long as the connection."""
+        if self.connection is None:
+            self.connection = self.connect()
+            be_mortal(self.connection)
+        if not self.leads and database.lock(self.connection, LOCK, wait=False):
+            log.info("this host leads")
+            self.leads = True
+        return self.leads
+
+    def let_go(self) -> None:
+        """Drops the connection and with it the lead and all patience, which may be somebody else's now."""
+        if self.leads:
+            log.info("this host leads no longer")
+        if self.connection is not None:
+            with self.faults.told("closing the connection"):
+                self.connection.close()
+        self.connection, self.leads = None, False
+        for group in self.groups:
+            group.memory = None
+
+    def act(self, found: Look) -> None:
+        """Scales, publishes and repairs; each on its own."""
+        described = self.describe()
+        metrics = scaling.environment_metrics(self.env["DUCTWORK_STACK"], found.ages, found.import_errors)
+        for group in self.groups:
+            with self.faults.told(f"worker set {group.name}"):
+                metrics += self.scale(
+                    group, found.loads.get(group.queue, scaling.Load()), described.get(group.scaled)
+                )
+        self.tell_of_lost_queues(found)
+        with self.faults.told("metrics"):
+            for start in range(0, len(metrics), MOST_METRICS):
+                self.clients.cloudwatch.put_metric_data(
+                    Namespace=NAMESPACE, MetricData=metrics[start : start + MOST_METRICS]
+                )
+        for group in self.groups:
+            if group.deployed and group.hosts:
+                with self.faults.told(f"deployment of worker set {group.name}"):
+                    self.repair(group)
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """The Auto Scaling groups as they are; empty when AWS does not answer."""
+        names = [group.scaled for group in self.groups if group.scaled]
+        found: dict[str, dict[str, Any]] = {}
+        with self.faults.told("Auto Scaling"):
+            for start in range(0, len(names), 100):
+                answer = self.clients.autoscaling.describe_auto_scaling_groups(
+                    AutoScalingGroupNames=names[start : start + 100], MaxRecords=100
+                )
+                found |= {one["AutoScalingGroupName"]: one for one in answer["AutoScalingGroups"]}
+        return found
+
+    def scale(
+        self, group: Group, load: scaling.Load, described: Mapping[str, Any] | None
+    ) -> list[dict[str, Any]]:
+        """Sets the capacity of a set, if it must change; returns what is to be published of it."""
+        stack = self.env["DUCTWORK_STACK"]
+        rule = scaling.rule_of(group.settings)
+        if not group.scaled:
+            return scaling.set_metrics(stack, group.name, load, None, None)
+        if described is None:
+            group.memory, group.hosts = None, frozenset()
+            return scaling.set_metrics(stack, group.name, load, scaling.wanted_hosts(load, rule), None)
+        group.hosts = frozenset(
+            one["InstanceId"] for one in described["Instances"] if one["LifecycleState"] == "InService"
+        )
+        capacity = int(described["DesiredCapacity"])
+        bounds = scaling.Bounds(int(described["MinSize"]), int(described["MaxSize"]))
+        decision = scaling.decide(rule, load, bounds, capacity, group.memory, self.clock())
+        group.memory = decision.memory
+        # A capacity that cannot be set is a fault, but the metrics are true all the same.
+        with self.faults.told(f"capacity of worker set {group.name}"):
+            if decision.capacity != capacity:
+                self.clients.autoscaling.set_desired_capacity(
+                    AutoScalingGroupName=group.scaled,
+                    DesiredCapacity=decision.capacity,
+                    HonorCooldown=False,
+                )
+                log.info(
+                    "worker set %s: %d -> %d hosts (%d queued, %d running)",
+                    group.name, capacity, decision.capacity, load.queued, load.running,
+                )  # fmt: skip
+        return scaling.set_metrics(stack, group.name, load, decision.wanted, len(group.hosts))
+
+    def tell_of_lost_queues(self, found: Look) -> None:
+        """Tasks on a queue that no worker set serves would wait for ever without a word."""
+        served = {group.queue for group in self.groups}
+        lost = sorted(queue for queue, load in found.loads.items() if load.queued and queue not in served)
+        self.faults.tell("queues without a worker set", ", ".join(lost) or None)
+
+    def repair(self, group: Group) -> None:
+        """Deploys again what found no host, now that there is one; next time where another deployment is under way."""
+        now = self.clock()
+        if now < group.repair_at:
+            return
+        group.repair_at = now + REPAIR_SECONDS
+        application = self.env.get("DUCTWORK_APPLICATION") or self.env["DUCTWORK_STACK"]
+        attempt = deployments.last_attempt(self.clients.codedeploy, application, group.deployed)
+        if attempt is not None and attempt.found_nobody:
+            made = deployments.again(self.clients.codedeploy, application, group.deployed, attempt)
+            log.info(
+                "worker set %s: deployment %s found no host, %s does", group.name, attempt.deployment, made
+            )
+
+
+def clients(region: str) -> Clients:
+    """Clients of the three services."""
+    return Clients(*(background.client(name, region) for name in ("autoscaling", "cloudwatch", "codedeploy")))
+
+
+def main() -> int:
+    """The loop; ends by SIGTERM."""
+    envfile.log_to_stderr()
+    env = background.environment()
+    fetch = secret.secrets_manager(env["AWS_REGION"])
+    scaler = Scaler(env, lambda: database.connect(env, fetch, patience_seconds=5), clients(env["AWS_REGION"]))
+    while True:
+        began = time.monotonic()
+        scaler.round()
+        time.sleep(max(1.0, ROUND_SECONDS - (time.monotonic() - began)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,57 @@
+"""Worker sets: which queues there are, who serves them, and where. A pure function of the stack's outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# The set that serves the tasks that name no queue.
+DEFAULT = "default"
+NONE = "-"  # what an output says where there is nothing, such as the queue of another broker
+_NUMBERS = ("concurrency", "growth_threshold", "shrink_threshold", "shrink_after_minutes", "min", "max")
+_OUTPUTS = {
+    "queue_url": "QueueUrl",
+    "auto_scaling_group": "AutoScalingGroup",
+    "deployment_group": "DeploymentGroup",
+}
+
+
+class WorkerSetsError(ValueError):
+    """The output WorkerSets cannot be used; all faults are in the message."""
+
+
+def resolve(outputs: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The sets by name, each with its queue's URL and the names of its groups."""
+    try:
+        sets = json.loads(outputs.get("WorkerSets", ""))
+        found = {name: dict(one) for name, one in sets.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WorkerSetsError(f"the stack's output `WorkerSets` cannot be read: {error}") from error
+    faults = [] if DEFAULT in found else [f"the stack has no worker set `{DEFAULT}`"]
+    for name, one in found.items():
+        faults += [
+            f"worker set `{name}` has no `{key}`" for key in ("prefix", "queue", *_NUMBERS) if key not in one
+        ]
+        for key, output in _OUTPUTS.items():
+            full = f"{one.get('prefix')}{output}"
+            one[key] = outputs.get(full, "")
+            if not one[key]:
+                faults.append(f"the stack has no output `{full}`, which worker set `{name}` needs")
+    if faults:
+        raise WorkerSetsError("; ".join(faults))
+    return found
+
+
+def served(sets: Mapping[str, dict[str, Any]], name: str, components: tuple[str, ...]) -> list[str]:
+    """The sets whose tasks this host runs: its own, or on a scheduler's host those that have no hosts."""
+    if name:
+        if name not in sets:
+            raise WorkerSetsError(f"this host is of the worker set `{name}`, which the stack does not have")
+        return [name]
+    return [key for key, one in sets.items() if one.get("on_scheduler")] if "scheduler" in components else []
+
+
+def effective_components(components: tuple[str, ...], serves: list[str]) -> tuple[str, ...]:
+    """What runs on this host: a scheduler's host has a worker where it serves a set."""
+    return (*components, "worker") if serves and "worker" not in components else components

@@ -1,0 +1,81 @@
+"""`/ductwork/health` and the health of our own programs; with a real API server in test_host_end_to_end.py."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+
+from ductwork_airflow import health, health_app, run
+
+
+def check(ask, *, patience: float = 1.0, times: int = 1) -> list[tuple[bool, dict]]:
+    """So many checks at once."""
+
+    async def all_at_once():
+        checker = health_app.Checker(ask, patience)
+        return await asyncio.gather(*(checker.check() for _ in range(times)))
+
+    return asyncio.run(all_at_once())
+
+
+def test_a_database_that_answers():
+    assert check(lambda: {"database": "healthy"}) == [(True, {"database": "healthy"})]
+
+
+def test_what_a_driver_says_stays_in_the_log(caplog):
+    def ask():
+        raise ValueError("host db.internal, user airflow")
+
+    assert check(ask) == [(False, {"database": "unhealthy", "reason": "ValueError"})]
+    assert "db.internal" in caplog.text
+
+
+def test_many_who_ask_cost_one_query():
+    asked = []
+
+    def ask():
+        asked.append(1)
+        time.sleep(0.2)
+        return {}
+
+    assert check(ask, times=50) == [(True, {})] * 50
+    assert len(asked) == 1
+
+
+def test_a_database_that_swallows_packets_keeps_nobody_waiting_and_comes_back():
+    release, asked = threading.Event(), []
+
+    def ask():
+        asked.append(1)
+        release.wait(10)
+        return {}
+
+    async def story():
+        checker = health_app.Checker(ask, 0.2)
+        began = time.monotonic()
+        dead = [await checker.check(), await checker.check()]
+        took = time.monotonic() - began
+        release.set()
+        await asyncio.sleep(0.1)
+        return dead, took, await checker.check()
+
+    dead, took, after = asyncio.run(story())
+    assert dead == [(False, {"database": "unhealthy", "reason": "no answer within 0.2 s"})] * 2
+    assert took < 2
+    assert len(asked) == 1, "nobody starts a second question beside one that hangs"
+    assert after == (True, {})
+
+
+def test_a_program_of_rounds_works_while_it_finishes_them(tmp_path):
+    env = {"DUCTWORK_STATE": str(tmp_path)}
+    now = time.time()
+    process = health.Process("keeper", 1, now - 300)
+    assert "not finished a round yet" in health.round_fault(env, process, now)
+    beat = run.beat_file(env, "keeper")
+    beat.touch()
+    for age, words in ((400, "since its start"), (200, "its last round was 200 s ago"), (5, None)):
+        os.utime(beat, (now - age, now - age))
+        fault = health.round_fault(env, process, now)
+        assert (fault is None) if words is None else (words in fault)

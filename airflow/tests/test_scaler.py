@@ -1,0 +1,456 @@
+"""The scaler on a real Postgres, with AWS's own shapes of requests and answers (botocore's stubs)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import quote
+
+import boto3
+import pytest
+from botocore.stub import ANY, Stubber
+from conftest import AIRFLOW, REGION, wait_for
+from test_gate import NEW, OLD, info
+
+from ductwork_airflow import database, scaler
+
+NOW = 1_800_000_000.0
+TABLES = """
+create table task_instance (queue varchar(256), state varchar(20), n serial);
+create table job (id serial, job_type varchar(30), latest_heartbeat timestamptz);
+create table import_error (id serial);
+"""
+
+
+def sets(**more: dict) -> str:
+    """DUCTWORK_WORKER_SETS."""
+    common = {"concurrency": 4, "on_scheduler": False, "growth_threshold": 1.0, "shrink_threshold": 0.7,
+              "shrink_after_minutes": 10}  # fmt: skip
+    found = {
+        name: {**common, "queue": name, "auto_scaling_group": f"asg-{name}", "deployment_group": f"dg-{name}"}
+        | one
+        for name, one in ({"default": {}} | more).items()
+    }
+    return json.dumps(found)
+
+
+@pytest.fixture(scope="module")
+def server(postgres):
+    """A database of its own, with the columns that the scaler reads."""
+    login = f"{quote(postgres['username'])}:{quote(postgres['password'], safe='')}"
+    base = f"postgresql+psycopg2://{login}@127.0.0.1:{postgres['port']}"
+    with database.open_url(f"{base}/postgres") as admin:
+        admin.exec_driver_sql("drop database if exists scaler")
+        admin.exec_driver_sql("create database scaler")
+    with database.open_url(f"{base}/scaler") as connection:
+        connection.exec_driver_sql(TABLES)
+    return f"{base}/scaler"
+
+
+@pytest.fixture
+def sql(server):
+    """Runs a statement; the tables are empty at first."""
+    with database.open_url(server) as connection:
+        connection.exec_driver_sql("truncate task_instance, job, import_error")
+        yield connection.exec_driver_sql
+
+
+class Stubs:
+    """The three services; every call must be the next one that was announced."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        names = ("autoscaling", "cloudwatch", "codedeploy")
+        clients = [boto3.client(name, region_name=REGION) for name in names]
+        self.clients = scaler.Clients(*clients)
+        self.autoscaling, self.cloudwatch, self.codedeploy = (
+            stack.enter_context(Stubber(one)) for one in clients
+        )
+        self.metrics: list[dict] = []
+        self.clients.cloudwatch.meta.events.register(
+            "provide-client-params.cloudwatch.PutMetricData",
+            lambda params, **_: self.metrics.append(params),
+        )
+
+    def group(self, *groups: tuple[str, int, int, int, list[str]]) -> None:
+        """Announces one DescribeAutoScalingGroups."""
+        self.autoscaling.add_response(
+            "describe_auto_scaling_groups",
+            {
+                "AutoScalingGroups": [
+                    {
+                        "AutoScalingGroupName": name, "MinSize": least, "MaxSize": most,
+                        "DesiredCapacity": desired, "DefaultCooldown": 300, "AvailabilityZones": ["a"],
+                        "HealthCheckType": "EC2", "CreatedTime": "2026-01-01T00:00:00Z",
+                        "Instances": [
+                            {"InstanceId": f"i-{name}-{number}", "LifecycleState": state, "HealthStatus": "Healthy",
+                             "AvailabilityZone": "a", "ProtectedFromScaleIn": False}
+                            for number, state in enumerate(states)
+                        ],
+                    }
+                    for name, least, most, desired, states in groups
+                ]
+            },
+        )  # fmt: skip
+
+    def desired(self, group: str, hosts: int) -> None:
+        self.autoscaling.add_response(
+            "set_desired_capacity",
+            {},
+            {"AutoScalingGroupName": group, "DesiredCapacity": hosts, "HonorCooldown": False},
+        )
+
+    def put(self) -> None:
+        self.cloudwatch.add_response("put_metric_data", {}, {"Namespace": "Ductwork", "MetricData": ANY})
+
+    def attempt(self, found: dict | None) -> None:
+        """Announces a look at the last deployment."""
+        last = {"lastAttemptedDeployment": {"deploymentId": found["deploymentId"]}} if found else {}
+        self.codedeploy.add_response("get_deployment_group", {"deploymentGroupInfo": last})
+        if found:
+            self.codedeploy.add_response("get_deployment", {"deploymentInfo": found})
+
+    def done(self) -> None:
+        for stub in (self.autoscaling, self.cloudwatch, self.codedeploy):
+            stub.assert_no_pending_responses()
+
+    def value(self, metric: str, worker_set: str = "") -> float | None:
+        """What the last PutMetricData said."""
+        for one in self.metrics[-1]["MetricData"]:
+            dimensions = {entry["Name"]: entry["Value"] for entry in one["Dimensions"]}
+            assert dimensions.pop("Environment") == "ductwork-test"
+            if one["MetricName"] == metric and dimensions.get("WorkerSet", "") == worker_set:
+                return one["Value"]
+        return None
+
+
+@pytest.fixture
+def stubs():
+    with ExitStack() as stack:
+        yield Stubs(stack)
+
+
+@pytest.fixture
+def make(server, stubs, tmp_path):
+    """Makes scalers of this environment and lets go of them."""
+    made = []
+
+    def maker(worker_sets: str = "", url: str = "", clock=lambda: NOW) -> scaler.Scaler:
+        env = {
+            "DUCTWORK_STACK": "ductwork-test",
+            "DUCTWORK_STATE": str(tmp_path / f"state{len(made)}"),
+            "DUCTWORK_WORKER_SETS": worker_sets or sets(),
+            "DUCTWORK_APPLICATION": "app",
+        }
+        made.append(scaler.Scaler(env, lambda: database.open_url(url or server, 0), stubs.clients, clock))
+        return made[-1]
+
+    yield maker
+    for one in made:
+        one.let_go()
+
+
+def beats(one: scaler.Scaler) -> bool:
+    """Whether a round has been finished; forgets it."""
+    file = Path(one.env["DUCTWORK_STATE"], "scaler.beat")
+    found = file.exists()
+    file.unlink(missing_ok=True)
+    return found
+
+
+def test_a_round(make, sql, stubs):
+    sql("insert into task_instance (queue, state) select 'default', 'queued' from generate_series(1, 9)")
+    sql("insert into task_instance (queue, state) values (null, 'running'), ('big', 'restarting')")
+    sql(
+        "insert into task_instance (queue, state) select 'default', unnest(array['scheduled','success','deferred'])"
+    )
+    sql(f"insert into job (job_type, latest_heartbeat) select 'SchedulerJob', to_timestamp({NOW} - 3)")
+    sql(f"insert into job (job_type, latest_heartbeat) select 'SchedulerJob', to_timestamp({NOW} - 90)")
+    sql(f"insert into job (job_type, latest_heartbeat) select 'DagProcessorJob', to_timestamp({NOW} - 70)")
+    sql("insert into job (job_type) values ('TriggererJob')")
+    sql("insert into import_error default values")
+    one = make(sets(big={"concurrency": 1}, small={"on_scheduler": True, "auto_scaling_group": "-"}))
+    stubs.group(("asg-default", 0, 10, 1, ["InService"]), ("asg-big", 0, 2, 1, ["Pending"]))
+    stubs.desired("asg-default", 3)
+    stubs.put()
+    stubs.attempt(None)
+    one.round()
+    stubs.done()
+    assert beats(one)
+    values = {
+        ("TasksQueued", "default"): 9,
+        ("TasksRunning", "default"): 1,
+        ("HostsWanted", "default"): 3,
+        ("HostsInService", "default"): 1,
+        ("TasksRunning", "big"): 1,
+        ("HostsWanted", "big"): 1,
+        ("HostsInService", "big"): 0,
+        ("TasksQueued", "small"): 0,
+        ("HostsWanted", "small"): None,
+        ("SchedulerHeartbeatAge", ""): 3,
+        ("DagProcessorHeartbeatAge", ""): 70,
+        ("TriggererHeartbeatAge", ""): None,
+        ("ImportErrors", ""): 1,
+    }
+    assert {key: stubs.value(*key) for key in values} == values
+
+
+def test_the_groups_own_bounds_hold(make, sql, stubs):
+    sql("insert into task_instance (queue, state) select 'default', 'queued' from generate_series(1, 99)")
+    one = make()
+    stubs.group(("asg-default", 0, 0, 0, []))
+    stubs.put()
+    one.round()
+    stubs.group(("asg-default", 1, 5, 1, []))
+    stubs.desired("asg-default", 5)
+    stubs.put()
+    one.round()
+    stubs.done()
+    assert stubs.value("HostsWanted", "default") == 25
+
+
+def test_shrinks_after_its_patience_only(make, sql, stubs):
+    now = [NOW]
+    one = make(clock=lambda: now[0])
+    for second in range(0, 600, 15):
+        now[0] = NOW + second
+        stubs.group(("asg-default", 0, 10, 4, []))
+        stubs.put()
+        one.round()
+    now[0] = NOW + 600
+    stubs.group(("asg-default", 0, 10, 4, []))
+    stubs.desired("asg-default", 0)
+    stubs.put()
+    one.round()
+    stubs.done()
+
+
+def test_one_fault_stops_nothing_else_and_is_told_once(make, sql, stubs, caplog):
+    caplog.set_level(logging.INFO, "ductwork")
+    sql(
+        "insert into task_instance (queue, state) values ('default', 'queued'), ('big', 'queued'), ('lost', 'queued')"
+    )
+    one = make(sets(big={}, broken={"concurrency": "many"}))
+    for _ in range(2):
+        stubs.group(("asg-default", 0, 10, 0, []), ("asg-big", 0, 10, 0, []), ("asg-broken", 0, 1, 0, []))
+        stubs.autoscaling.add_client_error("set_desired_capacity", "ScalingActivityInProgress", "words")
+        stubs.desired("asg-big", 1)
+        stubs.cloudwatch.add_client_error("put_metric_data", "Throttling", "slowly")
+        one.round()
+    stubs.done()
+    assert beats(one)
+    told = [record.getMessage() for record in caplog.records]
+    for words in (
+        "capacity of worker set default",
+        "worker set broken",
+        "metrics: ",
+        "queues without a worker set: lost",
+    ):
+        assert len([line for line in told if words in line]) == 1, words
+    stubs.group(("asg-default", 0, 10, 1, []), ("asg-big", 0, 10, 1, []), ("asg-broken", 0, 1, 0, []))
+    stubs.put()
+    one.round()
+    told = [record.getMessage() for record in caplog.records]
+    assert "metrics: works again" in told
+    assert stubs.value("TasksQueued", "broken") is None
+    assert stubs.value("TasksQueued", "big") == 1
+
+
+def test_without_auto_scaling_it_still_publishes(make, sql, stubs):
+    one = make()
+    stubs.autoscaling.add_client_error("describe_auto_scaling_groups", "AccessDenied", "no")
+    stubs.put()
+    one.round()
+    stubs.done()
+    assert stubs.value("HostsWanted", "default") == 0
+    assert stubs.value("HostsInService", "default") is None
+    assert beats(one)
+
+
+def test_only_one_leads_and_the_other_beats_too(make, sql, stubs):
+    first, second = make(), make()
+    stubs.group(("asg-default", 0, 10, 0, []))
+    stubs.put()
+    first.round()
+    second.round()
+    stubs.done()
+    assert (first.leads, second.leads) == (True, False)
+    assert beats(second)
+    # the leader's connection goes, and with it the lead
+    sql("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted")
+    stubs.group(("asg-default", 0, 10, 0, []))
+    stubs.put()
+    second.round()
+    assert second.leads
+    first.round()
+    assert not first.leads
+    first.round()
+    assert not first.leads
+    assert beats(first)
+    stubs.done()
+
+
+LEADER = f"""
+import sys, time
+sys.path.insert(0, {str(AIRFLOW)!r})
+from ductwork_airflow import database, scaler
+connection = database.open_url(sys.argv[1], 0)
+scaler.be_mortal(connection, int(sys.argv[2]))
+assert database.lock(connection, scaler.LOCK, wait=False)
+print("leads", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def leader(server):
+    """A scaler on another host, as far as the lock goes."""
+    made = []
+
+    def start(silence: int) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-c", LEADER, server, str(silence)], stdout=subprocess.PIPE, text=True
+        )
+        made.append(process)
+        assert process.stdout.readline() == "leads\n"
+        return process
+
+    yield start
+    for process in made:
+        process.kill()
+        process.wait()
+
+
+def test_the_loss_of_the_leader_costs_one_round(make, sql, stubs, leader):
+    other = leader(45)
+    one = make()
+    one.round()
+    assert not one.leads
+    os.kill(other.pid, signal.SIGKILL)
+    other.wait()
+
+    def gone() -> bool:
+        return not list(sql("select 1 from pg_locks where locktype = 'advisory' and granted"))
+
+    wait_for("the end of its session", gone, 5)
+    stubs.group(("asg-default", 0, 10, 0, []))
+    stubs.put()
+    one.round()
+    assert one.leads
+
+
+def test_a_leader_that_hangs_loses_the_lead(make, sql, stubs, leader):
+    """Its process lives and its connection is open, as with a host that has lost its network."""
+    other = leader(1)
+    one = make()
+    one.round()
+    assert not one.leads
+    os.kill(other.pid, signal.SIGSTOP)
+    time.sleep(1.5)
+    stubs.group(("asg-default", 0, 10, 0, []))
+    stubs.put()
+    one.round()
+    assert one.leads
+    settings = dict(
+        one.connection.exec_driver_sql(
+            "select name, setting from pg_settings where name like 'tcp_keepalives%%' or name like 'idle_session%%'"
+        ).fetchall()
+    )
+    assert settings["idle_session_timeout"] == "45000"
+    assert settings["tcp_keepalives_idle"] == "5"
+
+
+def test_a_database_that_is_away_stops_the_beat_and_all_patience(make, sql, stubs, server, caplog):
+    one = make(url=server)
+    stubs.group(("asg-default", 0, 10, 4, []))
+    stubs.put()
+    one.round()
+    assert beats(one)
+    assert one.groups[0].memory is not None
+    sql("alter table task_instance rename to away")
+    try:
+        one.round()
+        assert not beats(one)
+        assert (one.connection, one.leads, one.groups[0].memory) == (None, False, None)
+    finally:
+        sql("alter table away rename to task_instance")
+    stubs.group(("asg-default", 0, 10, 4, []))
+    stubs.put()
+    one.round()
+    assert beats(one)
+    stubs.done()
+
+
+class TestRepair:
+    """A rollout that found no host is done again when there is one."""
+
+    def rounds(self, make, stubs, found, states, times: int = 1) -> scaler.Scaler:
+        now = [NOW]
+        one = make(clock=lambda: now[0])
+        for number in range(times):
+            now[0] = NOW + 15 * number
+            stubs.group(("asg-default", 1, 10, 1, states))
+            stubs.put()
+            if states == ["InService"] and number % 4 == 0:
+                stubs.attempt(found)
+            one.round()
+        return one
+
+    def test_same_revision_and_description(self, make, sql, stubs):
+        found = info(7, "Failed", NEW, "NO_INSTANCES")
+        stubs.codedeploy.add_response("get_deployment_group", {
+            "deploymentGroupInfo": {"lastAttemptedDeployment": {"deploymentId": "d-7"}}})  # fmt: skip
+        stubs.codedeploy.add_response("get_deployment", {"deploymentInfo": found})
+        stubs.codedeploy.add_response(
+            "create_deployment",
+            {"deploymentId": "d-8"},
+            {
+                "applicationName": "app",
+                "deploymentGroupName": "dg-default",
+                "revision": found["revision"],
+                "description": "mark 7",
+                "fileExistsBehavior": "OVERWRITE",
+            },
+        )
+        one = make()
+        for _ in range(2):  # the second round is within the minute: CodeDeploy is not asked again
+            stubs.group(("asg-default", 1, 10, 1, ["InService"]))
+            stubs.put()
+            one.round()
+        stubs.done()
+
+    def test_not_without_a_host_in_service(self, make, sql, stubs):
+        self.rounds(make, stubs, None, ["Pending:Wait"], 2)
+        stubs.done()
+
+    @pytest.mark.parametrize(
+        "found",
+        [info(7, "Failed", NEW, "HEALTH_CONSTRAINTS"), info(7, "Succeeded", OLD), info(7, "InProgress", OLD)],
+    )
+    def test_nothing_else_is_repaired(self, make, sql, stubs, found):
+        self.rounds(make, stubs, found, ["InService"], 5)
+        stubs.done()
+
+    def test_another_deployment_under_way_is_no_harm(self, make, sql, stubs):
+        one = make()
+        stubs.group(("asg-default", 1, 10, 1, ["InService"]))
+        stubs.put()
+        stubs.attempt(info(7, "Failed", NEW, "NO_INSTANCES"))
+        stubs.codedeploy.add_client_error("create_deployment", "DeploymentLimitExceededException", "busy")
+        one.round()
+        assert beats(one)
+        stubs.done()
+
+
+def test_it_imports_no_airflow():
+    """Each scheduler host pays for its memory."""
+    code = "import sys, ductwork_airflow.scaler, ductwork_airflow.keeper; print('airflow' in sys.modules)"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(AIRFLOW)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

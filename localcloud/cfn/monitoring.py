@@ -1,0 +1,79 @@
+"""What ministack's types and answers leave out of services that only keep records: alarms on several metrics, keys
+of topics, nodes of caches.
+
+Points of metrics are kept for a day, and only while the cloud runs: a scaler's, of every few seconds, would make
+each save slower.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from ministack.services import alb, cloudwatch, elasticache, sns
+from ministack.services.cloudformation import provisioners
+
+from localcloud.cfn.registry import extend, truth
+
+DAY = 86400
+SAVED = {
+    "alarms": "_alarms",
+    "composite_alarms": "_composite_alarms",
+    "composite_triggers": "_composite_triggers",
+    "alarm_history": "_alarm_history",
+    "dashboards": "_dashboards",
+    "resource_tags": "_resource_tags",
+}
+# An alarm on an expression is an alarm on nothing that ministack could look up, so it stays as it is.
+NO_METRIC = {"MetricName": "-", "Namespace": "-"}
+
+
+def _state() -> dict:
+    return {key: copy.deepcopy(getattr(cloudwatch, name)) for key, name in SAVED.items()}
+
+
+def _metric(entry: dict) -> dict:
+    """A MetricDataQuery with the types that the API has."""
+    made = copy.deepcopy(entry)
+    if "ReturnData" in made:
+        made["ReturnData"] = truth(made["ReturnData"])
+    for holder in (made, made.get("MetricStat") or {}):
+        if "Period" in holder:
+            holder["Period"] = int(holder["Period"])
+    return made
+
+
+def _topic(arn: str, props: dict) -> None:
+    attributes = sns._topics[arn]["attributes"]
+    for key in ("KmsMasterKeyId", "SignatureVersion", "TracingConfig"):
+        attributes.pop(key, None)
+        if props.get(key):
+            attributes[key] = str(props[key])
+
+
+def _cache(name: str, props: dict) -> None:
+    """The nodes of a group follow its replicas, and so do the names it gives them."""
+    group = elasticache._replication_groups[name]
+    group["MemberClusters"] = [
+        member["CacheClusterId"] for node in group["NodeGroups"] for member in node["NodeGroupMembers"]
+    ]
+
+
+def install() -> None:
+    extend("AWS::SNS::Topic", _topic)
+    extend("AWS::ElastiCache::ReplicationGroup", _cache)
+    cloudwatch.get_state = _state
+    cloudwatch.TWO_WEEKS_SECONDS = DAY
+    record = provisioners._cw_metric_alarm_record
+
+    def with_metrics(name: str, props: dict) -> dict:
+        if not props.get("Metrics"):
+            return record(name, props)
+        alarm = record(name, {**props, **NO_METRIC, "Metrics": None})
+        for key in (*NO_METRIC, "Statistic", "Period", "Dimensions", "ExtendedStatistic", "Unit"):
+            alarm.pop(key, None)
+        return {**alarm, "Metrics": [_metric(entry) for entry in props["Metrics"]]}
+
+    provisioners._cw_metric_alarm_record = with_metrics
+    short_name = alb._target_group_full_name_from_arn
+    # On AWS the attribute begins with the kind, as the metrics' dimension does.
+    alb._target_group_full_name_from_arn = lambda arn: f"targetgroup/{short_name(arn)}"

@@ -1,0 +1,98 @@
+//! The single checks of `check`, each timed.
+
+use super::project::{EnvArg, Project};
+use super::stacks::{self, Place};
+use crate::apply::validate;
+use crate::config::Environment;
+use crate::doors::{fs, time};
+use crate::fail::{Fail, Result};
+use crate::model::event::Sink;
+use crate::model::problem::Problem;
+use crate::observe::bundle;
+use crate::plan::compose::MASTER;
+use crate::report::check::Checked;
+use std::path::Path;
+
+/// Runs a check and takes the time; problems are its result, anything else that goes wrong is an error.
+pub fn timed<T>(
+    name: &'static str,
+    check: impl FnOnce() -> Result<(Vec<Problem>, T)>,
+) -> Result<(Checked, T)> {
+    let watch = time::Stopwatch::start();
+    let (problems, result) = check()?;
+    Ok((Checked { name, problems, seconds: watch.elapsed().as_secs_f64() }, result))
+}
+
+/// A check that waits for another program, beside the others.
+pub async fn apart(
+    name: &'static str,
+    root: &Path,
+    sink: &Sink,
+    check: impl FnOnce(&Path, &Sink) -> Result<Vec<Problem>> + Send + 'static,
+) -> Result<Checked> {
+    let (root, sink) = (root.to_owned(), sink.clone());
+    let work = tokio::task::spawn_blocking(move || timed(name, || Ok((check(&root, &sink)?, ()))));
+    let done = work.await.map_err(|error| Fail::bug("a check broke").because(error))?;
+    done.map(|(checked, ())| checked)
+}
+
+/// The environments that are right, and what is wrong with the others.
+pub fn load(project: &Project, names: &[String]) -> (Vec<Problem>, Vec<Environment>) {
+    let mut problems = Vec::new();
+    let mut known = Vec::new();
+    for env in names {
+        match project.environment(&EnvArg { env: env.clone() }) {
+            Ok(environment) => known.push(environment),
+            Err(fail) => problems.extend(told(&fail, &format!("environments/{env}.toml"))),
+        }
+    }
+    (problems, known)
+}
+
+/// What a failure is about: its problems, or itself where it has none.
+fn told(fail: &Fail, place: &str) -> Vec<Problem> {
+    match fail.all_problems() {
+        [] => vec![Problem::new("failed", place, fail.message(), fail.hints().join("; "))],
+        problems => problems.to_vec(),
+    }
+}
+
+/// Composes and packages the templates of each environment, and writes them down for the linters.
+pub fn templates(root: &Path, known: &[Environment], folder: &Path) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    for environment in known {
+        let place = Place::nowhere();
+        match stacks::packaged(root, environment, &place).and_then(|(all, _)| stacks::fits(environment, &all))
+        {
+            Ok(()) => {
+                for (path, bytes) in stacks::sources(root, environment)? {
+                    fs::write(&folder.join(environment.name.as_str()).join(path), &bytes)?;
+                }
+            }
+            Err(fail) => problems.extend(told(&fail, &format!("templates/{MASTER}"))),
+        }
+    }
+    // A fault in a child is found with each environment.
+    let mut seen = Vec::new();
+    problems.retain(|problem| {
+        !seen.contains(problem) && {
+            seen.push(problem.clone());
+            true
+        }
+    });
+    Ok(problems)
+}
+
+/// The DAGs as the locked Airflow sees them, with the time that the most patient environment gives them.
+pub async fn parse(root: &Path, known: &[Environment], sink: &Sink) -> Result<Checked> {
+    let watch = time::Stopwatch::start();
+    let mut problems = bundle::problems(root);
+    let patience = known.iter().map(|environment| environment.dags.parse_timeout).max();
+    if let Some(patience) = patience.filter(|_| problems.is_empty()) {
+        let made = bundle::bundle(root, &root.join(".ductwork/cache"))?;
+        if let Err(fail) = validate::validate(root, &made.path, patience, sink, "check").await {
+            problems = told(&fail, "dags");
+        }
+    }
+    Ok(Checked { name: "dags", problems, seconds: watch.elapsed().as_secs_f64() })
+}

@@ -1,0 +1,94 @@
+//! The templates of an environment: read, composed with what the environment adds, packaged.
+
+use crate::config::{self, Environment, FolderPath};
+use crate::fail::{Fail, Result};
+use crate::model::digest::Digest;
+use crate::model::names;
+use crate::model::stack::Protection;
+use crate::observe::templates;
+use crate::plan::compose::{ADDITIONAL, Additions, MASTER, Policy, WorkerSet, compose};
+use crate::plan::stack::{Desired, decide};
+use crate::plan::templates::{Packaged, Sources, package};
+use std::path::Path;
+
+/// Where templates are read from once they are uploaded.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub endpoint: Option<String>,
+    pub region: String,
+    pub bucket: String,
+}
+
+impl Place {
+    /// For who only wants to know whether templates can be packaged.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self { endpoint: None, region: String::new(), bucket: String::new() }
+    }
+
+    #[must_use]
+    pub fn url(&self, digest: &Digest) -> String {
+        names::template_url(self.endpoint.as_deref(), &self.region, &self.bucket, digest)
+    }
+}
+
+/// The master stack's templates, composed for the environment, and the bootstrap stack's one.
+pub fn packaged(root: &Path, environment: &Environment, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
+    package_both(&sources(root, environment)?, place)
+}
+
+/// All templates of the environment, its master composed; children are named by relative path still.
+pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
+    let mut sources = templates::read(root)?;
+    let folder = environment.additional.templates.as_ref().map(FolderPath::as_str);
+    if let Some(folder) = folder {
+        sources.extend(templates::additional(root, folder, ADDITIONAL)?);
+    }
+    // What is wrong with a file as it is written is told with the line it is written in.
+    package(&sources, MASTER, &|_| String::new())?;
+    let composed = compose(sources, &additions(root, environment)?);
+    // Among the sources they have a folder of their own; people know them by the one they wrote.
+    let written = |place: &str| {
+        let rest = place.strip_prefix("templates/")?.strip_prefix(ADDITIONAL)?;
+        Some(format!("{}/{rest}", folder?))
+    };
+    composed.map_err(|fail| fail.at(|place| written(place).unwrap_or_else(|| place.to_owned())))
+}
+
+fn additions(root: &Path, environment: &Environment) -> Result<Additions> {
+    let (components, paths): (Vec<String>, Vec<String>) =
+        environment.policies().into_iter().map(|(component, path)| (component, path.to_string())).unzip();
+    let documents = templates::policies(root, &paths)?;
+    let policy = |((component, path), document)| Policy { component, path, document };
+    let set = |set: &config::WorkerSet| WorkerSet {
+        name: set.name.to_string(),
+        prefix: set.prefix(),
+        parameters: set.parameters(),
+        settings: set.settings(),
+    };
+    Ok(Additions {
+        worker_sets: environment.worker_sets().iter().map(set).collect(),
+        policies: components.into_iter().zip(paths).zip(documents).map(policy).collect(),
+        given: environment.additional.parameters.clone(),
+    })
+}
+
+/// Whether the environment gives its master template what it asks for, and nothing else.
+pub fn fits(environment: &Environment, templates: &[Packaged]) -> Result<()> {
+    let Some(template) = templates.last() else { return Err(Fail::bug("no template was packaged")) };
+    let desired = Desired {
+        template,
+        parameters: environment.parameters(),
+        tags: environment.tags(),
+        protection: Protection::Off,
+    };
+    decide(&desired, None).map(drop)
+}
+
+/// The packages of composed sources.
+pub fn package_both(sources: &Sources, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
+    let url = |digest: &Digest| place.url(digest);
+    let master = package(sources, MASTER, &url)?;
+    let bootstrap = package(sources, "bootstrap.yaml", &url)?;
+    Ok((master.all().cloned().collect(), bootstrap.root().clone()))
+}

@@ -1,0 +1,184 @@
+//! Composition by example: a small master with every rule in it.
+
+use super::*;
+use crate::fail::Kind;
+
+const MASTER_TEXT: &str = "
+Parameters: {Own: {Type: String}}
+Conditions: {Has: !Equals [!Ref Kind, x]}
+Resources:
+  Net: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: net.yaml}}
+  Data: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: data.yaml, Parameters: {Size: !Ref Own}}}
+  Extra: {Type: AWS::CloudFormation::Stack, Condition: Has, Properties: {TemplateURL: extra.yaml}}
+  Worker: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: worker.yaml}}
+Outputs:
+  WorkerQueue: {Description: Queue., Value: !GetAtt Worker.Outputs.Queue}
+  ExtraName: {Condition: Has, Description: Name., Value: !GetAtt Extra.Outputs.Name}
+";
+const NET: &str = "
+Metadata: {AWS::CloudFormation::Interface: {ParameterLabels: {Cidr: {default: Range}}}}
+Parameters: {Cidr: {Type: String, Default: 10/8}, MasterStackName: {Type: String}}
+Outputs: {VpcId: {Description: The VPC., Value: x}, Common: {Value: a}}";
+const DATA: &str = "
+Parameters: {VpcId: {Type: String}, Size: {Type: Number}, Kind: {Type: String}}
+Outputs: {Common: {Value: b}, Host: {Description: The host., Value: c}}";
+const EXTRA: &str =
+    "Parameters: {Common: {Type: String, Default: d}}\nOutputs: {Name: {Value: n}, Host2: {Value: x}}";
+const WORKER_TEXT: &str = "
+Parameters: {VpcId: {Type: String}, Queue: {Type: String}, Shared: {Type: String}}
+Outputs: {Queue: {Value: q}, WorkerRoleName: {Value: r}}";
+
+fn sources(more: &[(&str, &str)]) -> Sources {
+    let all = [
+        ("master.yaml", MASTER_TEXT),
+        ("net.yaml", NET),
+        ("data.yaml", DATA),
+        ("extra.yaml", EXTRA),
+        ("worker.yaml", WORKER_TEXT),
+    ];
+    all.iter().chain(more).map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
+}
+
+fn set(name: &str, prefix: &str) -> WorkerSet {
+    let parameters = [("Queue", name), ("NotDeclared", "x")];
+    WorkerSet {
+        name: name.to_owned(),
+        prefix: prefix.to_owned(),
+        parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        settings: json!({ "queue": name }),
+    }
+}
+
+fn composed(more: &[(&str, &str)], additions: &Additions) -> Value {
+    let sources = compose(sources(more), additions).unwrap();
+    serde_json::from_slice(&sources[MASTER]).unwrap()
+}
+
+fn two_sets() -> Additions {
+    Additions {
+        worker_sets: vec![set("default", "WorkerDefault"), set("big", "WorkerBig")],
+        ..Additions::default()
+    }
+}
+
+#[test]
+fn parameters_are_wired_by_name_or_promoted() {
+    let master = composed(&[], &two_sets());
+    let given = |id: &str| master["Resources"][id]["Properties"]["Parameters"].clone();
+    assert_eq!(given("Net"), json!({"Cidr": {"Ref": "Cidr"}, "MasterStackName": {"Ref": "AWS::StackName"}}));
+    let vpc = json!({"Fn::GetAtt": ["Net", "Outputs.VpcId"]});
+    assert_eq!(given("Data"), json!({"VpcId": vpc, "Size": {"Ref": "Own"}, "Kind": {"Ref": "Kind"}}));
+    assert_eq!(
+        given("Extra"),
+        json!({"Common": {"Ref": "Common"}}),
+        "two children offer it: it is a parameter"
+    );
+    assert_eq!(given("WorkerBig"), json!({"VpcId": vpc, "Queue": "big", "Shared": {"Ref": "Shared"}}));
+    let parameters: Vec<&String> = master["Parameters"].as_object().unwrap().keys().collect();
+    assert_eq!(parameters, ["Cidr", "Common", "Kind", "Own", "Shared"]);
+    assert_eq!(master["Parameters"]["Cidr"], json!({"Type": "String", "Default": "10/8"}));
+    let interface = &master["Metadata"]["AWS::CloudFormation::Interface"];
+    assert_eq!(interface["ParameterLabels"], json!({"Cidr": {"default": "Range"}}));
+    assert_eq!(interface["ParameterGroups"][0]["Label"], json!({"default": "Data"}));
+}
+
+#[test]
+fn worker_sets_are_repeated_with_their_outputs() {
+    let master = composed(&[], &two_sets());
+    assert!(master["Resources"].get("Worker").is_none());
+    let outputs = master["Outputs"].as_object().unwrap();
+    assert_eq!(outputs["WorkerBigQueue"]["Value"], json!({"Fn::GetAtt": ["WorkerBig", "Outputs.Queue"]}));
+    assert_eq!(outputs["WorkerSets"]["Value"], r#"{"big":{"queue":"big"},"default":{"queue":"default"}}"#);
+    assert_eq!(outputs["VpcId"]["Description"], "The VPC.");
+    let names: Vec<&String> = outputs.keys().collect();
+    assert_eq!(names, ["ExtraName", "Host", "VpcId", "WorkerBigQueue", "WorkerDefaultQueue", "WorkerSets"]);
+    for (_, resource) in master["Resources"].as_object().unwrap() {
+        assert_eq!(resource["DeletionPolicy"], "Delete");
+    }
+}
+
+#[test]
+fn another_order_of_the_same_makes_the_same_bytes() {
+    let mut other = two_sets();
+    other.worker_sets.reverse();
+    let master = |additions: &Additions| compose(sources(&[]), additions).unwrap()[MASTER].clone();
+    assert!(master(&two_sets()) == master(&other));
+}
+
+#[test]
+fn policies_go_to_the_role_of_their_component() {
+    let policy = |component: &str| Policy {
+        component: component.to_owned(),
+        path: "policies/read.json".to_owned(),
+        document: br#"{"Version": "2012-10-17", "Statement": []}"#.to_vec(),
+    };
+    let additions = Additions { policies: vec![policy("WorkerBig"), policy("Scheduler")], ..two_sets() };
+    let resources = composed(&[], &additions)["Resources"].clone();
+    let role = |id: &str| resources[id]["Properties"]["RoleName"].clone();
+    assert_eq!(role("WorkerBigPolicy1"), json!({"Fn::GetAtt": ["WorkerBig", "Outputs.WorkerRoleName"]}));
+    assert_eq!(role("SchedulerPolicy2"), json!({"Fn::GetAtt": ["Identity", "Outputs.SchedulerRoleName"]}));
+    assert_eq!(resources["SchedulerPolicy2"]["Properties"]["PolicyName"], "read");
+}
+
+#[test]
+fn additional_templates_get_the_outputs_they_declare() {
+    let extra = "Parameters: {VpcId: {Type: String}, ExtraName: {Type: String, Default: none}, Mine: {Type: String}, \
+                 Free: {Type: String, Default: x}, MasterStackName: {Type: String}}\nResources: {}";
+    let given = BTreeMap::from([("Mine".to_owned(), "7".to_owned())]);
+    let additions = Additions { given, ..two_sets() };
+    let files = [("additional/data-lake.yaml", extra), ("additional/parts/part.yaml", "Resources: {}")];
+    let resources = composed(&files, &additions)["Resources"].clone();
+    let stack = &resources["AdditionalDataLake"]["Properties"];
+    assert_eq!(stack["TemplateURL"], "additional/data-lake.yaml");
+    let name = json!({"Fn::GetAtt": ["Extra", "Outputs.Name"]});
+    assert_eq!(
+        stack["Parameters"],
+        json!({
+            "VpcId": {"Fn::GetAtt": ["Net", "Outputs.VpcId"]},
+            "ExtraName": {"Fn::If": ["Has", name, {"Ref": "AWS::NoValue"}]},
+            "Mine": "7",
+            "MasterStackName": {"Ref": "AWS::StackName"},
+        })
+    );
+    assert!(resources.get("AdditionalPart").is_none(), "it is somebody's child");
+}
+
+#[test]
+fn everything_wrong_is_told_together() {
+    let files = [
+        ("net.yaml", NET),
+        ("data.yaml", "Parameters: {VpcId: {Type: String}}"),
+        ("additional/a-b.yaml", "Parameters: {Nobody: {Type: String}, VpcId: {Type: String}}"),
+        ("additional/a_b.yaml", "Resources: {}"),
+        ("additional/alias.yaml", "Resources: &x {}\nOther: *x"),
+    ];
+    let given = ["VpcId", "Lost"].map(|name| (name.to_owned(), "x".to_owned()));
+    let policies = vec![Policy {
+        component: "Scheduler".to_owned(),
+        path: "policies/x.json".to_owned(),
+        document: b"[]".to_vec(),
+    }];
+    let additions = Additions { given: given.into(), policies, ..two_sets() };
+    let fail = compose(sources(&files), &additions).unwrap_err();
+    assert_eq!(fail.kind(), Kind::Usage);
+    let told: Vec<String> =
+        fail.all_problems().iter().map(|p| format!("{} {}: {}", p.kind, p.place, p.message)).collect();
+    assert_eq!(
+        told,
+        [
+            "not_a_template templates/additional/alias.yaml:2: CloudFormation takes no aliases",
+            "unknown_parameter templates/master.yaml: `Data` is given `Size`, which `templates/data.yaml` does not declare",
+            "bad_policy policies/x.json: is no policy document: a JSON object with `Statement`",
+            "unknown_parameter templates/additional/a-b.yaml: nothing gives the parameter `Nobody`: it is no output of the master stack",
+            "clash templates/additional/a-b.yaml: `VpcId` is an output of the master stack and in `additional.parameters`",
+            "clash templates/additional/a_b.yaml: its stack would be `AdditionalAB`, as that of another template",
+            "unknown_parameter templates/additional/: no additional template declares the parameter `Lost`",
+        ]
+    );
+}
+
+#[test]
+fn no_master_is_for_packaging_to_tell() {
+    let only = Sources::from([("net.yaml".to_owned(), NET.as_bytes().to_vec())]);
+    assert_eq!(compose(only.clone(), &Additions::default()).unwrap(), only);
+}

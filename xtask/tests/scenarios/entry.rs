@@ -1,0 +1,67 @@
+//! The way in: load balancer, certificate, names, firewall.
+
+use crate::cloud::{Cloud, has, ids, text};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+#[track_caller]
+fn listener(balancer: &Value, port: u16) -> &Value {
+    let listeners = balancer["Listeners"].as_array().unwrap();
+    listeners.iter().find(|one| one["Port"] == port).unwrap_or_else(|| panic!("no {port} in {balancer:#}"))
+}
+
+/// A load balancer of HTTP before the api-server hosts, in these subnets.
+pub fn balancer<'a>(cloud: &'a Cloud, scheme: &str, subnets: &BTreeSet<&str>, port: u16) -> &'a Value {
+    let balancer = cloud.only("balancers");
+    has(balancer, &json!({ "Scheme": scheme, "Type": "application" }));
+    let zones = &balancer["AvailabilityZones"];
+    assert_eq!(&ids(zones, "SubnetId"), subnets);
+    has(&balancer["Attributes"], &json!({ "routing.http.drop_invalid_header_fields.enabled": "true" }));
+    let target = cloud.only("target_groups");
+    let expected = json!({
+        "Port": port, "HealthCheckPath": "/ductwork/health", "Matcher": { "HttpCode": "200" },
+        "Attributes": { "deregistration_delay.timeout_seconds": "60" },
+    });
+    has(target, &expected);
+    balancer
+}
+
+/// HTTP alone: for networks of one's own.
+pub fn plain(balancer: &Value) {
+    let listeners = balancer["Listeners"].as_array().unwrap();
+    assert_eq!(listeners.len(), 1);
+    has(listener(balancer, 80), &json!({ "Protocol": "HTTP", "DefaultActions": [{ "Type": "forward" }] }));
+}
+
+/// HTTPS with this certificate, and HTTP only to send people there.
+pub fn encrypted(balancer: &Value, certificate: &str) {
+    let secure = listener(balancer, 443);
+    let expected = json!({
+        "Protocol": "HTTPS", "Certificates": [{ "CertificateArn": certificate }],
+        "DefaultActions": [{ "Type": "forward" }],
+    });
+    has(secure, &expected);
+    let policy = text(&secure["SslPolicy"]);
+    assert!(policy.contains("TLS13-1-2"), "{policy}");
+    let redirect = json!({ "Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301" });
+    let action = json!([{ "Type": "redirect", "RedirectConfig": redirect }]);
+    has(listener(balancer, 80), &json!({ "Protocol": "HTTP", "DefaultActions": action }));
+}
+
+/// The name of the URL leads to the balancer.
+pub fn named(cloud: &Cloud, zone: &Value, balancer: &Value) {
+    let records = zone["Records"].as_array().unwrap();
+    let record = records.iter().find(|r| r["Name"] == "airflow.example.com." && r["Type"] == "A");
+    let target = text(&record.expect("a record")["AliasTarget"]["DNSName"]).to_lowercase();
+    let name = text(&balancer["DNSName"]).to_lowercase();
+    assert!(target.trim_end_matches('.').ends_with(&name), "{target} is not {name}");
+    assert_eq!(cloud.master("second")["Outputs"]["LoadBalancerDnsName"], balancer["DNSName"]);
+}
+
+pub fn access_logs(balancer: &Value) {
+    has(&balancer["Attributes"], &json!({ "access_logs.s3.enabled": "true" }));
+}
+
+pub fn firewall(cloud: &Cloud, balancer: &Value) {
+    assert_eq!(balancer["WebACL"], cloud.only("firewalls")["ARN"]);
+}

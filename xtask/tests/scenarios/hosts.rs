@@ -1,0 +1,184 @@
+//! Groups of hosts: what is launched, how many, at which price, when, and with which rights.
+
+use crate::cloud::{Cloud, has, ids, text};
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+/// The three groups of an environment without further worker sets.
+pub const GROUPS: [(&str, &str); 3] =
+    [("ApiServer", "api-server"), ("Scheduler", "scheduler"), ("WorkerDefault", "worker")];
+
+fn user_data(launch: &Value) -> String {
+    let raw = text(&launch["UserData"]);
+    let decoded = base64::engine::general_purpose::STANDARD.decode(raw);
+    decoded.map_or_else(|_| raw.to_owned(), |bytes| String::from_utf8(bytes).unwrap())
+}
+
+/// No way in but sessions, no metadata without a token, no plain disk.
+pub fn are_hardened(cloud: &Cloud) {
+    for group in cloud.all("groups") {
+        let launch = cloud.launch(group);
+        has(&launch["MetadataOptions"], &json!({ "HttpTokens": "required" }));
+        let disks = launch["BlockDeviceMappings"].as_array().unwrap();
+        assert!(!disks.is_empty() && disks.iter().all(|disk| disk["Ebs"]["Encrypted"] == true), "{disks:?}");
+        assert!(launch["KeyName"].is_null(), "{launch:#}");
+        assert!(text(&launch["ImageId"]).starts_with("ami-"), "{}", launch["ImageId"]);
+        assert!(text(&launch["IamInstanceProfile"]["Arn"]).contains("/ductwork/ductwork-local/"));
+    }
+}
+
+/// Group by group: fewest, most, and how many there are.
+pub fn count(cloud: &Cloud, expected: &[(&str, i64, i64)]) {
+    assert_eq!(cloud.count("groups"), expected.len());
+    for (name, low, high) in expected {
+        let group = cloud.group(&format!("{name}AutoScalingGroup"));
+        has(group, &json!({ "MinSize": low, "MaxSize": high, "DesiredCapacity": low }));
+        let states = ids(&group["Instances"], "LifecycleState");
+        assert!(states.iter().all(|state| *state == "InService"), "{name}: {states:?}");
+        assert_eq!(group["Instances"].as_array().map(Vec::len), usize::try_from(*low).ok(), "{name}");
+        let subnets: std::collections::BTreeSet<&str> =
+            text(&group["VPCZoneIdentifier"]).split(',').collect();
+        assert_eq!(subnets, cloud.list("HostSubnetIds"), "{name}");
+    }
+}
+
+/// Workers leave when their tasks are done; CodeDeploy holds the others back itself.
+pub fn drain(cloud: &Cloud, output: &str) {
+    let hooks = cloud.group(output)["LifecycleHooks"].as_array().unwrap();
+    let drain = hooks.iter().find(|hook| hook["LifecycleHookName"] == "drain").expect("a hook to drain by");
+    let expected = json!({
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "HeartbeatTimeout": 300,
+        "DefaultResult": "CONTINUE",
+    });
+    has(drain, &expected);
+    has(cloud.group(output), &json!({ "NewInstancesProtectedFromScaleIn": false }));
+    assert_eq!(cloud.group(output)["TerminationPolicies"][0], "OldestLaunchTemplate");
+}
+
+/// A deployment group for each group of hosts, in the application of the environment.
+pub fn are_deployed_to(cloud: &Cloud, prefixes: &[&str]) {
+    let application = cloud.only("applications");
+    assert_eq!(application["Id"], "ductwork-local");
+    let groups = application["Groups"].as_array().unwrap();
+    assert_eq!(groups.len(), prefixes.len());
+    for prefix in prefixes {
+        let name = cloud.output(&format!("{prefix}DeploymentGroup"));
+        let group = groups.iter().find(|group| group["deploymentGroupName"] == name).unwrap();
+        let hosts = cloud.output(&format!("{prefix}AutoScalingGroup"));
+        assert_eq!(ids(&group["autoScalingGroups"], "name"), [hosts].into());
+    }
+}
+
+/// The set `big`: three types, four of five hosts above the first on Spot, to nothing and back.
+pub fn spot(cloud: &Cloud) {
+    let group = cloud.group("WorkerBigAutoScalingGroup");
+    let policy = &group["MixedInstancesPolicy"];
+    let distribution = json!({ "OnDemandBaseCapacity": 1, "OnDemandPercentageAboveBaseCapacity": 20 });
+    has(&policy["InstancesDistribution"], &distribution);
+    let types = ids(&policy["LaunchTemplate"]["Overrides"], "InstanceType");
+    assert_eq!(types, ["m4.xlarge", "m5.xlarge", "m5a.xlarge"].into());
+    has(group, &json!({ "CapacityRebalance": true, "MinSize": 0, "MaxSize": 4 }));
+    let disk = &cloud.launch(group)["BlockDeviceMappings"][0]["Ebs"];
+    has(disk, &json!({ "VolumeSize": 80 }));
+    let plain = cloud.group("WorkerDefaultAutoScalingGroup");
+    assert!(plain["MixedInstancesPolicy"].is_null(), "no Spot where none was asked for");
+}
+
+/// Three sets, one of which has no hosts of its own.
+pub fn worker_sets(cloud: &Cloud) {
+    let sets: Value = serde_json::from_str(cloud.output("WorkerSets")).unwrap();
+    let expected = json!({
+        "default": { "prefix": "WorkerDefault", "queue": "default", "concurrency": 4, "on_scheduler": false,
+            "min": 1, "max": 2 },
+        "big": { "prefix": "WorkerBig", "queue": "big", "concurrency": 8, "on_scheduler": false, "min": 0, "max": 4 },
+        "small": { "prefix": "WorkerSmall", "queue": "small", "concurrency": 2, "on_scheduler": true },
+    });
+    has(&sets, &expected);
+    assert_eq!(cloud.output("WorkerSmallAutoScalingGroup"), "-");
+    for (output, name) in [("WorkerDefault", "default"), ("WorkerBig", "big")] {
+        let group = cloud.group(&format!("{output}AutoScalingGroup"));
+        let data = user_data(cloud.launch(group));
+        assert!(data.contains(&format!("DUCTWORK_WORKER_SET={name}\n")), "{data}");
+    }
+}
+
+/// Hosts that mount the shared folder know where it is.
+pub fn mount(cloud: &Cloud, files: &str) {
+    for (prefix, component) in GROUPS {
+        let data = user_data(cloud.launch(cloud.group(&format!("{prefix}AutoScalingGroup"))));
+        let mounts = component != "api-server";
+        assert_eq!(data.contains(files), mounts, "{component}: {data}");
+        assert_eq!(data.contains("DUCTWORK_FILES=/mnt/ductwork"), mounts, "{component}");
+    }
+}
+
+/// Every worker set with hosts sleeps, and wakes as it was.
+pub fn hibernation(cloud: &Cloud) {
+    for (output, low, high) in [("WorkerDefaultAutoScalingGroup", 1, 2), ("WorkerBigAutoScalingGroup", 0, 4)]
+    {
+        let actions = cloud.those("schedules", |one| one["AutoScalingGroupName"] == cloud.output(output));
+        assert_eq!(actions.len(), 2, "{output}");
+        let at = |cron: &str| {
+            let found = actions.iter().find(|action| action["Recurrence"] == cron);
+            *found.unwrap_or_else(|| panic!("{output}: nothing at `{cron}` in {actions:#?}"))
+        };
+        let zone = "Europe/Berlin";
+        has(at("0 20 * * 1-5"), &json!({ "MinSize": 0, "MaxSize": 0, "TimeZone": zone }));
+        has(at("0 7 * * 1-5"), &json!({ "MinSize": low, "MaxSize": high, "TimeZone": zone }));
+    }
+    assert_eq!(cloud.count("schedules"), 4, "and nobody else");
+}
+
+/// Everything that a role may do: its own policies and those attached to it.
+fn rights(cloud: &Cloud, output: &str) -> String {
+    let role = cloud.role(output);
+    let attached = role["Attached"].as_array().unwrap().iter().map(text);
+    let own = attached.filter(|arn| !arn.contains(":aws:policy/"));
+    let attached = own.map(|arn| cloud.get("policies", arn)["Document"].to_string());
+    attached.chain([role["Inline"].to_string()]).collect::<Vec<_>>().join("\n")
+}
+
+/// The user's policies are attached where they were asked for and nowhere else.
+pub fn own_policies(cloud: &Cloud) {
+    let has_policy = |output: &str| rights(cloud, output).contains("arn:aws:s3:::example-data/*");
+    assert!(has_policy("ApiServerRoleName") && has_policy("WorkerBigRoleName"));
+    assert!(!has_policy("SchedulerRoleName") && !has_policy("WorkerDefaultRoleName"));
+    let managed = |output: &str| {
+        let attached = cloud.role(output)["Attached"].as_array().unwrap();
+        attached.iter().any(|arn| text(arn).ends_with("/AmazonS3ReadOnlyAccess"))
+    };
+    assert!(managed("ApiServerRoleName") && !managed("SchedulerRoleName"));
+}
+
+/// Only who starts sessions and users may read what they are signed and made with.
+pub fn secrets_are_apart(cloud: &Cloud) {
+    for secret in ["JwtSecretArn", "AdminSecretArn"] {
+        let arn = cloud.output(secret);
+        assert!(rights(cloud, "ApiServerRoleName").contains(arn), "{secret}");
+        assert!(!rights(cloud, "WorkerDefaultRoleName").contains(arn), "{secret}: code of DAGs runs there");
+    }
+    for output in ["ApiServerRoleName", "SchedulerRoleName", "WorkerDefaultRoleName"] {
+        assert_eq!(cloud.role(output)["Path"], "/ductwork/ductwork-local/");
+    }
+}
+
+/// People log in with Google: hosts are told how, and find the secret themselves.
+pub fn google(cloud: &Cloud) {
+    let told = text(&cloud.master("local")["Parameters"]["LoginConfig"]);
+    let told: Value = serde_json::from_str(told).unwrap();
+    let expected = json!({
+        "method": "google", "google_client_id": "1234.apps.googleusercontent.com", "google_domain": "example.com",
+        "default_role": "Viewer", "roles": { "ada@example.com": "Admin", "bob@example.com": "Op" },
+    });
+    has(&told, &expected);
+    assert!(!cloud.master("local").to_string().contains("client-secret"), "no secret in the stack");
+    assert!(rights(cloud, "ApiServerRoleName").contains("ductwork/local/login/"));
+    assert!(!rights(cloud, "WorkerDefaultRoleName").contains("ductwork/local/login/"));
+}
+
+pub fn mail(cloud: &Cloud) {
+    let told: Value = serde_json::from_str(text(&cloud.master("local")["Parameters"]["MailConfig"])).unwrap();
+    let expected = json!({ "host": "mail.example.com", "port": 587, "starttls": true, "ssl": false,
+        "from": "airflow@example.com" });
+    has(&told, &expected);
+}

@@ -1,0 +1,255 @@
+//! The ways an environment can be set up, each by a real `deploy` to the local cloud, and back.
+//!
+//! The hosts run a stub instead of Airflow, so that a deployment takes seconds and what is looked at is
+//! the platform: what CloudFormation made, asked of the services themselves. One environment is led from
+//! one set-up to the next, since every deployment costs its seconds; a second one stands beside it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, clippy::print_stderr)]
+
+mod cloud;
+mod entry;
+mod environments;
+mod hosts;
+mod network;
+mod stores;
+#[path = "../support/mod.rs"]
+mod support;
+mod watch;
+
+use cloud::{Cloud, text};
+use environments::{ADDITIONAL, EVERYTHING, Given, HIGHLY_AVAILABLE, POLICY, SMALLEST, deploy, second};
+use serde_json::{Value, json};
+use support::free_ports;
+use support::project::Project;
+
+/// A scratch project, and what its cloud held before the first deployment.
+struct Stage {
+    project: Project,
+    given: Given,
+    before: Cloud,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let project = Project::without_airflow();
+        project.run(&["local", "up"]).expect(0);
+        let given = Given::prepare(&project);
+        let before = Cloud::look(&project);
+        Self { project, given, before }
+    }
+
+    /// What is there that was not before.
+    #[track_caller]
+    fn made(&self) -> Cloud {
+        Cloud::look(&self.project).since(&self.before)
+    }
+}
+
+fn announce(what: &str) {
+    eprintln!("--- {what}");
+}
+
+#[test]
+fn from_the_smallest_to_everything_and_back() {
+    let stage = Stage::new();
+    let first = smallest(&stage);
+    highly_available(&stage);
+    everything(&stage);
+    back(&stage, &first);
+    beside_it_in_an_existing_network(&stage);
+    destroyed(&stage);
+}
+
+/// What needs nothing and costs least; the second deployment finds nothing to do.
+fn smallest(stage: &Stage) -> Value {
+    announce("smallest");
+    let result = deploy(&stage.project, SMALLEST);
+    assert_eq!(result["outcome"], "deployed");
+    let again = stage.project.deploy();
+    assert_eq!((&again["outcome"], &again["uploads"]), (&json!("unchanged"), &json!(0)));
+    let made = stage.made();
+    is_smallest(stage, &made);
+    watch::tags(&made, text(&result["release"]));
+    result
+}
+
+fn is_smallest(stage: &Stage, made: &Cloud) {
+    network::own(made, 2, 0);
+    network::endpoints(made, false);
+    network::reach_is_least(made, stage.project.port, &["127.0.0.1/32"], false);
+    stores::postgres(made, &json!({ "MultiAZ": false, "DeletionProtection": false }));
+    stores::sqs(made, &["default"]);
+    stores::logs_bucket(made, 365);
+    stores::secrets(made);
+    hosts::count(made, &[("ApiServer", 1, 1), ("Scheduler", 1, 1), ("WorkerDefault", 1, 1)]);
+    hosts::are_hardened(made);
+    hosts::are_deployed_to(made, &["ApiServer", "Scheduler", "WorkerDefault"]);
+    hosts::drain(made, "WorkerDefaultAutoScalingGroup");
+    hosts::secrets_are_apart(made);
+    watch::alarms(made, &["ApproximateAgeOfOldestMessage", "FreeStorageSpace"]);
+    watch::logs(made, 30);
+    watch::protected(made, false);
+    let options = [
+        "balancers",
+        "target_groups",
+        "firewalls",
+        "file_systems",
+        "vaults",
+        "backup_plans",
+        "budgets",
+        "subscriptions",
+        "schedules",
+    ];
+    made.none(&options);
+}
+
+/// One switch, and protection: two of everything in three zones, behind a load balancer.
+fn highly_available(stage: &Stage) {
+    announce("highly available");
+    let result = deploy(&stage.project, HIGHLY_AVAILABLE);
+    assert_eq!(result["outcome"], "deployed");
+    let made = stage.made();
+    network::own(&made, 3, 3);
+    network::endpoints(&made, true);
+    network::flow_logs(&made);
+    network::reach_is_least(&made, stage.project.port, &["127.0.0.1/32"], true);
+    stores::postgres(&made, &json!({ "MultiAZ": true, "DeletionProtection": true }));
+    stores::sqs(&made, &["default"]);
+    hosts::count(&made, &[("ApiServer", 2, 2), ("Scheduler", 2, 2), ("WorkerDefault", 2, 3)]);
+    hosts::are_hardened(&made);
+    let balancer = entry::balancer(&made, "internal", &made.list("SubnetIds"), stage.project.port);
+    entry::plain(balancer);
+    entry::access_logs(balancer);
+    let group = made.group("ApiServerAutoScalingGroup");
+    assert_eq!(group["TargetGroupARNs"], json!([made.only("target_groups")["TargetGroupArn"]]));
+    watch::alarms(&made, &["HTTPCode_Target_5XX_Count", "UnHealthyHostCount"]);
+    watch::protected(&made, true);
+    watch::tags(&made, text(&result["release"]));
+}
+
+/// Another database, another broker, three worker sets, and every option.
+fn everything(stage: &Stage) {
+    announce("everything");
+    stage.project.write("policies/read-data.json", POLICY);
+    stage.project.write("additional/note.yaml", ADDITIONAL);
+    let result = deploy(&stage.project, EVERYTHING);
+    assert_eq!(result["outcome"], "deployed");
+    let made = stage.made();
+    network::own(&made, 2, 1);
+    let outsiders = ["203.0.113.0/24", "198.51.100.7/32"];
+    network::reach_is_least(&made, stage.project.port, &outsiders, true);
+    stores::aurora(&made);
+    stores::valkey(&made);
+    stores::files(&made);
+    stores::backups(&made);
+    stores::logs_bucket(&made, 90);
+    hosts::count(
+        &made,
+        &[("ApiServer", 1, 1), ("Scheduler", 1, 1), ("WorkerDefault", 1, 2), ("WorkerBig", 0, 4)],
+    );
+    hosts::are_deployed_to(&made, &["ApiServer", "Scheduler", "WorkerDefault", "WorkerBig"]);
+    hosts::worker_sets(&made);
+    hosts::spot(&made);
+    hosts::drain(&made, "WorkerBigAutoScalingGroup");
+    hosts::mount(&made, made.output("FileSystemId"));
+    hosts::hibernation(&made);
+    hosts::own_policies(&made);
+    hosts::google(&made);
+    hosts::mail(&made);
+    let public = made.list("PublicSubnetIds");
+    let balancer = entry::balancer(&made, "internet-facing", &public, stage.project.port);
+    entry::firewall(&made, balancer);
+    watch::alarms(&made, &["EngineCPUUtilization"]);
+    watch::logs(&made, 60);
+    watch::people(&made);
+    watch::protected(&made, false);
+    watch::tags(&made, text(&result["release"]));
+    let note = made.get("parameters", "/scenarios/note");
+    assert_eq!(note["Value"], format!("{} everyone calm", made.output("LogsBucket")));
+    let deploys = made.get("roles", made.output("DeployRoleArn").rsplit('/').next().unwrap());
+    assert!(deploys["AssumeRolePolicyDocument"].to_string().contains("repo:example/data:environment:local"));
+}
+
+/// The way back is a deployment like any other, and leads to the very release of the beginning.
+fn back(stage: &Stage, first: &Value) {
+    announce("back");
+    let result = deploy(&stage.project, SMALLEST);
+    assert_eq!((&result["outcome"], &result["release"]), (&json!("deployed"), &first["release"]));
+    is_smallest(stage, &stage.made());
+}
+
+/// Another environment in a network that was there: MySQL and HTTPS by both ways to a certificate, then a
+/// database that was there. What is named `https://…` cannot be reached from here, so those two
+/// deployments end after the stack.
+fn beside_it_in_an_existing_network(stage: &Stage) {
+    announce("existing network, MySQL, requested certificate");
+    let (project, given) = (&stage.project, &stage.given);
+    let before = Cloud::look(project);
+    let port = free_ports();
+    let secure = format!("url = \"https://airflow.example.com\"\nport = {port}");
+    let entry = |certificate: &str| {
+        let zone = &given.zone;
+        format!(
+            "\n[entry]\nload_balancer = \"internet_facing\"\nhosted_zone_id = \"{zone}\"\n{certificate}\n\
+             [database]\nengine = \"mysql\"\nversion = \"8.4\"\n"
+        )
+    };
+    let stack_only = |text: &str| {
+        project.write("environments/second.toml", text);
+        let run =
+            project.run_with(&["deploy", "--env", "second", "--yes"], &[("DUCTWORK_STOP_AFTER", "stack")]);
+        assert_eq!(run.code, None, "{}", run.stderr);
+        Cloud::look(project).since(&before)
+    };
+    let made = stack_only(&second(given, &secure, &entry("")));
+    network::existing(&made, &given.private);
+    stores::mysql(&made);
+    let public = given.public.iter().map(String::as_str).collect();
+    let balancer = entry::balancer(&made, "internet-facing", &public, port);
+    entry::encrypted(balancer, text(&made.only("certificates")["CertificateArn"]));
+    let zone = Cloud::look(project);
+    entry::named(&made, zone.get("zones", &format!("/hostedzone/{}", given.zone)), balancer);
+
+    announce("given certificate");
+    let certificate = format!("certificate_arn = \"{}\"\n", given.certificate);
+    let made = stack_only(&second(given, &secure, &entry(&certificate)));
+    entry::encrypted(made.only("balancers"), &given.certificate);
+    made.none(&["certificates"]);
+
+    announce("existing database");
+    let url = &given.database_url;
+    let database = format!("\n[database]\nengine = \"existing\"\nurl_secret = \"{url}\"\n");
+    project.write("environments/second.toml", &second(given, &format!("port = {port}"), &database));
+    let result = project.run(&["deploy", "--env", "second", "--yes", "--format", "json"]).expect(0).json();
+    assert_eq!(result["outcome"], "deployed");
+    let made = Cloud::look(project).since(&before);
+    network::existing(&made, &given.private);
+    stores::existing_database(&made, url);
+    made.none(&["balancers", "target_groups"]);
+}
+
+/// What outlives an environment, as `templates/README.md` says.
+const OUTLIVES: [&str; 5] = [
+    "buckets ductwork-000000000000-us-east-1",
+    "stacks ductwork-bootstrap",
+    "repositories ductwork",
+    "snapshots ",
+    "cluster_snapshots ",
+];
+
+fn destroyed(stage: &Stage) {
+    announce("destroyed");
+    let project = &stage.project;
+    for environment in ["second", "local"] {
+        project.run(&["destroy", "--env", environment, "--yes"]).expect(0);
+    }
+    let left = Cloud::look(project);
+    let (before, after) = (stage.before.inventory(), left.inventory());
+    let gone: Vec<&String> = before.difference(&after).collect();
+    assert!(gone.is_empty(), "what was there before is gone: {gone:#?}");
+    let outlives = |one: &&String| !OUTLIVES.iter().any(|kept| one.starts_with(kept));
+    let left: Vec<&String> = after.difference(&before).filter(outlives).collect();
+    assert!(left.is_empty(), "left: {left:#?}");
+    let hosts: Vec<String> =
+        project.processes().into_values().filter(|line| line.contains("stub.py")).collect();
+    assert!(hosts.is_empty(), "{hosts:?}");
+}

@@ -1,0 +1,142 @@
+//! Networks: subnets and their ways out, gateways, endpoints, and who reaches whom.
+
+use crate::cloud::{Cloud, has, ids, text};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Where packets for the internet go from a subnet: `igw-…`, `nat-…`, or nowhere.
+fn way_out<'a>(cloud: &'a Cloud, subnet: &str) -> &'a str {
+    let of = |table: &Value| {
+        table["Associations"].as_array().is_some_and(|all| all.iter().any(|a| a["SubnetId"] == subnet))
+    };
+    let tables = cloud.those("route_tables", of);
+    assert_eq!(tables.len(), 1, "route tables of {subnet}");
+    let routes = tables[0]["Routes"].as_array().unwrap();
+    let Some(route) = routes.iter().find(|route| route["DestinationCidrBlock"] == "0.0.0.0/0") else {
+        return "";
+    };
+    route["NatGatewayId"].as_str().or(route["GatewayId"].as_str()).unwrap_or_default()
+}
+
+fn zone<'a>(cloud: &'a Cloud, subnet: &str) -> &'a str {
+    text(&cloud.get("subnets", subnet)["AvailabilityZone"])
+}
+
+/// An own network over `zones` zones with `nats` NAT gateways.
+pub fn own(cloud: &Cloud, zones: usize, nats: usize) {
+    has(cloud.get("vpcs", cloud.output("VpcId")), &json!({ "CidrBlock": "10.0.0.0/16" }));
+    assert_eq!(cloud.output("VpcId"), text(&cloud.only("vpcs")["VpcId"]));
+    let (private, public, hosts) =
+        (cloud.list("SubnetIds"), cloud.list("PublicSubnetIds"), cloud.list("HostSubnetIds"));
+    for subnets in [&private, &public] {
+        let over: BTreeSet<&str> = subnets.iter().map(|subnet| zone(cloud, subnet)).collect();
+        assert_eq!((subnets.len(), over.len()), (zones, zones), "{subnets:?}");
+    }
+    assert!(private.is_disjoint(&public));
+    for subnet in &public {
+        assert!(way_out(cloud, subnet).starts_with("igw-"), "{subnet}");
+    }
+    assert_eq!(cloud.count("nat_gateways"), nats);
+    assert_eq!(cloud.count("addresses"), nats);
+    if nats == 0 {
+        assert_eq!(hosts, public, "hosts need a way out");
+        assert!(private.iter().all(|subnet| way_out(cloud, subnet).is_empty()));
+        assert_eq!(cloud.output("NatAddresses"), "-");
+        return;
+    }
+    assert_eq!(hosts, private);
+    let used: BTreeSet<&str> = private.iter().map(|subnet| way_out(cloud, subnet)).collect();
+    assert_eq!(used.len(), nats, "{used:?}");
+    for subnet in &private {
+        let nat = cloud.get("nat_gateways", way_out(cloud, subnet));
+        let own = zone(cloud, text(&nat["SubnetId"]));
+        assert!(nats == 1 || own == zone(cloud, subnet), "{subnet} goes through zone {own}");
+    }
+    let addresses: BTreeSet<String> =
+        cloud.all("addresses").iter().map(|address| format!("{}/32", text(&address["PublicIp"]))).collect();
+    assert_eq!(cloud.list("NatAddresses"), addresses.iter().map(String::as_str).collect());
+}
+
+/// The endpoint of S3 costs nothing and is always there; the others are an option.
+pub fn endpoints(cloud: &Cloud, interfaces: bool) {
+    let of = |kind: &'static str| cloud.those("endpoints", move |one| one["VpcEndpointType"] == kind);
+    let gateways = of("Gateway");
+    assert_eq!(gateways.len(), 1);
+    assert!(text(&gateways[0]["ServiceName"]).ends_with(".s3"));
+    assert_eq!(!of("Interface").is_empty(), interfaces);
+    for endpoint in of("Interface") {
+        has(endpoint, &json!({ "PrivateDnsEnabled": true }));
+    }
+}
+
+pub fn flow_logs(cloud: &Cloud) {
+    let vpc = cloud.output("VpcId");
+    has(cloud.only("flow_logs"), &json!({ "ResourceId": vpc, "TrafficType": "ALL" }));
+}
+
+/// Permissions of a security group as (first port, last port, source) for TCP.
+fn lets_in<'a>(cloud: &'a Cloud, output: &str) -> BTreeSet<(i64, i64, &'a str)> {
+    let group = cloud.get("security_groups", cloud.output(output));
+    let mut found = BTreeSet::new();
+    for rule in group["IpPermissions"].as_array().unwrap() {
+        assert_eq!(rule["IpProtocol"], "tcp", "{output}: {rule:#}");
+        let ranges = rule["IpRanges"].as_array().into_iter().flatten().map(|range| text(&range["CidrIp"]));
+        let groups = rule["UserIdGroupPairs"].as_array().into_iter().flatten().map(|g| text(&g["GroupId"]));
+        for source in ranges.chain(groups) {
+            found.insert((rule["FromPort"].as_i64().unwrap(), rule["ToPort"].as_i64().unwrap(), source));
+        }
+    }
+    found
+}
+
+/// Who reaches `output`'s group at a port.
+fn reach<'a>(cloud: &'a Cloud, output: &str, port: i64) -> BTreeSet<&'a str> {
+    lets_in(cloud, output)
+        .into_iter()
+        .filter(|(from, to, _)| (*from..=*to).contains(&port))
+        .map(|(_, _, source)| source)
+        .collect()
+}
+
+/// Least reach: the world never, outsiders only where they come in, data stores only from components.
+pub fn reach_is_least(cloud: &Cloud, port: u16, outsiders: &[&str], balanced: bool) {
+    let port = i64::from(port);
+    let group = |name: &str| cloud.output(&format!("{name}SecurityGroupId"));
+    let hosts = [group("ApiServer"), group("Scheduler"), group("Worker")];
+    let names = ["ApiServer", "Scheduler", "Worker", "Database", "Cache", "Files", "LoadBalancer"];
+    for name in names {
+        for (from, to, source) in lets_in(cloud, &format!("{name}SecurityGroupId")) {
+            assert_ne!(source, "0.0.0.0/0", "{name}");
+            assert!(to - from < 100, "{name} opens {from} to {to} to {source}");
+        }
+    }
+    let api = reach(cloud, "ApiServerSecurityGroupId", port);
+    if balanced {
+        let nats = cloud.list("NatAddresses").into_iter().filter(|address| *address != "-");
+        let wanted: BTreeSet<&str> = outsiders.iter().copied().chain(hosts).chain(nats).collect();
+        for entry in [80, 443] {
+            assert_eq!(reach(cloud, "LoadBalancerSecurityGroupId", entry), wanted, "port {entry}");
+        }
+        assert_eq!(api, [group("LoadBalancer")].into(), "only the balancer reaches the hosts");
+    } else {
+        assert_eq!(api, outsiders.iter().copied().chain(hosts).collect());
+    }
+    for stores in ["Database", "Cache", "Files"] {
+        for (_, _, source) in lets_in(cloud, &format!("{stores}SecurityGroupId")) {
+            assert!(hosts.contains(&source), "{stores} is open to {source}");
+        }
+    }
+}
+
+/// All hosts and stores live in a network that was there before, of which nothing was changed.
+pub fn existing(cloud: &Cloud, private: &[String]) {
+    cloud.none(&["vpcs", "subnets", "internet_gateways", "nat_gateways", "addresses"]);
+    let private: BTreeSet<&str> = private.iter().map(String::as_str).collect();
+    for group in cloud.all("groups") {
+        let subnets: BTreeSet<&str> = text(&group["VPCZoneIdentifier"]).split(',').collect();
+        assert_eq!(subnets, private);
+    }
+    for stores in cloud.all("database_subnets") {
+        assert_eq!(ids(&stores["Subnets"], "SubnetIdentifier"), private);
+    }
+}

@@ -1,0 +1,84 @@
+//! What is watched, written down and told: alarms, logs, budget, trail, dashboard, tags.
+
+use crate::cloud::{Cloud, has, text};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// Metrics without which nobody would notice.
+const WATCHED: [&str; 8] = [
+    "SchedulerHeartbeatAge",
+    "DagProcessorHeartbeatAge",
+    "TriggererHeartbeatAge",
+    "ImportErrors",
+    "CPUUtilization",
+    "ReadLatency",
+    "WriteLatency",
+    "DatabaseConnections",
+];
+
+/// Every alarm tells the one topic, and these metrics have one.
+pub fn alarms(cloud: &Cloud, more: &[&str]) {
+    let topic = cloud.output("AlertTopicArn");
+    for alarm in cloud.all("alarms") {
+        assert_eq!(alarm["AlarmActions"], json!([topic]), "{}", alarm["AlarmName"]);
+    }
+    let metric = |alarm: &serde_json::Value| alarm["MetricName"].as_str().map(str::to_owned);
+    let watched: BTreeSet<String> = cloud.all("alarms").into_iter().filter_map(metric).collect();
+    for name in WATCHED.iter().chain(more) {
+        assert!(watched.contains(*name), "nobody watches {name}: {watched:?}");
+    }
+    for alarm in cloud.those("alarms", |alarm| text(&alarm["MetricName"]).ends_with("HeartbeatAge")) {
+        has(alarm, &json!({ "Namespace": "Ductwork", "TreatMissingData": "breaching" }));
+        let of = json!([{ "Name": "Environment", "Value": "ductwork-local" }]);
+        assert_eq!(alarm["Dimensions"], of);
+    }
+    assert!(cloud.get("topics", topic)["KmsMasterKeyId"].is_string());
+    assert_eq!(cloud.count("dashboards"), 1);
+}
+
+/// A log group for each component, of the same age.
+pub fn logs(cloud: &Cloud, days: u64) {
+    let components =
+        ["api-server", "scheduler", "dag-processor", "triggerer", "worker", "scaler", "keeper", "host"];
+    for component in components {
+        let group = cloud.get("log_groups", &format!("/ductwork/ductwork-local/{component}"));
+        has(group, &json!({ "retentionInDays": days }));
+    }
+}
+
+pub fn people(cloud: &Cloud) {
+    let topic = cloud.output("AlertTopicArn");
+    let expected = json!({ "TopicArn": topic, "Protocol": "email", "Endpoint": "ops@example.com" });
+    has(cloud.only("subscriptions"), &expected);
+    let budget = cloud.only("budgets");
+    assert_eq!(budget["BudgetLimit"]["Unit"], "USD");
+    assert!(text(&budget["BudgetLimit"]["Amount"]).starts_with("100"), "{budget:#}");
+    assert!(budget.to_string().contains("user:environment$local"), "of this environment only: {budget:#}");
+    assert!(!budget["Notifications"].as_array().unwrap().is_empty());
+}
+
+/// Nothing is deleted by mistake, and everything that is done is written down.
+pub fn protected(cloud: &Cloud, is: bool) {
+    has(cloud.master("local"), &json!({ "EnableTerminationProtection": is }));
+    for database in cloud.all("databases") {
+        has(database, &json!({ "DeletionProtection": is }));
+    }
+    assert_eq!(cloud.count("trails"), usize::from(is));
+    assert_eq!(cloud.count("flow_logs"), usize::from(is));
+}
+
+/// Everything says whose it is.
+pub fn tags(cloud: &Cloud, release: &str) {
+    let wanted = [
+        ("project", Some("ductwork")),
+        ("environment", Some("local")),
+        ("team", Some("data")),
+        ("component", None),
+        ("release", Some(release)),
+    ];
+    let untagged = cloud.untagged(&wanted);
+    // The master is no part, so it has no component.
+    let untagged: Vec<&String> =
+        untagged.iter().filter(|one| *one != "stacks ductwork-local: component").collect();
+    assert!(untagged.is_empty(), "{untagged:#?}");
+}

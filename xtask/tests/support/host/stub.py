@@ -1,0 +1,235 @@
+"""Stands for Airflow on a host of the local cloud, in tests of the tool and of the templates. Standard library only.
+
+Started by the hooks of this folder, which take the place of `airflow/host`. On an api-server host it answers what
+the release tool asks, as Airflow would with these hosts around it: a component is healthy while a host of this stack
+runs it, DAGs are those of the bundle that the pointer names, a run succeeds once there is a worker, and tells that
+worker's revision. On a worker host it lets its termination go on, as the keeper does. It keeps no state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+import urllib.parse
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(os.environ["DUCTWORK_HOST_ROOT"])
+STACK = os.environ["DUCTWORK_STACK"]
+ENVIRONMENT = os.environ["DUCTWORK_ENVIRONMENT"]
+COMPONENTS = os.environ["DUCTWORK_COMPONENTS"].split()
+ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
+METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").rstrip("/")
+# Health says it with an underscore.
+BEATING = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
+
+
+def fetch(request: str | urllib.request.Request) -> bytes:
+    """What the local cloud answers; no proxy stands before it."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=10) as answer:
+        return bytes(answer.read())
+
+
+def call(service: str, **form: str) -> ElementTree.Element:
+    """An action of a service with the query protocol; the signature only names service and region."""
+    region, key = os.environ["AWS_REGION"], os.environ["AWS_ACCESS_KEY_ID"]
+    scope = f"AWS4-HMAC-SHA256 Credential={key}/20260101/{region}/{service}/aws4_request"
+    body = urllib.parse.urlencode(form).encode()
+    request = urllib.request.Request(f"{ENDPOINT}/", data=body, headers={"Authorization": scope})
+    text = re.sub(rb'\sxmlns="[^"]*"', b"", fetch(request))
+    return ElementTree.fromstring(text)
+
+
+def parameters() -> dict[str, str]:
+    """The parameters of the stack."""
+    answer = call("cloudformation", Action="DescribeStacks", StackName=STACK)
+    members = answer.findall(".//Parameters/member")
+    return {m.findtext("ParameterKey", ""): m.findtext("ParameterValue", "") for m in members}
+
+
+def revision() -> str:
+    """The sha256 in the key of the revision that CodeDeploy has installed."""
+    found = re.search(r"([0-9a-f]{64})\.zip$", os.environ.get("BUNDLE_KEY", ""))
+    return found[1] if found else "unknown"
+
+
+def hosts() -> Iterator[dict[str, Any]]:
+    """What runs on the hosts of this stack, this one included."""
+    for file in ROOT.parent.glob("*/run/stub.json"):
+        try:
+            host = json.loads(file.read_text(encoding="utf-8"))
+            os.kill(host["pid"], 0)
+        except (OSError, ValueError):
+            continue
+        if host["stack"] == STACK:
+            yield host
+
+
+def health() -> dict[str, Any]:
+    """The health document."""
+    running = {component for host in hosts() for component in host["components"]}
+    now = datetime.now(timezone.utc).isoformat()
+    document: dict[str, Any] = {"metadatabase": {"status": "healthy"}}
+    for name, component in BEATING.items():
+        status = "healthy" if component in running else "unhealthy"
+        document[name] = {"status": status, f"latest_{name}_heartbeat": now}
+    return document
+
+
+def dags(bucket: str) -> list[dict[str, Any]]:
+    """The DAGs of the bundle that the pointer names."""
+    bundle = json.loads(fetch(f"{ENDPOINT}/{bucket}/environments/{ENVIRONMENT}/current.json"))["bundle"]
+    index = json.loads(fetch(f"{ENDPOINT}/{bucket}/bundles/{bundle}.dags.json"))
+    common = {"bundle_name": "dags", "bundle_version": bundle, "file_token": "token", "is_stale": False}
+    return [common | {"dag_id": dag["dag_id"], "relative_fileloc": dag["file"]} for dag in index]
+
+
+def report() -> dict[str, str] | None:
+    """What the smoke task returns, once there is a worker to run it."""
+    workers = [host for host in hosts() if "worker" in host["components"]]
+    return {"host": workers[0]["host"], "revision": workers[0]["revision"]} if workers else None
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Airflow's API as far as the tool uses it."""
+
+    bucket = ""
+
+    def reply(self, status: int, document: Any) -> None:
+        """Ends the request."""
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def answer(self) -> Any:
+        """The document for this request, or None where there is nothing of the kind."""
+        path, _, query = self.path.partition("?")
+        given = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if path == "/auth/token":
+            return {"access_token": "token"} if json.loads(given)["password"] else None
+        if path in ("/api/v2/monitor/health", "/ductwork/health"):
+            return health()
+        if not self.headers.get("Authorization"):
+            return None
+        if path == "/api/v2/dags":
+            rows = dags(self.bucket)
+            first = int(dict(urllib.parse.parse_qsl(query)).get("offset", 0))
+            return {"dags": rows[first:], "total_entries": len(rows)}
+        if path == "/api/v2/importErrors":
+            return {"import_errors": [], "total_entries": 0}
+        if path.startswith("/api/v2/parseDagFile/"):
+            return {}
+        return self.runs(path)
+
+    def runs(self, path: str) -> Any:
+        """Runs of DAGs; all are over as soon as there is a worker."""
+        if path == "/api/v2/dags/~/dagRuns":
+            return {"dag_runs": [], "total_entries": 0}
+        if re.fullmatch(r"/api/v2/dags/[^/]+/dagRuns", path):
+            return {"dag_run_id": f"manual__{time.time_ns()}"}
+        done = report()
+        if re.fullmatch(r"/api/v2/dags/[^/]+/dagRuns/[^/]+", path):
+            return {"state": "success" if done else "queued"}
+        return {"value": json.dumps(done)} if path.endswith("/xcomEntries/return_value") else None
+
+    def respond(self) -> None:
+        """Any method: the path alone tells what is asked."""
+        try:
+            document = self.answer()
+        except (OSError, ValueError, KeyError) as error:
+            self.reply(500, {"detail": str(error)})
+            return
+        if document is None:
+            self.reply(404, {"detail": f"the stub knows no {self.command} {self.path}"})
+        else:
+            self.reply(200, document)
+
+    do_GET = do_POST = do_PUT = do_PATCH = respond
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    """Two api-server hosts of a local cloud share this machine's port."""
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Without the look-up of a name for the address, which may take seconds.
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = "localhost", self.server_address[1]
+
+
+def listening() -> Server:
+    """The server of an api-server host."""
+    given = parameters()
+    Handler.bucket = given["ArtifactBucket"]
+    return Server(("127.0.0.1", int(given["AirflowPort"])), Handler)
+
+
+def metadata(path: str) -> str:
+    """A line of the instance metadata service; empty where it says nothing."""
+    head = {"X-aws-ec2-metadata-token-ttl-seconds": "600"}
+    try:
+        token = fetch(urllib.request.Request(f"{METADATA}/latest/api/token", method="PUT", headers=head))
+        head = {"X-aws-ec2-metadata-token": token.decode()}
+        return fetch(urllib.request.Request(f"{METADATA}/latest/meta-data/{path}", headers=head)).decode()
+    except OSError:
+        return ""
+
+
+def let_go() -> None:
+    """Waits for this host's termination and lets it go on at once: nothing runs here that could be cut short."""
+    while not METADATA:
+        signal.pause()
+    while metadata("autoscaling/target-lifecycle-state") != "Terminated":
+        time.sleep(0.2)
+    instance = metadata("instance-id")
+    found = call("autoscaling", Action="DescribeAutoScalingInstances", **{"InstanceIds.member.1": instance})
+    group = found.findtext(".//AutoScalingGroupName", "")
+    hooks = call("autoscaling", Action="DescribeLifecycleHooks", AutoScalingGroupName=group)
+    for hook in hooks.iter("member"):
+        if hook.findtext("LifecycleTransition") == "autoscaling:EC2_INSTANCE_TERMINATING":
+            call(
+                "autoscaling",
+                Action="CompleteLifecycleAction",
+                AutoScalingGroupName=group,
+                InstanceId=instance,
+                LifecycleHookName=hook.findtext("LifecycleHookName", ""),
+                LifecycleActionResult="CONTINUE",
+            )
+
+
+def main() -> int:
+    """Runs until it is killed."""
+    server = listening() if "api-server" in COMPONENTS else None
+    about = {
+        "stack": STACK,
+        "components": COMPONENTS,
+        "revision": revision(),
+        "host": ROOT.name,
+        "pid": os.getpid(),
+    }
+    (ROOT / "run/stub.json").write_text(json.dumps(about), encoding="utf-8")
+    if server:
+        server.serve_forever()
+    let_go()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
