@@ -60,6 +60,7 @@ def main() -> int:
         stack=env["DUCTWORK_STACK"],
         components=tuple(env["DUCTWORK_COMPONENTS"].split()),
         worker_set=env.get("DUCTWORK_WORKER_SET", ""),
+        files=env.get("DUCTWORK_FILES", ""),
     )
     try:
         outputs, parameters = stack_values(describe(host.stack, host.region))

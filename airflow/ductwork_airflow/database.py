@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 CONNECT_SECONDS = 5
+LONGEST_WAIT_SECONDS = 3600  # for a lock of MySQL; Postgres waits on
 # A peer that has vanished is noticed within seconds, not after the kernel's two hours.
 _KEEPALIVE = {
     "keepalives_idle": 5,
@@ -77,12 +78,11 @@ def utc(value: datetime) -> datetime:
 def lock(connection: Connection, name: str, *, wait: bool) -> bool:
     """Takes the lock `name` of the whole environment; it ends with the connection, so a killed process frees it."""
     if connection.dialect.name == "mysql":
-        query = f"select get_lock(:name, {-1 if wait else 0})"
-    else:
-        query = f"select pg_{'' if wait else 'try_'}advisory_lock(hashtextextended(:name, 0))"
+        query = f"select get_lock(:name, {LONGEST_WAIT_SECONDS if wait else 0})"
+        return rows(connection, query, name=f"ductwork-{name}")[0][0] == 1
+    query = f"select pg_{'' if wait else 'try_'}advisory_lock(hashtextextended(:name, 0))"
     answer = rows(connection, query, name=f"ductwork-{name}")[0][0]
-    # Postgres answers `void` when it has waited, and MySQL 1.
-    return bool(answer) or (wait and connection.dialect.name != "mysql")
+    return wait or bool(answer)  # who has waited is told nothing
 
 
 def unlock(connection: Connection, name: str) -> None:
@@ -97,7 +97,8 @@ def unlock(connection: Connection, name: str) -> None:
 @contextmanager
 def taking_turns(connection: Connection, name: str) -> Iterator[None]:
     """One at a time over all hosts."""
-    lock(connection, name, wait=True)
+    if not lock(connection, name, wait=True):
+        raise TimeoutError(f"another host has held the lock `{name}` for {LONGEST_WAIT_SECONDS} s")
     try:
         yield
     finally:

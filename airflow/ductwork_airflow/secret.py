@@ -55,7 +55,7 @@ def _broker(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, s
     if env["DUCTWORK_BROKER_KIND"] != "valkey" or component not in BROKER_USERS:
         return {}
     place = (env["DUCTWORK_CACHE_HOST"], env["DUCTWORK_CACHE_PORT"])
-    password = fetch(env["DUCTWORK_CACHE_SECRET_ARN"])
+    password = json.loads(fetch(env["DUCTWORK_CACHE_SECRET_ARN"]))["password"]
     url = connections.cache_url(password, *place, tls=not _on_this_machine(env))
     return {"AIRFLOW__CELERY__BROKER_URL": url}
 
@@ -78,13 +78,15 @@ def secret_environment(env: Mapping[str, str], fetch: Fetch, component: str = ""
     each task comes with a token of its own. Its role may not read that key either.
     """
     url = database_url(env, fetch)
+    # A worker has no use for the asynchronous engine, and each variable with a password is one that a task could read.
+    asynchronous = {} if component == "worker" else {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url}
     signing = {"AIRFLOW__API_AUTH__JWT_SECRET": "DUCTWORK_JWT_SECRET_ARN"} if component in SIGNERS else {}
     return {
         # 43 generated characters are 32 bytes of base64 with its padding left off.
         "AIRFLOW__CORE__FERNET_KEY": fetch(env["DUCTWORK_FERNET_KEY_SECRET_ARN"]).rstrip("=") + "=",
         "AIRFLOW__API__SECRET_KEY": fetch(env["DUCTWORK_API_SECRET_ARN"]),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": connections.async_database(url),
+        **{name: connections.async_database(value) for name, value in asynchronous.items()},
         "AIRFLOW__CELERY__RESULT_BACKEND": connections.result_backend(url),
         **_broker(env, fetch, component),
         **_login(env, fetch, component),

@@ -59,6 +59,7 @@ class Host:
     stack: str = ""  # the master stack
     components: tuple[str, ...] = ()  # of host.env, without those that a worker set adds
     worker_set: str = ""  # of a worker's host
+    files: str = ""  # where the shared folder is, if there is one
     revision: str = "unknown"  # sha256 of the host revision, from its key
 
     @property
@@ -194,6 +195,8 @@ def host_environment(
         "DUCTWORK_WORKER_SET": host.worker_set,
         "DUCTWORK_WORKER_SETS": json.dumps(sets),
     }
+    if host.files:
+        fixed["DUCTWORK_FILES"] = host.files  # tasks find the shared folder by it
     if host.endpoint_url:
         fixed |= {"AWS_ENDPOINT_URL": host.endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"}
     refresh = custom.get(variable("dag_processor", "refresh_interval"), str(REFRESH_SECONDS))

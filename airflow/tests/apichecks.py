@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
 import urllib.error
@@ -195,6 +196,20 @@ def check_reasons(log: str) -> None:
     ):
         assert words in log, words
     print("\n".join(sorted({line[-160:] for line in log.splitlines() if "OAuth access token" in line})))
+
+
+def check_proxy(port: int, google: Google) -> None:
+    """Behind the balancer: its word on the scheme counts, a client's on the host does not."""
+    browser = Browser(f"http://127.0.0.1:{port}")
+    headers = {
+        "X-Forwarded-For": "192.0.2.1",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.com",
+        "X-Forwarded-Prefix": "/evil",
+    }
+    with contextlib.suppress(OSError):  # the callback is on a port with TLS that nobody serves here
+        browser.get("/auth/login/google", headers)
+    assert google.seen[-1]["redirect_uri"] == f"https://127.0.0.1:{port}/auth/oauth-authorized/google"
 
 
 def check_passwords_beside_google(port: int) -> None:

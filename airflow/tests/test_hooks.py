@@ -14,7 +14,7 @@ import sqlalchemy
 from conftest import AIRFLOW, ROOT, tool
 from hostkit import Host, temporary_root
 
-from ductwork_airflow import connections, database, drain, health, install
+from ductwork_airflow import connections, database, drain, envfile, health, install
 
 
 def url(login: dict[str, str]) -> str:
@@ -90,6 +90,13 @@ def test_before_install_removes_the_files_of_the_revision_before(host):
     assert not old.exists()
 
 
+def test_the_components_of_a_host_come_in_the_order_of_their_start(host):
+    file = host.root / "etc/ductwork/airflow.env"
+    file.write_text("DUCTWORK_COMPONENTS=worker scheduler triggerer\n")
+    command = ["bash", str(AIRFLOW / "host/bin/components"), "here"]
+    assert subprocess.check_output(command, env=host.env, text=True) == "scheduler triggerer worker\n"
+
+
 def test_validate_says_what_is_wrong(host, monkeypatch):
     """A component that does not run is named with its reason, and the hook fails."""
     monkeypatch.setattr(health.services, "main_pid", lambda component: None)
@@ -152,6 +159,33 @@ class TestInstall:
     def test_a_failed_install_is_told_with_the_installers_words(self, tmp_path):
         with pytest.raises(RuntimeError, match="the words"):
             install.command("sh", "-c", "echo the words >&2; exit 3")
+
+    def test_the_drivers_of_mysql_are_added_once(self, made, tmp_path, monkeypatch):
+        make, calls = made
+        folder = make()
+        calls.clear()
+        (tmp_path / "mysql.lock").write_text("y==1\n")
+
+        def add() -> bool:
+            return install.driver(
+                tmp_path / "venvs", folder, tmp_path / "mysql.lock", tmp_path / "tools.lock"
+            )
+
+        monkeypatch.setenv("DUCTWORK_INIT", "supervisord")
+        assert add()
+        (call,) = calls
+        assert {"--require-hashes", "--no-build-isolation", str(folder / "bin/python")} <= set(call)
+        assert not add()
+        (tmp_path / "mysql.lock").write_text("y==2\n")
+        monkeypatch.delenv("DUCTWORK_INIT")
+        assert add()
+        assert [call[0] for call in calls[1:]] == ["dnf", "/bin/uv"], "a compiler first, where systemd is"
+
+    def test_a_host_without_mysql_adds_nothing(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("DUCTWORK_HOST_ROOT", str(tmp_path))
+        monkeypatch.setattr(install, "driver", lambda *_: pytest.fail("added"))
+        envfile.write_lines(envfile.airflow_file(), {"DUCTWORK_DATABASE_KIND": "postgresql"})
+        assert install.main(["--driver"]) == 0
 
     def test_old_environments_are_removed_but_for_a_few(self, tmp_path):
         for number in range(5):

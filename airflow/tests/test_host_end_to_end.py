@@ -150,11 +150,16 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     secrets = boto3.client("secretsmanager")
     secrets.put_secret_value(SecretId="ductwork/test/admin", SecretString=changed)
     secrets.create_secret(Name="ductwork/test/login/google", SecretString=CLIENT_SECRET)
-    update_stack(LoginConfig=json.dumps(LOGIN))
+    assert in_database(postgres, "select count(*) from connection") == [(0,)]
+    wish = json.dumps({"database.load_default_connections": "True"})
+    update_stack(LoginConfig=json.dumps(LOGIN), EntryScheme="internal", AirflowConfig=wish)
     said = deploy(host, ["after_install"])
     assert "no task was cut short" in said
     states = "select state, try_number from task_instance where dag_id = 'slow'"
     assert in_database(postgres, states) == [("success", 1)]
+    assert in_database(postgres, "select conn_type from connection where conn_id = 'aws_default'") == [
+        ("aws",)
+    ]
     (hashed,) = in_database(postgres, "select password from ab_user where username = 'admin'")[0]
     assert check_password_hash(hashed, "second-password-of-admin"), "the secret is the truth"
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
@@ -180,6 +185,7 @@ def story_of_login(host: Host, port: int, postgres: dict[str, str], google: Goog
     assert host.svc("start", "api-server").returncode == 0
     wait_for("API server", lambda: answers(port), 60)
     apichecks.check_google(port, google)
+    apichecks.check_proxy(port, google)
     apichecks.check_passwords_beside_google(port)
     apichecks.check_a_dead_scheduler_and_a_dead_database(port, postgres)
     log = (host.root / "var/log/ductwork/api-server.log").read_text()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -119,7 +121,13 @@ def of_host(entry: Path, host: Host) -> bool:
 def test_the_systemd_unit_says_the_same(tmp_path):
     """No systemd here; what it would read is compared with what was just proven with supervisord."""
     unit = (AIRFLOW / "host/units/systemd.service").read_text()
-    for line in ("KillMode=mixed", "TimeoutStopSec=@SECONDS@", "Restart=always", "User=ductwork"):
+    for line in (
+        "StandardOutput=append:/var/log/ductwork/@COMPONENT@.log",
+        "KillMode=mixed",
+        "TimeoutStopSec=@SECONDS@",
+        "Restart=always",
+        "User=ductwork",
+    ):
         assert line in unit.splitlines()
     assert "ExecStart=/opt/ductwork/venv/bin/python -m ductwork_airflow.run @COMPONENT@" in unit
     fake = tmp_path / "bin/systemctl"
@@ -153,3 +161,27 @@ def test_the_systemd_unit_says_the_same(tmp_path):
         "daemon-reload",
         "show --property MainPID --value ductwork-worker",
     ]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-tmpfiles"), reason="without systemd")
+def test_old_task_logs_are_removed_and_nothing_else(tmp_path):
+    """By the real program, below a folder that stands for `/`."""
+    for file, text in {
+        "etc/passwd": "root:x:0:0::/:/bin/sh\nductwork:x:998:998::/:/bin/sh\n",
+        "etc/group": "root:x:0:\nductwork:x:998:\n",
+        "etc/tmpfiles.d/ductwork.conf": (AIRFLOW / "host/units/tmpfiles.conf").read_text(),
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    logs = tmp_path / "var/log/ductwork"
+    week = time.time() - 8 * 86_400
+    for name, when in {
+        "airflow/dag_id=a/old.log": week,
+        "airflow/dag_id=a/new.log": time.time(),
+        "worker.log": week,
+    }.items():
+        (logs / name).parent.mkdir(parents=True, exist_ok=True)
+        (logs / name).touch()
+        os.utime(logs / name, (when, when))
+    subprocess.run(["systemd-tmpfiles", "--clean", f"--root={tmp_path}", "ductwork.conf"], check=True)
+    assert sorted(file.name for file in logs.rglob("*.log")) == ["new.log", "worker.log"]

@@ -56,7 +56,7 @@ SECRETS = {
     "arn:fernet": "a" * 43,
     "arn:jwt": "j" * 64,
     "arn:api": "s" * 64,
-    "arn:cache": "c@che/pass word",
+    "arn:cache": json.dumps({"username": "default", "password": "c@che/pass word"}),
     "arn:admin": json.dumps({"username": "admin", "password": "a" * 32}),
     "arn:service": json.dumps({"username": "service", "password": "s" * 32}),
     "ductwork/test/login/google": "client-secret",
@@ -129,7 +129,10 @@ def test_no_secret_reaches_airflow_env(tmp_path):
         assert value not in text
     assert "AIRFLOW__API_AUTH__JWT_SECRET" in secrets
     worker = secret.secret_environment(env, SECRETS.__getitem__, "worker")
-    assert secrets.keys() - worker.keys() == {"AIRFLOW__API_AUTH__JWT_SECRET"}, "workers cannot sign tokens"
+    assert secrets.keys() - worker.keys() == {
+        "AIRFLOW__API_AUTH__JWT_SECRET",  # workers cannot sign tokens
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC",
+    }
     assert file.stat().st_mode & 0o777 == 0o644
 
 
@@ -281,6 +284,11 @@ class TestWorkerSets:
         assert sets["default"]["queue_url"] == OUTPUTS["WorkerDefaultQueueUrl"]
         assert sets["default"]["auto_scaling_group"] == "workers"
         assert sets["small"]["deployment_group"] == "-"
+
+    def test_tasks_find_the_shared_folder(self):
+        env = host_environment(OUTPUTS, PARAMETERS, replace(HOST, files="/mnt/ductwork"))
+        assert env["DUCTWORK_FILES"] == "/mnt/ductwork"
+        assert "DUCTWORK_FILES" not in host_environment(OUTPUTS, PARAMETERS, HOST)
 
     def test_a_set_that_is_not_there_or_not_whole_is_told(self):
         with pytest.raises(SettingsError, match="worker set `big`"):
