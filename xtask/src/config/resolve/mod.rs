@@ -40,8 +40,9 @@ pub fn resolve(name: &str, text: &str, file: &str) -> Result<Environment, Vec<Pr
 /// What defaults depend on.
 #[derive(Clone, Copy)]
 struct Given {
-    /// Whether the cloud of this machine is meant: nothing optional is there unless it is asked for.
+    /// Whether the cloud of this machine is meant.
     local: bool,
+    /// Whether it is recorded who did what.
     protected: bool,
     /// Whether the loss of a host or a zone must not be felt.
     high: bool,
@@ -51,11 +52,6 @@ impl Given {
     /// How many hosts a component has.
     fn hosts(self) -> u32 {
         if self.high { 2 } else { 1 }
-    }
-
-    /// Whether it is recorded who did what.
-    fn records(self) -> bool {
-        self.protected && !self.local
     }
 }
 
