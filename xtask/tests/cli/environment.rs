@@ -206,7 +206,7 @@ fn the_file_and_the_tree_together() {
       airflow/host/appspec.yml: is not there, and no host starts without it
         cure: restore it, for instance: git checkout -- airflow/host/appspec.yml
 
-      templates/master.yaml:204: there is no `templates/storage.yaml`
+      templates/master.yaml:151: there is no `templates/storage.yaml`
         cure: correct the path, or add the file
     ");
     assert_eq!(project.refused(&["plan", "--env", "bad"]), project.refused(&["deploy", "--env", "bad"]));

@@ -52,6 +52,15 @@ fn on_this_machine_hosts_need_no_way_out() {
     ");
 }
 
+/// A mistake elsewhere in `aws` does not make it another cloud.
+#[test]
+fn on_this_machine_whatever_else_is_wrong() {
+    insta::assert_snapshot!(bad("[aws]\nendpoint = 'local'\nregion = 'here'\n"), @r"
+    environments/dev.toml:3 `aws.region`: `here` is no region [invalid_value]
+        write it like `eu-central-1`; leave out the zone's letter
+    ");
+}
+
 #[test]
 fn a_protected_environment_is_recorded() {
     let plain = good(&aws(""));

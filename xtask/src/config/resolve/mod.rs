@@ -62,8 +62,9 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Option<Envir
     let project = problems.text(written.project.as_ref(), ProjectName::parse).unwrap_or_default();
     let team = team(written, &project, problems);
     let engine = problems.choice(written.engine.as_ref(), Engine::parse, Engine::Ec2);
-    let aws = aws(&written.aws, problems);
-    let endpoint = aws.as_ref().map(|aws| &aws.endpoint);
+    let endpoint = problems.choice(written.aws.endpoint.as_ref(), Endpoint::parse, Endpoint::Aws);
+    let aws = aws(&written.aws, endpoint.as_ref(), problems);
+    let endpoint = endpoint.as_ref();
     let region = aws.as_ref().map(|aws| &aws.region);
     let given = Given {
         local: endpoint == Some(&Endpoint::Local),
@@ -136,10 +137,8 @@ fn team(written: &File, project: &ProjectName, problems: &mut Problems) -> Strin
     team.unwrap_or_else(|| project.to_string())
 }
 
-fn aws(written: &file::Aws, problems: &mut Problems) -> Option<Aws> {
-    let endpoint = problems.text(written.endpoint.as_ref(), Endpoint::parse);
-    let endpoint = if written.endpoint.is_some() { endpoint } else { Some(Endpoint::Aws) };
-    let local = endpoint == Some(Endpoint::Local);
+fn aws(written: &file::Aws, endpoint: Option<&Endpoint>, problems: &mut Problems) -> Option<Aws> {
+    let local = endpoint == Some(&Endpoint::Local);
     let account = problems.text(written.account.as_ref(), Account::parse);
     let region = problems.text(written.region.as_ref(), Region::parse);
     if let (true, Some(written), Some(account)) = (local, &written.account, &account)
@@ -159,7 +158,7 @@ fn aws(written: &file::Aws, problems: &mut Problems) -> Option<Aws> {
     }
     let account = account.or_else(|| local.then(Account::local));
     let region = region.or_else(|| local.then(Region::local));
-    Some(Aws { account: account?, region: region?, endpoint: endpoint? })
+    Some(Aws { account: account?, region: region?, endpoint: endpoint?.clone() })
 }
 
 fn tags(written: &file::Free, problems: &mut Problems) -> BTreeMap<String, String> {
