@@ -38,9 +38,40 @@ pub struct Leftovers {
 
 impl Leftovers {
     fn add(&mut self, outputs: &BTreeMap<String, String>) {
-        self.buckets.extend(outputs.get(outputs::LOGS_BUCKET).cloned());
+        let named = [outputs::LOGS_BUCKET, outputs::ACCESS_LOG_BUCKET].into_iter();
+        let named = named.filter_map(|name| outputs.get(name)).filter(|bucket| *bucket != outputs::NONE);
+        self.buckets.extend(named.cloned());
         self.secrets.extend(outputs.get(outputs::FERNET_KEY_SECRET).cloned());
     }
+
+    fn of(outputs: &BTreeMap<String, String>) -> Self {
+        let mut leftovers = Self::default();
+        leftovers.add(outputs);
+        leftovers
+    }
+}
+
+/// Notes what an update has let go of without deleting it, such as the bucket of a load balancer that is
+/// gone, so that `destroy` finds it.
+pub async fn note(
+    aws: &Aws,
+    bucket: &str,
+    environment: &str,
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+) -> Result<()> {
+    let (before, after) = (Leftovers::of(before), Leftovers::of(after));
+    let buckets: BTreeSet<String> = before.buckets.difference(&after.buckets).cloned().collect();
+    let secrets: BTreeSet<String> = before.secrets.difference(&after.secrets).cloned().collect();
+    if buckets.is_empty() && secrets.is_empty() {
+        return Ok(());
+    }
+    let key = names::leftovers_key(environment);
+    let noted = documents::read::<Leftovers>(aws, bucket, &key).await?;
+    let mut leftovers = noted.map(|found| found.value).unwrap_or_default();
+    leftovers.buckets.extend(buckets);
+    leftovers.secrets.extend(secrets);
+    documents::put(aws, bucket, &key, &leftovers).await
 }
 
 /// What there is of an environment.

@@ -229,3 +229,30 @@ async fn a_bucket_that_is_gone_is_gone_and_one_that_keeps_its_objects_ends_in_wo
     let fail = buckets::delete(&client, "logs").await.unwrap_err();
     assert!(fail.to_string().contains("lists them still"), "{fail}");
 }
+
+#[tokio::test]
+async fn what_an_update_lets_go_of_is_noted_for_later() {
+    let bucket = Bucket::default();
+    let mut aws = Aws::nowhere();
+    aws.s3 = bucket.client();
+    let outputs = |access: &str| {
+        BTreeMap::from(
+            [("LogsBucket", "logs"), ("AccessLogBucket", access)].map(|(a, b)| (a.to_owned(), b.to_owned())),
+        )
+    };
+    let noted = async || documents::read::<Leftovers>(&aws, "b", &names::leftovers_key("dev")).await.unwrap();
+    note(&aws, "b", "dev", &outputs("-"), &outputs("entry-1")).await.unwrap();
+    assert!(noted().await.is_none(), "nothing was let go of");
+    note(&aws, "b", "dev", &outputs("entry-1"), &outputs("-")).await.unwrap();
+    note(
+        &aws,
+        "b",
+        "dev",
+        &outputs("entry-2"),
+        &BTreeMap::from([("LogsBucket".to_owned(), "logs".to_owned())]),
+    )
+    .await
+    .unwrap();
+    let found = noted().await.unwrap().value;
+    assert_eq!(found.buckets, BTreeSet::from(["entry-1".to_owned(), "entry-2".to_owned()]));
+}

@@ -3,6 +3,7 @@
 use super::change_set::{self, ChangeSet, Created, Purpose, Request, Template};
 use super::context::{Context, Question, State};
 use super::deploy::Ended;
+use super::destroy;
 use super::stack_operations::{self as operations, Target};
 use super::templates::{self, Bucket};
 use crate::doors::aws;
@@ -46,8 +47,10 @@ pub async fn update(context: &Context, plan: &Plan, state: &mut State) -> Result
         uploads: if plan.source == Source::Tree { &context.artifacts.templates } else { &[] },
         step: Step::Stack.name(),
     };
+    let before = state.outputs.clone();
     let done = converge(context, &goal, state).await?;
     read_outputs(context, state).await?;
+    destroy::note(&context.aws, &context.bucket, &context.environment, &before, &state.outputs).await?;
     Ok(done.map_or_else(|| Ended::skipped("as it should be"), Ended::done))
 }
 

@@ -13,6 +13,8 @@ pub mod outputs {
     pub const ADMIN_SECRET: &str = "AdminSecretArn";
     /// These two outlive the stack.
     pub const LOGS_BUCKET: &str = "LogsBucket";
+    /// Outlives the stack as well; [`NONE`] where a load balancer keeps no logs.
+    pub const ACCESS_LOG_BUCKET: &str = "AccessLogBucket";
     pub const FERNET_KEY_SECRET: &str = "FernetKeySecretArn";
     pub const AIRFLOW_URL: &str = "AirflowUrl";
     pub const ARTIFACT_BUCKET: &str = "ArtifactBucket";
