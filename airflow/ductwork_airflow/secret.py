@@ -55,7 +55,7 @@ def _broker(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, s
     if env["DUCTWORK_BROKER_KIND"] != "valkey" or component not in BROKER_USERS:
         return {}
     place = (env["DUCTWORK_CACHE_HOST"], env["DUCTWORK_CACHE_PORT"])
-    password = fetch(env["DUCTWORK_CACHE_SECRET_ARN"])
+    password = json.loads(fetch(env["DUCTWORK_CACHE_SECRET_ARN"]))["password"]
     url = connections.cache_url(password, *place, tls=not _on_this_machine(env))
     return {"AIRFLOW__CELERY__BROKER_URL": url}
 

@@ -157,7 +157,9 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     assert "no task was cut short" in said
     states = "select state, try_number from task_instance where dag_id = 'slow'"
     assert in_database(postgres, states) == [("success", 1)]
-    assert in_database(postgres, "select conn_type from connection where conn_id = 'aws_default'") == [("aws",)]
+    assert in_database(postgres, "select conn_type from connection where conn_id = 'aws_default'") == [
+        ("aws",)
+    ]
     (hashed,) = in_database(postgres, "select password from ab_user where username = 'admin'")[0]
     assert check_password_hash(hashed, "second-password-of-admin"), "the secret is the truth"
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

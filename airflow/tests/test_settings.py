@@ -56,7 +56,7 @@ SECRETS = {
     "arn:fernet": "a" * 43,
     "arn:jwt": "j" * 64,
     "arn:api": "s" * 64,
-    "arn:cache": "c@che/pass word",
+    "arn:cache": json.dumps({"username": "default", "password": "c@che/pass word"}),
     "arn:admin": json.dumps({"username": "admin", "password": "a" * 32}),
     "arn:service": json.dumps({"username": "service", "password": "s" * 32}),
     "ductwork/test/login/google": "client-secret",

@@ -35,7 +35,7 @@ fn uncommented(text: &str, marks: &[&str]) -> Vec<String> {
 #[test]
 fn every_environment_of_the_repository_is_right() {
     let names = environment::names(root()).unwrap();
-    assert!(names.contains(&"dev".to_owned()) && names.contains(&"local".to_owned()), "{names:?}");
+    assert_eq!(names, ["dev", "local", "prod"]);
     for name in names {
         let environment = environment::load(root(), &name);
         environment.unwrap_or_else(|fail| panic!("{name}: {fail}: {:#?}", fail.all_problems()));
@@ -55,9 +55,49 @@ fn the_defaults_that_dev_toml_shows_are_the_defaults() {
 #[test]
 fn the_examples_of_dev_toml_are_right() {
     let mut lines = uncommented(&dev(), &["# e.g. ", "# "]);
-    // The examples show the other choice, an existing VPC.
-    lines.retain(|line| !line.starts_with("vpc_cidr = "));
+    // The examples show the other choice: an existing VPC, a load balancer, logins by Google.
+    for (default, other) in [
+        ("url = \"http://airflow.dev.example.com:8080\"", "url = \"https://airflow.example.com\""),
+        ("load_balancer = \"none\"", "load_balancer = \"internet_facing\""),
+        ("method = \"password\"", "method = \"google\""),
+    ] {
+        let line = lines.iter_mut().find(|line| *line == default);
+        line.unwrap_or_else(|| panic!("{default}")).replace_range(.., other);
+    }
+    let not_both = ["vpc_cidr", "zones", "nat", "url_secret"];
+    lines.retain(|line| !not_both.contains(&line.split(" = ").next().unwrap_or_default()));
     resolved(&lines.join("\n"));
+}
+
+#[test]
+fn the_example_of_an_existing_database_is_right() {
+    let secret = dev().lines().find_map(|line| {
+        behind(line, "# e.g. ").filter(|key| key.starts_with("url_secret")).map(str::to_owned)
+    });
+    let text =
+        dev().replace("[database]", &format!("[database]\nengine = \"existing\"\n{}", secret.unwrap()));
+    assert!(!resolved(&text).parameters()["DatabaseUrlSecretArn"].is_empty());
+}
+
+/// What `prod.toml` is meant to show.
+#[test]
+fn production_is_highly_available() {
+    let production = environment::load(root(), "prod").unwrap();
+    let parameters = production.parameters();
+    for (name, value) in [
+        ("Protected", "true"),
+        ("NatMode", "per-zone"),
+        ("EntryScheme", "internet-facing"),
+        ("DatabaseMultiAz", "true"),
+        ("ApiServerCount", "2"),
+        ("SchedulerCount", "2"),
+        ("AuditTrail", "true"),
+    ] {
+        assert_eq!(parameters[name], value, "{name}");
+    }
+    let sets = production.worker_sets();
+    let sets: Vec<_> = sets.iter().map(|set| (&*set.name, set.min, set.max, set.on_scheduler)).collect();
+    assert_eq!(sets, [("big", 0, 4, false), ("default", 2, 12, false), ("small", 0, 0, true)]);
 }
 
 #[test]

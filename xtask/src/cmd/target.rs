@@ -45,8 +45,10 @@ pub fn from_tree(root: &Path, environment: &Environment, place: &Place) -> Resul
 /// What is wrong with the tree, wherever it is to be deployed. Packs nothing.
 #[must_use]
 pub fn problems(root: &Path) -> Vec<Problem> {
-    let templates = templates::read(root).and_then(|sources| compose(sources, &Additions::default()));
-    let templates = templates.and_then(|sources| stacks::package_both(&sources, &Place::nowhere()));
+    let templates = templates::read(root).and_then(|sources| {
+        stacks::package_both(&sources, &Place::nowhere())?;
+        compose(sources, &Additions::default())
+    });
     let templates = templates.err().map(|fail| fail.all_problems().to_vec());
     let mut problems = bundle::problems(root);
     problems.extend(host_revision::problems(root));

@@ -25,8 +25,11 @@ const SOURCES: [Source<'_>; 3] = [
 const PLUGINS: Source<'_> =
     Source { folder: "plugins", prefix: "plugins/", modes: Modes::Plain, content: Content::Users };
 /// Single files and their names in the revision.
-const FILES: [(&str, &str); 2] =
-    [("airflow/requirements.lock", "requirements.lock"), ("airflow/tools.lock", "tools.lock")];
+const FILES: [(&str, &str); 3] = [
+    ("airflow/requirements.lock", "requirements.lock"),
+    ("airflow/requirements-mysql.lock", "requirements-mysql.lock"),
+    ("airflow/tools.lock", "tools.lock"),
+];
 /// Without these no host can start.
 const REQUIRED: [(&str, &str); 1] = [("airflow/host/appspec.yml", "appspec.yml")];
 

@@ -14,6 +14,7 @@ fn project() -> Tree {
     tree.file("airflow/ductwork_airflow/tests/test_x.py", "");
     tree.file("airflow/ductwork_airflow/__pycache__/x.cpython-311.pyc", "");
     tree.file("airflow/requirements.lock", "a==1\n").file("airflow/tools.lock", "uv==1\n");
+    tree.file("airflow/requirements-mysql.lock", "b==1\n");
     tree.file("airflow/requirements.in", "a\n").file("plugins/menu.py", "").file("plugins/tests/kept.py", "");
     let mode = fs::Permissions::from_mode(0o750);
     fs::set_permissions(tree.path("airflow/host/hooks/start"), mode.clone()).unwrap();
@@ -40,6 +41,7 @@ fn the_layout_is_that_of_the_contract() {
     100755 hooks/start
     100644 plugins/menu.py
     100644 plugins/tests/kept.py
+    100644 requirements-mysql.lock
     100644 requirements.lock
     100644 tools.lock
     100644 units/worker.service
@@ -50,7 +52,7 @@ fn the_layout_is_that_of_the_contract() {
 fn plugins_are_optional_and_everything_else_is_missed_at_once() {
     let tree = project();
     fs::remove_dir_all(tree.path("plugins")).unwrap();
-    assert_eq!(host_revision(tree.root(), &tree.cache()).unwrap().files, 8);
+    assert_eq!(host_revision(tree.root(), &tree.cache()).unwrap().files, 9);
     for gone in ["airflow/requirements.lock", "airflow/tools.lock", "airflow/host/appspec.yml"] {
         fs::remove_file(tree.path(gone)).unwrap();
     }

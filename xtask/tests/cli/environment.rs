@@ -28,12 +28,26 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn an_unknown_key() {
-    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[hosts.worker]\nconcurency = 4\n"), @r"
+    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[workers.default]\nconcurency = 4\n"), @r"
     error: `environments/bad.toml` has a problem
 
-      environments/bad.toml:4 `hosts.worker.concurency`: unknown key
+      environments/bad.toml:4 `workers.default.concurency`: unknown key
         cure: write `concurrency` if that is what you mean
     ");
+}
+
+#[test]
+fn keys_of_earlier_versions() {
+    let text = "[aws]\nendpoint = \"local\"\n[network]\nallowed_cidr = \"10.0.0.0/8\"\n[hosts.worker]\nconcurrency = 4\n";
+    insta::assert_snapshot!(refused(text), @r#"
+    error: `environments/bad.toml` has 2 problems
+
+      environments/bad.toml:4 `network.allowed_cidr`: moved to `entry.allowed_cidrs`
+        cure: write `allowed_cidrs = ["…"]` below a line `[entry]`
+
+      environments/bad.toml:5 `hosts.worker`: moved to `workers.default`
+        cure: write `[workers.default]` in its place; the keys are the same
+    "#);
 }
 
 #[test]
@@ -83,10 +97,10 @@ fn a_bad_account() {
 
 #[test]
 fn an_invalid_instance_size() {
-    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[hosts.worker]\ninstance_type = \"t3.huge\"\n"), @r"
+    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[workers.default]\ninstance_type = \"t3.huge\"\n"), @r"
     error: `environments/bad.toml` has a problem
 
-      environments/bad.toml:4 `hosts.worker.instance_type`:
+      environments/bad.toml:4 `workers.default.instance_type`:
         `huge` is no size of `t3`
         cure: choose one of its sizes:
           nano, micro, small, medium, large, xlarge, 2xlarge
@@ -100,8 +114,8 @@ fn a_name_too_long_for_aws() {
     error: `environments/bad.toml` has a problem
 
       environments/bad.toml:1 `project`: too long:
-        the name of the nested stack would have 152 characters, 128 at most
-        cure: shorten the name of the project by 24 characters
+        the name of the queue would have 130 characters, 80 at most
+        cure: shorten the name of the project by 50 characters
     ");
 }
 
@@ -112,7 +126,7 @@ fn an_environment_whose_own_name_is_too_long() {
     error: `a-name-that-is-much-too-long` is too long for an environment:
       28 characters, 20 at most
 
-    hint: use --env with one of: dev, local
+    hint: use --env with one of: dev, local, prod
     ");
     project.write("environments/a-name-that-is-much-too-long.toml", "[aws]\nendpoint = \"local\"\n");
     insta::assert_snapshot!(project.refused(&["deploy", "--env", "a-name-that-is-much-too-long"]), @r"
@@ -126,7 +140,7 @@ fn an_environment_whose_own_name_is_too_long() {
 #[test]
 fn several_at_once() {
     let text = "projct = \"x\"\n[aws]\naccount = 111122223333\nregion = \"eu-central-1a\"\n[airflow]\nport = 80\n\
-                [hosts.worker]\ninstance_type = \"t3.huge\"\nmin = 3\nmax = 2\n";
+                [workers.default]\ninstance_type = \"t3.huge\"\nmin = 3\nmax = 2\n";
     insta::assert_snapshot!(refused(text), @r#"
     error: `environments/bad.toml` has 7 problems
 
@@ -143,12 +157,12 @@ fn several_at_once() {
         1024 to 65535 (those below belong to the system)
         cure: write a number from 1024 to 65535
 
-      environments/bad.toml:8 `hosts.worker.instance_type`:
+      environments/bad.toml:8 `workers.default.instance_type`:
         `huge` is no size of `t3`
         cure: choose one of its sizes:
           nano, micro, small, medium, large, xlarge, 2xlarge
 
-      environments/bad.toml:10 `hosts.worker.max`: 2 is less than `min`, 3
+      environments/bad.toml:10 `workers.default.max`: 2 is less than `min`, 3
         cure: write 3 or more, or lower `min`
 
       environments/bad.toml `airflow.url`: a required key is missing
@@ -160,10 +174,10 @@ fn several_at_once() {
 #[test]
 fn a_missing_file() {
     let project = Project::new();
-    insta::assert_snapshot!(project.refused(&["deploy", "--env", "prod"]), @r"
-    error: there is no environment `prod`, no file `environments/prod.toml`
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "staging"]), @r"
+    error: there is no environment `staging`, no file `environments/staging.toml`
 
-    hint: use --env with one of: dev, local
+    hint: use --env with one of: dev, local, prod
     ");
     insta::assert_snapshot!(project.refused(&["status", "--env", "dve"]), @r"
     error: there is no environment `dve`, no file `environments/dve.toml`
@@ -177,7 +191,7 @@ fn a_missing_file() {
 fn the_file_and_the_tree_together() {
     let project = Project::new();
     project.write("environments/bad.toml", "[aws]\nendpoint = \"local\"\nacount = \"1\"\n");
-    project.remove("templates/broker.yaml");
+    project.remove("templates/storage.yaml");
     project.remove("airflow/host/appspec.yml");
     project.remove("dags");
     insta::assert_snapshot!(project.refused(&["deploy", "--env", "bad"]), @r"
@@ -192,7 +206,7 @@ fn the_file_and_the_tree_together() {
       airflow/host/appspec.yml: is not there, and no host starts without it
         cure: restore it, for instance: git checkout -- airflow/host/appspec.yml
 
-      templates/master.yaml:349: there is no `templates/broker.yaml`
+      templates/master.yaml:151: there is no `templates/storage.yaml`
         cure: correct the path, or add the file
     ");
     assert_eq!(project.refused(&["plan", "--env", "bad"]), project.refused(&["deploy", "--env", "bad"]));

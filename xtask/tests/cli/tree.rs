@@ -64,36 +64,36 @@ fn empty_dags() {
 #[test]
 fn a_template_without_its_children() {
     let project = Project::new();
-    project.remove("templates/broker.yaml");
+    project.remove("templates/cache.yaml");
     project.remove("templates/host-group.yaml");
     insta::assert_snapshot!(project.refused(&["package"]), @r"
     error: the templates cannot be packaged
 
-      templates/master.yaml:349: there is no `templates/broker.yaml`
+      templates/master.yaml:172: there is no `templates/cache.yaml`
         cure: correct the path, or add the file
 
-      templates/hosts.yaml:203: there is no `templates/host-group.yaml`
+      templates/master.yaml:242: there is no `templates/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/hosts.yaml:231: there is no `templates/host-group.yaml`
+      templates/master.yaml:268: there is no `templates/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/hosts.yaml:259: there is no `templates/host-group.yaml`
+      templates/worker-set.yaml:287: there is no `templates/host-group.yaml`
         cure: correct the path, or add the file
     ");
     insta::assert_snapshot!(project.refused(&["deploy"]), @r"
     error: `local` cannot be deployed
 
-      templates/master.yaml:349: there is no `templates/broker.yaml`
+      templates/master.yaml:172: there is no `templates/cache.yaml`
         cure: correct the path, or add the file
 
-      templates/hosts.yaml:203: there is no `templates/host-group.yaml`
+      templates/master.yaml:242: there is no `templates/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/hosts.yaml:231: there is no `templates/host-group.yaml`
+      templates/master.yaml:268: there is no `templates/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/hosts.yaml:259: there is no `templates/host-group.yaml`
+      templates/worker-set.yaml:287: there is no `templates/host-group.yaml`
         cure: correct the path, or add the file
     ");
 }

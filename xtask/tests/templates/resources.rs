@@ -75,7 +75,9 @@ const DATA: [(&str, bool); 14] = [
     ("AWS::DynamoDB::Table", false),
     ("AWS::EC2::Volume", false),
     ("AWS::ECR::Repository", false),
-    ("AWS::EFS::FileSystem", false),
+    // In it is what tasks share while they run; a protected environment copies it every day. Kept, nobody
+    // could read it, since its key is gone.
+    ("AWS::EFS::FileSystem", true),
     ("AWS::ElastiCache::ReplicationGroup", true),
     // Deleting it begins a window of 30 days in which it can be had back.
     ("AWS::KMS::Key", true),
@@ -92,6 +94,8 @@ fn kept(template: &Template) -> Vec<String> {
     let mut found = Vec::new();
     for (id, kind, resource) in template.resources() {
         let Some((_, may_delete)) = DATA.iter().find(|(data, _)| *data == kind) else { continue };
+        // The data of an instance in a cluster are the cluster's.
+        let may_delete = &(*may_delete || resource["Properties"].get("DBClusterIdentifier").is_some());
         for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
             let fit = match resource[policy].as_str() {
                 Some("Retain" | "RetainExceptOnCreate" | "Snapshot") => true,
@@ -120,26 +124,38 @@ fn what_holds_data_says_what_becomes_of_it() {
 
 /// Types that take no tags. Any other type must have them; one that is missing here fails the test,
 /// and cfn-lint fails on tags where there are none.
-const UNTAGGED: [&str; 12] = [
+const UNTAGGED: [&str; 22] = [
     "AWS::AutoScaling::LifecycleHook",
+    "AWS::AutoScaling::ScheduledAction",
+    "AWS::Backup::BackupSelection",
+    "AWS::CloudWatch::Dashboard",
     "AWS::CodeDeploy::DeploymentConfig",
     "AWS::EC2::Route",
     "AWS::EC2::SecurityGroupEgress",
     "AWS::EC2::SecurityGroupIngress",
     "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::EC2::VPCGatewayAttachment",
+    "AWS::EFS::MountTarget",
+    "AWS::ElasticLoadBalancingV2::Listener",
     "AWS::IAM::InstanceProfile",
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
+    "AWS::KMS::Alias",
+    "AWS::Route53::RecordSet",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
+    "AWS::WAFv2::WebACLAssociation",
 ];
 
 /// Keys and values of the tags, from a list of pairs or a plain map.
 fn tags(resource: &Value) -> BTreeMap<String, Value> {
     let properties = &resource["Properties"];
+    let own = ["AccessPointTags", "BackupPlanTags", "BackupVaultTags", "FileSystemTags", "ResourceTags"];
+    let own = own.iter().find_map(|name| properties.get(*name).or(properties["BackupPlan"].get(*name)));
     let tags = match &properties["TagSpecifications"][0]["Tags"] {
-        Value::Null => &properties["Tags"],
+        Value::Null => own.unwrap_or(&properties["Tags"]),
         specified => specified,
     };
     match tags {
@@ -186,7 +202,7 @@ fn instances_and_disks_are_tagged_at_launch() {
             let lists: Vec<&Value> = match kind {
                 "AWS::EC2::LaunchTemplate" => {
                     let specified = properties["LaunchTemplateData"]["TagSpecifications"].as_array().unwrap();
-                    assert_eq!(specified.len(), 2, "{id}: instance and volume");
+                    assert!(specified.iter().any(|one| one["ResourceType"] == "volume"), "{id}: its disks");
                     specified.iter().map(|one| &one["Tags"]).collect()
                 }
                 "AWS::AutoScaling::AutoScalingGroup" => vec![&properties["Tags"]],
@@ -202,7 +218,7 @@ fn instances_and_disks_are_tagged_at_launch() {
             }
         }
     }
-    assert!(seen >= 3);
+    assert!(seen >= 2);
 }
 
 #[test]
@@ -230,12 +246,13 @@ const NAMES: [(&str, &str, usize); 14] = [
     ("AWS::SSM::Parameter", "Name", 1011),
 ];
 
-/// The longest name of a stack that `config` lets through.
-fn longest_stack() -> usize {
+/// The longest name of a stack that `config` lets through, behind a load balancer and with this worker set.
+fn longest_stack(set: &str) -> usize {
     let environment = "e".repeat(EnvironmentName::LONGEST);
     let fits = |length: usize| {
         let text = format!(
-            "project = '{}'\n[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'https://a'",
+            "project = '{}'\n[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'http://a'\n\
+             [entry]\nload_balancer = 'internal'\n[workers.{set}]\n",
             "p".repeat(length)
         );
         resolve(&environment, &text, "").ok().map(|environment| environment.stack_name().len())
@@ -243,12 +260,29 @@ fn longest_stack() -> usize {
     (1..200).filter_map(fits).max().unwrap()
 }
 
+/// How long the names of a stack and of a worker set of it are.
+#[derive(Clone, Copy)]
+struct Named {
+    stack: usize,
+    set: usize,
+}
+
+/// How long the part of a stack's id is that a name takes over: the first and the last part of a UUID.
+fn suffix(call: &Value) -> Option<usize> {
+    match call["Fn::Select"][0].as_str()? {
+        "0" => Some(8),
+        "4" => Some(12),
+        _ => None,
+    }
+}
+
 /// How long the variable of a name can become.
-fn longest(variable: &str, stack: usize) -> Option<usize> {
+fn longest(variable: &str, named: Named) -> Option<usize> {
     Some(match variable {
         "EnvironmentName" => EnvironmentName::LONGEST,
-        "AWS::StackName" | "MasterStackName" => stack,
-        "AWS::AccountId" | "Suffix" => 12,
+        "AWS::StackName" | "MasterStackName" => named.stack,
+        "WorkerSet" => named.set,
+        "AWS::AccountId" => 12,
         // us-isob-northeast-1 and some more
         "AWS::Region" => 25,
         "Component" => 40,
@@ -257,12 +291,15 @@ fn longest(variable: &str, stack: usize) -> Option<usize> {
 }
 
 /// How long a name can become; none where a variable in it is not known.
-fn length(name: &Value, stack: usize) -> Option<usize> {
+fn length(name: &Value, named: Named) -> Option<usize> {
     let text = match name {
         Value::String(text) => return Some(text.len()),
         Value::Object(call) => {
             if let Some(reference) = call.get("Ref") {
-                return longest(reference.as_str()?, stack);
+                return longest(reference.as_str()?, named);
+            }
+            if let Some(branches) = call.get("Fn::If") {
+                return length(&branches[1], named)?.max(length(&branches[2], named)?).into();
             }
             let text = call.get("Fn::Sub")?;
             text.as_str().or_else(|| text.get(0)?.as_str())?
@@ -273,17 +310,18 @@ fn length(name: &Value, stack: usize) -> Option<usize> {
     let mut total = parts.next()?.len();
     for part in parts {
         let (variable, rest) = part.split_once('}')?;
-        total += longest(variable, stack)? + rest.len();
+        let own = name["Fn::Sub"].get(1).and_then(|values| suffix(values.get(variable)?));
+        total += own.or_else(|| longest(variable, named))? + rest.len();
     }
     Some(total)
 }
 
-fn too_long(template: &Template, stack: usize) -> Vec<String> {
+fn too_long(template: &Template, named: Named) -> Vec<String> {
     let mut found = Vec::new();
     for (id, kind, resource) in template.resources() {
         let Some((_, property, most)) = NAMES.iter().find(|(named, _, _)| *named == kind) else { continue };
         let Some(name) = resource["Properties"].get(property) else { continue };
-        match length(name, stack) {
+        match length(name, named) {
             Some(length) if length <= *most => {}
             Some(length) => found.push(format!(
                 "{}: `{property}` of `{id}` can have {length} characters, AWS takes {most}: let `config` refuse such names",
@@ -300,12 +338,17 @@ fn too_long(template: &Template, stack: usize) -> Vec<String> {
 
 #[test]
 fn names_fit_whatever_project_and_environment_are_called() {
-    let stack = longest_stack();
-    assert!(stack >= 64, "only {stack} characters are left for the name of a stack");
-    none(&all().values().flat_map(|template| too_long(template, stack)).collect::<Vec<_>>());
+    let mut found = Vec::new();
+    for set in ["default", "abcdefghij1234567890"] {
+        let named = Named { stack: longest_stack(set), set: set.len() };
+        // A bucket's name has 63 characters, a queue's 80 with the worker set in it.
+        assert!(named.stack >= 44, "only {} characters are left for the name of a stack", named.stack);
+        found.extend(all().values().flat_map(|template| too_long(template, named)));
+    }
+    none(&found);
     let bad = "Resources: {A: {Type: AWS::IAM::Role, Properties: {RoleName: !Sub '${AWS::StackName}-hosts'}}, \
                B: {Type: AWS::S3::Bucket, Properties: {BucketName: !Sub '${Other}'}}}";
-    assert_eq!(too_long(&Template::new("x.yaml", bad), 84).len(), 2);
+    assert_eq!(too_long(&Template::new("x.yaml", bad), Named { stack: 84, set: 20 }).len(), 2);
 }
 
 /// The longest chain of nested stacks below `template`, in characters that CloudFormation adds.
@@ -316,10 +359,10 @@ fn nested(all: &BTreeMap<String, Template>, template: &str) -> usize {
 
 #[test]
 fn names_of_nested_stacks_fit() {
-    let (stack, nested) = (longest_stack(), nested(&all(), "master.yaml"));
+    let (stack, nested) = (longest_stack("default"), nested(&all(), "master.yaml"));
     assert!(
         stack + nested <= 128,
-        "a stack's name of {stack} characters gets {nested} more for its deepest child: correct `DERIVED` in config/resolve"
+        "a stack's name of {stack} characters gets {nested} more for its deepest child: correct `derived` in config/resolve/names.rs"
     );
 }
 

@@ -35,14 +35,29 @@ fn high_availability_changes_defaults_only() {
 }
 
 #[test]
-fn on_this_machine_everything_optional_is_off() {
+fn on_this_machine_hosts_need_no_way_out() {
     let plain = good("aws.endpoint = 'local'");
+    assert_eq!(plain.parameters()["NatMode"], "none");
     let most = good("high_availability = true\nprotected = true\naws.endpoint = 'local'");
     insta::assert_snapshot!(differing(&plain, &most), @r"
+    AccessLogs=true
+    ApiServerCount=2
+    AuditTrail=true
     CacheReplicas=1
     DatabaseMultiAz=true
+    EntryScheme=internal
+    FlowLogs=true
     Protected=true
     SchedulerCount=2
+    ");
+}
+
+/// A mistake elsewhere in `aws` does not make it another cloud.
+#[test]
+fn on_this_machine_whatever_else_is_wrong() {
+    insta::assert_snapshot!(bad("[aws]\nendpoint = 'local'\nregion = 'here'\n"), @r"
+    environments/dev.toml:3 `aws.region`: `here` is no region [invalid_value]
+        write it like `eu-central-1`; leave out the zone's letter
     ");
 }
 

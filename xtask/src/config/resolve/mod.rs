@@ -6,6 +6,7 @@ mod check;
 mod conflict_tests;
 mod database;
 mod hosts;
+mod names;
 mod network;
 mod operations;
 mod owned;
@@ -18,21 +19,12 @@ use super::environment::{Aws, Environment};
 use super::file::{self, File};
 use super::problems::{Place, Problems, Wrong};
 use super::values::{self, Account, Endpoint, Engine, EnvironmentName, ProjectName, Region};
-use crate::model::names;
 use crate::model::problem::Problem;
 use check::{at, truth};
 use std::collections::BTreeMap;
 
 /// Tags that the tool and the templates set themselves.
 const OWN_TAGS: [&str; 5] = ["project", "environment", "component", "team", "release"];
-
-/// What is named after the stack, what comes behind its name, and how long AWS lets the whole be.
-/// CloudFormation ends the name of a nested stack in 13 characters of its own.
-const DERIVED: [(&str, &str, usize); 3] = [
-    ("stack", "", 128),
-    ("nested stack", "-Hosts-XXXXXXXXXXXXX-ApiServer-XXXXXXXXXXXXX", 128),
-    ("CodeDeploy application", "", 100),
-];
 
 /// Makes the environment `name` of `text`, the content of `file`; `file` is only for messages.
 pub fn resolve(name: &str, text: &str, file: &str) -> Result<Environment, Vec<Problem>> {
@@ -48,8 +40,9 @@ pub fn resolve(name: &str, text: &str, file: &str) -> Result<Environment, Vec<Pr
 /// What defaults depend on.
 #[derive(Clone, Copy)]
 struct Given {
-    /// Whether the cloud of this machine is meant: nothing optional is there unless it is asked for.
+    /// Whether the cloud of this machine is meant.
     local: bool,
+    /// Whether it is recorded who did what.
     protected: bool,
     /// Whether the loss of a host or a zone must not be felt.
     high: bool,
@@ -60,11 +53,6 @@ impl Given {
     fn hosts(self) -> u32 {
         if self.high { 2 } else { 1 }
     }
-
-    /// Whether it is recorded who did what.
-    fn records(self) -> bool {
-        self.protected && !self.local
-    }
 }
 
 /// Looks at everything before it gives up, so that no problem hides another.
@@ -74,8 +62,9 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Option<Envir
     let project = problems.text(written.project.as_ref(), ProjectName::parse).unwrap_or_default();
     let team = team(written, &project, problems);
     let engine = problems.choice(written.engine.as_ref(), Engine::parse, Engine::Ec2);
-    let aws = aws(&written.aws, problems);
-    let endpoint = aws.as_ref().map(|aws| &aws.endpoint);
+    let endpoint = problems.choice(written.aws.endpoint.as_ref(), Endpoint::parse, Endpoint::Aws);
+    let aws = aws(&written.aws, endpoint.as_ref(), problems);
+    let endpoint = endpoint.as_ref();
     let region = aws.as_ref().map(|aws| &aws.region);
     let given = Given {
         local: endpoint == Some(&Endpoint::Local),
@@ -107,7 +96,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Option<Envir
     let additional = operations::additional(&written.additional, problems);
     let tags = tags(&written.tags, problems);
     let name = name?;
-    names_fit(&project, &name, written, problems);
+    names::fit(&project, &name, entry.as_ref(), broker.as_ref(), written, problems);
     let environment = Environment {
         project,
         name,
@@ -148,10 +137,8 @@ fn team(written: &File, project: &ProjectName, problems: &mut Problems) -> Strin
     team.unwrap_or_else(|| project.to_string())
 }
 
-fn aws(written: &file::Aws, problems: &mut Problems) -> Option<Aws> {
-    let endpoint = problems.text(written.endpoint.as_ref(), Endpoint::parse);
-    let endpoint = if written.endpoint.is_some() { endpoint } else { Some(Endpoint::Aws) };
-    let local = endpoint == Some(Endpoint::Local);
+fn aws(written: &file::Aws, endpoint: Option<&Endpoint>, problems: &mut Problems) -> Option<Aws> {
+    let local = endpoint == Some(&Endpoint::Local);
     let account = problems.text(written.account.as_ref(), Account::parse);
     let region = problems.text(written.region.as_ref(), Region::parse);
     if let (true, Some(written), Some(account)) = (local, &written.account, &account)
@@ -171,7 +158,7 @@ fn aws(written: &file::Aws, problems: &mut Problems) -> Option<Aws> {
     }
     let account = account.or_else(|| local.then(Account::local));
     let region = region.or_else(|| local.then(Region::local));
-    Some(Aws { account: account?, region: region?, endpoint: endpoint? })
+    Some(Aws { account: account?, region: region?, endpoint: endpoint?.clone() })
 }
 
 fn tags(written: &file::Free, problems: &mut Problems) -> BTreeMap<String, String> {
@@ -194,25 +181,4 @@ fn tags(written: &file::Free, problems: &mut Problems) -> BTreeMap<String, Strin
             .invalid(&last.place, Wrong::new("more than 40 tags", "remove some: AWS allows 50 with its own"));
     }
     written.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect()
-}
-
-/// Names that AWS would refuse in the middle of a deployment.
-fn names_fit(project: &ProjectName, name: &EnvironmentName, written: &File, problems: &mut Problems) {
-    let nowhere = Place { key: String::new(), line: None };
-    let place = written.project.as_ref().map_or(&nowhere, |written| &written.place);
-    let stack = names::stack(project.as_str(), name.as_str());
-    if stack == names::BOOTSTRAP_STACK {
-        let message =
-            format!("the stack of this environment would be `{stack}`, which holds the artifact bucket");
-        problems.invalid(place, Wrong::new(message, "give the file another name"));
-    }
-    let excess = DERIVED.iter().map(|(what, suffix, most)| (what, stack.len() + suffix.len(), most));
-    if let Some((what, length, most)) =
-        excess.filter(|(_, length, most)| length > most).max_by_key(|(_, length, most)| length - *most)
-    {
-        let message =
-            format!("too long: the name of the {what} would have {length} characters, {most} at most");
-        let hint = format!("shorten the name of the project by {} characters", length - most);
-        problems.report("name_too_long", place, Wrong::new(message, hint));
-    }
 }

@@ -35,12 +35,13 @@ pub fn network(written: &file::Network, given: Given, problems: &mut Problems) -
         zones,
         nat: nat?,
         interface_endpoints: truth(written.interface_endpoints.as_ref(), false),
-        flow_logs: truth(written.flow_logs.as_ref(), given.records() && own),
+        flow_logs: truth(written.flow_logs.as_ref(), given.protected && own),
     })
 }
 
 fn nat(given: Given) -> Nat {
     match (given.local, given.high) {
+        // Hosts there are processes of this machine.
         (true, _) => Nat::None,
         (false, true) => Nat::PerZone,
         (false, false) => Nat::Single,
@@ -115,7 +116,7 @@ pub struct Around<'a> {
 }
 
 pub fn entry(written: &file::Entry, given: Given, around: Around, problems: &mut Problems) -> Option<Entry> {
-    let default = if given.high && !given.local { LoadBalancer::Internal } else { LoadBalancer::None };
+    let default = if given.high { LoadBalancer::Internal } else { LoadBalancer::None };
     let load_balancer = problems.choice(written.load_balancer.as_ref(), LoadBalancer::parse, default);
     let allowed = problems.texts(written.allowed_cidrs.as_ref(), MOST_CIDRS, Cidr::parse);
     if let Some(list) = written.allowed_cidrs.as_ref().filter(|list| list.value.is_empty()) {
@@ -143,7 +144,7 @@ pub fn entry(written: &file::Entry, given: Given, around: Around, problems: &mut
         allowed: if written.allowed_cidrs.is_some() { allowed } else { vec![Cidr::LOOPBACK] },
         certificate,
         hosted_zone,
-        access_logs: truth(written.access_logs.as_ref(), given.records()),
+        access_logs: truth(written.access_logs.as_ref(), given.protected),
         firewall: truth(written.firewall.as_ref(), false),
     })
 }

@@ -30,7 +30,7 @@ pub fn watch(written: &File, given: Given, problems: &mut Problems) -> Watch {
         service_log_retention_days: service_logs(&written.logs, problems),
         alert_email: problems.text(written.alerts.email.as_ref(), Address::parse),
         budget_usd: budget.unwrap_or(0),
-        audit_trail: truth(written.audit.trail.as_ref(), given.records()),
+        audit_trail: truth(written.audit.trail.as_ref(), given.protected),
     }
 }
 

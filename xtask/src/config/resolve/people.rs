@@ -15,7 +15,12 @@ const TLS_PORT: u16 = 465;
 pub fn login(written: &file::Login, problems: &mut Problems) -> Option<Login> {
     let method = problems.choice(written.method.as_ref(), LoginMethod::parse, LoginMethod::Password);
     let client_id = problems.text(written.google_client_id.as_ref(), GoogleClientId::parse);
-    let domain = problems.text(written.google_domain.as_ref(), Domain::parse);
+    let domain = problems.text(written.google_domain.as_ref(), |text| match Domain::parse(text)? {
+        domain if domain.contains('.') => Ok(domain),
+        domain => {
+            Err(Wrong::new(format!("`{domain}` is no domain of Google's"), "write it like `example.com`"))
+        }
+    });
     let default_role = role(written.default_role.as_ref(), Role::VIEWER, problems);
     let service_role = role(written.service_role.as_ref(), Role::OP, problems);
     let roles = roles(written, domain.as_ref(), problems);

@@ -220,8 +220,8 @@ fn tables_and_values_in_each_others_place() {
 fn names_that_aws_would_refuse() {
     let long = "a".repeat(90);
     insta::assert_snapshot!(bad(&format!("project = '{long}'\n{}", aws(""))), @r"
-    environments/dev.toml:1 `project`: too long: the name of the nested stack would have 138 characters, 128 at most [name_too_long]
-        shorten the name of the project by 10 characters
+    environments/dev.toml:1 `project`: too long: the name of the queue would have 116 characters, 80 at most [name_too_long]
+        shorten the name of the project by 36 characters
     ");
     let bootstrap = resolve("bootstrap", &aws(""), "f.toml").unwrap_err();
     insta::assert_snapshot!(shown(&bootstrap), @r"

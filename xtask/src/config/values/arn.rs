@@ -135,14 +135,13 @@ impl Snapshot {
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         let name = text.strip_prefix("rds:").unwrap_or(text);
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-        let named = name.len() <= 255
-            && name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
+        let named = name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
             && name.bytes().all(plain)
             && !name.ends_with('-')
             && !name.contains("--");
         let shared = is_arn(text, "rds", is_region, is_account, "snapshot:")
             || is_arn(text, "rds", is_region, is_account, "cluster-snapshot:");
-        if named || shared {
+        if text.len() <= 255 && (named || shared) {
             return Ok(Self(text.to_owned()));
         }
         let command = "rds describe-db-snapshots --query DBSnapshots[].DBSnapshotIdentifier";

@@ -82,7 +82,7 @@ impl TimeZone {
         let part = |part: &str| part.starts_with(|c: char| c.is_ascii_uppercase()) && part.chars().all(plain);
         let parts = text.split('/').count();
         // Abbreviations such as CEST are no zones; UTC and a few three letters of IANA's are.
-        if text.split('/').all(part) && (parts > 1 || text == "UTC" || text == "GMT") {
+        if text.len() <= 64 && text.split('/').all(part) && (parts > 1 || text == "UTC" || text == "GMT") {
             return Ok(Self(text.to_owned()));
         }
         let hint = "write `UTC` or a name like `Europe/Berlin`; https://en.wikipedia.org/wiki/List_of_tz_database_time_zones";

@@ -36,6 +36,7 @@ impl Address {
         match text.split_once('@') {
             Some((name, domain))
                 if (1..=64).contains(&name.len())
+                    && text.len() <= 254
                     && name.chars().all(plain)
                     && domain.contains('.')
                     && Domain::parse(domain).is_ok() =>
@@ -85,8 +86,9 @@ impl Role {
             return Ok(Self(text.to_owned()));
         }
         let hint = "write `Admin`, `Op`, `User`, `Viewer`, `Public` or the name of a role of your own";
-        let plain = |c: char| c.is_ascii_alphanumeric() || " _.-".contains(c);
-        if text.is_empty() || text.len() > 64 || !text.chars().all(plain) || text.trim() != text {
+        let plain = |c: char| c.is_ascii_alphanumeric() || " _-".contains(c);
+        let first = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !first || text.len() > 64 || !text.chars().all(plain) || text.ends_with(' ') {
             return Err(Wrong::new(format!("`{text}` is no role"), hint));
         }
         let near =
