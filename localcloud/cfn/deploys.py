@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from ministack.services.cloudformation import provisioners
 
-from localcloud.cfn.registry import draw_name, register
+from localcloud.cfn.registry import draw_name, register, tags_of
 from localcloud.codedeploy.api import Service
 from localcloud.codedeploy.errors import ApiError
+from localcloud.codedeploy.store import arn
 from localcloud.shapes import Made
 
 # Property names whose API form is not just a lower first letter.
@@ -53,7 +54,18 @@ class Deploys:
             "CreateApplication",
             {"applicationName": name, "computePlatform": props.get("ComputePlatform", "Server")},
         )
+        self._tag(arn(name), props)
         return name, {}
+
+    def update_application(
+        self, physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
+    ) -> Made:
+        """Only tags can change in place."""
+        self._tag(arn(physical_id), new)
+        return physical_id, {}
+
+    def _tag(self, name: str, props: dict) -> None:
+        self._service.store.tags[name] = {tag["Key"]: tag["Value"] for tag in tags_of(props)}
 
     def delete_application(self, physical_id: str, props: dict) -> None:
         self._call("DeleteApplication", {"applicationName": physical_id})
@@ -73,6 +85,7 @@ class Deploys:
         if props.get("Deployment"):
             raise ValueError("The local cloud does not deploy from a template; use CreateDeployment.")
         answer = self._call("CreateDeploymentGroup", self._request(props, name))
+        self._tag(arn(props["ApplicationName"], name), props)
         return name, {"Id": answer["deploymentGroupId"]}
 
     def update_group(
@@ -83,6 +96,7 @@ class Deploys:
         defaults = {"autoScalingGroups": [], "autoRollbackConfiguration": {"enabled": False, "events": []}}
         dropped = {k: v for k, v in defaults.items() if k not in request}
         self._call("UpdateDeploymentGroup", {**dropped, **request, "currentDeploymentGroupName": physical_id})
+        self._tag(arn(new["ApplicationName"], physical_id), new)
         group = self._service.store.group(new["ApplicationName"], physical_id)
         return physical_id, {"Id": group["deploymentGroupId"]}
 
@@ -107,11 +121,11 @@ class Deploys:
         self._call("DeleteDeploymentConfig", {"deploymentConfigName": physical_id})
 
     def install(self) -> None:
-        register("AWS::CodeDeploy::Application", self.create_application, self.delete_application, _keep)
+        register(
+            "AWS::CodeDeploy::Application",
+            self.create_application,
+            self.delete_application,
+            self.update_application,
+        )
         register("AWS::CodeDeploy::DeploymentGroup", self.create_group, self.delete_group, self.update_group)
-        register("AWS::CodeDeploy::DeploymentConfig", self.create_config, self.delete_config, _keep)
-
-
-def _keep(physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None) -> Made:
-    """Nothing that can change in place (tags) is kept by the local cloud."""
-    return physical_id, {}
+        register("AWS::CodeDeploy::DeploymentConfig", self.create_config, self.delete_config)

@@ -31,6 +31,7 @@ from localcloud.cfn.registry import register
 from localcloud.shapes import Action, Answer, Made
 
 TYPE = "AWS::CloudFormation::Stack"
+GONE_KEPT = 60  # deleted nested stacks, with their events; AWS keeps them for 90 days
 
 
 def _run(operation: Coroutine[Any, Any, None]) -> None:
@@ -205,11 +206,24 @@ def delete(physical_id: str, props: dict) -> None:
         return
     name, stack = found
     _run(stacks._delete_stack_async(name, stack["StackId"]))
+    _forget_long_gone()
     if stack["StackStatus"] != "DELETE_COMPLETE":
         raise ValueError(
             f"Embedded stack {stack['StackId']} was not successfully deleted: "
             f"{stack.get('StackStatusReason', '')}"
         )
+
+
+def _forget_long_gone() -> None:
+    """Their number only makes each save slower."""
+    gone = [
+        (name, stack)
+        for name, stack in list(cloudformation._stacks.items())
+        if stack.get("ParentId") and stack.get("StackStatus") == "DELETE_COMPLETE"
+    ]
+    for name, stack in gone[:-GONE_KEPT]:
+        cloudformation._stacks.pop(name, None)
+        cloudformation._stack_events.pop(stack["StackId"], None)
 
 
 STACK_ID = re.compile(rb"<StackId>([^<]+)</StackId>")

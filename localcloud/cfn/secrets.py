@@ -10,7 +10,7 @@ import secrets
 import string
 
 from ministack.services import secretsmanager
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import drift, provisioners
 
 from localcloud.cfn.registry import draw_name, register, truth
 from localcloud.shapes import Made
@@ -111,6 +111,15 @@ def delete(physical_id: str, props: dict) -> None:
     provisioners._sm_secret_delete(_name(physical_id), props)
 
 
+def _read(physical_id: str, props: dict) -> dict | None:
+    """For drift detection, which looks a secret up by its name."""
+    return ministack_reader(_name(physical_id), props)
+
+
+ministack_reader, READ = drift._DRIFT_READERS["AWS::SecretsManager::Secret"]
+
+
 def install() -> None:
+    drift._DRIFT_READERS["AWS::SecretsManager::Secret"] = (_read, READ)
     provisioners._sm_secret_string = secret_string
     register("AWS::SecretsManager::Secret", create, delete, update)

@@ -9,7 +9,7 @@ from ministack.core.responses import new_uuid
 from localcloud.codedeploy import errors
 from localcloud.codedeploy.errors import ApiError
 from localcloud.codedeploy.health import BUILT_IN, DEFAULT
-from localcloud.codedeploy.store import Store, check_name, check_revision, new_group_id, revision_key
+from localcloud.codedeploy.store import Store, arn, check_name, check_revision, new_group_id, revision_key
 from localcloud.paging import page
 from localcloud.shapes import Operation
 
@@ -57,6 +57,9 @@ class Groups:
             "RegisterApplicationRevision": self.register_revision,
             "GetApplicationRevision": self.get_revision,
             "ListApplicationRevisions": self.list_revisions,
+            "TagResource": self.tag,
+            "UntagResource": self.untag,
+            "ListTagsForResource": self.list_tags,
         }
 
     # -- applications
@@ -109,6 +112,9 @@ class Groups:
         if not name:
             raise ApiError("ApplicationNameRequiredException", "Application name is required")
         if self._store.applications.pop(name, None) is not None:
+            self._store.tags.pop(arn(name), None)
+            for key in [key for key in self._store.groups if key[0] == name]:
+                self._store.tags.pop(arn(*key), None)
             for store in (self._store.groups, self._store.revisions):
                 for key in [key for key in store if key[0] == name]:
                     store.pop(key)
@@ -208,7 +214,31 @@ class Groups:
         if not name:
             raise ApiError("DeploymentGroupNameRequiredException", "Deployment group name is required")
         self._store.groups.pop((application, name), None)
+        self._store.tags.pop(arn(application, name), None)
         return {"hooksNotCleanedUp": []}
+
+    # -- tags of applications and groups
+    def tag(self, request: dict) -> dict:
+        tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags") or []}
+        self._store.tags[request.get("ResourceArn")] = {**self._tags(request), **tags}
+        return {}
+
+    def untag(self, request: dict) -> dict:
+        kept = {k: v for k, v in self._tags(request).items() if k not in (request.get("TagKeys") or [])}
+        self._store.tags[request.get("ResourceArn")] = kept
+        return {}
+
+    def list_tags(self, request: dict) -> dict:
+        return {"Tags": [{"Key": key, "Value": value} for key, value in self._tags(request).items()]}
+
+    def _tags(self, request: dict) -> dict[str, str]:
+        name = request.get("ResourceArn")
+        known = [arn(key) for key in self._store.applications] + [arn(*key) for key in self._store.groups]
+        if name not in known:
+            raise ApiError(
+                "ResourceNotFoundException" if name else "ResourceArnRequiredException", f"{name} is unknown"
+            )
+        return dict(self._store.tags.get(name) or {})
 
     # -- configurations
     def create_config(self, request: dict) -> dict:

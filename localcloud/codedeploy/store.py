@@ -13,7 +13,7 @@ import string
 import threading
 import time
 
-from ministack.core.responses import AccountRegionScopedDict, new_uuid
+from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region, new_uuid
 
 from localcloud.codedeploy import errors
 from localcloud.codedeploy.errors import ApiError
@@ -32,6 +32,7 @@ class Store:
         self.configs = AccountRegionScopedDict()  # name -> record
         self.revisions = AccountRegionScopedDict()  # (application, revision key) -> record
         self.deployments = AccountRegionScopedDict()  # id -> {"info", "targets", …}
+        self.tags = AccountRegionScopedDict()  # ARN -> {key: value}
 
     @property
     def _parts(self) -> dict[str, AccountRegionScopedDict]:
@@ -41,6 +42,7 @@ class Store:
             "configs": self.configs,
             "revisions": self.revisions,
             "deployments": self.deployments,
+            "tags": self.tags,
         }
 
     # -- what ministack's persistence calls
@@ -145,6 +147,14 @@ class Store:
         )
         for _, deployment_id in finished[:-DEPLOYMENTS_KEPT]:
             self.deployments.pop(deployment_id, None)
+
+
+def arn(application: str, group: str = "") -> str:
+    """Of an application, or of a deployment group of it."""
+    prefix = f"arn:aws:codedeploy:{get_region()}:{get_account_id()}"
+    return (
+        f"{prefix}:deploymentgroup:{application}/{group}" if group else f"{prefix}:application:{application}"
+    )
 
 
 def check_name(name: str, code: str, what: str) -> None:

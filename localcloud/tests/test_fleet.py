@@ -96,3 +96,9 @@ def test_an_instance_that_comes_during_a_deployment_is_updated_after_it(
         "deployments"
     ]
     assert {site.info(i)["creator"] for i in ids} == {"user", "autoscaling", "CodeDeployAutoUpdate"}
+
+
+def test_a_deployment_to_an_empty_group_fails(cloud: RunningCloud, name: str) -> None:
+    site = make_site(cloud, name, 0)
+    info = site.run(telling("one"))
+    assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "NO_INSTANCES")

@@ -167,7 +167,6 @@ def test_a_stack_operation_cut_short_has_a_way_on(fresh: RunningCloud) -> None:
         TemplateBody=json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}, **parts}}),
     )
     until(lambda: list(fresh.state.glob("postgres/*/data")), what="initdb began")
-    # One batch is written file by file, the stacks first; a kill between these two is not what is tested here.
     fresh.saved(cloudformation='"StackStatus": "UPDATE_', secretsmanager="upd-Db")
     fresh.kill()
     fresh.start()
@@ -180,6 +179,22 @@ def test_a_stack_operation_cut_short_has_a_way_on(fresh: RunningCloud) -> None:
     )
     assert stacks.delete("upd") == "DELETE_COMPLETE"
     assert list(fresh.state.glob("postgres/*")) == []
+
+
+def test_what_a_cut_short_operation_names_but_no_service_holds_is_made_again(fresh: RunningCloud) -> None:
+    stacks = Stacks(fresh)
+    stacks.made("upd", {"Queue": {"Type": "AWS::SQS::Queue"}})
+    parts = {"Queue": {"Type": "AWS::SQS::Queue"}, "Db": SECRET, "Database": database("Db")}
+    stacks.api.update_stack(StackName="upd", TemplateBody=json.dumps({"Resources": parts}))
+    until(lambda: list(fresh.state.glob("postgres/*/data")), what="initdb began")
+    fresh.saved(cloudformation='"StackStatus": "UPDATE_IN', secretsmanager="upd-Db")
+    fresh.kill()
+    (fresh.state / "services" / "secretsmanager.json").unlink()  # read before the secret was made
+    fresh.start()
+    stacks = Stacks(fresh)
+    assert stacks.status("upd") == "UPDATE_ROLLBACK_COMPLETE"
+    stacks.updated("upd", parts, DB_OUTPUTS)
+    assert stacks.delete("upd") == "DELETE_COMPLETE"
 
 
 def test_stop_during_a_stack_operation_cuts_it_short_and_deletes_nothing(fresh: RunningCloud) -> None:
@@ -257,6 +272,17 @@ def test_refusals(tmp_path: Path) -> None:
     assert (refused.returncode, "does not look like" in refused.stderr) == (2, True)
     assert run("stop", "--state", str(tmp_path / "none")).returncode == 0
     assert run("serve").returncode == 2
+
+
+def test_a_damaged_folder_is_wiped_and_a_strange_one_is_not(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    for folder in ("services", "instances", "postgres"):
+        (damaged / folder).mkdir(parents=True)
+    assert run("wipe", "--state", str(damaged)).returncode == 0
+    assert not damaged.exists()
+    (tmp_path / "strange" / "instances").mkdir(parents=True)
+    assert run("wipe", "--state", str(tmp_path / "strange")).returncode == 2
+    assert (tmp_path / "strange" / "instances").exists()
 
 
 def test_one_cloud_per_folder_and_wipe(fresh: RunningCloud) -> None:

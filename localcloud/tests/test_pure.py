@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import gzip
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from localcloud import cloudconfig, procs
+from localcloud import cloudconfig, compat, procs
 from localcloud.codedeploy.appspec import AppSpecError, Script, parse
 from localcloud.codedeploy.bundle import BundleError, Layout, store
 from localcloud.codedeploy.health import BUILT_IN, Gate, Policy, RevisionHealth, Target
 from localcloud.codedeploy.install import clean_up, execute
 from localcloud.codedeploy.plan import InstallError, Planner
+from localcloud.compat import NAMES
 from localcloud.files import write_atomic
 from localcloud.paths import state_at
 from localcloud.problems import Refused
-from localcloud.saver import Saver
+from localcloud.saver import Saver, settle
 from localcloud.statefolder import open_folder
 from localcloud.tests.fleetkit import revision
 
@@ -256,6 +259,18 @@ def test_identity_of_processes(tmp_path: Path) -> None:
     assert procs.recall(tmp_path / "junk") is None
 
 
+def test_a_batch_is_saved_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text("old")
+        (tmp_path / f"{name}.json.new").write_text("new")
+    settle(tmp_path)  # the cloud was killed before the whole batch was written
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["old", "old"]
+    (tmp_path / "b.json.new").write_text("new")
+    (tmp_path / "committed").write_text("")
+    settle(tmp_path)  # it was killed between two renames
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["old", "new"]
+
+
 def test_saver_writes_what_changed_and_nothing_else(tmp_path: Path) -> None:
     states: dict[str, dict] = {"a": {}, "b": {"x": 1}}
     getters = {key: (lambda key=key: states[key]) for key in states}
@@ -290,3 +305,20 @@ def test_write_atomic_leaves_nothing_behind(tmp_path: Path) -> None:
         write_atomic(tmp_path / "f", 5)  # type: ignore[arg-type]
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
     assert (tmp_path / "f").read_text() == "one"
+
+
+def test_every_private_name_of_ministack_is_checked_at_the_start() -> None:
+    """compat.py lists what an upgrade can take away."""
+    listed = {f"{module.rpartition('.')[2]}.{name}" for module, names in NAMES.items() for name in names}
+    modules = "|".join(sorted({entry.partition(".")[0] for entry in listed}))
+    used = set()
+    for path in Path(compat.__file__).parent.rglob("*.py"):
+        if "tests" in path.parts:
+            continue
+        text = path.read_text(encoding="utf-8").replace("ministack_app._", "app._")
+        used |= {f"{m}.{n}" for m, n in re.findall(rf"\b({modules})\.(_[A-Za-z]\w*)", text)}
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ministack"):
+                private = [alias.name for alias in node.names if alias.name.startswith("_")]
+                used |= {f"{str(node.module).rpartition('.')[2]}.{name}" for name in private}
+    assert used - listed == set()

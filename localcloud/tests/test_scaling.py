@@ -253,9 +253,8 @@ def test_mixed_groups_and_scheduled_sizes(cloud: RunningCloud, stacks: Stacks, n
     markets = [metadata(hosts, name, "instance-life-cycle") for name in hosts.states()]
     assert sorted(markets) == ["on-demand", "spot", "spot"]
     ec2 = cloud.client("ec2")
-    machine = ec2.describe_instances(
-        Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": [out["Group"]]}]
-    )["Reservations"][0]["Instances"][0]
+    own = [{"Name": "tag:aws:autoscaling:groupName", "Values": [out["Group"]]}]
+    machine = ec2.describe_instances(Filters=own)["Reservations"][0]["Instances"][0]
     assert {"Key": "component", "Value": "worker"} in machine["Tags"]
     volume = ec2.describe_volumes(VolumeIds=[machine["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]])[
         "Volumes"
@@ -279,8 +278,8 @@ def test_mixed_groups_and_scheduled_sizes(cloud: RunningCloud, stacks: Stacks, n
     stacks.updated(name, parts, {"Group": ref("Group")}, tags=TAGS, **conditions)
     assert (hosts.group()["MinSize"], hosts.group()["MaxSize"]) == (3, 6)
     assert stacks.delete(name) == "DELETE_COMPLETE"
-    assert not ec2.describe_instances(InstanceIds=[])["Reservations"]
-    assert ec2.describe_volumes()["Volumes"] == []
+    assert not ec2.describe_instances(Filters=own)["Reservations"]
+    assert volume["VolumeId"] not in [v["VolumeId"] for v in ec2.describe_volumes()["Volumes"]]
 
 
 # -- metadata

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from botocore.exceptions import ClientError
 
 from localcloud.tests.conftest import RunningCloud, Stacks
+from localcloud.tests.fleetkit import resources
 from localcloud.tests.test_cfn import query
 
 TAGS = {"project": "shop", "environment": "dev", "team": "data"}
@@ -599,3 +601,50 @@ def test_observability(cloud: RunningCloud, stacks: Stacks, name: str) -> None:
     assert logs.describe_log_groups(logGroupNamePrefix=f"/ductwork/{name}/")["logGroups"] == []
     assert watch.describe_alarms(AlarmNames=[made["Alarm"], made["Math"]])["MetricAlarms"] == []
     assert kms.describe_key(KeyId=made["Key"])["KeyMetadata"]["KeyState"] == "PendingDeletion"
+
+
+def test_a_whole_environment_is_made_in_seconds(cloud: RunningCloud, stacks: Stacks, name: str) -> None:
+    """Eighteen nested stacks of eight resources each, one after the other as they depend on each other."""
+    s3 = cloud.client("s3", "us-east-1")
+    s3.create_bucket(Bucket=name)
+    child = {
+        "Parameters": {"Before": {"Type": "String", "Default": ""}},
+        "Resources": {
+            **{
+                f"Queue{i}": part("SQS::Queue", Tags=[{"Key": "before", "Value": ref("Before")}])
+                for i in range(4)
+            },
+            **{
+                f"Role{i}": part("IAM::Role", AssumeRolePolicyDocument=trust("ec2.amazonaws.com"))
+                for i in range(4)
+            },
+        },
+        "Outputs": {"Last": {"Value": {"Fn::GetAtt": ["Queue3", "QueueName"]}}},
+    }
+    url = stacks.upload(name, "child.json", child)
+    parts = {
+        f"Child{i:02}": part("CloudFormation::Stack", TemplateURL=url, Parameters=(
+            {"Before": {"Fn::GetAtt": [f"Child{i - 1:02}", "Outputs.Last"]}} if i else {}))
+        for i in range(18)
+    }  # fmt: skip
+    begun = time.monotonic()
+    stacks.made(name, parts, tags=TAGS)
+    made = time.monotonic() - begun
+    stacks.updated(name, parts, tags={**TAGS, "release": "2"})
+    assert stacks.delete(name) == "DELETE_COMPLETE"
+    assert made < 15, made  # one second on two idle cores
+
+
+def test_codedeploy_has_the_tags_of_the_stack(cloud: RunningCloud, stacks: Stacks, name: str) -> None:
+    parts = {key: value for key, value in resources(0).items() if key != "Bucket"}
+    out = stacks.made(name, parts, {key: ref(key) for key in ("Application", "Deploy")}, tags=TAGS)
+    api = cloud.client("codedeploy")
+    prefix = "arn:aws:codedeploy:eu-central-1:000000000000"
+    for arn in (
+        f"{prefix}:application:{out['Application']}",
+        f"{prefix}:deploymentgroup:{out['Application']}/{out['Deploy']}",
+    ):
+        assert tags(api.list_tags_for_resource(ResourceArn=arn)["Tags"]) == TAGS
+    assert stacks.delete(name) == "DELETE_COMPLETE"
+    with pytest.raises(ClientError, match="unknown"):
+        api.list_tags_for_resource(ResourceArn=f"{prefix}:application:{out['Application']}")
