@@ -34,6 +34,7 @@ LISTS: dict[str, tuple[str, str, str, str, dict[str, Any]]] = {
     "endpoints": ("ec2", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId", {}),
     "flow_logs": ("ec2", "describe_flow_logs", "FlowLogs", "FlowLogId", {}),
     "security_groups": ("ec2", "describe_security_groups", "SecurityGroups", "GroupId", {}),
+    "prefix_lists": ("ec2", "describe_managed_prefix_lists", "PrefixLists", "PrefixListId", {}),
     "launch_templates": ("ec2", "describe_launch_templates", "LaunchTemplates", "LaunchTemplateId", {}),
     "groups": ("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups", "AutoScalingGroupName", {}),
     "schedules": (
@@ -119,6 +120,11 @@ def _launch_template(cloud: Cloud, item: Item) -> Item:
     return {"Data": answer["LaunchTemplateVersions"][0]["LaunchTemplateData"]}
 
 
+def _prefix_list(cloud: Cloud, item: Item) -> Item:
+    name = {"PrefixListId": item["PrefixListId"]}
+    return {"Entries": list(cloud.list("ec2", "get_managed_prefix_list_entries", "Entries", **name))}
+
+
 def _group(cloud: Cloud, item: Item) -> Item:
     name = item["AutoScalingGroupName"]
     hooks = cloud.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=name)
@@ -150,12 +156,21 @@ def _balancer(cloud: Cloud, item: Item) -> Item:
     arn = {"LoadBalancerArn": item["LoadBalancerArn"]}
     more = _attributes("describe_load_balancer_attributes", "LoadBalancerArn")(cloud, item)
     tags = cloud.client("elbv2").describe_tags(ResourceArns=[item["LoadBalancerArn"]])["TagDescriptions"]
-    firewall = cloud.client("wafv2").get_web_acl_for_resource(ResourceArn=item["LoadBalancerArn"])
     return more | {
         "Listeners": list(cloud.list("elbv2", "describe_listeners", "Listeners", **arn)),
         "Tags": tags[0]["Tags"] if tags else [],
-        "WebACL": (firewall.get("WebACL") or {}).get("ARN"),
+        "WebACL": _firewall(cloud, item["LoadBalancerArn"]),
     }
+
+
+def _firewall(cloud: Cloud, resource: str) -> str | None:
+    try:
+        answer = cloud.client("wafv2").get_web_acl_for_resource(ResourceArn=resource)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "WAFNonexistentItemException":  # the local cloud's way to say none
+            raise
+        return None
+    return (answer.get("WebACL") or {}).get("ARN")
 
 
 def _queue(cloud: Cloud, item: Item) -> Item:
@@ -188,6 +203,10 @@ def _key(cloud: Cloud, item: Item) -> Item:
     tags = kms.list_resource_tags(KeyId=item["KeyId"])["Tags"]
     tags = [{"Key": tag["TagKey"], "Value": tag["TagValue"]} for tag in tags]
     return about | {"Rotation": rotation, "Tags": tags}
+
+
+def _secret(cloud: Cloud, item: Item) -> Item:
+    return {"KmsKeyId": cloud.client("secretsmanager").describe_secret(SecretId=item["ARN"]).get("KmsKeyId")}
 
 
 def _topic(cloud: Cloud, item: Item) -> Item:
@@ -275,6 +294,7 @@ def _stack(cloud: Cloud, item: Item) -> Item:
 
 
 MORE: dict[str, Callable[[Cloud, Item], Item]] = {
+    "prefix_lists": _prefix_list,
     "launch_templates": _launch_template,
     "groups": _group,
     "database_parameters": _parameters("describe_db_parameters", "DBParameterGroupName"),
@@ -287,6 +307,7 @@ MORE: dict[str, Callable[[Cloud, Item], Item]] = {
     "queues": _queue,
     "topics": _topic,
     "buckets": _bucket,
+    "secrets": _secret,
     "keys": _key,
     "budgets": _budget,
     "backup_plans": _backup_plan,

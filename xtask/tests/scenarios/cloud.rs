@@ -99,10 +99,17 @@ impl Cloud {
         &self.get("launch_templates", text(&template["LaunchTemplateId"]))["Data"]
     }
 
-    /// The role of an output, by its name.
+    /// The role of `ApiServer`, `Scheduler`, or a worker set by its prefix.
     #[track_caller]
-    pub fn role(&self, output: &str) -> &Value {
-        self.get("roles", self.output(output))
+    pub fn role(&self, component: &str) -> &Value {
+        let outputs = &self.master("local")["Outputs"];
+        if let Some(name) = outputs[format!("{component}RoleName")].as_str() {
+            return self.get("roles", name);
+        }
+        // What only the tool needs to know of a worker set is no output of the master.
+        let id = text(&self.master("local")["Resources"][component]);
+        let stack = self.those("stacks", |stack| stack["StackId"] == id);
+        self.get("roles", text(&stack[0]["Outputs"]["WorkerRoleName"]))
     }
 
     /// Taggable things without one of these tags.
@@ -111,12 +118,17 @@ impl Cloud {
         for (kind, all) in &self.0 {
             for (id, one) in all {
                 let Some(tags) = tags(one).filter(|_| !is_made_by_aws(kind, one)) else { continue };
+                // The tags of a stack do not reach launch templates.
+                let reach = |(key, _): &&(&str, Option<&str>)| {
+                    kind != "launch_templates" || !["team", "release"].contains(key)
+                };
                 let lacks = |(key, value): &&(&str, Option<&str>)| match (tags.get(*key), value) {
                     (None, _) => true,
                     (Some(given), Some(value)) => given != value,
                     (Some(_), None) => false,
                 };
-                let lacking: Vec<&str> = wanted.iter().filter(lacks).map(|(key, _)| *key).collect();
+                let lacking: Vec<&str> =
+                    wanted.iter().filter(reach).filter(lacks).map(|(key, _)| *key).collect();
                 if !lacking.is_empty() {
                     found.push(format!("{kind} {id}: {}", lacking.join(", ")));
                 }

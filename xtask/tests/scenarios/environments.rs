@@ -6,7 +6,8 @@ use serde_json::Value;
 /// Every property at its default.
 pub const SMALLEST: &str = "";
 
-/// What the one switch brings, and a network to match.
+/// What the one switch brings, and a network to match. On this machine some of it has to be asked for, since
+/// nothing here would use it: the load balancer, and the records of who did what.
 pub const HIGHLY_AVAILABLE: &str = r#"
 high_availability = true
 protected = true
@@ -15,9 +16,20 @@ protected = true
 zones = 3
 nat = "per_zone"
 interface_endpoints = true
+flow_logs = true
+
+[entry]
+load_balancer = "internal"
+access_logs = true
+
+[hosts.api_server]
+count = 2
 
 [workers.default]
 max = 3
+
+[audit]
+trail = true
 "#;
 
 /// All options that do not exclude each other, none as its default is.

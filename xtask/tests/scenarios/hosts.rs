@@ -130,8 +130,8 @@ pub fn hibernation(cloud: &Cloud) {
 }
 
 /// Everything that a role may do: its own policies and those attached to it.
-fn rights(cloud: &Cloud, output: &str) -> String {
-    let role = cloud.role(output);
+fn rights(cloud: &Cloud, component: &str) -> String {
+    let role = cloud.role(component);
     let attached = role["Attached"].as_array().unwrap().iter().map(text);
     let own = attached.filter(|arn| !arn.contains(":aws:policy/"));
     let attached = own.map(|arn| cloud.get("policies", arn)["Document"].to_string());
@@ -140,25 +140,25 @@ fn rights(cloud: &Cloud, output: &str) -> String {
 
 /// The user's policies are attached where they were asked for and nowhere else.
 pub fn own_policies(cloud: &Cloud) {
-    let has_policy = |output: &str| rights(cloud, output).contains("arn:aws:s3:::example-data/*");
-    assert!(has_policy("ApiServerRoleName") && has_policy("WorkerBigRoleName"));
-    assert!(!has_policy("SchedulerRoleName") && !has_policy("WorkerDefaultRoleName"));
-    let managed = |output: &str| {
-        let attached = cloud.role(output)["Attached"].as_array().unwrap();
+    let has_policy = |component: &str| rights(cloud, component).contains("arn:aws:s3:::example-data/*");
+    assert!(has_policy("ApiServer") && has_policy("WorkerBig"));
+    assert!(!has_policy("Scheduler") && !has_policy("WorkerDefault"));
+    let managed = |component: &str| {
+        let attached = cloud.role(component)["Attached"].as_array().unwrap();
         attached.iter().any(|arn| text(arn).ends_with("/AmazonS3ReadOnlyAccess"))
     };
-    assert!(managed("ApiServerRoleName") && !managed("SchedulerRoleName"));
+    assert!(managed("ApiServer") && !managed("Scheduler"));
 }
 
 /// Only who starts sessions and users may read what they are signed and made with.
 pub fn secrets_are_apart(cloud: &Cloud) {
     for secret in ["JwtSecretArn", "AdminSecretArn"] {
         let arn = cloud.output(secret);
-        assert!(rights(cloud, "ApiServerRoleName").contains(arn), "{secret}");
-        assert!(!rights(cloud, "WorkerDefaultRoleName").contains(arn), "{secret}: code of DAGs runs there");
+        assert!(rights(cloud, "ApiServer").contains(arn), "{secret}");
+        assert!(!rights(cloud, "WorkerDefault").contains(arn), "{secret}: code of DAGs runs there");
     }
-    for output in ["ApiServerRoleName", "SchedulerRoleName", "WorkerDefaultRoleName"] {
-        assert_eq!(cloud.role(output)["Path"], "/ductwork/ductwork-local/");
+    for component in ["ApiServer", "Scheduler", "WorkerDefault"] {
+        assert_eq!(cloud.role(component)["Path"], "/ductwork/ductwork-local/");
     }
 }
 
@@ -172,8 +172,8 @@ pub fn google(cloud: &Cloud) {
     });
     has(&told, &expected);
     assert!(!cloud.master("local").to_string().contains("client-secret"), "no secret in the stack");
-    assert!(rights(cloud, "ApiServerRoleName").contains("ductwork/local/login/"));
-    assert!(!rights(cloud, "WorkerDefaultRoleName").contains("ductwork/local/login/"));
+    assert!(rights(cloud, "ApiServer").contains("ductwork/local/login/"));
+    assert!(!rights(cloud, "WorkerDefault").contains("ductwork/local/login/"));
 }
 
 pub fn mail(cloud: &Cloud) {

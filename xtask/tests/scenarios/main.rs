@@ -18,6 +18,7 @@ mod watch;
 use cloud::{Cloud, text};
 use environments::{ADDITIONAL, EVERYTHING, Given, HIGHLY_AVAILABLE, POLICY, SMALLEST, deploy, second};
 use serde_json::{Value, json};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use support::free_ports;
 use support::project::Project;
 
@@ -42,6 +43,17 @@ impl Stage {
     fn made(&self) -> Cloud {
         Cloud::look(&self.project).since(&self.before)
     }
+}
+
+/// Runs every check and fails after the last: a deployment is too dear to be told one fault at a time.
+macro_rules! all {
+    ($($check:expr),* $(,)?) => {{
+        let checks: Vec<(&str, Box<dyn Fn() + '_>)> = vec![$((stringify!($check), Box::new(|| { $check; }))),*];
+        let mut failed = checks;
+        failed.retain(|(_, check)| catch_unwind(AssertUnwindSafe(check)).is_err());
+        let failed: Vec<&str> = failed.into_iter().map(|(name, _)| name).collect();
+        assert!(failed.is_empty(), "see above for {failed:#?}");
+    }};
 }
 
 fn announce(what: &str) {
@@ -73,21 +85,23 @@ fn smallest(stage: &Stage) -> Value {
 }
 
 fn is_smallest(stage: &Stage, made: &Cloud) {
-    network::own(made, 2, 0);
-    network::endpoints(made, false);
-    network::reach_is_least(made, stage.project.port, &["127.0.0.1/32"], false);
-    stores::postgres(made, &json!({ "MultiAZ": false, "DeletionProtection": false }));
-    stores::sqs(made, &["default"]);
-    stores::logs_bucket(made, 365);
-    stores::secrets(made);
-    hosts::count(made, &[("ApiServer", 1, 1), ("Scheduler", 1, 1), ("WorkerDefault", 1, 1)]);
-    hosts::are_hardened(made);
-    hosts::are_deployed_to(made, &["ApiServer", "Scheduler", "WorkerDefault"]);
-    hosts::drain(made, "WorkerDefaultAutoScalingGroup");
-    hosts::secrets_are_apart(made);
-    watch::alarms(made, &["ApproximateAgeOfOldestMessage", "FreeStorageSpace"]);
-    watch::logs(made, 30);
-    watch::protected(made, false);
+    all!(
+        network::own(made, 2, 0),
+        network::endpoints(made, false),
+        network::reach_is_least(made, stage.project.port, &["127.0.0.1/32"], None),
+        stores::postgres(made, &json!({ "MultiAZ": false, "DeletionProtection": false })),
+        stores::sqs(made, &["default"]),
+        stores::logs_bucket(made, 365),
+        stores::secrets(made),
+        hosts::count(made, &[("ApiServer", 1, 1), ("Scheduler", 1, 1), ("WorkerDefault", 1, 1)]),
+        hosts::are_hardened(made),
+        hosts::are_deployed_to(made, &["ApiServer", "Scheduler", "WorkerDefault"]),
+        hosts::drain(made, "WorkerDefaultAutoScalingGroup"),
+        hosts::secrets_are_apart(made),
+        watch::alarms(made, &["ApproximateAgeOfOldestMessage", "FreeStorageSpace"]),
+        watch::logs(made, 30),
+        watch::protected(made, false),
+    );
     let options = [
         "balancers",
         "target_groups",
@@ -108,22 +122,24 @@ fn highly_available(stage: &Stage) {
     let result = deploy(&stage.project, HIGHLY_AVAILABLE);
     assert_eq!(result["outcome"], "deployed");
     let made = stage.made();
-    network::own(&made, 3, 3);
-    network::endpoints(&made, true);
-    network::flow_logs(&made);
-    network::reach_is_least(&made, stage.project.port, &["127.0.0.1/32"], true);
-    stores::postgres(&made, &json!({ "MultiAZ": true, "DeletionProtection": true }));
-    stores::sqs(&made, &["default"]);
-    hosts::count(&made, &[("ApiServer", 2, 2), ("Scheduler", 2, 2), ("WorkerDefault", 2, 3)]);
-    hosts::are_hardened(&made);
     let balancer = entry::balancer(&made, "internal", &made.list("SubnetIds"), stage.project.port);
-    entry::plain(balancer);
-    entry::access_logs(balancer);
     let group = made.group("ApiServerAutoScalingGroup");
-    assert_eq!(group["TargetGroupARNs"], json!([made.only("target_groups")["TargetGroupArn"]]));
-    watch::alarms(&made, &["HTTPCode_Target_5XX_Count", "UnHealthyHostCount"]);
-    watch::protected(&made, true);
-    watch::tags(&made, text(&result["release"]));
+    all!(
+        network::own(&made, 3, 3),
+        network::endpoints(&made, true),
+        network::flow_logs(&made),
+        network::reach_is_least(&made, stage.project.port, &["127.0.0.1/32"], Some("internal")),
+        stores::postgres(&made, &json!({ "MultiAZ": true, "DeletionProtection": true })),
+        stores::sqs(&made, &["default"]),
+        hosts::count(&made, &[("ApiServer", 2, 2), ("Scheduler", 2, 2), ("WorkerDefault", 2, 3)]),
+        hosts::are_hardened(&made),
+        entry::plain(balancer),
+        entry::access_logs(balancer),
+        assert_eq!(group["TargetGroupARNs"], json!([made.only("target_groups")["TargetGroupArn"]])),
+        watch::alarms(&made, &["HTTPCode_Target_5XX_Count", "UnHealthyHostCount"]),
+        watch::protected(&made, true),
+        watch::tags(&made, text(&result["release"])),
+    );
 }
 
 /// Another database, another broker, three worker sets, and every option.
@@ -134,39 +150,43 @@ fn everything(stage: &Stage) {
     let result = deploy(&stage.project, EVERYTHING);
     assert_eq!(result["outcome"], "deployed");
     let made = stage.made();
-    network::own(&made, 2, 1);
     let outsiders = ["203.0.113.0/24", "198.51.100.7/32"];
-    network::reach_is_least(&made, stage.project.port, &outsiders, true);
-    stores::aurora(&made);
-    stores::valkey(&made);
-    stores::files(&made);
-    stores::backups(&made);
-    stores::logs_bucket(&made, 90);
-    hosts::count(
-        &made,
-        &[("ApiServer", 1, 1), ("Scheduler", 1, 1), ("WorkerDefault", 1, 2), ("WorkerBig", 0, 4)],
-    );
-    hosts::are_deployed_to(&made, &["ApiServer", "Scheduler", "WorkerDefault", "WorkerBig"]);
-    hosts::worker_sets(&made);
-    hosts::spot(&made);
-    hosts::drain(&made, "WorkerBigAutoScalingGroup");
-    hosts::mount(&made, made.output("FileSystemId"));
-    hosts::hibernation(&made);
-    hosts::own_policies(&made);
-    hosts::google(&made);
-    hosts::mail(&made);
     let public = made.list("PublicSubnetIds");
     let balancer = entry::balancer(&made, "internet-facing", &public, stage.project.port);
-    entry::firewall(&made, balancer);
-    watch::alarms(&made, &["EngineCPUUtilization"]);
-    watch::logs(&made, 60);
-    watch::people(&made);
-    watch::protected(&made, false);
-    watch::tags(&made, text(&result["release"]));
     let note = made.get("parameters", "/scenarios/note");
-    assert_eq!(note["Value"], format!("{} everyone calm", made.output("LogsBucket")));
     let deploys = made.get("roles", made.output("DeployRoleArn").rsplit('/').next().unwrap());
-    assert!(deploys["AssumeRolePolicyDocument"].to_string().contains("repo:example/data:environment:local"));
+    all!(
+        network::own(&made, 2, 1),
+        network::reach_is_least(&made, stage.project.port, &outsiders, Some("internet-facing")),
+        stores::aurora(&made),
+        stores::valkey(&made),
+        stores::files(&made),
+        stores::backups(&made),
+        stores::logs_bucket(&made, 90),
+        hosts::count(
+            &made,
+            &[("ApiServer", 1, 1), ("Scheduler", 1, 1), ("WorkerDefault", 1, 2), ("WorkerBig", 0, 4)],
+        ),
+        hosts::are_deployed_to(&made, &["ApiServer", "Scheduler", "WorkerDefault", "WorkerBig"]),
+        hosts::worker_sets(&made),
+        hosts::spot(&made),
+        hosts::drain(&made, "WorkerBigAutoScalingGroup"),
+        hosts::mount(&made, made.output("FileSystemId")),
+        hosts::hibernation(&made),
+        hosts::own_policies(&made),
+        hosts::google(&made),
+        hosts::mail(&made),
+        entry::firewall(&made, balancer),
+        watch::alarms(&made, &["EngineCPUUtilization"]),
+        watch::logs(&made, 60),
+        watch::people(&made),
+        watch::protected(&made, false),
+        watch::tags(&made, text(&result["release"])),
+        assert_eq!(note["Value"], format!("{} everyone calm", made.output("LogsBucket"))),
+        assert!(
+            deploys["AssumeRolePolicyDocument"].to_string().contains("repo:example/data:environment:local")
+        ),
+    );
 }
 
 /// The way back is a deployment like any other, and leads to the very release of the beginning.
@@ -201,8 +221,7 @@ fn beside_it_in_an_existing_network(stage: &Stage) {
         Cloud::look(project).since(&before)
     };
     let made = stack_only(&second(given, &secure, &entry("")));
-    network::existing(&made, &given.private);
-    stores::mysql(&made);
+    all!(network::existing(&made, &given.private), stores::mysql(&made),);
     let public = given.public.iter().map(String::as_str).collect();
     let balancer = entry::balancer(&made, "internet-facing", &public, port);
     entry::encrypted(balancer, text(&made.only("certificates")["CertificateArn"]));
@@ -222,9 +241,11 @@ fn beside_it_in_an_existing_network(stage: &Stage) {
     let result = project.run(&["deploy", "--env", "second", "--yes", "--format", "json"]).expect(0).json();
     assert_eq!(result["outcome"], "deployed");
     let made = Cloud::look(project).since(&before);
-    network::existing(&made, &given.private);
-    stores::existing_database(&made, url);
-    made.none(&["balancers", "target_groups"]);
+    all!(
+        network::existing(&made, &given.private),
+        stores::existing_database(&made, url),
+        made.none(&["balancers", "target_groups"]),
+    );
 }
 
 /// What outlives an environment, as `templates/README.md` says.

@@ -82,7 +82,10 @@ fn lets_in<'a>(cloud: &'a Cloud, output: &str) -> BTreeSet<(i64, i64, &'a str)> 
         assert_eq!(rule["IpProtocol"], "tcp", "{output}: {rule:#}");
         let ranges = rule["IpRanges"].as_array().into_iter().flatten().map(|range| text(&range["CidrIp"]));
         let groups = rule["UserIdGroupPairs"].as_array().into_iter().flatten().map(|g| text(&g["GroupId"]));
-        for source in ranges.chain(groups) {
+        let lists = rule["PrefixListIds"].as_array().into_iter().flatten();
+        let lists = lists.map(|list| &cloud.get("prefix_lists", text(&list["PrefixListId"]))["Entries"]);
+        let listed = lists.flat_map(|entries| ids(entries, "Cidr"));
+        for source in ranges.chain(groups).chain(listed) {
             found.insert((rule["FromPort"].as_i64().unwrap(), rule["ToPort"].as_i64().unwrap(), source));
         }
     }
@@ -99,7 +102,7 @@ fn reach<'a>(cloud: &'a Cloud, output: &str, port: i64) -> BTreeSet<&'a str> {
 }
 
 /// Least reach: the world never, outsiders only where they come in, data stores only from components.
-pub fn reach_is_least(cloud: &Cloud, port: u16, outsiders: &[&str], balanced: bool) {
+pub fn reach_is_least(cloud: &Cloud, port: u16, outsiders: &[&str], balancer: Option<&str>) {
     let port = i64::from(port);
     let group = |name: &str| cloud.output(&format!("{name}SecurityGroupId"));
     let hosts = [group("ApiServer"), group("Scheduler"), group("Worker")];
@@ -111,15 +114,18 @@ pub fn reach_is_least(cloud: &Cloud, port: u16, outsiders: &[&str], balanced: bo
         }
     }
     let api = reach(cloud, "ApiServerSecurityGroupId", port);
-    if balanced {
-        let nats = cloud.list("NatAddresses").into_iter().filter(|address| *address != "-");
+    if let Some(scheme) = balancer {
+        // Hosts reach a balancer on the internet from the addresses of the NAT gateways.
+        let outside = scheme == "internet-facing";
+        let nats = cloud.list("NatAddresses").into_iter().filter(|_| outside);
         let wanted: BTreeSet<&str> = outsiders.iter().copied().chain(hosts).chain(nats).collect();
         for entry in [80, 443] {
             assert_eq!(reach(cloud, "LoadBalancerSecurityGroupId", entry), wanted, "port {entry}");
         }
         assert_eq!(api, [group("LoadBalancer")].into(), "only the balancer reaches the hosts");
     } else {
-        assert_eq!(api, outsiders.iter().copied().chain(hosts).collect());
+        let [_, scheduler, worker] = hosts;
+        assert_eq!(api, outsiders.iter().copied().chain([scheduler, worker]).collect());
     }
     for stores in ["Database", "Cache", "Files"] {
         for (_, _, source) in lets_in(cloud, &format!("{stores}SecurityGroupId")) {

@@ -1,7 +1,7 @@
 //! What is watched, written down and told: alarms, logs, budget, trail, dashboard, tags.
 
 use crate::cloud::{Cloud, has, text};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Metrics without which nobody would notice.
@@ -16,18 +16,25 @@ const WATCHED: [&str; 8] = [
     "DatabaseConnections",
 ];
 
+/// The metrics that an alarm looks at: one, or several in an expression.
+fn metrics(alarm: &Value) -> Vec<&str> {
+    let several = alarm["Metrics"].as_array().into_iter().flatten();
+    let several = several.filter_map(|metric| metric["MetricStat"]["Metric"]["MetricName"].as_str());
+    several.chain(alarm["MetricName"].as_str()).collect()
+}
+
 /// Every alarm tells the one topic, and these metrics have one.
 pub fn alarms(cloud: &Cloud, more: &[&str]) {
     let topic = cloud.output("AlertTopicArn");
     for alarm in cloud.all("alarms") {
         assert_eq!(alarm["AlarmActions"], json!([topic]), "{}", alarm["AlarmName"]);
     }
-    let metric = |alarm: &serde_json::Value| alarm["MetricName"].as_str().map(str::to_owned);
-    let watched: BTreeSet<String> = cloud.all("alarms").into_iter().filter_map(metric).collect();
+    let watched: BTreeSet<&str> = cloud.all("alarms").into_iter().flat_map(metrics).collect();
     for name in WATCHED.iter().chain(more) {
         assert!(watched.contains(*name), "nobody watches {name}: {watched:?}");
     }
-    for alarm in cloud.those("alarms", |alarm| text(&alarm["MetricName"]).ends_with("HeartbeatAge")) {
+    let beats = |alarm: &Value| metrics(alarm).iter().any(|name| name.ends_with("HeartbeatAge"));
+    for alarm in cloud.those("alarms", beats) {
         has(alarm, &json!({ "Namespace": "Ductwork", "TreatMissingData": "breaching" }));
         let of = json!([{ "Name": "Environment", "Value": "ductwork-local" }]);
         assert_eq!(alarm["Dimensions"], of);
@@ -77,8 +84,10 @@ pub fn tags(cloud: &Cloud, release: &str) {
         ("release", Some(release)),
     ];
     let untagged = cloud.untagged(&wanted);
-    // The master is no part, so it has no component.
+    // The master is no part, so it has no component; the account's own things are all environments'.
+    let other =
+        ["stacks ductwork-local: component", "stacks ductwork-bootstrap:", "buckets ductwork-000000000000"];
     let untagged: Vec<&String> =
-        untagged.iter().filter(|one| *one != "stacks ductwork-local: component").collect();
+        untagged.iter().filter(|one| !other.iter().any(|other| one.starts_with(other))).collect();
     assert!(untagged.is_empty(), "{untagged:#?}");
 }
