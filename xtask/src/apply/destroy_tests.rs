@@ -233,8 +233,7 @@ async fn a_bucket_that_is_gone_is_gone_and_one_that_keeps_its_objects_ends_in_wo
 #[tokio::test]
 async fn what_an_update_lets_go_of_is_noted_for_later() {
     let bucket = Bucket::default();
-    let mut aws = Aws::nowhere();
-    aws.s3 = bucket.client();
+    let aws = bucket.aws();
     let outputs = |access: &str| {
         BTreeMap::from(
             [("LogsBucket", "logs"), ("AccessLogBucket", access)].map(|(a, b)| (a.to_owned(), b.to_owned())),

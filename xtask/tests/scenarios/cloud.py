@@ -167,7 +167,9 @@ def _firewall(cloud: Cloud, resource: str) -> str | None:
     try:
         answer = cloud.client("wafv2").get_web_acl_for_resource(ResourceArn=resource)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "WAFNonexistentItemException":  # the local cloud's way to say none
+        if (
+            error.response["Error"]["Code"] != "WAFNonexistentItemException"
+        ):  # the local cloud's way to say none
             raise
         return None
     return (answer.get("WebACL") or {}).get("ARN")
