@@ -7,12 +7,12 @@ use super::release::Ready;
 use super::ui::Ui;
 use crate::apply::context::{Artifacts, Context, Runs};
 use crate::apply::lease;
-use crate::fail::Result;
+use crate::fail::{Fail, Result};
 use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
-use crate::observe::{release, stack};
+use crate::observe::{release, secrets, stack};
 use crate::plan::consent::Guard;
-use crate::plan::deploy::{Facts, Source, plan};
+use crate::plan::deploy::{Facts, Plan, Source, Step, plan};
 use crate::plan::stack as stack_plan;
 
 impl Desk {
@@ -52,9 +52,23 @@ impl Desk {
             self.progress.state.parameters = stack.parameters;
         }
         let plan = plan(&target, source, &facts);
+        self.secrets_are_there(&plan).await?;
         let context = self.context(ui, artifacts);
         let Self { progress, started, watch, .. } = self;
         Ok(Ready { context, facts, plan, progress, holder: lease, started, watch })
+    }
+
+    /// A host that misses one would only say so when it starts.
+    async fn secrets_are_there(&self, plan: &Plan) -> Result<()> {
+        let needed = self.environment.secrets_needed();
+        if plan.source == Source::Record || !plan.steps.contains(&Step::Hosts) || needed.is_empty() {
+            return Ok(());
+        }
+        let file = format!("environments/{}.toml", self.environment.name);
+        match secrets::missing(&self.aws, &file, &needed).await? {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(Fail::problems("secrets are missing", problems)),
+        }
     }
 
     /// Compares with what is really there, whatever the records say.

@@ -13,6 +13,8 @@ use serde_json::json;
 pub enum Which {
     /// The password of Airflow's admin.
     Admin,
+    /// The password of the user `service`, with which programs use the API.
+    Service,
 }
 
 /// Print a secret of an environment.
@@ -33,8 +35,11 @@ pub async fn run(args: &Secret, ui: &Ui) -> Result<()> {
     let aws = project.connect(&environment).await?;
     let (client, name) = (&aws.cloudformation, environment.name.as_str());
     let stack = observe::stack::existing(client, &environment.stack_name(), name).await?;
-    let Which::Admin = args.which;
-    let login = airflow::login(&aws, stack.output(outputs::ADMIN_SECRET)?).await?;
+    let secret = match args.which {
+        Which::Admin => outputs::ADMIN_SECRET,
+        Which::Service => outputs::SERVICE_SECRET,
+    };
+    let login = airflow::login(&aws, stack.output(secret)?).await?;
     let value = json!({ "username": login.username, "password": login.password.expose() });
     ui.data(&format!("{}\n", login.password.expose()), &value);
     Ok(())

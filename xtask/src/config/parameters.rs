@@ -2,6 +2,7 @@
 
 use super::environment::{Database, Entry, Environment, HostGroup, Hosts, Login, Mail, Network, Vpc};
 use super::values::VpcCidr;
+use crate::model::names;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -84,6 +85,15 @@ impl Environment {
     pub fn bootstrap_parameters(&self) -> BTreeMap<String, String> {
         let provider = self.github.repository.is_some() && self.github.create_provider;
         BTreeMap::from([pair("GitHubOidcProvider", provider)])
+    }
+
+    /// Secrets that nobody but people can make: the key that asks for one, and its name or ARN.
+    #[must_use]
+    pub fn secrets_needed(&self) -> Vec<(&'static str, String)> {
+        let google = self.login.google.as_ref();
+        let google = google.map(|_| ("login.google_client_id", names::google_secret(self.name.as_str())));
+        let url = self.database.url_secret.as_ref().map(|arn| ("database.url_secret", arn.to_string()));
+        google.into_iter().chain(url).collect()
     }
 
     /// Tags of the master stack, which CloudFormation hands on to every resource that takes tags.

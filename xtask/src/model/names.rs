@@ -11,6 +11,7 @@ pub mod outputs {
     /// Stands for a value where there is none, such as the hosts of a set that the scheduler's serve.
     pub const NONE: &str = "-";
     pub const ADMIN_SECRET: &str = "AdminSecretArn";
+    pub const SERVICE_SECRET: &str = "ServiceSecretArn";
     /// These two outlive the stack.
     pub const LOGS_BUCKET: &str = "LogsBucket";
     /// Outlives the stack as well; [`NONE`] where a load balancer keeps no logs.
@@ -81,6 +82,12 @@ pub fn template_key(digest: &Digest) -> String {
 #[must_use]
 pub fn host_key(digest: &Digest) -> String {
     format!("hosts/{digest}.zip")
+}
+
+/// The secret of the client with which people log in by Google; `ductwork_airflow` reads it.
+#[must_use]
+pub fn google_secret(environment: &str) -> String {
+    format!("ductwork/{environment}/login/google")
 }
 
 /// Everything that is known of an environment.

@@ -5,6 +5,7 @@ pub mod environment;
 pub mod host_revision;
 mod pack;
 pub mod release;
+pub mod secrets;
 pub mod stack;
 pub mod templates;
 pub mod tree;

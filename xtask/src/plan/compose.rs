@@ -176,7 +176,10 @@ impl Composer {
                 },
             });
             let id = format!("{}Policy{}", policy.component, index + 1);
-            master.section("Resources").insert(id, resource);
+            if master.section("Resources").insert(id.clone(), resource).is_some() {
+                let message = format!("its resource would be `{id}`, as that of a worker set");
+                self.problems.push(Problem::new("clash", &policy.path, message, "rename the worker set"));
+            }
         }
     }
 }

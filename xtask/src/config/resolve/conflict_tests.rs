@@ -422,3 +422,20 @@ fn tags_of_the_tool() {
     let tags: Vec<String> = tags.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
     assert_eq!(tags, ["a=b", "environment=dev", "project=x", "team=data"]);
 }
+
+#[test]
+fn hosts_without_nat_have_no_address_that_a_balancer_could_know() {
+    let entry = "[entry]\nload_balancer = 'internet_facing'\ncertificate_arn = \
+                 'arn:aws:acm:eu-central-1:111122223333:certificate/0a'\n";
+    good(&aws(&format!("[network]\nnat = 'single'\n{entry}")));
+    let told = bad(&aws(&format!("[network]\nnat = 'none'\n{entry}")));
+    assert!(told.contains("without NAT") && told.contains("`network.nat`"), "{told}");
+}
+
+#[test]
+fn secrets_that_only_people_have_are_named() {
+    assert!(good(&aws("")).secrets_needed().is_empty());
+    let google = "[login]\nmethod = 'google'\ngoogle_client_id = '1-a.apps.googleusercontent.com'\ngoogle_domain = 'example.com'";
+    let environment = good(&aws(google));
+    assert_eq!(environment.secrets_needed()[0].1, format!("ductwork/{}/login/google", environment.name));
+}
