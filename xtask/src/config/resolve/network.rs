@@ -205,8 +205,8 @@ fn faces_internet(
         problems.conflict(&scheme.place, Wrong::new("an existing VPC without `public_subnet_ids`", hint));
     }
     // Hosts call the balancer as well, and the addresses of NAT gateways are let in by themselves.
-    let bare =
-        network.nat.as_ref().filter(|nat| scheme == LoadBalancer::InternetFacing && nat.value == "none");
+    let own = scheme == LoadBalancer::InternetFacing && network.vpc_id.is_none();
+    let bare = network.nat.as_ref().filter(|nat| own && nat.value == "none");
     if let Some(nat) = bare {
         let message = "without NAT, hosts would come to the internet-facing balancer from unknown addresses";
         let hint = "write `nat = \"single\"`, or `load_balancer = \"internal\"`";
