@@ -59,11 +59,13 @@ class Calls:
         try:
             params = ministack_app._routing_params(method, path, headers, body, query_params)
             for action, resource in self._asked(service, method, path, headers, body, params):
-                self.note(instance_id, action, resource)
+                self.note(instance_id, action, resource, _context(action, params, headers, body))
         except Exception:
             log.exception("a call of %s could not be noted", instance_id)
 
-    def note(self, instance_id: str, action: str, resource: str) -> None:
+    def note(
+        self, instance_id: str, action: str, resource: str, context: dict[str, str] | None = None
+    ) -> None:
         """Note that the instance did something; also what its agents do by themselves."""
         tags = instances.tags_of(instance_id)
         line = json.dumps(
@@ -73,6 +75,7 @@ class Calls:
                 "action": action,
                 "resource": resource,
                 "profile": instances.profile_of(instance_id),
+                **({"context": context} if context else {}),
             }
         )
         with self._lock:
@@ -130,6 +133,14 @@ class Calls:
         if application and group:
             resource = f"{prefix}:deploymentgroup:{application}/{group}"
         return f"codedeploy:{operation}", resource
+
+
+def _context(action: str, params: dict, headers: dict, body: bytes) -> dict[str, str]:
+    """What conditions may ask for, where an action knows no resource."""
+    if action != "cloudwatch:PutMetricData":
+        return {}
+    request = json.loads(body) if "json" in headers.get("content-type", "") else {}
+    return {"cloudwatch:namespace": request.get("Namespace") or _first(params, "Namespace")}
 
 
 def _first(params: dict, name: str) -> str:

@@ -381,6 +381,8 @@ def test_calls_of_instances_are_recorded_as_iam_sees_them(
     stack = stacks.api.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
     deploy = f"arn:aws:codedeploy:{REGION}:000000000000:deploymentgroup:{out['Application']}/{out['Deploy']}"
     revision = done["revision"]["s3Location"]["key"]
+    contexts = {line["action"]: line["context"] for line in mine_only if "context" in line}
+    assert contexts == {"cloudwatch:PutMetricData": {"cloudwatch:namespace": "Ductwork"}}
     assert {(line["action"], line["resource"]) for line in mine_only} == {
         ("s3:GetObject", f"arn:aws:s3:::{out['Bucket']}/{revision}"),
         ("secretsmanager:GetSecretValue", out["Secret"]),
