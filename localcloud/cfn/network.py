@@ -52,6 +52,7 @@ def _eip_update(
     physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
 ) -> Made:
     allocation = next((a for a, r in ec2._addresses.items() if r["PublicIp"] == physical_id), "")
+    _tag(allocation, new)
     return physical_id, {"AllocationId": allocation, "PublicIp": physical_id}
 
 

@@ -72,6 +72,8 @@ class Account:
         for page in self.pages("iam", "list_attached_role_policies", RoleName=name):
             for policy in page["AttachedPolicies"]:
                 arn = policy["PolicyArn"]
+                if arn.split(":")[4] == "aws":
+                    continue  # AWS's own: service roles have some, and a host's only by the user's wish
                 version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
                 answer = iam.get_policy_version(PolicyArn=arn, VersionId=version)
                 documents.append(answer["PolicyVersion"]["Document"])

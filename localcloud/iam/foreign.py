@@ -21,6 +21,7 @@ SHARED = [
     ("s3:GetObject*", "arn:*:s3:::ductwork-*/hosts/*", "host revisions, named by their content"),
     ("s3:GetObject*", "arn:*:s3:::ductwork-*/bundles/*", "DAG bundles, named by their content"),
     ("s3:GetObject", "arn:*:s3:::aws-codedeploy-*/*", "the agent's installer, AWS's own"),
+    ("codedeploy:*", "arn:*:codedeploy:*:*:deploymentconfig:CodeDeployDefault.*", "AWS's own configurations"),
     ("ssmmessages:*", "*", "channels of a host's own session, which know no resources"),
     (
         "ssm:UpdateInstanceInformation",

@@ -66,7 +66,8 @@ LISTS: dict[str, tuple[str, str, str, str, dict[str, Any]]] = {
     "log_groups": ("logs", "describe_log_groups", "logGroups", "logGroupName", {}),
     "alarms": ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName", {}),
     "dashboards": ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName", {}),
-    "budgets": ("budgets", "describe_budgets", "Budgets", "BudgetName", {"AccountId": ACCOUNT}),
+    "budgets": (
+        "budgets", "describe_budgets", "Budgets", "BudgetName", {"AccountId": ACCOUNT, "ShowFilterExpression": True}),
     "trails": ("cloudtrail", "describe_trails", "trailList", "Name", {}),
     "vaults": ("backup", "list_backup_vaults", "BackupVaultList", "BackupVaultName", {}),
     "backup_plans": ("backup", "list_backup_plans", "BackupPlansList", "BackupPlanId", {}),
@@ -159,20 +160,12 @@ def _balancer(cloud: Cloud, item: Item) -> Item:
     return more | {
         "Listeners": list(cloud.list("elbv2", "describe_listeners", "Listeners", **arn)),
         "Tags": tags[0]["Tags"] if tags else [],
-        "WebACL": _firewall(cloud, item["LoadBalancerArn"]),
     }
 
 
-def _firewall(cloud: Cloud, resource: str) -> str | None:
-    try:
-        answer = cloud.client("wafv2").get_web_acl_for_resource(ResourceArn=resource)
-    except ClientError as error:
-        if (
-            error.response["Error"]["Code"] != "WAFNonexistentItemException"
-        ):  # the local cloud's way to say none
-            raise
-        return None
-    return (answer.get("WebACL") or {}).get("ARN")
+def _firewall(cloud: Cloud, item: Item) -> Item:
+    ask = cloud.client("wafv2").list_resources_for_web_acl
+    return {"Guarded": ask(WebACLArn=item["ARN"], ResourceType="APPLICATION_LOAD_BALANCER")["ResourceArns"]}
 
 
 def _queue(cloud: Cloud, item: Item) -> Item:
@@ -305,6 +298,7 @@ MORE: dict[str, Callable[[Cloud, Item], Item]] = {
     "file_systems": _file_system,
     "balancers": _balancer,
     "target_groups": _attributes("describe_target_group_attributes", "TargetGroupArn"),
+    "firewalls": _firewall,
     "zones": _zone,
     "queues": _queue,
     "topics": _topic,

@@ -63,5 +63,5 @@ pub fn access_logs(balancer: &Value) {
 }
 
 pub fn firewall(cloud: &Cloud, balancer: &Value) {
-    assert_eq!(balancer["WebACL"], cloud.only("firewalls")["ARN"]);
+    has(cloud.only("firewalls"), &json!({ "Guarded": [balancer["LoadBalancerArn"]] }));
 }

@@ -28,14 +28,14 @@ pub fn are_hardened(cloud: &Cloud) {
 }
 
 /// Group by group: fewest, most, and how many there are.
-pub fn count(cloud: &Cloud, expected: &[(&str, i64, i64)]) {
+pub fn count(cloud: &Cloud, expected: &[(&str, i64, i64, usize)]) {
     assert_eq!(cloud.count("groups"), expected.len());
-    for (name, low, high) in expected {
+    for (name, low, high, now) in expected {
         let group = cloud.group(&format!("{name}AutoScalingGroup"));
-        has(group, &json!({ "MinSize": low, "MaxSize": high, "DesiredCapacity": low }));
+        has(group, &json!({ "MinSize": low, "MaxSize": high, "DesiredCapacity": now }));
         let states = ids(&group["Instances"], "LifecycleState");
         assert!(states.iter().all(|state| *state == "InService"), "{name}: {states:?}");
-        assert_eq!(group["Instances"].as_array().map(Vec::len), usize::try_from(*low).ok(), "{name}");
+        assert_eq!(group["Instances"].as_array().map(Vec::len), Some(*now), "{name}");
         let subnets: std::collections::BTreeSet<&str> =
             text(&group["VPCZoneIdentifier"]).split(',').collect();
         assert_eq!(subnets, cloud.list("HostSubnetIds"), "{name}");
@@ -47,7 +47,7 @@ pub fn drain(cloud: &Cloud, output: &str) {
     let hooks = cloud.group(output)["LifecycleHooks"].as_array().unwrap();
     let drain = hooks.iter().find(|hook| hook["LifecycleHookName"] == "drain").expect("a hook to drain by");
     let expected = json!({
-        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "HeartbeatTimeout": 300,
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "HeartbeatTimeout": 900,
         "DefaultResult": "CONTINUE",
     });
     has(drain, &expected);

@@ -65,6 +65,7 @@ fn from_the_smallest_to_everything_and_back() {
     let stage = Stage::new();
     let first = smallest(&stage);
     highly_available(&stage);
+    no_longer_protected(&stage);
     everything(&stage);
     back(&stage, &first);
     beside_it_in_an_existing_network(&stage);
@@ -93,25 +94,26 @@ fn is_smallest(stage: &Stage, made: &Cloud) {
         stores::sqs(made, &["default"]),
         stores::logs_bucket(made, 365),
         stores::secrets(made),
-        hosts::count(made, &[("ApiServer", 1, 1), ("Scheduler", 1, 1), ("WorkerDefault", 1, 1)]),
+        hosts::count(made, &[("ApiServer", 1, 1, 1), ("Scheduler", 1, 1, 1), ("WorkerDefault", 1, 1, 1)]),
         hosts::are_hardened(made),
         hosts::are_deployed_to(made, &["ApiServer", "Scheduler", "WorkerDefault"]),
         hosts::drain(made, "WorkerDefaultAutoScalingGroup"),
         hosts::secrets_are_apart(made),
         watch::alarms(made, &["ApproximateAgeOfOldestMessage", "FreeStorageSpace"]),
         watch::logs(made, 30),
-        watch::protected(made, false),
+        watch::is_protected(made, false),
     );
     let options = [
         "balancers",
         "target_groups",
         "firewalls",
         "file_systems",
-        "vaults",
         "backup_plans",
         "budgets",
         "subscriptions",
         "schedules",
+        "trails",
+        "flow_logs",
     ];
     made.none(&options);
 }
@@ -131,15 +133,24 @@ fn highly_available(stage: &Stage) {
         network::reach_is_least(&made, stage.project.port, &["127.0.0.1/32"], Some("internal")),
         stores::postgres(&made, &json!({ "MultiAZ": true, "DeletionProtection": true })),
         stores::sqs(&made, &["default"]),
-        hosts::count(&made, &[("ApiServer", 2, 2), ("Scheduler", 2, 2), ("WorkerDefault", 2, 3)]),
+        hosts::count(&made, &[("ApiServer", 2, 2, 2), ("Scheduler", 2, 2, 2), ("WorkerDefault", 2, 3, 2)]),
         hosts::are_hardened(&made),
         entry::plain(balancer),
         entry::access_logs(balancer),
         assert_eq!(group["TargetGroupARNs"], json!([made.only("target_groups")["TargetGroupArn"]])),
         watch::alarms(&made, &["HTTPCode_Target_5XX_Count", "UnHealthyHostCount"]),
-        watch::protected(&made, true),
+        watch::is_protected(&made, true),
+        watch::trail(&made),
         watch::tags(&made, text(&result["release"])),
     );
+}
+
+/// Protection ends with a deployment of its own: a database that is still protected cannot be replaced.
+fn no_longer_protected(stage: &Stage) {
+    announce("no longer protected");
+    let result = deploy(&stage.project, &HIGHLY_AVAILABLE.replace("protected = true", "protected = false"));
+    assert_eq!(result["outcome"], "deployed");
+    watch::is_protected(&stage.made(), false);
 }
 
 /// Another database, another broker, three worker sets, and every option.
@@ -165,7 +176,13 @@ fn everything(stage: &Stage) {
         stores::logs_bucket(&made, 90),
         hosts::count(
             &made,
-            &[("ApiServer", 1, 1), ("Scheduler", 1, 1), ("WorkerDefault", 1, 2), ("WorkerBig", 0, 4)],
+            &[
+                // Within its new bounds, the number of hosts is scaling's, not the update's.
+                ("ApiServer", 1, 1, 1),
+                ("Scheduler", 1, 1, 1),
+                ("WorkerDefault", 1, 2, 2),
+                ("WorkerBig", 0, 4, 0),
+            ],
         ),
         hosts::are_deployed_to(&made, &["ApiServer", "Scheduler", "WorkerDefault", "WorkerBig"]),
         hosts::worker_sets(&made),
@@ -180,7 +197,6 @@ fn everything(stage: &Stage) {
         watch::alarms(&made, &["EngineCPUUtilization"]),
         watch::logs(&made, 60),
         watch::people(&made),
-        watch::protected(&made, false),
         watch::tags(&made, text(&result["release"])),
         assert_eq!(note["Value"], format!("{} everyone calm", made.output("LogsBucket"))),
         assert!(
@@ -249,12 +265,14 @@ fn beside_it_in_an_existing_network(stage: &Stage) {
 }
 
 /// What outlives an environment, as `templates/README.md` says.
-const OUTLIVES: [&str; 5] = [
+const OUTLIVES: [&str; 7] = [
     "buckets ductwork-000000000000-us-east-1",
     "stacks ductwork-bootstrap",
     "repositories ductwork",
     "snapshots ",
     "cluster_snapshots ",
+    "vaults ductwork-local-",
+    "buckets ductwork-local-audit-",
 ];
 
 fn destroyed(stage: &Stage) {
