@@ -97,11 +97,23 @@ def copy(folder: Path, port: int) -> None:
         file.write(f"\n[airflow]\nport = {port}\n")
 
 
+def written_out(folder: Path, binary: Path) -> Path:
+    """The composed templates with their children by relative path again, which the AWS CLI can package."""
+    package = json.loads(run(binary, "package", "--env", "local", "--format", "json", cwd=folder))
+    for template in package["templates"]:
+        text = Path(package["folder"], f"{template['digest']}.yaml").read_text()
+        for child in package["templates"]:
+            text = text.replace(child["url"], child["path"])
+        (folder / "peer").mkdir(exist_ok=True)
+        (folder / "peer" / template["path"]).write_text(text)
+    return folder / "peer/master.yaml"
+
+
 class Peer:
     """`aws cloudformation package && deploy` of the same templates, as a stack of its own."""
 
-    def __init__(self, folder: Path, endpoint: str, aws: Path) -> None:
-        self.folder, self.endpoint, self.aws = folder, endpoint, aws
+    def __init__(self, folder: Path, endpoint: str, aws: Path, master: Path) -> None:
+        self.folder, self.endpoint, self.aws, self.master = folder, endpoint, aws, master
         self.bucket = "ductwork-000000000000-us-east-1"
 
     def deploy(self) -> float:
@@ -114,7 +126,7 @@ class Peer:
         }
         out = self.folder / "packaged.yaml"
         command = (self.aws, "cloudformation")
-        package = timed(*command, "package", "--template-file", "templates/master.yaml", "--s3-bucket", self.bucket,
+        package = timed(*command, "package", "--template-file", self.master, "--s3-bucket", self.bucket,
                         "--output-template-file", out, cwd=self.folder, **env)  # fmt: skip
         return package + timed(
             *command, "deploy", "--template-file", out, "--s3-bucket", self.bucket, "--stack-name", "peer-stack",
@@ -183,9 +195,14 @@ def main() -> None:
             unchanged = [timed(*tool, cwd=folder) for _ in range(REPEATS)]
             calls = json.loads(run(*tool, cwd=folder))["aws_calls"]
             cloud = json.loads((folder / ".ductwork/local/cloud.json").read_text())["endpoint"]
-            peer = Peer(folder, cloud, aws_cli())
+            peer = Peer(folder, cloud, aws_cli(), written_out(folder, binary))
             peer_first = peer.deploy()
             peer_unchanged = statistics.median(peer.deploy() for _ in range(REPEATS))
+            environment = folder / "environments/local.toml"
+            before = environment.read_text()
+            environment.write_text(f"{before}[alerts]\nbudget_usd = 9\n")
+            planned = statistics.median(timed(binary, "plan", cwd=folder) for _ in range(REPEATS))
+            environment.write_text(before)
             secret = run(binary, "secret", "admin", cwd=folder).strip()
             live, executed = edited(folder, tool, Airflow(f"http://127.0.0.1:{port}", secret))
         finally:
@@ -196,6 +213,7 @@ def main() -> None:
     print(
         f"{'nothing changed (ours: everything)':44}{ours:9.2f}s{peer_unchanged:9.2f}s{ours / peer_unchanged:8.2f}"
     )
+    print(f"{'plan of a changed stack, change set included':44}{planned:9.2f}s")
     print(f"{'first deployment, Airflow included':44}{first['seconds']:9.2f}s")
     print(f"{'one DAG edited, live':44}{live:9.2f}s")
     print(f"{'one DAG edited, next run has executed it':44}{executed:9.2f}s")

@@ -24,7 +24,7 @@ pub mod outputs {
 /// Parameters of `master.yaml` that hosts read, as `ductwork_airflow.settings` does: a change of one is
 /// a change of what they run.
 pub const HOST_PARAMETERS: [&str; 6] =
-    ["AirflowConfig", "AirflowPort", "AirflowUrl", "DrainSeconds", "LoginConfig", "MailConfig"];
+    ["AirflowConfig", "AirflowPort", "DrainSeconds", "EntryScheme", "LoginConfig", "MailConfig"];
 
 /// The tag that names the release which touched a resource last. It follows changes and is none itself.
 pub const RELEASE_TAG: &str = "release";

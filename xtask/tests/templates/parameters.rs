@@ -2,9 +2,11 @@
 
 use super::template::{Parameter, Template, all, all_of, calls, folder, substituted};
 use super::{none, text_of};
+use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use xtask::config::{keys, resolve};
+use xtask::model::names;
 use xtask::observe::environment;
 
 /// What is wrong with one template's declarations.
@@ -289,6 +291,17 @@ fn refused_parameters_are_found() {
     let master = Template::new("m.yaml", "Parameters: {A: {Type: Number, MaxValue: 1}, B: {Type: String}}");
     let given = BTreeMap::from([("A".to_owned(), "2".to_owned()), ("C".to_owned(), String::new())]);
     assert_eq!(refused(&master, &given).len(), 3);
+}
+
+/// A parameter that hosts read and the tool does not know of would change without a rollout.
+#[test]
+fn the_tool_knows_what_hosts_read() {
+    let settings = folder().parent().unwrap().join("airflow/ductwork_airflow/settings.py");
+    let read = Regex::new(r#"\bparameters(?:\.get\(|\[)"(\w+)""#).unwrap();
+    let text = text_of(&settings);
+    let read: BTreeSet<&str> =
+        read.captures_iter(&text).map(|found| found.get(1).unwrap().as_str()).collect();
+    assert_eq!(read, BTreeSet::from(names::HOST_PARAMETERS));
 }
 
 /// Defaults of `master.yaml` are never used, so they must at least not say something else.
