@@ -13,7 +13,7 @@ use crate::model::stack::{Protection, StackFacts};
 use crate::observe::{release, secrets, stack};
 use crate::plan::consent::Guard;
 use crate::plan::deploy::{Facts, Plan, Source, Step, plan};
-use crate::plan::stack as stack_plan;
+use crate::plan::{protected, stack as stack_plan};
 
 impl Desk {
     /// Looks at the environment and plans the way to `target`.
@@ -48,6 +48,7 @@ impl Desk {
         self.progress.state.pointer = current.pointer;
         self.progress.token = lease.as_ref().map(|lease| lease.token);
         if let Some(stack) = stack {
+            self.keeps_what_is_protected(&target, &stack)?;
             self.progress.state.outputs = stack.outputs;
             self.progress.state.parameters = stack.parameters;
         }
@@ -58,14 +59,24 @@ impl Desk {
         Ok(Ready { context, facts, plan, progress, holder: lease, started, watch })
     }
 
+    fn keeps_what_is_protected(&self, target: &Release, stack: &StackFacts) -> Result<()> {
+        match protected::refused(&self.file(), &stack.parameters, &target.parameters) {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(Fail::problems("something protected would be replaced", problems)),
+        }
+    }
+
+    fn file(&self) -> String {
+        format!("environments/{}.toml", self.environment.name)
+    }
+
     /// A host that misses one would only say so when it starts.
     async fn secrets_are_there(&self, plan: &Plan) -> Result<()> {
         let needed = self.environment.secrets_needed();
         if plan.source == Source::Record || !plan.steps.contains(&Step::Hosts) || needed.is_empty() {
             return Ok(());
         }
-        let file = format!("environments/{}.toml", self.environment.name);
-        match secrets::missing(&self.aws, &file, &needed).await? {
+        match secrets::missing(&self.aws, &self.file(), &needed).await? {
             problems if problems.is_empty() => Ok(()),
             problems => Err(Fail::problems("secrets are missing", problems)),
         }

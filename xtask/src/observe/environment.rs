@@ -3,6 +3,7 @@
 use crate::config::{self, Environment, EnvironmentName};
 use crate::doors::fs;
 use crate::fail::{Fail, Kind, Result};
+use crate::model::problem::Problem;
 use std::path::Path;
 
 /// The environment `name` of the project at `root`, from `environments/<name>.toml`.
@@ -16,18 +17,57 @@ pub fn load(root: &Path, name: &str) -> Result<Environment> {
         let fail = Fail::usage(wrong.message);
         return Err(if fs::exists(&path) { fail.hint(wrong.hint) } else { with_names(fail, root, name) });
     }
-    let bytes = fs::read_if_there(&path).map_err(|fail| fail.with_kind(Kind::Usage))?;
-    let Some(bytes) = bytes else {
+    let Some(environment) = read(root, name)? else {
         let fail = Fail::usage(format!("there is no environment `{name}`, no file `{file}`"));
         return Err(with_names(fail, root, name));
     };
+    match in_reach(root, &environment, &file)? {
+        problems if problems.is_empty() => Ok(environment),
+        problems => Err(Fail::problems(format!("`{file}` has {}", counted(problems.len())), problems)),
+    }
+}
+
+/// The environment by itself; nothing where there is no such file.
+fn read(root: &Path, name: &str) -> Result<Option<Environment>> {
+    let file = format!("environments/{name}.toml");
+    let bytes = fs::read_if_there(&root.join(&file)).map_err(|fail| fail.with_kind(Kind::Usage))?;
+    let Some(bytes) = bytes else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|error| {
         let line =
             1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
         Fail::usage(format!("`{file}` is not UTF-8 in line {line}")).hint("save it in UTF-8")
     })?;
     config::resolve(name, &text, &file)
+        .map(Some)
         .map_err(|problems| Fail::problems(format!("`{file}` has {}", counted(problems.len())), problems))
+}
+
+/// The role with which GitHub deploys `dev` is known by names that begin with `<project>-dev-`, as those of
+/// an environment `dev-2` would: it could deploy that one as well.
+fn in_reach(root: &Path, environment: &Environment, file: &str) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    for other in names(root)? {
+        let begins =
+            |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('-'));
+        let name = environment.name.as_str();
+        if !begins(name, &other) && !begins(&other, name) {
+            continue;
+        }
+        // What is wrong with the other file is told where it is used.
+        let Ok(Some(other)) = read(root, &other) else { continue };
+        let short = if begins(name, other.name.as_str()) { &other } else { environment };
+        let same = other.project == environment.project && other.aws.account == environment.aws.account;
+        if same && short.github.repository.is_some() {
+            let message = format!(
+                "the role with which GitHub deploys `{}` could deploy `{}` too: the stack's name of one begins the other's",
+                short.name,
+                if short.name == other.name { &environment.name } else { &other.name }
+            );
+            let hint = "rename one of the two, for instance to a name of one word";
+            problems.push(Problem::new("within_reach", format!("{file} `github.repository`"), message, hint));
+        }
+    }
+    Ok(problems)
 }
 
 /// The names of all environments of the project at `root`, sorted.
@@ -95,6 +135,28 @@ mod tests {
         let fail = refused(&[("dev.toml", b"[aws]\nendpoint = 'local'\nx = 1\ny = 2\n")], "dev");
         assert_eq!(fail.message(), "`environments/dev.toml` has 2 problems");
         assert_eq!(fail.all_problems().len(), 2);
+    }
+
+    #[test]
+    fn a_name_that_continues_that_of_an_environment_which_github_deploys() {
+        let file = |more: &str| {
+            format!(
+                "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'https://a.example'\n{more}"
+            )
+        };
+        let (plain, github) = (file(""), file("[github]\nrepository = 'a/b'\n"));
+        let both: &[(&str, &[u8])] = &[
+            ("dev.toml", github.as_bytes()),
+            ("dev-2.toml", plain.as_bytes()),
+            ("device.toml", plain.as_bytes()),
+        ];
+        for name in ["dev", "dev-2"] {
+            let fail = refused(both, name);
+            assert!(fail.all_problems()[0].message.contains("deploys `dev` could deploy `dev-2`"), "{fail}");
+        }
+        assert!(load(project(both).path(), "device").is_ok());
+        let without = [("dev.toml", plain.as_bytes()), ("dev-2.toml", github.as_bytes())];
+        assert!(load(project(&without).path(), "dev").is_ok(), "nobody reaches the other way");
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod cfn;
 pub mod compose;
 pub mod consent;
 pub mod deploy;
+pub mod protected;
 pub mod root_cause;
 pub mod stack;
 pub mod templates;
