@@ -6,34 +6,43 @@ use crate::doors::{env, fs};
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
 use crate::model::problem::Problem;
+use crate::plan::compose::ADDITIONAL;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// cfn-lint over the templates below each of the folders, with the project's own settings. They are those
-/// of one project, composed for several environments: what the first has is not read again.
-pub fn cfn_lint(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<Problem>> {
+/// The templates of an environment, written down as it gets them.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    pub folder: PathBuf,
+    /// Where the project has its additional templates.
+    pub additional: Option<String>,
+}
+
+/// cfn-lint over the templates of each environment, with the project's own settings. They are those of one
+/// project: what the first has is not read again.
+pub fn cfn_lint(root: &Path, composed: &[Composed], sink: &Sink) -> Result<Vec<Problem>> {
     let program = program(root, Venv::Dev, "cfn-lint", sink)?;
     let mut problems = Vec::new();
-    for (folder, files) in distinct(folders)? {
-        let command = quiet(program.clone(), folder).args(["--format", "json", "--config-file"]);
+    for (one, files) in distinct(composed)? {
+        let command = quiet(program.clone(), &one.folder).args(["--format", "json", "--config-file"]);
         let command = command.arg(root.join(".cfnlintrc.yaml")).arg("--").args(files);
         let found: Vec<CfnLint> = answer(&command)?;
-        problems.extend(found.into_iter().map(CfnLint::problem));
+        problems.extend(found.into_iter().map(|found| one.placed(found.problem())));
     }
     Ok(problems)
 }
 
 /// checkov over the same.
-pub fn checkov(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<Problem>> {
+pub fn checkov(root: &Path, composed: &[Composed], sink: &Sink) -> Result<Vec<Problem>> {
     let program = program(root, Venv::Checkov, "checkov", sink)?;
     let mut problems = Vec::new();
-    for (folder, files) in distinct(folders)? {
+    for (one, files) in distinct(composed)? {
         let options =
             ["--framework", "cloudformation", "--quiet", "--compact", "--skip-download", "-o", "json", "-f"];
-        let command = quiet(program.clone(), folder).args(options).args(files);
-        problems.extend(failed_checks(&answer(&command)?)?);
+        let command = quiet(program.clone(), &one.folder).args(options).args(files);
+        problems.extend(failed_checks(&answer(&command)?)?.into_iter().map(|problem| one.placed(problem)));
     }
     Ok(problems)
 }
@@ -57,20 +66,31 @@ fn failed_checks(report: &Value) -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// The templates below each folder, but for those that are in the first one with the same content.
-fn distinct(folders: &[PathBuf]) -> Result<Vec<(&PathBuf, Vec<PathBuf>)>> {
+impl Composed {
+    /// Additional templates have a folder of their own here; people know them by the one they wrote.
+    fn placed(&self, mut problem: Problem) -> Problem {
+        let rest = problem.place.strip_prefix("templates/").and_then(|rest| rest.strip_prefix(ADDITIONAL));
+        if let (Some(rest), Some(folder)) = (rest, &self.additional) {
+            problem.place = format!("{folder}/{rest}");
+        }
+        problem
+    }
+}
+
+/// The templates of each, but for those that the first one has with the same content.
+fn distinct(composed: &[Composed]) -> Result<Vec<(&Composed, Vec<PathBuf>)>> {
     let mut found = Vec::new();
-    for folder in folders {
+    for (index, one) in composed.iter().enumerate() {
         let mut files = Vec::new();
-        for file in templates(folder)? {
-            let first = folders.first().filter(|first| *first != folder).map(|first| first.join(&file));
+        for file in templates(&one.folder)? {
+            let first = composed.first().filter(|_| index > 0).map(|first| first.folder.join(&file));
             let known = first.map(|first| fs::read_if_there(&first)).transpose()?.flatten();
-            if known != Some(fs::read(&folder.join(&file))?) {
+            if known != Some(fs::read(&one.folder.join(&file))?) {
                 files.push(file);
             }
         }
         if !files.is_empty() {
-            found.push((folder, files));
+            found.push((one, files));
         }
     }
     Ok(found)
@@ -176,7 +196,7 @@ impl CfnLint {
             [] => self.message,
             words => format!("{}: {}", words.join("/"), self.message),
         };
-        let hint = format!("see rule {0}: cfn-lint --list-rules | grep {0}", self.rule.id);
+        let hint = format!("look up rule {} in the documentation of cfn-lint", self.rule.id);
         Problem::new("cfn_lint", place, message, hint)
     }
 }
@@ -263,12 +283,18 @@ mod tests {
     #[test]
     fn a_template_is_read_once_for_environments_that_share_it() {
         let scratch = fs::scratch_dir(&std::env::temp_dir()).unwrap();
-        let folders = ["a", "b"].map(|name| scratch.path().join(name));
-        for (folder, master) in folders.iter().zip(["1", "2"]) {
-            fs::write(&folder.join("master.yaml"), master.as_bytes()).unwrap();
-            fs::write(&folder.join("inner/net.yaml"), b"n").unwrap();
+        let composed = ["a", "b"].map(|name| Composed {
+            folder: scratch.path().join(name),
+            additional: Some("stacks".to_owned()),
+        });
+        for (one, master) in composed.iter().zip(["1", "2"]) {
+            fs::write(&one.folder.join("master.yaml"), master.as_bytes()).unwrap();
+            fs::write(&one.folder.join("inner/net.yaml"), b"n").unwrap();
         }
-        let found = distinct(&folders).unwrap();
+        let problem = |place: &str| composed[0].placed(Problem::new("k", place, "m", "h")).place;
+        assert_eq!(problem("templates/additional/lake.yaml:3"), "stacks/lake.yaml:3");
+        assert_eq!(problem("templates/net.yaml:3"), "templates/net.yaml:3");
+        let found = distinct(&composed).unwrap();
         assert_eq!(found[0].1, ["inner/net.yaml", "master.yaml"].map(PathBuf::from));
         assert_eq!(found[1].1, ["master.yaml"].map(PathBuf::from));
     }

@@ -9,9 +9,8 @@ use crate::fail::{Fail, Result};
 use crate::model::problem::Problem;
 use crate::model::text::count;
 use crate::observe::{environment, host_revision};
-use crate::report::check as report;
+use crate::report::check::{self as report, Checked};
 use clap::Args;
-use std::path::PathBuf;
 
 /// Check the project without a cloud, and tell every finding at once.
 ///
@@ -37,21 +36,22 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
     let scratch = fs::scratch_dir(&project.state().join("tmp"))?;
     let folder = scratch.path();
     let (environments, known) = timed("environments", || Ok(load(&project, &names)))?;
-    let (templates, ()) = timed("templates", || Ok((templates(root, &known, folder)?, ())))?;
+    let (templates, composed) = timed("templates", || templates(root, &known, folder))?;
     let (host, ()) = timed("host revision", || Ok((host_revision::problems(root), ())))?;
-    let folders: Vec<PathBuf> =
-        known.iter().map(|environment| folder.join(environment.name.as_str())).collect();
+    let nothing = composed.is_empty();
     let (lint, security, python, shell, dags) = tokio::join!(
         apart("cfn-lint", root, &sink, {
-            let folders = folders.clone();
-            move |root, sink| checks::cfn_lint(root, &folders, sink)
+            let composed = composed.clone();
+            move |root, sink| checks::cfn_lint(root, &composed, sink)
         }),
-        apart("checkov", root, &sink, move |root, sink| checks::checkov(root, &folders, sink)),
+        apart("checkov", root, &sink, move |root, sink| checks::checkov(root, &composed, sink)),
         apart("ruff", root, &sink, checks::ruff),
         apart("shellcheck", root, &sink, checks::shellcheck),
         parse(root, &known, &sink),
     );
-    let all = vec![environments, templates, host, dags?, lint?, security?, python?, shell?];
+    let of_templates = |checked: Checked| Checked { skipped: nothing, ..checked };
+    let (lint, security) = (of_templates(lint?), of_templates(security?));
+    let all = vec![environments, templates, host, dags?, lint, security, python?, shell?];
     ui.data(&report::text(&all), &report::json(&all));
     let problems: Vec<Problem> = all.into_iter().flat_map(|checked| checked.problems).collect();
     match problems.len() {

@@ -2,6 +2,7 @@
 
 use super::project::{EnvArg, Project};
 use super::stacks::{self, Place};
+use crate::apply::checks::Composed;
 use crate::apply::validate;
 use crate::config::Environment;
 use crate::doors::{fs, time};
@@ -12,6 +13,10 @@ use crate::observe::bundle;
 use crate::plan::compose::MASTER;
 use crate::report::check::Checked;
 use std::path::Path;
+use std::time::Duration;
+
+/// For DAGs where no environment file is right.
+const PARSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs a check and takes the time; problems are its result, anything else that goes wrong is an error.
 pub fn timed<T>(
@@ -20,7 +25,7 @@ pub fn timed<T>(
 ) -> Result<(Checked, T)> {
     let watch = time::Stopwatch::start();
     let (problems, result) = check()?;
-    Ok((Checked { name, problems, seconds: watch.elapsed().as_secs_f64() }, result))
+    Ok((Checked { name, problems, seconds: watch.elapsed().as_secs_f64(), skipped: false }, result))
 }
 
 /// A check that waits for another program, beside the others.
@@ -57,17 +62,21 @@ fn told(fail: &Fail, place: &str) -> Vec<Problem> {
     }
 }
 
-/// Composes and packages the templates of each environment, and writes them down for the linters.
-pub fn templates(root: &Path, known: &[Environment], folder: &Path) -> Result<Vec<Problem>> {
+/// Composes and packages the templates of each environment; those that fit are written down for the linters.
+pub fn templates(root: &Path, known: &[Environment], folder: &Path) -> Result<(Vec<Problem>, Vec<Composed>)> {
     let mut problems = Vec::new();
+    let mut composed = Vec::new();
     for environment in known {
         let place = Place::nowhere();
         match stacks::packaged(root, environment, &place).and_then(|(all, _)| stacks::fits(environment, &all))
         {
             Ok(()) => {
+                let folder = folder.join(environment.name.as_str());
                 for (path, bytes) in stacks::sources(root, environment)? {
-                    fs::write(&folder.join(environment.name.as_str()).join(path), &bytes)?;
+                    fs::write(&folder.join(path), &bytes)?;
                 }
+                let additional = environment.additional.templates.as_ref().map(ToString::to_string);
+                composed.push(Composed { folder, additional });
             }
             Err(fail) => problems.extend(told(&fail, &format!("templates/{MASTER}"))),
         }
@@ -80,7 +89,7 @@ pub fn templates(root: &Path, known: &[Environment], folder: &Path) -> Result<Ve
             true
         }
     });
-    Ok(problems)
+    Ok((problems, composed))
 }
 
 /// The DAGs as the locked Airflow sees them, with the time that the most patient environment gives them.
@@ -88,11 +97,12 @@ pub async fn parse(root: &Path, known: &[Environment], sink: &Sink) -> Result<Ch
     let watch = time::Stopwatch::start();
     let mut problems = bundle::problems(root);
     let patience = known.iter().map(|environment| environment.dags.parse_timeout).max();
-    if let Some(patience) = patience.filter(|_| problems.is_empty()) {
+    let patience = patience.unwrap_or(PARSE_TIMEOUT);
+    if problems.is_empty() {
         let made = bundle::bundle(root, &root.join(".ductwork/cache"))?;
         if let Err(fail) = validate::validate(root, &made.path, patience, sink, "check").await {
             problems = told(&fail, "dags");
         }
     }
-    Ok(Checked { name: "dags", problems, seconds: watch.elapsed().as_secs_f64() })
+    Ok(Checked { name: "dags", problems, seconds: watch.elapsed().as_secs_f64(), skipped: false })
 }

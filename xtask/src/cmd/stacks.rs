@@ -46,7 +46,16 @@ pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
     }
     // What is wrong with a file as it is written is told with the line it is written in.
     package(&sources, MASTER, &|_| String::new())?;
-    let composed = compose(sources, &additions(root, environment)?);
+    let (additions, missing) = match additions(root, environment) {
+        Ok(additions) => (additions, None),
+        // Told with everything else that is wrong.
+        Err(fail) => (without_policies(environment), Some(fail)),
+    };
+    let composed = match (compose(sources, &additions), missing) {
+        (composed, None) => composed,
+        (Ok(_), Some(missing)) => Err(missing),
+        (Err(fail), Some(missing)) => Err(missing.and(fail.all_problems().to_vec())),
+    };
     // Among the sources they have a folder of their own; people know them by the one they wrote.
     let written = |place: &str| {
         let rest = place.strip_prefix("templates/")?.strip_prefix(ADDITIONAL)?;
@@ -60,17 +69,22 @@ fn additions(root: &Path, environment: &Environment) -> Result<Additions> {
         environment.policies().into_iter().map(|(component, path)| (component, path.to_string())).unzip();
     let documents = templates::policies(root, &paths)?;
     let policy = |((component, path), document)| Policy { component, path, document };
+    let policies = components.into_iter().zip(paths).zip(documents).map(policy).collect();
+    Ok(Additions { policies, ..without_policies(environment) })
+}
+
+fn without_policies(environment: &Environment) -> Additions {
     let set = |set: &config::WorkerSet| WorkerSet {
         name: set.name.to_string(),
         prefix: set.prefix(),
         parameters: set.parameters(),
         settings: set.settings(),
     };
-    Ok(Additions {
+    Additions {
         worker_sets: environment.worker_sets().iter().map(set).collect(),
-        policies: components.into_iter().zip(paths).zip(documents).map(policy).collect(),
+        policies: Vec::new(),
         given: environment.additional.parameters.clone(),
-    })
+    }
 }
 
 /// Whether the environment gives its master template what it asks for, and nothing else.

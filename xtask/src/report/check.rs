@@ -11,12 +11,15 @@ pub struct Checked {
     pub name: &'static str,
     pub problems: Vec<Problem>,
     pub seconds: f64,
+    /// There was nothing that it could look at.
+    pub skipped: bool,
 }
 
 #[must_use]
 pub fn text(checks: &[Checked]) -> String {
     let row = |checked: &Checked| {
         let found = match checked.problems.len() {
+            0 if checked.skipped => "skipped".to_owned(),
             0 => "ok".to_owned(),
             found => count(found, "finding"),
         };
@@ -31,7 +34,11 @@ pub fn json(checks: &[Checked]) -> Value {
     let entry = |checked: &Checked| {
         json!({
             "name": checked.name,
-            "outcome": if checked.problems.is_empty() { "passed" } else { "failed" },
+            "outcome": match checked.problems.as_slice() {
+                [] if checked.skipped => "skipped",
+                [] => "passed",
+                _ => "failed",
+            },
             "seconds": (checked.seconds * 1000.0).round() / 1000.0,
             "problems": checked.problems,
         })
@@ -47,13 +54,15 @@ mod tests {
     fn every_check_has_a_row_and_its_findings() {
         let problem = Problem::new("ruff", "dags/a.py:1", "unused import", "remove it");
         let checks = [
-            Checked { name: "templates", problems: Vec::new(), seconds: 0.24 },
-            Checked { name: "ruff", problems: vec![problem.clone(), problem], seconds: 1.0 },
+            Checked { name: "templates", problems: Vec::new(), seconds: 0.24, skipped: false },
+            Checked { name: "ruff", problems: vec![problem.clone(), problem], seconds: 1.0, skipped: false },
+            Checked { name: "cfn-lint", problems: Vec::new(), seconds: 0.0, skipped: true },
         ];
         insta::assert_snapshot!(text(&checks), @r"
         check      result      time
         templates  ok          0.2 s
         ruff       2 findings  1.0 s
+        cfn-lint   skipped     0.0 s
         ");
         assert_eq!(json(&checks)["checks"][1]["outcome"], "failed");
         assert_eq!(json(&checks)["checks"][1]["problems"][1]["where"], "dags/a.py:1");
