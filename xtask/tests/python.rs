@@ -3,9 +3,13 @@
 //! Each environment is made from its hash-locked file, as the tool itself does.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use support::project::Project;
 use xtask::apply::toolchain::{self, Venv};
 use xtask::model::event::Sink;
 
@@ -49,6 +53,48 @@ fn check_finds_nothing() {
     let all =
         ["environments", "templates", "host revision", "dags", "cfn-lint", "checkov", "ruff", "shellcheck"];
     assert_eq!(names, all);
+}
+
+/// One fault of each kind, all of them told by one run.
+#[test]
+fn check_finds_everything_at_once() {
+    let project = Project::new();
+    project.edit("environments/prod.toml", |text| text.replace("zones = 3", "zones = 5"));
+    project.edit("environments/dev.toml", |text| {
+        let text = text.replace("[additional]\n", "[additional]\ntemplates = \"stacks\"\n");
+        text.replace("[hosts.scheduler]\n", "[hosts.scheduler]\npolicies = [\"policies/none.json\"]\n")
+    });
+    project.write("stacks/lake.yaml", "Parameters: {Nobody: {Type: String}}\nResources: {}\n");
+    project.write("dags/broken.py", "from airflow.sdk import dag\nimport nothing_here\n");
+    project.edit("templates/storage.yaml", |text| {
+        let text = text.replace("BlockPublicAcls: true", "BlockPublicAcls: false");
+        text.replace("BucketEncryption:", "BucketEncrypted:")
+    });
+    project.edit("airflow/host/hooks/validate_service", |text| format!("{text}cd $HOME\n"));
+    project.remove("airflow/host/appspec.yml");
+    let told = project.run(&["check", "--format", "json"]).expect(2).json();
+    let failed: Vec<&str> = told["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["outcome"] == "failed")
+        .map(|check| check["name"].as_str().unwrap())
+        .collect();
+    let all =
+        ["environments", "templates", "host revision", "dags", "cfn-lint", "checkov", "ruff", "shellcheck"];
+    assert_eq!(failed, all, "{told:#}");
+    let places = told.to_string();
+    for place in [
+        "environments/prod.toml:",
+        "policies/none.json",
+        "stacks/lake.yaml",
+        "airflow/host/appspec.yml",
+        "dags/broken.py:2",
+        "templates/storage.yaml:",
+        "airflow/host/hooks/validate_service:",
+    ] {
+        assert!(places.contains(place), "nothing about {place} in {told:#}");
+    }
 }
 
 #[test]
