@@ -131,7 +131,8 @@ class Peer:
         return package + timed(
             *command, "deploy", "--template-file", out, "--s3-bucket", self.bucket, "--stack-name", "peer-stack",
             "--capabilities", "CAPABILITY_NAMED_IAM", "--no-fail-on-empty-changeset", "--parameter-overrides",
-            "ProjectName=peer", "EnvironmentName=peer", f"ArtifactBucket={self.bucket}", "AirflowUrl=http://127.0.0.1:1",
+            "ProjectName=peer", "EnvironmentName=peer", f"ArtifactBucket={self.bucket}",
+            "AirflowUrl=http://127.0.0.1:1", "EntryDomain=127.0.0.1",
             cwd=self.folder, **env,
         )  # fmt: skip
 
