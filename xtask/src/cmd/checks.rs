@@ -28,7 +28,8 @@ pub fn timed<T>(
     Ok((Checked { name, problems, seconds: watch.elapsed().as_secs_f64(), skipped: false }, result))
 }
 
-/// A check that waits for another program, beside the others.
+/// A check that waits for another program, beside the others. A program that cannot be had is a finding of
+/// its own, so that it does not hide those of the others.
 pub async fn apart(
     name: &'static str,
     root: &Path,
@@ -36,7 +37,8 @@ pub async fn apart(
     check: impl FnOnce(&Path, &Sink) -> Result<Vec<Problem>> + Send + 'static,
 ) -> Result<Checked> {
     let (root, sink) = (root.to_owned(), sink.clone());
-    let work = tokio::task::spawn_blocking(move || timed(name, || Ok((check(&root, &sink)?, ()))));
+    let check = move || check(&root, &sink).unwrap_or_else(|fail| told(&fail, name));
+    let work = tokio::task::spawn_blocking(move || timed(name, || Ok((check(), ()))));
     let done = work.await.map_err(|error| Fail::bug("a check broke").because(error))?;
     done.map(|(checked, ())| checked)
 }
@@ -57,7 +59,11 @@ pub fn load(project: &Project, names: &[String]) -> (Vec<Problem>, Vec<Environme
 /// What a failure is about: its problems, or itself where it has none.
 fn told(fail: &Fail, place: &str) -> Vec<Problem> {
     match fail.all_problems() {
-        [] => vec![Problem::new("failed", place, fail.message(), fail.hints().join("; "))],
+        [] => {
+            let causes: String = fail.causes().iter().map(|cause| format!(": {cause}")).collect();
+            let message = format!("{}{causes}", fail.message());
+            vec![Problem::new("failed", place, message, fail.hints().join("; "))]
+        }
         problems => problems.to_vec(),
     }
 }
