@@ -83,7 +83,6 @@ fn from_a_clone_to_airflow_and_back() {
     killed_at_every_boundary(&project);
     the_cloud_is_killed(&project);
     down_leaves_no_process_and_deploy_comes_back(&project);
-    workers_go_to_zero_and_come_back(&project);
     roles_allow_what_the_hosts_did_and_nothing_elsewhere(&project);
     destroy(&project);
 }
@@ -327,27 +326,6 @@ fn down_leaves_no_process_and_deploy_comes_back(project: &Project) {
     let result = project.deploy();
     assert!(matches!(result["outcome"].as_str(), Some("unchanged" | "deployed")), "{result}");
     assert_eq!(project.components().len(), COMPONENTS);
-}
-
-/// Nobody asks for it: the scaler sees that there is no task, and later that there is one.
-fn workers_go_to_zero_and_come_back(project: &Project) {
-    announce("to zero and back");
-    // It goes on in the table `workers.default`.
-    project.edit("environments/local.toml", |text| format!("{text}min = 0\nshrink_after_minutes = 1\n"));
-    assert_eq!(project.deploy()["outcome"], "deployed");
-    let works = || project.components().keys().any(|name| name.contains("worker"));
-    assert!(works());
-    let idle = Instant::now();
-    while works() {
-        assert!(idle.elapsed() < Duration::from_secs(240), "{:?}", project.components());
-        std::thread::sleep(Duration::from_secs(1));
-    }
-    eprintln!("    no host after {:.0} s", idle.elapsed().as_secs_f64());
-    let airflow = project.airflow();
-    let asked = Instant::now();
-    let run = airflow.trigger("probe", &json!({})).unwrap();
-    assert_eq!(finished(&airflow, "probe", &run), "success");
-    eprintln!("    executed after {:.0} s", asked.elapsed().as_secs_f64());
 }
 
 /// The hosts' calls since the first deployment, against the roles as they are deployed.
