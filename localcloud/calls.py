@@ -120,8 +120,11 @@ class Calls:
         prefix = f"arn:aws:codedeploy:{get_region()}:{get_account_id()}"
         application = request.get("applicationName", "")
         group = request.get("deploymentGroupName") or request.get("currentDeploymentGroupName") or ""
-        if request.get("deploymentId"):
-            application, group = self._deployed_by(request["deploymentId"]) or ("", "")
+        # A batch is judged by its first: hosts ask about one group at a time.
+        asked = [request.get("deploymentId"), *request.get("deploymentIds", [])]
+        deployment = next((one for one in asked if one), None)
+        if deployment:
+            application, group = self._deployed_by(deployment) or ("", "")
         if operation == "GetDeploymentConfig":
             return (
                 f"codedeploy:{operation}",
