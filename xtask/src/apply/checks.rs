@@ -6,7 +6,8 @@ use crate::doors::{env, fs};
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
 use crate::model::problem::Problem;
-use crate::plan::compose::ADDITIONAL;
+use crate::model::text::tail;
+use crate::plan::compose::as_written;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -67,13 +68,8 @@ fn failed_checks(report: &Value) -> Result<Vec<Problem>> {
 }
 
 impl Composed {
-    /// Additional templates have a folder of their own here; people know them by the one they wrote.
-    fn placed(&self, mut problem: Problem) -> Problem {
-        let rest = problem.place.strip_prefix("templates/").and_then(|rest| rest.strip_prefix(ADDITIONAL));
-        if let (Some(rest), Some(folder)) = (rest, &self.additional) {
-            problem.place = format!("{folder}/{rest}");
-        }
-        problem
+    fn placed(&self, problem: Problem) -> Problem {
+        Problem { place: as_written(&problem.place, self.additional.as_deref()), ..problem }
     }
 }
 
@@ -148,9 +144,7 @@ fn answer<T: DeserializeOwned>(command: &Cmd) -> Result<T> {
     let output = command.output()?;
     serde_json::from_slice(&output.stdout).map_err(|error| {
         let said = String::from_utf8_lossy(&output.stderr);
-        let tail: Vec<&str> = said.lines().rev().take(12).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
-        shape(&command.to_string(), &error).cause(tail.join("\n"))
+        shape(&command.to_string(), &error).cause(tail(&said))
     })
 }
 
@@ -291,9 +285,8 @@ mod tests {
             fs::write(&one.folder.join("master.yaml"), master.as_bytes()).unwrap();
             fs::write(&one.folder.join("inner/net.yaml"), b"n").unwrap();
         }
-        let problem = |place: &str| composed[0].placed(Problem::new("k", place, "m", "h")).place;
-        assert_eq!(problem("templates/additional/lake.yaml:3"), "stacks/lake.yaml:3");
-        assert_eq!(problem("templates/net.yaml:3"), "templates/net.yaml:3");
+        let problem = composed[0].placed(Problem::new("k", "templates/additional/lake.yaml:3", "m", "h"));
+        assert_eq!(problem.place, "stacks/lake.yaml:3");
         let found = distinct(&composed).unwrap();
         assert_eq!(found[0].1, ["inner/net.yaml", "master.yaml"].map(PathBuf::from));
         assert_eq!(found[1].1, ["master.yaml"].map(PathBuf::from));

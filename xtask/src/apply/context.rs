@@ -9,7 +9,7 @@ use crate::fail::{Fail, Result};
 use crate::model::change::Change;
 use crate::model::dags::DagIndex;
 use crate::model::event::{Event, Sink};
-use crate::model::names::outputs;
+use crate::model::names::{self, outputs};
 use crate::model::release::{Pointer, StepRecord};
 use crate::plan::consent::Guard;
 use crate::plan::templates::Packaged;
@@ -116,10 +116,10 @@ impl State {
         })
     }
 
-    /// Where this tool reaches Airflow. A local cloud routes no packets: there it is the api-server itself.
+    /// Where this tool reaches Airflow.
     pub fn url(&self, aws: &Aws) -> Result<String> {
-        match self.parameters.get("AirflowPort").filter(|_| aws.endpoint.is_some()) {
-            Some(port) => Ok(format!("http://127.0.0.1:{port}")),
+        match names::airflow_url(aws.endpoint.as_deref(), &self.outputs, &self.parameters) {
+            Some(url) => Ok(url),
             None => self.output(outputs::AIRFLOW_URL).map(str::to_owned),
         }
     }

@@ -7,6 +7,7 @@ use crate::fail::{Fail, Result};
 use crate::model::dags::DagIndex;
 use crate::model::event::Sink;
 use crate::model::problem::Problem;
+use crate::model::text::tail;
 use serde::Deserialize;
 use std::path::Path;
 use std::time::Duration;
@@ -64,11 +65,7 @@ pub async fn validate(
     let output = output.map_err(|e| Fail::failed("cannot run the DAG validator").because(e))?;
     let report: Report = serde_json::from_slice(&output.stdout).map_err(|error| {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let tail: Vec<&str> = text.lines().rev().take(12).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
-        Fail::failed(format!("the DAG validator broke ({})", output.status))
-            .because(error)
-            .cause(tail.join("\n"))
+        Fail::failed(format!("the DAG validator broke ({})", output.status)).because(error).cause(tail(&text))
     })?;
     judged(report, sink, step)
 }

@@ -11,6 +11,7 @@ use crate::model::event::Sink;
 use crate::model::problem::Problem;
 use crate::observe::bundle;
 use crate::plan::compose::MASTER;
+use crate::plan::templates::Sources;
 use crate::report::check::Checked;
 use std::path::Path;
 use std::time::Duration;
@@ -73,29 +74,32 @@ pub fn templates(root: &Path, known: &[Environment], folder: &Path) -> Result<(V
     let mut problems = Vec::new();
     let mut composed = Vec::new();
     for environment in known {
-        let place = Place::nowhere();
-        match stacks::packaged(root, environment, &place).and_then(|(all, _)| stacks::fits(environment, &all))
-        {
-            Ok(()) => {
+        match fitting(root, environment) {
+            Ok(sources) => {
                 let folder = folder.join(environment.name.as_str());
-                for (path, bytes) in stacks::sources(root, environment)? {
+                for (path, bytes) in sources {
                     fs::write(&folder.join(path), &bytes)?;
                 }
                 let additional = environment.additional.templates.as_ref().map(ToString::to_string);
                 composed.push(Composed { folder, additional });
             }
-            Err(fail) => problems.extend(told(&fail, &format!("templates/{MASTER}"))),
+            // A fault in a child is found with each environment.
+            Err(fail) => {
+                let told = told(&fail, &format!("templates/{MASTER}"));
+                let new: Vec<Problem> = told.into_iter().filter(|one| !problems.contains(one)).collect();
+                problems.extend(new);
+            }
         }
     }
-    // A fault in a child is found with each environment.
-    let mut seen = Vec::new();
-    problems.retain(|problem| {
-        !seen.contains(problem) && {
-            seen.push(problem.clone());
-            true
-        }
-    });
     Ok((problems, composed))
+}
+
+/// The composed templates, if they can be packaged and take what the environment gives.
+fn fitting(root: &Path, environment: &Environment) -> Result<Sources> {
+    let sources = stacks::sources(root, environment)?;
+    let (packaged, _) = stacks::package_sources(environment, &sources, &Place::nowhere())?;
+    stacks::fits(environment, &packaged)?;
+    Ok(sources)
 }
 
 /// The DAGs as the locked Airflow sees them, with the time that the most patient environment gives them.

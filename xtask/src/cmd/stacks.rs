@@ -6,7 +6,7 @@ use crate::model::digest::Digest;
 use crate::model::names;
 use crate::model::stack::Protection;
 use crate::observe::templates;
-use crate::plan::compose::{ADDITIONAL, Additions, MASTER, Policy, WorkerSet, compose};
+use crate::plan::compose::{ADDITIONAL, Additions, MASTER, Policy, WorkerSet, as_written, compose};
 use crate::plan::stack::{Desired, decide};
 use crate::plan::templates::{Packaged, Sources, package};
 use std::path::Path;
@@ -34,14 +34,22 @@ impl Place {
 
 /// The master stack's templates, composed for the environment, and the bootstrap stack's one.
 pub fn packaged(root: &Path, environment: &Environment, place: &Place) -> Result<(Vec<Packaged>, Packaged)> {
-    package_both(&sources(root, environment)?, place)
+    package_sources(environment, &sources(root, environment)?, place)
+}
+
+/// The same of sources that are composed already.
+pub fn package_sources(
+    environment: &Environment,
+    sources: &Sources,
+    place: &Place,
+) -> Result<(Vec<Packaged>, Packaged)> {
+    told_as_written(environment, package_both(sources, place))
 }
 
 /// All templates of the environment, its master composed; children are named by relative path still.
 pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
     let mut sources = templates::read(root)?;
-    let folder = environment.additional.templates.as_ref().map(FolderPath::as_str);
-    if let Some(folder) = folder {
+    if let Some(folder) = additional(environment) {
         sources.extend(templates::additional(root, folder, ADDITIONAL)?);
     }
     // What is wrong with a file as it is written is told with the line it is written in.
@@ -56,12 +64,16 @@ pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
         (Ok(_), Some(missing)) => Err(missing),
         (Err(fail), Some(missing)) => Err(missing.and(fail.all_problems().to_vec())),
     };
-    // Among the sources they have a folder of their own; people know them by the one they wrote.
-    let written = |place: &str| {
-        let rest = place.strip_prefix("templates/")?.strip_prefix(ADDITIONAL)?;
-        Some(format!("{}/{rest}", folder?))
-    };
-    composed.map_err(|fail| fail.at(|place| written(place).unwrap_or_else(|| place.to_owned())))
+    told_as_written(environment, composed)
+}
+
+/// The folder of the additional templates.
+fn additional(environment: &Environment) -> Option<&str> {
+    environment.additional.templates.as_ref().map(FolderPath::as_str)
+}
+
+fn told_as_written<T>(environment: &Environment, result: Result<T>) -> Result<T> {
+    result.map_err(|fail| fail.at(|place| as_written(place, additional(environment))))
 }
 
 fn additions(root: &Path, environment: &Environment) -> Result<Additions> {

@@ -5,7 +5,7 @@ use super::ui::Ui;
 use crate::apply::{airflow, lease};
 use crate::doors::airflow::Airflow;
 use crate::fail::Result;
-use crate::model::names::outputs;
+use crate::model::names::{self, outputs};
 use crate::observe;
 use crate::report::status::{self, Row, Status as Report, Work};
 use clap::Args;
@@ -32,7 +32,10 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
     );
     let (current, stack, holder) = (current?, stack?, holder?);
     let url = stack.as_ref().and_then(|stack| stack.outputs.get(outputs::AIRFLOW_URL).cloned());
-    let health = match &url {
+    let reached = stack
+        .as_ref()
+        .and_then(|stack| names::airflow_url(aws.endpoint.as_deref(), &stack.outputs, &stack.parameters));
+    let health = match &reached {
         Some(url) => airflow::ask(&Airflow::new(url), Airflow::health).await.map_err(|fail| fail.to_string()),
         None => Ok(Vec::new()),
     };

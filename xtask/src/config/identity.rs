@@ -1,10 +1,42 @@
 //! Whether the credentials and the shell point to where the environment lives.
 
 use super::environment::Environment;
+use super::values::EnvironmentName;
 use crate::fail::{Fail, Result};
 use crate::model::problem::Problem;
 
+impl EnvironmentName {
+    /// Whether one of the two names is the other, a hyphen and more.
+    #[must_use]
+    pub fn begins_or_continues(&self, other: &str) -> bool {
+        continues(self.as_str(), other) || continues(other, self.as_str())
+    }
+}
+
+fn continues(long: &str, short: &str) -> bool {
+    long.strip_prefix(short).is_some_and(|rest| rest.starts_with('-'))
+}
+
 impl Environment {
+    /// The role with which GitHub deploys `dev` is known by names that begin with `<project>-dev-`, as those
+    /// of an environment `dev-2` would: it could deploy that one as well. `file` is this environment's.
+    #[must_use]
+    pub fn in_reach_with(&self, other: &Environment, file: &str) -> Option<Problem> {
+        let (short, long) =
+            if continues(self.name.as_str(), other.name.as_str()) { (other, self) } else { (self, other) };
+        let beside = self.project == other.project
+            && self.aws.account == other.aws.account
+            && continues(long.name.as_str(), short.name.as_str());
+        (beside && short.github.repository.is_some()).then(|| {
+            let message = format!(
+                "the role with which GitHub deploys `{}` could deploy `{}` too: the stack's name of one begins the other's",
+                short.name, long.name
+            );
+            let hint = "rename one of the two, for instance to a name of one word";
+            Problem::new("within_reach", format!("{file} `github.repository`"), message, hint)
+        })
+    }
+
     /// Compares the account of the credentials, and the region that the shell asks for if it does
     /// (`AWS_REGION`), with the file. To be called before anything is written.
     ///

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use crate::fail::{Fail, Result};
+use crate::model::text::tail;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::process::CommandExt as _;
@@ -68,9 +69,7 @@ impl Cmd {
         }
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
-        let tail: Vec<&str> = text.lines().rev().take(12).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
-        Err(Fail::failed(format!("`{self}` ended with {}", output.status)).cause(tail.join("\n")))
+        Err(Fail::failed(format!("`{self}` ended with {}", output.status)).cause(tail(&text)))
     }
 
     /// Starts a process that outlives this one, in a session of its own, its output in `log`.

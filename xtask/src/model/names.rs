@@ -41,6 +41,19 @@ pub fn deployment_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
     names.filter(|name| outputs.get(name).is_none_or(|group| group != outputs::NONE)).collect()
 }
 
+/// Where Airflow is reached from here. A local cloud routes no packets: there it is the api-server itself.
+#[must_use]
+pub fn airflow_url(
+    endpoint: Option<&str>,
+    outputs: &BTreeMap<String, String>,
+    parameters: &BTreeMap<String, String>,
+) -> Option<String> {
+    match parameters.get("AirflowPort").filter(|_| endpoint.is_some()) {
+        Some(port) => Some(format!("http://127.0.0.1:{port}")),
+        None => outputs.get(outputs::AIRFLOW_URL).cloned(),
+    }
+}
+
 /// The bundle that holds the user's `dags/` in Airflow's own list of bundles.
 pub const DAG_BUNDLE: &str = "dags";
 /// The DAG that proves that a worker runs tasks; shipped in `ductwork_airflow`.
@@ -156,6 +169,16 @@ pub fn children(template: &str) -> Vec<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_local_cloud_is_reached_at_this_machine() {
+        let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let (outputs, parameters) =
+            (map(outputs::AIRFLOW_URL, "https://a.example"), map("AirflowPort", "8080"));
+        let url = |endpoint| airflow_url(endpoint, &outputs, &parameters).unwrap();
+        assert_eq!(url(None), "https://a.example");
+        assert_eq!(url(Some("http://127.0.0.1:4566")), "http://127.0.0.1:8080");
+    }
 
     #[test]
     fn groups_come_in_order_and_only_where_there_are_hosts() {

@@ -21,6 +21,13 @@ pub fn bytes(bytes: u64) -> String {
     format!("{value:.1} GB")
 }
 
+/// The last lines of what a program said; its reason is there.
+#[must_use]
+pub fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
 /// `big-fish` as `BigFish`: a word of letters and digits, as in CloudFormation's logical ids.
 #[must_use]
 pub fn pascal_case(text: &str) -> String {
@@ -31,6 +38,13 @@ pub fn pascal_case(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tail_is_twelve_lines_in_their_order() {
+        let text: String = (0..20).map(|n| format!("{n}\n")).collect();
+        assert_eq!(tail(&text), "8\n9\n10\n11\n12\n13\n14\n15\n16\n17\n18\n19");
+        assert_eq!(tail("a\nb"), "a\nb");
+    }
 
     #[test]
     fn logical_ids_have_letters_and_digits_only() {

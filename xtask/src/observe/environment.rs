@@ -42,29 +42,13 @@ fn read(root: &Path, name: &str) -> Result<Option<Environment>> {
         .map_err(|problems| Fail::problems(format!("`{file}` has {}", counted(problems.len())), problems))
 }
 
-/// The role with which GitHub deploys `dev` is known by names that begin with `<project>-dev-`, as those of
-/// an environment `dev-2` would: it could deploy that one as well.
+/// What is wrong between this environment and those beside it.
 fn in_reach(root: &Path, environment: &Environment, file: &str) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
-    for other in names(root)? {
-        let begins =
-            |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('-'));
-        let name = environment.name.as_str();
-        if !begins(name, &other) && !begins(&other, name) {
-            continue;
-        }
+    for other in names(root)?.into_iter().filter(|other| environment.name.begins_or_continues(other)) {
         // What is wrong with the other file is told where it is used.
-        let Ok(Some(other)) = read(root, &other) else { continue };
-        let short = if begins(name, other.name.as_str()) { &other } else { environment };
-        let same = other.project == environment.project && other.aws.account == environment.aws.account;
-        if same && short.github.repository.is_some() {
-            let message = format!(
-                "the role with which GitHub deploys `{}` could deploy `{}` too: the stack's name of one begins the other's",
-                short.name,
-                if short.name == other.name { &environment.name } else { &other.name }
-            );
-            let hint = "rename one of the two, for instance to a name of one word";
-            problems.push(Problem::new("within_reach", format!("{file} `github.repository`"), message, hint));
+        if let Ok(Some(other)) = read(root, &other) {
+            problems.extend(environment.in_reach_with(&other, file));
         }
     }
     Ok(problems)

@@ -20,6 +20,17 @@ use std::collections::BTreeMap;
 pub const MASTER: &str = "master.yaml";
 /// Where the additional templates stand among the sources.
 pub const ADDITIONAL: &str = "additional/";
+/// The place of a problem as people know it: among the sources, additional templates have a folder of their
+/// own, in the project the one that the environment file names.
+#[must_use]
+pub fn as_written(place: &str, folder: Option<&str>) -> String {
+    let rest = place.strip_prefix("templates/").and_then(|rest| rest.strip_prefix(ADDITIONAL));
+    match (rest, folder) {
+        (Some(rest), Some(folder)) => format!("{folder}/{rest}"),
+        _ => place.to_owned(),
+    }
+}
+
 /// The nested stack that is repeated for each worker set, and the beginning of its outputs' names.
 const WORKER: &str = "Worker";
 /// The output with what hosts need to know of all worker sets.

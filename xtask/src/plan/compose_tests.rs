@@ -178,6 +178,13 @@ fn everything_wrong_is_told_together() {
 }
 
 #[test]
+fn places_are_those_of_the_project() {
+    assert_eq!(as_written("templates/additional/lake.yaml:3", Some("stacks")), "stacks/lake.yaml:3");
+    assert_eq!(as_written("templates/net.yaml:3", Some("stacks")), "templates/net.yaml:3");
+    assert_eq!(as_written("templates/additional/lake.yaml", None), "templates/additional/lake.yaml");
+}
+
+#[test]
 fn no_master_is_for_packaging_to_tell() {
     let only = Sources::from([("net.yaml".to_owned(), NET.as_bytes().to_vec())]);
     assert_eq!(compose(only.clone(), &Additions::default()).unwrap(), only);
