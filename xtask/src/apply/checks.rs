@@ -3,9 +3,8 @@
 use super::toolchain::{self, Venv};
 use crate::doors::proc::Cmd;
 use crate::doors::{env, fs};
-use crate::fail::{Fail, Result};
+use crate::fail::{Fail, Problem, Result};
 use crate::model::event::Sink;
-use crate::model::problem::Problem;
 use crate::model::text::tail;
 use crate::plan::compose::as_written;
 use serde::Deserialize;

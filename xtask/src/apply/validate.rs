@@ -3,10 +3,9 @@
 use super::toolchain::{self, Venv};
 use crate::doors::proc::Cmd;
 use crate::doors::{fs, unpack};
-use crate::fail::{Fail, Result};
+use crate::fail::{Fail, Problem, Result};
 use crate::model::dags::DagIndex;
 use crate::model::event::Sink;
-use crate::model::problem::Problem;
 use crate::model::text::tail;
 use serde::Deserialize;
 use std::path::Path;

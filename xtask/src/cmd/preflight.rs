@@ -6,8 +6,7 @@ use super::target;
 use crate::apply::{local_cloud, toolchain};
 use crate::config::Environment;
 use crate::doors::net;
-use crate::fail::{Fail, Result};
-use crate::model::problem::Problem;
+use crate::fail::{Fail, Problem, Result};
 
 /// The project and the environment that its tree is to be deployed to.
 pub fn ready(env: &EnvArg) -> Result<(Project, Environment)> {

@@ -2,8 +2,7 @@
 
 use super::environment::Environment;
 use super::values::EnvironmentName;
-use crate::fail::{Fail, Result};
-use crate::model::problem::Problem;
+use crate::fail::{Fail, Problem, Result};
 
 impl EnvironmentName {
     /// Whether one of the two names is the other, a hyphen and more.

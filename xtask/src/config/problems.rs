@@ -1,6 +1,6 @@
 //! Collects what is wrong with one environment file, so that all of it is told at once.
 
-use crate::model::problem::Problem;
+use crate::fail::Problem;
 
 /// Where in the file: a dotted key and, where it is written there, its line.
 #[derive(Clone, Debug, PartialEq, Eq)]

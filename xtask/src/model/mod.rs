@@ -6,7 +6,6 @@ pub mod dags;
 pub mod digest;
 pub mod event;
 pub mod names;
-pub mod problem;
 pub mod release;
 pub mod secret;
 pub mod stack;

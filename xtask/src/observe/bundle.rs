@@ -3,9 +3,8 @@
 use super::pack::{self, Subject};
 use super::tree::{self, Content, Modes, Source};
 use crate::doors::archive::{self, Entry};
-use crate::fail::Result;
+use crate::fail::{Problem, Result};
 pub use crate::model::bundle::Bundle;
-use crate::model::problem::Problem;
 use std::num::NonZeroUsize;
 use std::path::Path;
 

@@ -2,8 +2,7 @@
 
 use crate::config::{self, Environment, EnvironmentName};
 use crate::doors::fs;
-use crate::fail::{Fail, Kind, Result};
-use crate::model::problem::Problem;
+use crate::fail::{Fail, Kind, Problem, Result};
 use std::path::Path;
 
 /// The environment `name` of the project at `root`, from `environments/<name>.toml`.

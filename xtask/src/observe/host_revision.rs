@@ -4,9 +4,8 @@ use super::pack::{self, Subject};
 use super::tree::{self, Content, Modes, Source};
 use crate::doors::archive::{self, Entry, Mode};
 use crate::doors::stat::Stat;
-use crate::fail::Result;
+use crate::fail::{Problem, Result};
 use crate::model::bundle::Bundle;
-use crate::model::problem::Problem;
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -7,10 +7,9 @@
 use super::tree;
 use crate::doors::archive::{self, Archive, Entry, Error};
 use crate::doors::{fs, stat::Stat, time};
-use crate::fail::{Fail, Result};
+use crate::fail::{Fail, Problem, Result};
 use crate::model::bundle::Bundle;
 use crate::model::digest::Digest;
-use crate::model::problem::Problem;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

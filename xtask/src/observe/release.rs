@@ -2,10 +2,9 @@
 
 use crate::doors::aws::Aws;
 use crate::doors::documents::{self, Found};
-use crate::fail::{Fail, Result};
+use crate::fail::{Fail, Problem, Result};
 use crate::model::digest::Digest;
 use crate::model::names;
-use crate::model::problem::Problem;
 use crate::model::release::{Deployment, Pointer, Release};
 
 /// The pointer with its tag for the next compare-and-swap, and the release it names.

@@ -1,8 +1,7 @@
 //! Looks whether secrets are there that only people have. Never reads one.
 
 use crate::doors::aws::{self, Aws};
-use crate::fail::Result;
-use crate::model::problem::Problem;
+use crate::fail::{Problem, Result};
 
 /// A problem for each `(key of the environment file, name or ARN)` that Secrets Manager does not have.
 /// `file` is the environment file, for the place.

@@ -1,8 +1,7 @@
 //! Reads the templates of the project; which of them matter is decided by `plan::templates`.
 
 use crate::doors::fs;
-use crate::fail::{Fail, Result};
-use crate::model::problem::Problem;
+use crate::fail::{Fail, Problem, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -11,8 +11,7 @@ mod wiring;
 
 use super::templates::Sources;
 use super::{cfn, yaml};
-use crate::fail::{Fail, Result};
-use crate::model::problem::Problem;
+use crate::fail::{Fail, Problem, Result};
 use crate::model::stack::STACK_TYPE;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

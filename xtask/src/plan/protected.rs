@@ -4,7 +4,7 @@
 //! complete, and the old one stays, outside the stack and paid for. Giving protection up in the same
 //! update comes too late, since nothing says that it would be done before.
 
-use crate::model::problem::Problem;
+use crate::fail::Problem;
 use std::collections::BTreeMap;
 
 /// Parameters whose change replaces the database or the load balancer, and the keys they come from.

@@ -4,9 +4,8 @@
 //! each update, and failed empty change sets pile up until creating one more is refused.
 
 use super::templates::{self, Packaged};
-use crate::fail::{Fail, Result};
+use crate::fail::{Fail, Problem, Result};
 use crate::model::names::RELEASE_TAG;
-use crate::model::problem::Problem;
 use crate::model::stack::{Protection, StackFacts, Status, Stuck};
 use std::collections::BTreeMap;
 

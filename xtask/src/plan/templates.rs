@@ -6,9 +6,8 @@
 //! nothing else; everything but that scalar stays byte for byte. Never reads or uploads a file.
 
 use super::yaml::{self, Kind, Node};
-use crate::fail::{Fail, Result};
+use crate::fail::{Fail, Problem, Result};
 use crate::model::digest::Digest;
-use crate::model::problem::Problem;
 use crate::model::stack::STACK_TYPE;
 use std::collections::{BTreeMap, BTreeSet};
 

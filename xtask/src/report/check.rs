@@ -1,7 +1,7 @@
 //! The table of checks.
 
 use super::table::table;
-use crate::model::problem::Problem;
+use crate::fail::Problem;
 use crate::model::text::count;
 use serde_json::{Value, json};
 

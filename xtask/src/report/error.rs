@@ -50,7 +50,6 @@ pub fn json(fail: &Fail) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::problem::Problem;
 
     #[test]
     fn everything_is_shown_in_order() {

@@ -1,9 +1,9 @@
 //! A plan as text or as the JSON of the contract.
 
 use super::changes;
+use crate::fail::Problem;
 use crate::model::change::StackPreview;
 use crate::model::dags::DagDiff;
-use crate::model::problem::Problem;
 use crate::model::release::Release;
 use crate::plan::deploy::{Plan, Step};
 use serde_json::{Value, json};

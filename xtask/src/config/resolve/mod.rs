@@ -19,7 +19,7 @@ use super::environment::{Aws, Environment};
 use super::file::{self, File};
 use super::problems::{Place, Problems, Wrong};
 use super::values::{self, Account, Endpoint, Engine, EnvironmentName, ProjectName, Region};
-use crate::model::problem::Problem;
+use crate::fail::Problem;
 use check::{at, truth};
 use std::collections::BTreeMap;
 

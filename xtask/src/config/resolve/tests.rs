@@ -1,8 +1,7 @@
 //! Whole files in, the environment or every problem out.
 
 use crate::config::{Endpoint, Environment, Vpc, resolve};
-use crate::fail::Kind;
-use crate::model::problem::Problem;
+use crate::fail::{Kind, Problem};
 use std::fmt::Write as _;
 
 /// A file that is complete, and whatever is to be added to it.

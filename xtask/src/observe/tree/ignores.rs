@@ -1,6 +1,6 @@
 //! The ignore files of a tree, with git's own rules: the deepest file that has an opinion decides.
 
-use crate::model::problem::Problem;
+use crate::fail::Problem;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use std::fs::DirEntry;

@@ -18,7 +18,7 @@ mod symlinks;
 
 use crate::doors::archive::{Entry, LARGEST, Mode};
 use crate::doors::stat::Stat;
-use crate::model::problem::Problem;
+use crate::fail::Problem;
 use ignores::Ignores;
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -3,8 +3,9 @@
 //! `message` is lower case without a full stop, values in backticks; every hint is an imperative
 //! with a runnable command where there is one.
 
-use crate::model::problem::Problem;
-use crate::model::text::count;
+mod problem;
+
+pub use problem::Problem;
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
@@ -155,7 +156,9 @@ impl Fail {
     #[must_use]
     pub fn and(mut self, problems: Vec<Problem>) -> Self {
         if !problems.is_empty() {
-            self.inner.message += &format!("; and {} elsewhere", count(problems.len(), "problem"));
+            let number = problems.len();
+            let noun = if number == 1 { "problem" } else { "problems" };
+            self.inner.message += &format!("; and {number} {noun} elsewhere");
             self.inner.problems.extend(problems);
         }
         self
