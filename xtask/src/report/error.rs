@@ -50,6 +50,7 @@ pub fn json(fail: &Fail) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fail::Problem;
 
     #[test]
     fn everything_is_shown_in_order() {
