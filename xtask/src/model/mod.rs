@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod change;
+pub mod contract;
 pub mod dags;
 pub mod digest;
 pub mod event;

@@ -1,5 +1,6 @@
 //! Every key and name as a pure function: S3 keys, stack and change-set names, output names.
 
+use super::contract::CONTRACT;
 use super::digest::Digest;
 use std::collections::BTreeMap;
 
@@ -76,73 +77,91 @@ pub fn change_set(ulid: &str) -> String {
     format!("ductwork-{}", ulid.to_lowercase())
 }
 
+fn filled(pattern: &str, name: &str, value: &str) -> String {
+    pattern.replace(&format!("{{{name}}}"), value)
+}
+
+fn by_digest(pattern: &str, digest: &Digest) -> String {
+    filled(pattern, "digest", &digest.to_string())
+}
+
+fn of_environment(pattern: &str, environment: &str) -> String {
+    filled(pattern, "environment", environment)
+}
+
 #[must_use]
 pub fn bundle_key(digest: &Digest) -> String {
-    format!("bundles/{digest}.zip")
+    by_digest(&CONTRACT.keys.bundle, digest)
 }
 
 /// What is in the bundle, DAG by DAG, as the validator saw it.
 #[must_use]
 pub fn bundle_index_key(digest: &Digest) -> String {
-    format!("bundles/{digest}.dags.json")
+    by_digest(&CONTRACT.keys.bundle_index, digest)
 }
 
 #[must_use]
 pub fn template_key(digest: &Digest) -> String {
-    format!("templates/{digest}.yaml")
+    by_digest(&CONTRACT.keys.template, digest)
+}
+
+/// All source templates of a release in one archive.
+#[must_use]
+pub fn template_set_key(digest: &Digest) -> String {
+    by_digest(&CONTRACT.keys.template_set, digest)
 }
 
 #[must_use]
 pub fn host_key(digest: &Digest) -> String {
-    format!("hosts/{digest}.zip")
+    by_digest(&CONTRACT.keys.host_revision, digest)
 }
 
 /// The secret of the client with which people log in by Google; `ductwork_airflow` reads it.
 #[must_use]
 pub fn google_secret(environment: &str) -> String {
-    format!("ductwork/{environment}/login/google")
+    of_environment(&CONTRACT.secrets.google, environment)
 }
 
 /// Everything that is known of an environment.
 #[must_use]
 pub fn environment_prefix(environment: &str) -> String {
-    format!("environments/{environment}/")
+    of_environment(&CONTRACT.keys.environment, environment)
 }
 
 #[must_use]
 pub fn pointer_key(environment: &str) -> String {
-    format!("environments/{environment}/current.json")
+    of_environment(&CONTRACT.keys.pointer, environment)
 }
 
 #[must_use]
 pub fn lock_key(environment: &str) -> String {
-    format!("environments/{environment}/lock.json")
+    of_environment(&CONTRACT.keys.lease, environment)
 }
 
-/// What stacks that are gone have left behind, for `destroy` to take away.
+/// What deleted stacks have left behind, for `destroy` to remove.
 #[must_use]
 pub fn leftovers_key(environment: &str) -> String {
-    format!("environments/{environment}/leftovers.json")
+    of_environment(&CONTRACT.keys.leftovers, environment)
 }
 
 #[must_use]
 pub fn releases_prefix(environment: &str) -> String {
-    format!("environments/{environment}/releases/")
+    release_key(environment, "").trim_end_matches(".json").to_owned()
 }
 
 #[must_use]
 pub fn release_key(environment: &str, id: &str) -> String {
-    format!("environments/{environment}/releases/{id}.json")
+    filled(&of_environment(&CONTRACT.keys.release, environment), "id", id)
 }
 
 #[must_use]
 pub fn deployments_prefix(environment: &str) -> String {
-    format!("environments/{environment}/deployments/")
+    deployment_key(environment, "").trim_end_matches(".json").to_owned()
 }
 
 #[must_use]
 pub fn deployment_key(environment: &str, ulid: &str) -> String {
-    format!("environments/{environment}/deployments/{ulid}.json")
+    filled(&of_environment(&CONTRACT.keys.deployment, environment), "id", ulid)
 }
 
 /// Path style, the only one that every reader of a nested `TemplateURL` accepts.
@@ -178,6 +197,20 @@ mod tests {
         let url = |endpoint| airflow_url(endpoint, &outputs, &parameters).unwrap();
         assert_eq!(url(None), "https://a.example");
         assert_eq!(url(Some("http://127.0.0.1:4566")), "http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn keys_are_those_of_the_contract() {
+        let digest = Digest::of(b"x");
+        assert_eq!(bundle_key(&digest), format!("bundles/{digest}.zip"));
+        assert_eq!(host_key(&digest), format!("hosts/{digest}.zip"));
+        assert_eq!(template_set_key(&digest), format!("templates/{digest}.zip"));
+        assert_eq!(pointer_key("dev"), "environments/dev/current.json");
+        assert_eq!(lock_key("dev"), "environments/dev/lock.json");
+        assert_eq!(releases_prefix("dev"), "environments/dev/releases/");
+        assert_eq!(release_key("dev", "0a"), "environments/dev/releases/0a.json");
+        assert_eq!(deployments_prefix("dev"), "environments/dev/deployments/");
+        assert_eq!(google_secret("dev"), "ductwork/dev/login/google");
     }
 
     #[test]

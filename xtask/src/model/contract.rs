@@ -1,0 +1,168 @@
+//! What Rust, Python and the templates have to agree on: `airflow/ductwork_airflow/contract.json`, compiled in.
+//!
+//! Hosts get the same file with the host revision; tests compare the templates with it. Holds no logic.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// The contract that this tool was built with.
+pub static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
+    let text = include_str!("../../../airflow/ductwork_airflow/contract.json");
+    #[expect(clippy::expect_used, reason = "a test parses the same bytes")]
+    serde_json::from_str(text).expect("airflow/ductwork_airflow/contract.json matches `Contract`")
+});
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contract {
+    /// What the file is, for whoever opens it.
+    pub about: String,
+    /// Everything that can run on a host, in the order of its start.
+    pub components: Vec<String>,
+    pub outputs: Outputs,
+    pub parameters: Parameters,
+    pub worker_set: WorkerSetSettings,
+    pub scaling: Scaling,
+    /// The termination hook of the hosts' Auto Scaling groups.
+    pub lifecycle_hook: String,
+    pub ports: Ports,
+    pub keys: Keys,
+    pub secrets: Secrets,
+    pub dags: Dags,
+    pub options: Options,
+}
+
+/// Outputs of the master stack.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outputs {
+    /// Those that every engine has to offer, because the tool reads them.
+    pub engine: Vec<String>,
+    /// Those that hosts read: a change of one is a change of what they run.
+    pub hosts: Vec<String>,
+    /// The same for each worker set, by the end of the output's name.
+    pub worker_set: BTreeMap<String, String>,
+    /// Stands for a value if there is none, such as the hosts of a set that the scheduler's hosts serve.
+    pub none: String,
+}
+
+/// Parameters of the master stack.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Those that hosts read: a change of one is a change of what they run.
+    pub hosts: Vec<String>,
+}
+
+/// What the output `WorkerSets` says of each worker set.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerSetSettings {
+    /// The set that always exists, and the queue of tasks that name none.
+    pub default: String,
+    pub keys: Vec<String>,
+}
+
+/// Defaults of a worker set's scaling.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scaling {
+    pub concurrency: u32,
+    pub growth_threshold: f64,
+    pub shrink_threshold: f64,
+    pub shrink_after_minutes: u32,
+}
+
+/// Ports that Airflow itself opens on hosts, beside that of the API.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ports {
+    pub scheduler_health: u16,
+    pub worker_logs: u16,
+    pub triggerer_logs: u16,
+}
+
+/// Keys in the artifact bucket, with `{digest}`, `{environment}` and `{id}` to be filled in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    pub bundle: String,
+    pub bundle_index: String,
+    pub template: String,
+    pub template_set: String,
+    pub host_revision: String,
+    pub environment: String,
+    pub pointer: String,
+    pub lease: String,
+    pub leftovers: String,
+    pub release: String,
+    pub deployment: String,
+}
+
+/// Names of secrets that people create, with `{environment}` to be filled in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    pub google: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dags {
+    /// The bundle that holds the user's `dags/` in Airflow's own list of bundles.
+    pub bundle: String,
+    /// The DAG that proves that a worker runs tasks.
+    pub smoke: String,
+}
+
+/// Options of Airflow that users must not set.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// `section.option`, or `section.*` for all of a section (`*` ends a name of any kind).
+    pub owned: BTreeMap<String, Owned>,
+    pub secret: Vec<String>,
+    /// Endings of options that hold a secret or tell where to find one.
+    pub secret_endings: Vec<String>,
+}
+
+/// An option that Ductwork decides.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owned {
+    /// What to do instead of setting it.
+    pub cure: String,
+    pub set_by: SetBy,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum SetBy {
+    /// The environment file has another key for it, which the tool passes on.
+    Environment,
+    /// Each host, from the stack's outputs and parameters.
+    Hosts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_what_this_type_says() {
+        assert!(CONTRACT.outputs.hosts.contains(&"WorkerSets".to_owned()));
+        assert!(CONTRACT.options.owned.values().all(|option| !option.cure.is_empty()));
+        assert_eq!(CONTRACT.options.owned["core.load_examples"].set_by, SetBy::Environment);
+    }
+
+    #[test]
+    fn nothing_is_listed_twice() {
+        for list in [&CONTRACT.components, &CONTRACT.outputs.engine, &CONTRACT.outputs.hosts] {
+            let mut sorted = list.clone();
+            sorted.sort();
+            sorted.dedup();
+            assert_eq!(sorted.len(), list.len(), "{list:?}");
+        }
+    }
+}
