@@ -1,10 +1,11 @@
 //! The table of verbs: parses the command line, dispatches, and turns the result into an exit code.
 
 use crate::cmd::{
-    bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status, ui,
+    bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status,
 };
 use crate::doors::term;
 use crate::fail::{Fail, Kind, Result};
+use crate::ui;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -18,9 +19,9 @@ use tokio::signal::unix::{SignalKind, signal};
 ///     cargo xtask deploy --env local
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, verbatim_doc_comment, max_term_width = 80)]
-#[command(after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration,\n\
-    3 changes found, 4 rolled back, 5 rollback failed, 6 locked, 70 a bug,\n\
-    130 interrupted.")]
+#[command(after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 refused before anything was\n\
+    touched (usage, configuration, a gate), 3 changes found, 4 rolled back,\n\
+    5 rollback failed, 6 locked, 70 a bug, 130 interrupted.")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -98,7 +99,7 @@ fn unparsed(error: &clap::Error, text: &str) -> Fail {
     let joined = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "there is no verb".to_owned()
+            "no verb was given".to_owned()
         }
         _ => joined(text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ")),
     };

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use support::project::Project;
-use xtask::apply::toolchain::{self, Venv};
+use xtask::doors::toolchain::{self, Venv};
 use xtask::model::event::Sink;
 
 fn root() -> PathBuf {
@@ -18,7 +18,7 @@ fn root() -> PathBuf {
 }
 
 fn venv(which: Venv) -> PathBuf {
-    toolchain::venv(&root(), which, &Sink::null(), "test").unwrap_or_else(|fail| panic!("{fail}"))
+    toolchain::venv(&root(), which, &Sink::null()).unwrap_or_else(|fail| panic!("{fail}"))
 }
 
 /// What a program in the project's root says on standard output; all it says is the message where it fails.

@@ -1,79 +1,43 @@
 //! What a release does to a running Airflow: refresh, look at what it runs, prove that a task runs.
 
 use crate::doors::airflow::{Airflow, Component, Dag};
-use crate::doors::aws::{self, Aws};
+use crate::doors::backoff::Backoff;
 use crate::doors::time;
 use crate::fail::{Fail, Result};
+use crate::model::contract::CONTRACT;
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
-use crate::model::names;
-use crate::model::secret::Secret;
-use serde::Deserialize;
+use crate::observe::airflow::{self as observe, ask};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The name and password of the admin, from Secrets Manager.
-#[derive(Debug)]
-pub struct Login {
-    pub username: String,
-    pub password: Secret,
-}
-
-pub async fn login(aws: &Aws, arn: &str) -> Result<Login> {
-    #[derive(Deserialize)]
-    struct Document {
-        username: String,
-        password: String,
-    }
-    let answer = aws.secrets.get_secret_value().secret_id(arn).send().await;
-    let answer =
-        answer.map_err(|e| aws::failure("Secrets Manager", "cannot read the admin's password", e))?;
-    let text = answer.secret_string().unwrap_or_default();
-    // The parser's own message could quote the secret, so it is left out.
-    let document: Document = serde_json::from_str(text)
-        .map_err(|_| Fail::failed("the admin's secret is not the JSON it should be"))?;
-    Ok(Login { username: document.username, password: Secret::new(document.password) })
-}
-
-/// Runs a blocking call of the REST door beside the async world.
-pub async fn ask<T: Send + 'static>(
-    airflow: &Airflow,
-    call: impl FnOnce(&Airflow) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let airflow = airflow.clone();
-    let joined = tokio::task::spawn_blocking(move || call(&airflow)).await;
-    joined.map_err(|e| Fail::bug("a request to Airflow broke off").because(e))?
-}
-
-/// A session with a token.
-pub async fn session(url: &str, login: &Login) -> Result<Airflow> {
-    let mut airflow = Airflow::new(url);
-    let (user, password) = (login.username.clone(), login.password.clone());
-    let joined =
-        tokio::task::spawn_blocking(move || airflow.log_in(&user, &password).map(|()| airflow)).await;
-    joined.map_err(|e| Fail::bug("a request to Airflow broke off").because(e))?
-}
+/// Hosts that have just got a revision answer within this time, also on a small machine.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(180);
 
 /// Waits until every component is healthy; says at the end which are not.
-pub async fn healthy(url: &str, limit: Duration, sink: &Sink, step: &str) -> Result<Vec<Component>> {
-    let airflow = Airflow::new(url);
+pub async fn healthy(url: &str, sink: &Sink) -> Result<Vec<Component>> {
     let watch = time::Stopwatch::start();
+    let mut backoff = polling();
     loop {
-        let answer = ask(&airflow, Airflow::health).await;
-        let why = match answer {
+        let why = match observe::health(url).await {
             Ok(components) => match sick(&components) {
                 None => return Ok(components),
                 Some(names) => format!("not healthy: {names}"),
             },
             Err(fail) => fail.to_string(),
         };
-        if watch.elapsed() >= limit {
+        if watch.elapsed() >= HEALTHY_WITHIN {
             return Err(Fail::failed(format!("Airflow at `{url}` is not healthy")).cause(why));
         }
-        sink.progress(step, format!("waiting for Airflow: {why}"));
-        time::sleep(Duration::from_millis(500)).await;
+        sink.progress(format!("waiting for Airflow: {why}"));
+        backoff.wait().await;
     }
+}
+
+/// Airflow answers in milliseconds; a look every half second costs it little.
+fn polling() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_millis(500))
 }
 
 fn sick(components: &[Component]) -> Option<String> {
@@ -89,17 +53,16 @@ pub async fn refreshed(
     bundle: &Digest,
     expected: &BTreeSet<String>,
     sink: &Sink,
-    step: &str,
 ) -> Result<()> {
     let watch = time::Stopwatch::start();
-    let mut pause = Duration::from_millis(100);
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
     let mut asked = false;
     loop {
         let late = watch.elapsed() >= REFRESHED_WITHIN;
-        match ask(airflow, |airflow| airflow.dags(names::DAG_BUNDLE)).await {
+        match ask(airflow, |airflow| airflow.dags(&CONTRACT.dags.bundle)).await {
             // A server that has just been restarted, or has much to do: that is no verdict on the bundle.
             Err(fail) if late => return Err(fail),
-            Err(fail) => sink.progress(step, format!("waiting for Airflow: {fail}")),
+            Err(fail) => sink.progress(format!("waiting for Airflow: {fail}")),
             Ok(dags) => {
                 let behind = behind(&dags, bundle, expected);
                 if behind.is_empty() {
@@ -113,11 +76,10 @@ pub async fn refreshed(
                     asked = ask(airflow, move |airflow| airflow.parse_file(&token)).await.is_ok();
                 }
                 let done = expected.len() - behind.len();
-                sink.progress(step, format!("{done} of {} DAGs are on the new bundle", expected.len()));
+                sink.progress(format!("{done} of {} DAGs are on the new bundle", expected.len()));
             }
         }
-        time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_secs(1));
+        backoff.wait().await;
     }
 }
 
@@ -143,7 +105,7 @@ fn stuck(behind: &[String], bundle: &Digest) -> Fail {
 
 /// Import errors that Airflow meets though the validation did not.
 async fn broken_files(airflow: &Airflow, bundle: &Digest) -> Result<()> {
-    let errors = ask(airflow, |airflow| airflow.import_errors(names::DAG_BUNDLE)).await?;
+    let errors = ask(airflow, |airflow| airflow.import_errors(&CONTRACT.dags.bundle)).await?;
     let Some(first) = errors.first() else { return Ok(()) };
     let last = first.stack_trace.trim_end().lines().last().unwrap_or_default().to_owned();
     Err(Fail::failed(format!("Airflow cannot import {} files of bundle `{}`", errors.len(), bundle.short()))
@@ -151,13 +113,14 @@ async fn broken_files(airflow: &Airflow, bundle: &Digest) -> Result<()> {
 }
 
 /// Runs the smoke DAG to its end; what its task returned tells where it ran.
-pub async fn smoke(airflow: &Airflow, release: &str, sink: &Sink, step: &str) -> Result<Value> {
+pub async fn smoke(airflow: &Airflow, release: &str, sink: &Sink) -> Result<Value> {
     let limit = Duration::from_secs(180);
     let watch = time::Stopwatch::start();
-    let run = triggered(airflow, release, limit, sink, step).await?;
+    let run = triggered(airflow, release, limit, sink).await?;
+    let mut backoff = polling();
     loop {
         let id = run.clone();
-        let state = match ask(airflow, move |airflow| airflow.run_state(names::SMOKE_DAG, &id)).await {
+        let state = match ask(airflow, move |airflow| airflow.run_state(&CONTRACT.dags.smoke, &id)).await {
             Ok(state) => state,
             Err(fail) if watch.elapsed() >= limit => return Err(fail),
             Err(_) => "out of sight".to_owned(),
@@ -166,37 +129,32 @@ pub async fn smoke(airflow: &Airflow, release: &str, sink: &Sink, step: &str) ->
             "success" => break,
             "failed" => {
                 return Err(Fail::failed("the smoke task failed on a worker")
-                    .cause(format!("run `{run}` of DAG `{}`", names::SMOKE_DAG))
+                    .cause(format!("run `{run}` of DAG `{}`", &CONTRACT.dags.smoke))
                     .hint("read the task's log in Airflow, and check that workers reach the API server"));
             }
             _ if watch.elapsed() >= limit => {
                 return Err(Fail::failed("no worker ran the smoke task in time")
-                    .cause(format!("run `{run}` of DAG `{}` is still {state}", names::SMOKE_DAG))
+                    .cause(format!("run `{run}` of DAG `{}` is still {state}", &CONTRACT.dags.smoke))
                     .hint("check that a worker runs and reads the queue: cargo xtask status"));
             }
-            _ => sink.progress(step, format!("smoke run is {state}")),
+            _ => sink.progress(format!("smoke run is {state}")),
         }
-        time::sleep(Duration::from_millis(300)).await;
+        backoff.wait().await;
     }
-    ask(airflow, move |airflow| airflow.returned(names::SMOKE_DAG, &run, "report")).await
+    ask(airflow, move |airflow| airflow.returned(&CONTRACT.dags.smoke, &run, "report")).await
 }
 
 /// The DAG is there only after the dag-processor has parsed it for the first time.
-async fn triggered(
-    airflow: &Airflow,
-    release: &str,
-    limit: Duration,
-    sink: &Sink,
-    step: &str,
-) -> Result<String> {
+async fn triggered(airflow: &Airflow, release: &str, limit: Duration, sink: &Sink) -> Result<String> {
     let watch = time::Stopwatch::start();
+    let mut backoff = polling();
     loop {
         let conf = json!({ "release": release });
-        match ask(airflow, move |airflow| airflow.trigger(names::SMOKE_DAG, &conf)).await {
+        match ask(airflow, move |airflow| airflow.trigger(&CONTRACT.dags.smoke, &conf)).await {
             Ok(run) => return Ok(run),
             Err(fail) if watch.elapsed() >= limit => return Err(fail.context("the smoke DAG cannot be run")),
-            Err(fail) => sink.progress(step, format!("waiting for the smoke DAG to be parsed: {fail}")),
+            Err(fail) => sink.progress(format!("waiting for the smoke DAG to be parsed: {fail}")),
         }
-        time::sleep(Duration::from_millis(500)).await;
+        backoff.wait().await;
     }
 }

@@ -1,109 +1,128 @@
-//! What the steps of a deployment know and what they leave behind for one another.
+//! What the steps of a deployment know, and what they leave behind for one another.
 
-use super::airflow;
 use super::lease::Lease;
 use crate::doors::airflow::Airflow;
 use crate::doors::aws::Aws;
-use crate::doors::documents::Found;
+use crate::doors::store::{Found, Store};
 use crate::fail::{Fail, Result};
 use crate::model::change::Change;
+use crate::model::cloud::Cloud;
 use crate::model::dags::DagIndex;
-use crate::model::event::{Event, Sink};
-use crate::model::names::{self, outputs};
+use crate::model::digest::Digest;
+use crate::model::event::Sink;
+use crate::model::names::outputs;
 use crate::model::release::{Pointer, StepRecord};
+use crate::observe::airflow;
 use crate::plan::consent::Guard;
+use crate::plan::running::Running;
 use crate::plan::templates::Packaged;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What somebody may have to agree to.
 #[derive(Debug)]
 pub struct Question {
-    /// Why it is asked; nothing where the changes are only to be shown.
+    /// Why it is asked; empty if the changes are only to be shown.
     pub reasons: Vec<String>,
     /// The changes of the change set, if there is one.
     pub changes: Vec<Change>,
 }
 
-/// Shows, asks if there is a reason to, and fails where the answer is no.
+/// Shows, asks if there is a reason to, and fails if the answer is no.
 pub type Ask = Arc<dyn Fn(&Question) -> Result<()> + Send + Sync>;
-
-/// What becomes of unfinished runs whose DAG is moved to another file or removed: they would fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runs {
-    /// The release is refused.
-    Protect,
-    /// They may fail.
-    Sacrifice,
-}
 
 /// Plain facts of the environment, and the doors. Does not change while steps run.
 pub struct Context {
     pub aws: Aws,
-    pub root: PathBuf,
-    pub environment: String,
-    pub bucket: String,
-    /// The account that owns the bucket.
-    pub account: String,
+    pub store: Store,
+    pub cloud: Cloud,
+    /// The name of the master stack.
     pub stack: String,
     pub tags: BTreeMap<String, String>,
     /// Parameters of the bootstrap stack.
     pub bootstrap: BTreeMap<String, String>,
     pub guard: Guard,
-    pub runs: Runs,
-    /// How long one DAG file may take to parse.
-    pub parse_timeout: Duration,
     pub artifacts: Artifacts,
     pub sink: Sink,
     pub ask: Ask,
 }
 
 impl Context {
+    /// The name of the environment.
+    #[must_use]
+    pub fn environment(&self) -> &str {
+        self.store.environment()
+    }
+
     /// Asks, with no live line that would be redrawn over the question.
-    pub fn consent(&self, step: &str, question: &Question) -> Result<()> {
-        self.sink.send(Event::Asking { step: step.to_owned() });
+    pub fn consent(&self, sink: &Sink, question: &Question) -> Result<()> {
+        sink.asking();
         (self.ask)(question)
     }
 }
 
-/// What was made of the tree; for a recorded release all of it lies in S3 already.
+/// What was made of the tree, each by its digest; everything else is in S3 already.
 #[derive(Clone, Debug, Default)]
 pub struct Artifacts {
-    pub bundle: Option<PathBuf>,
-    pub host: Option<PathBuf>,
+    pub bundle: Option<Archive>,
+    /// The DAGs of that bundle, once they have been parsed.
+    pub dags: Option<DagIndex>,
+    pub host_revision: Option<Archive>,
+    /// All source templates.
+    pub template_set: Option<Archive>,
+    /// The composed templates: children before parents, the root last.
     pub templates: Vec<Packaged>,
+    /// The root of the composed templates, also of a recorded release.
+    pub root: Option<Packaged>,
     pub bootstrap: Option<Packaged>,
 }
 
-/// How far a deployment came.
+impl Artifacts {
+    /// The DAGs of a bundle that was made of the tree.
+    #[must_use]
+    pub fn dags_of(&self, bundle: &Digest) -> Option<&DagIndex> {
+        self.bundle.as_ref().filter(|made| made.digest == *bundle).and(self.dags.as_ref())
+    }
+}
+
+/// A zip on this machine.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    pub digest: Digest,
+    pub path: PathBuf,
+}
+
+/// How far a deployment got.
 #[derive(Default)]
 pub struct Progress {
     pub records: Vec<StepRecord>,
     pub state: State,
-    /// The token of the lease as it was when the plan was made; none where nobody ever held it.
+    /// What ran before the first step.
+    pub before: Running,
+    /// The token of the lease when the plan was made; none if nobody ever held it.
     pub token: Option<u64>,
     /// Held from the first step that others could be disturbed by.
     pub lease: Option<Lease>,
 }
 
-/// What one step found out and a later one needs.
+impl Progress {
+    /// Whether something that runs was changed: a failure then means a rollback.
+    #[must_use]
+    pub fn touched(&self) -> bool {
+        self.state.running != self.before
+    }
+}
+
+/// What is known of the environment by now.
 #[derive(Default)]
 pub struct State {
+    pub running: Running,
     pub pointer: Option<Found<Pointer>>,
     /// Outputs and parameters of the master stack.
     pub outputs: BTreeMap<String, String>,
     pub parameters: BTreeMap<String, String>,
-    /// The DAGs of the target bundle.
-    pub dags: Option<DagIndex>,
     pub uploads: usize,
-    /// Something that runs was changed: a failure from here on means going back.
-    pub touched: bool,
-    /// The stack was updated.
-    pub stack_updated: bool,
-    /// A host got another revision.
-    pub rolled: bool,
     pub session: Option<Airflow>,
 }
 
@@ -112,25 +131,25 @@ impl State {
     pub fn output(&self, name: &str) -> Result<&str> {
         self.outputs.get(name).map(String::as_str).ok_or_else(|| {
             Fail::failed(format!("the stack has no output `{name}`"))
-                .hint("restore `templates/master.yaml`, then deploy again")
+                .hint("restore `templates/` from git, then deploy again")
         })
     }
 
     /// Where this tool reaches Airflow.
-    pub fn url(&self, aws: &Aws) -> Result<String> {
-        match names::airflow_url(aws.endpoint.as_deref(), &self.outputs, &self.parameters) {
+    pub fn url(&self, cloud: Cloud) -> Result<String> {
+        match airflow::url(cloud, &self.outputs, &self.parameters) {
             Some(url) => Ok(url),
             None => self.output(outputs::AIRFLOW_URL).map(str::to_owned),
         }
     }
 
     /// A session with Airflow as its admin, opened once.
-    pub async fn airflow(&mut self, aws: &Aws) -> Result<Airflow> {
+    pub async fn airflow(&mut self, aws: &Aws, cloud: Cloud) -> Result<Airflow> {
         if let Some(session) = &self.session {
             return Ok(session.clone());
         }
         let login = airflow::login(aws, self.output(outputs::ADMIN_SECRET)?).await?;
-        let session = airflow::session(&self.url(aws)?, &login).await?;
+        let session = airflow::session(&self.url(cloud)?, login).await?;
         self.session = Some(session.clone());
         Ok(session)
     }

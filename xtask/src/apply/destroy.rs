@@ -1,77 +1,30 @@
-//! Takes an environment away, in an order that can be broken off anywhere and taken up again.
+//! Deletes an environment, in an order that can be interrupted anywhere and continued.
 //!
 //! The names of what outlives the stack are noted before the stack goes, since nobody knows them
 //! afterwards; the note, the pointer and the lease go last, so that whatever is left is found again.
 
-use super::context::Progress;
-use super::deploy::{Ended, timed};
-use super::stack_operations::{self as operations, Target};
+use super::leftovers::{self, Leftovers};
+use super::stack::operations::{self, StackHandle};
+use super::timed::{Ended, timed};
 use crate::doors::aws::{self, Aws};
-use crate::doors::{buckets, documents};
+use crate::doors::buckets;
+use crate::doors::store::Store;
 use crate::fail::Result;
 use crate::model::event::Sink;
-use crate::model::names::{self, outputs};
+use crate::model::names;
+use crate::model::release::StepRecord;
 use crate::model::stack::{Operation, StackFacts, Status};
 use crate::model::text::count;
 use crate::observe::stack as observed;
 use crate::plan::root_cause::verdict;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
 
-/// What is to be taken away.
+/// The environment to delete.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct Doomed<'a> {
     pub aws: &'a Aws,
-    /// The artifact bucket.
-    pub bucket: &'a str,
-    pub environment: &'a str,
+    pub store: &'a Store,
     pub stack: &'a str,
     pub sink: &'a Sink,
-}
-
-/// What stacks of the environment have left behind, `environments/<env>/leftovers.json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leftovers {
-    pub buckets: BTreeSet<String>,
-    pub secrets: BTreeSet<String>,
-}
-
-impl Leftovers {
-    fn add(&mut self, outputs: &BTreeMap<String, String>) {
-        let named = [outputs::LOGS_BUCKET, outputs::ACCESS_LOG_BUCKET].into_iter();
-        let named = named.filter_map(|name| outputs.get(name)).filter(|bucket| *bucket != outputs::NONE);
-        self.buckets.extend(named.cloned());
-        self.secrets.extend(outputs.get(outputs::FERNET_KEY_SECRET).cloned());
-    }
-
-    fn of(outputs: &BTreeMap<String, String>) -> Self {
-        let mut leftovers = Self::default();
-        leftovers.add(outputs);
-        leftovers
-    }
-}
-
-/// Notes what an update has let go of without deleting it, such as the bucket of a load balancer that is
-/// gone, so that `destroy` finds it.
-pub async fn note(
-    aws: &Aws,
-    bucket: &str,
-    environment: &str,
-    before: &BTreeMap<String, String>,
-    after: &BTreeMap<String, String>,
-) -> Result<()> {
-    let (before, after) = (Leftovers::of(before), Leftovers::of(after));
-    let buckets: BTreeSet<String> = before.buckets.difference(&after.buckets).cloned().collect();
-    let secrets: BTreeSet<String> = before.secrets.difference(&after.secrets).cloned().collect();
-    if buckets.is_empty() && secrets.is_empty() {
-        return Ok(());
-    }
-    let key = names::leftovers_key(environment);
-    let noted = documents::read::<Leftovers>(aws, bucket, &key).await?;
-    let mut leftovers = noted.map(|found| found.value).unwrap_or_default();
-    leftovers.buckets.extend(buckets);
-    leftovers.secrets.extend(secrets);
-    documents::put(aws, bucket, &key, &leftovers).await
 }
 
 /// What there is of an environment.
@@ -90,16 +43,14 @@ impl Remains {
     }
 }
 
-pub async fn look(subject: Subject<'_>) -> Result<Remains> {
-    let key = names::leftovers_key(subject.environment);
-    let prefix = names::environment_prefix(subject.environment);
+pub async fn look(doomed: Doomed<'_>) -> Result<Remains> {
+    let prefix = names::environment_prefix(doomed.store.environment());
     let (stack, noted, records) = tokio::join!(
-        observed::stack(&subject.aws.cloudformation, subject.stack),
-        documents::read::<Leftovers>(subject.aws, subject.bucket, &key),
-        documents::keys(subject.aws, subject.bucket, &prefix),
+        observed::stack(&doomed.aws.cloudformation, doomed.stack),
+        leftovers::noted(doomed.store),
+        doomed.store.keys(&prefix),
     );
-    let stack = stack?;
-    let mut leftovers = noted?.map(|found| found.value).unwrap_or_default();
+    let (stack, mut leftovers) = (stack?, noted?);
     if let Some(stack) = &stack {
         leftovers.add(&stack.outputs);
     }
@@ -107,31 +58,34 @@ pub async fn look(subject: Subject<'_>) -> Result<Remains> {
 }
 
 /// Stack, what it retains, records; the caller holds the lease, which goes with the records.
-pub async fn run(subject: Subject<'_>, remains: &Remains, progress: &mut Progress) -> Result<()> {
-    let note = names::leftovers_key(subject.environment);
-    let records = &mut progress.records;
-    timed(subject.sink, "stack", records, async {
-        // Without records there is no bucket to note it in, perhaps; whoever deleted that knows.
+pub async fn run(doomed: Doomed<'_>, remains: &Remains, records: &mut Vec<StepRecord>) -> Result<()> {
+    let sink = doomed.sink.step("stack");
+    timed(&sink, records, async {
+        // Without records there may be no bucket to note it in; whoever deleted that knows.
         if remains.leftovers != Leftovers::default() && !remains.records.is_empty() {
-            documents::put(subject.aws, subject.bucket, &note, &remains.leftovers).await?;
+            let key = names::leftovers_key(doomed.store.environment());
+            doomed.store.put(&key, &remains.leftovers).await?;
         }
-        stack(subject, remains.stack.as_ref()).await
+        Ok((stack(doomed, remains.stack.as_ref(), &sink).await?, ()))
     })
     .await?;
-    timed(subject.sink, "leftovers", records, leftovers(subject, &remains.leftovers)).await?;
-    timed(subject.sink, "records", records, forget(subject)).await
+    let sink = doomed.sink.step("leftovers");
+    let work = async { Ok((empty(doomed, &remains.leftovers, &sink).await?, ())) };
+    timed(&sink, records, work).await?;
+    let sink = doomed.sink.step("records");
+    timed(&sink, records, async { Ok((forget(doomed).await?, ())) }).await
 }
 
 /// Deletes the stack with everything below it, after whatever moves it now has ended.
-async fn stack(subject: Subject<'_>, facts: Option<&StackFacts>) -> Result<Ended> {
+async fn stack(doomed: Doomed<'_>, facts: Option<&StackFacts>, sink: &Sink) -> Result<Ended> {
     let Some(facts) = facts else { return Ok(Ended::skipped("there is none")) };
-    let client = &subject.aws.cloudformation;
-    let target = Target { stack: &facts.arn, step: "stack", sink: subject.sink };
+    let client = &doomed.aws.cloudformation;
+    let target = StackHandle { stack: &facts.arn, sink };
     if is_busy(facts.status) {
         operations::wait(client, target).await?;
     }
     verdict(&operations::delete(client, target).await?, Operation::Delete)?;
-    Ok(Ended::done(format!("`{}` deleted", subject.stack)))
+    Ok(Ended::done(format!("`{}` deleted", doomed.stack)))
 }
 
 /// The service takes no deletion while an update runs. It takes one of a shell that waits for its first
@@ -141,17 +95,17 @@ fn is_busy(status: Status) -> bool {
     status.in_progress() && !matches!(status, CreateInProgress | DeleteInProgress | ReviewInProgress)
 }
 
-async fn leftovers(subject: Subject<'_>, leftovers: &Leftovers) -> Result<Ended> {
+async fn empty(doomed: Doomed<'_>, leftovers: &Leftovers, sink: &Sink) -> Result<Ended> {
     if *leftovers == Leftovers::default() {
         return Ok(Ended::skipped("there are none"));
     }
     let mut objects = 0;
     for bucket in &leftovers.buckets {
-        subject.sink.progress("leftovers", format!("emptying bucket `{bucket}`"));
-        objects += buckets::delete(&subject.aws.s3, bucket).await?;
+        sink.progress(format!("emptying bucket `{bucket}`"));
+        objects += buckets::delete(&doomed.aws.s3, bucket).await?;
     }
     for secret in &leftovers.secrets {
-        delete_secret(subject.aws, secret).await?;
+        delete_secret(doomed.aws, secret).await?;
     }
     let buckets = count(leftovers.buckets.len(), "bucket");
     Ok(Ended::done(format!(
@@ -176,17 +130,14 @@ async fn delete_secret(aws: &Aws, arn: &str) -> Result<()> {
 }
 
 /// Deletes the records: what is only history first, then what a later attempt goes by.
-async fn forget(subject: Subject<'_>) -> Result<Ended> {
-    let last = [
-        names::leftovers_key(subject.environment),
-        names::pointer_key(subject.environment),
-        names::lock_key(subject.environment),
-    ];
-    let prefix = names::environment_prefix(subject.environment);
-    let mut keys = documents::keys(subject.aws, subject.bucket, &prefix).await?;
-    keys.sort_by_key(|key| last.iter().position(|late| late == key).map_or(0, |place| place + 1));
+async fn forget(doomed: Doomed<'_>) -> Result<Ended> {
+    let (store, environment) = (doomed.store, doomed.store.environment());
+    let last =
+        [names::leftovers_key(environment), names::pointer_key(environment), names::lock_key(environment)];
+    let mut keys = store.keys(&names::environment_prefix(environment)).await?;
+    keys.sort_by_key(|key| last.iter().position(|late| late == key).map_or(0, |at| at + 1));
     for key in &keys {
-        documents::delete(subject.aws, subject.bucket, key).await?;
+        store.delete(key).await?;
     }
     Ok(Ended::done(count(keys.len(), "record")))
 }

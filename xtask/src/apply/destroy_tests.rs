@@ -2,7 +2,7 @@
 
 use super::super::fake::{ROOT, page};
 use super::*;
-use crate::doors::fake::Bucket;
+use crate::doors::fake::{ACCOUNT, Bucket};
 use aws_sdk_cloudformation::Client as CloudFormation;
 use aws_sdk_cloudformation::error::ErrorMetadata;
 use aws_sdk_cloudformation::operation::delete_stack::{DeleteStackError, DeleteStackOutput};
@@ -16,6 +16,7 @@ use aws_sdk_s3::operation::list_object_versions::{ListObjectVersionsError, ListO
 use aws_sdk_s3::types::{DeleteMarkerEntry, ObjectVersion};
 use aws_sdk_secretsmanager::operation::delete_secret::DeleteSecretOutput;
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 type Calls = Arc<Mutex<Vec<String>>>;
@@ -128,11 +129,14 @@ impl World {
     }
 
     async fn destroy(&self) -> Result<()> {
-        let sink = Sink::null();
-        let subject =
-            Subject { aws: &self.aws, bucket: "b", environment: "dev", stack: "p-dev", sink: &sink };
-        let remains = look(subject).await?;
-        run(subject, &remains, &mut Progress::default()).await
+        let (store, sink) = (self.store(), Sink::null());
+        let doomed = Doomed { aws: &self.aws, store: &store, stack: "p-dev", sink: &sink };
+        let remains = look(doomed).await?;
+        run(doomed, &remains, &mut Vec::new()).await
+    }
+
+    fn store(&self) -> Store {
+        Store::new(&self.aws, ACCOUNT, "dev")
     }
 
     fn calls(&self) -> String {
@@ -194,9 +198,9 @@ async fn a_half_deleted_stack_is_deleted_on() {
 #[tokio::test]
 async fn what_never_was_is_nothing() {
     let world = World::new(Known::Nothing);
-    let sink = Sink::null();
-    let subject = Subject { aws: &world.aws, bucket: "b", environment: "dev", stack: "p-dev", sink: &sink };
-    assert!(look(subject).await.unwrap().is_nothing());
+    let (store, sink) = (world.store(), Sink::null());
+    let doomed = Doomed { aws: &world.aws, store: &store, stack: "p-dev", sink: &sink };
+    assert!(look(doomed).await.unwrap().is_nothing());
     world.destroy().await.unwrap();
     assert_eq!(world.calls(), "");
 }
@@ -228,30 +232,4 @@ async fn a_bucket_that_is_gone_is_gone_and_one_that_keeps_its_objects_ends_in_wo
     let client = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&full, &deaf]);
     let fail = buckets::delete(&client, "logs").await.unwrap_err();
     assert!(fail.to_string().contains("lists them still"), "{fail}");
-}
-
-#[tokio::test]
-async fn what_an_update_lets_go_of_is_noted_for_later() {
-    let bucket = Bucket::default();
-    let aws = bucket.aws();
-    let outputs = |access: &str| {
-        BTreeMap::from(
-            [("LogsBucket", "logs"), ("AccessLogBucket", access)].map(|(a, b)| (a.to_owned(), b.to_owned())),
-        )
-    };
-    let noted = async || documents::read::<Leftovers>(&aws, "b", &names::leftovers_key("dev")).await.unwrap();
-    note(&aws, "b", "dev", &outputs("-"), &outputs("entry-1")).await.unwrap();
-    assert!(noted().await.is_none(), "nothing was let go of");
-    note(&aws, "b", "dev", &outputs("entry-1"), &outputs("-")).await.unwrap();
-    note(
-        &aws,
-        "b",
-        "dev",
-        &outputs("entry-2"),
-        &BTreeMap::from([("LogsBucket".to_owned(), "logs".to_owned())]),
-    )
-    .await
-    .unwrap();
-    let found = noted().await.unwrap().value;
-    assert_eq!(found.buckets, BTreeSet::from(["entry-1".to_owned(), "entry-2".to_owned()]));
 }

@@ -1,21 +1,23 @@
 //! What the tests of change sets and stack operations share: a log of calls and made-up events.
 
-use super::context::{Artifacts, Context, Runs};
+use super::context::{Artifacts, Context};
 use crate::doors::aws::Aws;
+use crate::doors::fake::ACCOUNT;
+use crate::doors::store::Store;
+use crate::model::cloud::Cloud;
 use crate::model::digest::Digest;
+use crate::model::engine::Engine;
 use crate::model::event::{Event, Sink};
-use crate::model::release::Release;
+use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::model::stack::STACK_TYPE;
 use crate::plan::consent::Guard;
-use crate::plan::deploy::{Plan, Source, Step};
+use crate::plan::deployment::{Plan, Source, Step};
 use aws_sdk_cloudformation::operation::describe_stack_events::DescribeStackEventsOutput;
 use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksOutput;
 use aws_sdk_cloudformation::primitives::DateTime;
 use aws_sdk_cloudformation::types::{ResourceStatus, Stack, StackEvent, StackStatus};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 pub(super) const ROOT: &str = "arn:aws:cloudformation:r:1:stack/p-dev/1";
 pub(super) const CHILD: &str = "arn:aws:cloudformation:r:1:stack/p-dev-Broker-1X/2";
@@ -84,43 +86,42 @@ pub(super) fn page(mut events: Vec<StackEvent>) -> DescribeStackEventsOutput {
 /// An environment `dev` behind these doors, in which every question is answered yes.
 pub(crate) fn context(aws: Aws) -> Context {
     Context {
+        store: Store::new(&aws, ACCOUNT, "dev"),
         aws,
-        root: PathBuf::from("/nowhere"),
-        environment: "dev".to_owned(),
-        bucket: "b".to_owned(),
-        account: "123456789012".to_owned(),
+        cloud: Cloud::Aws,
         stack: "p-dev".to_owned(),
         tags: BTreeMap::new(),
         bootstrap: BTreeMap::new(),
         guard: Guard::Open,
-        runs: Runs::Protect,
-        parse_timeout: Duration::from_secs(30),
         artifacts: Artifacts::default(),
         sink: Sink::null(),
         ask: Arc::new(|_| Ok(())),
     }
 }
 
-/// A release whose parts are told apart by their names.
-pub(crate) fn release(bundle: &str, host: &str, template: &str) -> Release {
+/// The parts of a release, told apart by their names.
+pub(crate) fn parts(bundle: &str, host: &str, template: &str) -> Parts {
     let digest = |text: &str| Digest::of(text.as_bytes());
-    Release {
+    Parts {
         bundle: digest(bundle),
-        host: digest(host),
-        template: digest(template),
-        parameters: BTreeMap::new(),
+        templates: None,
+        engine: Engine::Ec2,
+        runtime: Runtime::Hosts(digest(host)),
+        stack: StackSpec { template: digest(template), parameters: BTreeMap::new() },
         commit: None,
     }
 }
 
+pub(crate) fn release(bundle: &str, host: &str, template: &str) -> Release {
+    Release::new(parts(bundle, host, template))
+}
+
 /// A plan of these steps alone.
-pub(crate) fn plan(target: &Release, source: Source, steps: &[Step]) -> Plan {
-    Plan {
-        target: target.clone(),
-        previous: None,
-        source,
-        steps: steps.to_vec(),
-        force_hosts: false,
-        proven: false,
-    }
+pub(crate) fn plan(target: &Release, steps: Vec<Step>) -> Plan {
+    Plan { target: target.clone(), previous: None, source: Source::Record, validates: false, steps }
+}
+
+/// The pointer moved to the release.
+pub(crate) fn pointer_to(release: &Release) -> Step {
+    Step::Pointer(Box::new(release.clone()))
 }

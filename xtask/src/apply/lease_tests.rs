@@ -7,7 +7,7 @@ use serde_json::Value;
 const KEY: &str = "environments/dev/lock.json";
 
 fn held_by(pid: u32, realm: Option<String>) -> Document {
-    Document { by: "ann".to_owned(), pid, realm, since: "then".to_owned(), ..Document::new(7) }
+    Document { by: "ann".to_owned(), pid, realm, since: "then".to_owned(), ..mine(7) }
 }
 
 /// Somebody at work on another machine.
@@ -22,7 +22,7 @@ fn gone() -> u32 {
 }
 
 async fn take(bucket: &Bucket) -> Result<Lease> {
-    acquire(&bucket.aws(), "b", "dev").await
+    acquire(&bucket.store()).await
 }
 
 fn document(bucket: &Bucket) -> Document {

@@ -1,20 +1,21 @@
 //! `bundle-dags`: the DAG bundle of this tree, and with `--env` its upload.
 
-use super::project::{EnvArg, Project};
-use super::ui::Ui;
-use crate::apply::upload::{self, Uploaded};
+use crate::doors::store::{Content, Sent};
 use crate::fail::Result;
 use crate::model::bundle::Bundle;
 use crate::model::names;
 use crate::observe;
-use crate::report::bundle;
+use crate::report::bundle::Made;
+use crate::session::Session;
+use crate::session::project::Project;
+use crate::ui::Ui;
 use clap::Args;
 
 /// Pack `dags/` into the bundle that is named by its content.
 ///
-/// Left out are hidden files, `__pycache__`, what git ignores, and what a `.ductworkignore` names in
-/// the syntax of `.gitignore`. What `.airflowignore` names is packed: Airflow itself obeys that file
-/// when it looks for DAGs, and DAGs may import or read what it names.
+/// Hidden files, `__pycache__`, whatever git ignores, and whatever a `.ductworkignore` lists (in the
+/// syntax of `.gitignore`) are left out. Files listed in `.airflowignore` are packed: Airflow itself
+/// obeys that file when it looks for DAGs, and DAGs may import or read those files.
 ///
 /// Example: cargo xtask bundle-dags
 #[derive(Args, Debug)]
@@ -28,19 +29,18 @@ pub async fn run(args: &BundleDags, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let made = observe::bundle::bundle(&project.root, &project.state().join("cache"))?;
     let uploaded = match &args.env {
-        Some(env) => Some(send(&project, &EnvArg { env: env.clone() }, &made, ui).await?),
+        Some(env) => Some(upload(project, env, &made, ui).await?),
         None => None,
     };
-    ui.data(&bundle::text(&made, uploaded), &bundle::json(&made, uploaded));
+    ui.show(&Made { bundle: made, uploaded });
     Ok(())
 }
 
 /// Whether it had to be sent.
-async fn send(project: &Project, env: &EnvArg, made: &Bundle, ui: &Ui) -> Result<bool> {
+async fn upload(project: Project, env: &str, made: &Bundle, ui: &Ui) -> Result<bool> {
     let environment = project.environment(env)?;
-    let aws = project.connect_for_writing(&environment, &ui.sink(), "setup").await?;
+    let session = Session::open_for_writing(project, environment, &ui.sink().step("setup")).await?;
     let key = names::bundle_key(&made.digest);
-    let sent =
-        upload::put_if_absent(&aws, &environment.artifact_bucket(), &key, &made.path, &made.digest).await?;
-    Ok(sent == Uploaded::Yes)
+    let sent = session.store.upload(&key, Content::File(&made.path), &made.digest).await?;
+    Ok(sent == Sent::Yes)
 }

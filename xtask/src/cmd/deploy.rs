@@ -1,36 +1,35 @@
 //! `deploy`: from the tree to an environment that runs it.
 
-use super::project::EnvArg;
-use super::ui::Ui;
-use super::{connect, preflight, release, target};
-use crate::apply::context::Runs;
 use crate::fail::Result;
-use crate::plan::deploy::Source;
+use crate::plan::deployment::Source;
+use crate::plan::gates::Runs;
+use crate::session::{Setup, deployment, preflight};
+use crate::ui::{EnvArg, Ui};
 use clap::Args;
 
 /// Bring an environment to what this tree says: stacks, hosts and DAGs.
 ///
-/// Only what differs is touched; where nothing does, nothing happens. A failed gate brings the
-/// previous release back.
+/// Only what differs is touched; if nothing does, nothing happens. If a gate refuses, nothing is touched
+/// either (exit code 2). A deployment that fails later on brings the previous release back.
 ///
 /// Example: cargo xtask deploy --env local
 #[derive(Args, Debug)]
 pub struct Deploy {
     #[command(flatten)]
     pub env: EnvArg,
-    /// Deploy although unfinished runs would fail, because their DAG is moved or removed.
+    /// Deploy even if unfinished runs would fail because their DAG is moved or removed.
     #[arg(long)]
     pub force: bool,
 }
 
 pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
-    let (project, environment) = preflight::ready(&args.env)?;
-    let desk = connect::desk(project, environment, ui).await?;
-    let tree = desk.tree()?;
-    let artifacts = target::artifacts(&tree);
-    let mut ready = desk.ready(ui, tree.release, Source::Tree, artifacts).await?;
-    if args.force {
-        ready.context.runs = Runs::Sacrifice;
-    }
-    release::carry_out(ready, ui).await
+    let (project, environment) = preflight::ready(&args.env.env)?;
+    let setup = Setup::begin(project, environment, ui.sink()).await?;
+    let target = setup.tree()?;
+    let runs = if args.force { Runs::Sacrifice } else { Runs::Protect };
+    let observed = setup.session.observe().await?;
+    observed.nobody_else(&setup.session)?;
+    let prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;
+    prepared.passes()?;
+    deployment::carry_out(prepared, ui).await
 }

@@ -1,17 +1,19 @@
 //! `destroy`: an environment away, with everything it was made of.
 
-use super::project::{EnvArg, Project};
-use super::{connect, ui::Ui};
-use crate::apply::destroy::{self, Remains, Subject};
+use crate::apply::destroy::{self, Doomed, Remains};
 use crate::apply::lease;
 use crate::fail::Result;
+use crate::report::Told;
+use crate::session::Setup;
+use crate::session::project::Project;
+use crate::ui::{EnvArg, Ui};
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 /// Delete an environment: its stacks, hosts, database, logs and records.
 ///
 /// Bundles and templates stay in the artifact bucket of the account, which other environments use
-/// too. A destruction that was broken off goes on where it stopped when the command is run again.
+/// too. If the command is interrupted, run it again: it continues where it stopped.
 ///
 /// Example: cargo xtask destroy --env local
 #[derive(Args, Debug)]
@@ -20,42 +22,45 @@ pub struct Destroy {
     pub env: EnvArg,
 }
 
+#[derive(Serialize)]
+struct Destroyed<'a> {
+    environment: &'a str,
+    outcome: &'static str,
+}
+
 pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
-    let environment = project.environment(&args.env)?;
+    let environment = project.environment(&args.env.env)?;
     // Before anything is connected: that would start the local cloud.
     ui.can_consent(&format!(
         "Delete environment `{}` with its database, logs and history?",
         environment.name
     ))?;
-    let mut desk = connect::desk(project, environment, ui).await?;
-    let (name, stack) = (desk.environment.name.to_string(), desk.environment.stack_name());
-    let subject =
-        Subject { aws: &desk.aws, bucket: &desk.bucket, environment: &name, stack: &stack, sink: &desk.sink };
-    let remains = destroy::look(subject).await?;
+    let mut setup = Setup::begin(project, environment, ui.sink()).await?;
+    let (session, name) = (&setup.session, setup.session.store.environment());
+    let stack = session.environment.stack_name();
+    let doomed = Doomed { aws: &session.aws, store: &session.store, stack: &stack, sink: &setup.sink };
+    let remains = destroy::look(doomed).await?;
     if remains.is_nothing() {
-        ui.data(
-            &format!("there is no environment `{name}`, nothing was deleted\n"),
-            &json!({ "environment": name, "outcome": "unchanged" }),
-        );
+        let document = Destroyed { environment: name, outcome: "unchanged" };
+        let text = format!("environment `{name}` does not exist, nothing was deleted\n");
+        ui.show(&Told { text, document });
         return Ok(());
     }
-    ui.consent(&question(&name, &remains))?;
+    ui.consent(&question(name, &remains))?;
     // Without the bucket there are no records to fight over, and no place for a lease.
     let held = match remains.records.as_slice() {
         [] => None,
-        _ => Some(lease::acquire(&desk.aws, &desk.bucket, &name).await?),
+        _ => Some(lease::acquire(&session.store).await?),
     };
-    let result = destroy::run(subject, &remains, &mut desk.progress).await;
+    let result = destroy::run(doomed, &remains, &mut setup.records).await;
     if let (Err(_), Some(lease)) = (&result, held) {
-        // What is left is no release; whoever comes next must look at all of it.
+        // What is left is no release; the next command must look at all of it.
         let _ = lease.abandon().await;
     }
     result?;
-    ui.data(
-        &format!("environment `{name}` is gone\n"),
-        &json!({ "environment": name, "outcome": "destroyed" }),
-    );
+    let document = Destroyed { environment: name, outcome: "destroyed" };
+    ui.show(&Told { text: format!("environment `{name}` is gone\n"), document });
     Ok(())
 }
 

@@ -1,13 +1,11 @@
 //! `history`: the deployments of an environment.
 
-use super::project::{EnvArg, Project};
-use super::ui::Ui;
 use crate::fail::Result;
-use crate::model::release::Deployment;
-use crate::observe;
-use crate::report::table::{seconds, table};
+use crate::observe::release;
+use crate::report::history;
+use crate::session::Session;
+use crate::ui::{EnvArg, Ui};
 use clap::Args;
-use serde_json::{Value, json};
 
 /// List the deployments of an environment, newest first.
 ///
@@ -22,44 +20,7 @@ pub struct History {
 }
 
 pub async fn run(args: &History, ui: &Ui) -> Result<()> {
-    let project = Project::find()?;
-    let environment = project.environment(&args.env)?;
-    let aws = project.connect(&environment).await?;
-    let all = observe::release::deployments(
-        &aws,
-        &environment.artifact_bucket(),
-        environment.name.as_str(),
-        args.most,
-    )
-    .await?;
-    let rows: Vec<Vec<String>> = all.iter().map(row).collect();
-    let text = if rows.is_empty() {
-        "no deployment yet\n".to_owned()
-    } else {
-        table(&["started", "release", "outcome", "took", "by"], &rows)
-    };
-    ui.data(&text, &Value::Array(all.iter().map(object).collect()));
+    let session = Session::open(&args.env.env).await?;
+    ui.show(&history::History::new(release::deployments(&session.store, args.most).await?));
     Ok(())
-}
-
-fn row(deployment: &Deployment) -> Vec<String> {
-    let started = deployment.started.get(..19).unwrap_or_default().replace('T', " ");
-    vec![
-        started,
-        deployment.release.clone(),
-        deployment.outcome.word().to_owned(),
-        seconds(deployment.seconds),
-        deployment.by.clone(),
-    ]
-}
-
-fn object(deployment: &Deployment) -> Value {
-    json!({
-        "deployment": deployment.deployment,
-        "release": deployment.release,
-        "outcome": deployment.outcome,
-        "started": deployment.started,
-        "seconds": deployment.seconds,
-        "by": deployment.by,
-    })
 }

@@ -1,11 +1,12 @@
 //! `local up|down|reset`: the cloud of this machine.
 
-use super::project::Project;
-use super::ui::Ui;
-use crate::apply::local_cloud;
+use crate::doors::local_cloud;
 use crate::fail::Result;
+use crate::report::Told;
+use crate::session::project::Project;
+use crate::ui::Ui;
 use clap::Subcommand;
-use serde_json::json;
+use serde::Serialize;
 
 /// Start, stop or throw away the cloud of this machine.
 ///
@@ -26,24 +27,29 @@ pub enum Local {
     Reset,
 }
 
+#[derive(Serialize)]
+struct Where {
+    endpoint: Option<String>,
+}
+
 pub fn run(verb: &Local, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
-    let sink = ui.sink();
+    let sink = ui.sink().step("local cloud");
     let (text, endpoint) = match verb {
         Local::Up => {
-            let cloud = local_cloud::up(&project.root, &sink, "local cloud")?;
+            let cloud = local_cloud::up(&project.root, &sink)?;
             (format!("the local cloud runs at {}\n", cloud.endpoint), Some(cloud.endpoint))
         }
         Local::Down => {
-            local_cloud::down(&project.root, &sink, "local cloud")?;
+            local_cloud::down(&project.root, &sink)?;
             ("the local cloud is stopped, its state is kept\n".to_owned(), None)
         }
         Local::Reset => {
             ui.consent("Delete the local cloud with its database, logs and releases?")?;
-            local_cloud::wipe(&project.root, &sink, "local cloud")?;
+            local_cloud::wipe(&project.root, &sink)?;
             ("the local cloud and its state are gone\n".to_owned(), None)
         }
     };
-    ui.data(&text, &json!({ "endpoint": endpoint }));
+    ui.show(&Told { text, document: Where { endpoint } });
     Ok(())
 }

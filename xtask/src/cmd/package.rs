@@ -1,14 +1,19 @@
 //! `package`: the templates with their children's addresses in, named by content.
 
-use super::project::{EnvArg, Project};
-use super::stacks::{self, Place};
-use super::ui::Ui;
 use crate::doors::fs;
 use crate::fail::Result;
+use crate::model::digest::Digest;
+use crate::model::names;
 use crate::model::text::count;
+use crate::plan::templates::Packaged;
+use crate::report::Told;
 use crate::report::table::table;
+use crate::session::project::Project;
+use crate::session::templates;
+use crate::ui::{EnvArg, Ui};
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// Package the templates into a folder, as a deployment would upload them.
 ///
@@ -21,31 +26,43 @@ pub struct Package {
     pub env: EnvArg,
 }
 
+#[derive(Serialize)]
+struct Document {
+    templates: Vec<Entry>,
+    folder: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    path: String,
+    digest: Digest,
+    url: String,
+    bytes: usize,
+}
+
 pub fn run(args: &Package, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
-    let environment = project.environment(&args.env)?;
-    let place = Place {
-        endpoint: None,
-        region: environment.aws.region.to_string(),
-        bucket: environment.artifact_bucket(),
-    };
-    let (templates, _) = stacks::packaged(&project.root, &environment, &place)?;
+    let environment = project.environment(&args.env.env)?;
+    let (packaged, _) = templates::packaged(&project.root, &environment)?;
     let folder = project.state().join("cache/templates");
-    for template in &templates {
+    for template in &packaged {
         fs::write(&folder.join(format!("{}.yaml", template.digest)), template.body.as_bytes())?;
     }
-    let rows: Vec<Vec<String>> =
-        templates.iter().map(|t| vec![t.path.clone(), t.digest.short(), t.body.len().to_string()]).collect();
-    let text = format!(
-        "{}\n{} in {}\n",
-        table(&["template", "digest", "bytes"], &rows),
-        count(templates.len(), "template"),
-        folder.display()
-    );
-    let entries: Vec<_> = templates
-        .iter()
-        .map(|t| json!({ "path": t.path, "digest": t.digest, "url": t.url, "bytes": t.body.len() }))
-        .collect();
-    ui.data(&text, &json!({ "templates": entries, "folder": folder }));
+    let (region, bucket) = (environment.aws.region.as_str(), environment.artifact_bucket());
+    let entry = |template: Packaged| Entry {
+        url: names::template_url(None, region, &bucket, &template.digest),
+        bytes: template.body.len(),
+        path: template.path,
+        digest: template.digest,
+    };
+    let templates: Vec<Entry> = packaged.into_iter().map(entry).collect();
+    ui.show(&Told { text: text(&templates, &folder), document: Document { templates, folder } });
     Ok(())
+}
+
+fn text(templates: &[Entry], folder: &Path) -> String {
+    let row = |entry: &Entry| vec![entry.path.clone(), entry.digest.short(), entry.bytes.to_string()];
+    let rows: Vec<Vec<String>> = templates.iter().map(row).collect();
+    let table = table(&["template", "digest", "bytes"], &rows);
+    format!("{table}\n{} in {}\n", count(templates.len(), "template"), folder.display())
 }

@@ -1,60 +1,69 @@
 //! `plan`: what `deploy` would do, without doing it.
 
-use super::project::EnvArg;
-use super::{connect, preflight, target, ui::Ui};
-use crate::apply::{preview, validate};
+use crate::apply::stack::preview;
 use crate::fail::{Fail, Kind, Result};
-use crate::model::dags::DagDiff;
-use crate::plan::deploy::{Source, Step};
-use crate::report::plan::{self, Preview};
+use crate::model::change::StackPreview;
+use crate::plan::deployment::Source;
+use crate::plan::gates::Runs;
+use crate::report::plan::Preview;
+use crate::session::prepare::Prepared;
+use crate::session::{Setup, preflight};
+use crate::ui::{EnvArg, Ui};
 use clap::Args;
 
-/// Show what a deployment would do: steps, DAGs, and every change to the stacks.
+/// Show what a deployment would do: steps, DAGs, every change to the stacks, and what each gate says.
 ///
-/// The changes come from a change set, which is deleted again; templates go to the artifact bucket
-/// for it, nothing else is written.
+/// The changes come from a change set, which is deleted again; templates are uploaded to the artifact
+/// bucket for it, and nothing else is written. If a gate would refuse the deployment, so does this verb
+/// (exit code 2).
 ///
 /// Example: cargo xtask plan --env local
 #[derive(Args, Debug)]
 pub struct Plan {
     #[command(flatten)]
     pub env: EnvArg,
-    /// End with exit code 3 where there is something to deploy.
+    /// End with exit code 3 if there is something to deploy.
     #[arg(long)]
     pub check: bool,
+    /// Plan `deploy --force`: unfinished runs may fail because their DAG is moved or removed.
+    #[arg(long)]
+    pub force: bool,
 }
 
 pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
-    let (project, environment) = preflight::ready(&args.env)?;
-    let desk = connect::desk(project, environment, ui).await?;
-    let parse = desk.environment.dags.parse_timeout;
-    let (root, sink) = (desk.project.root.clone(), desk.sink.clone());
-    let tree = desk.tree()?;
-    let artifacts = target::artifacts(&tree);
-    let ready = desk.ready(ui, tree.release, Source::Tree, artifacts).await?;
-    let mut preview = Preview::of(&ready.plan, &ready.context.environment, &ready.context.stack);
-    if ready.plan.steps.contains(&Step::Validate) {
-        match validate::validate(&root, &tree.bundle.path, parse, &sink, "plan").await {
-            Ok(dags) => {
-                let live = preview::live_dags(&ready.context, &ready.facts).await?;
-                preview.dags = DagDiff::between(&live, &dags);
-            }
-            Err(fail) if fail.all_problems().is_empty() => return Err(fail),
-            Err(fail) => preview.problems = fail.all_problems().to_vec(),
+    let (project, environment) = preflight::ready(&args.env.env)?;
+    let setup = Setup::begin(project, environment, ui.sink()).await?;
+    let target = setup.tree()?;
+    let runs = if args.force { Runs::Sacrifice } else { Runs::Protect };
+    let observed = setup.session.observe().await?;
+    let prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;
+    let stack = stack(&prepared).await?;
+    let refusal = prepared.passes();
+    let unchanged = prepared.plan.is_unchanged();
+    ui.show(&Preview {
+        environment: prepared.context.environment().to_owned(),
+        stack_name: prepared.context.stack.clone(),
+        plan: prepared.plan,
+        dags: prepared.dags,
+        stack,
+        gates: prepared.gates,
+    });
+    match refusal {
+        Err(_) => {
+            Err(Fail::usage("a deployment would be refused").hint("cure the problems above, then plan again"))
         }
+        Ok(()) if args.check && !unchanged => Err(Fail::new(Kind::Changes, "there are changes to deploy")
+            .hint(format!("deploy them: cargo xtask deploy --env {}", args.env.env))),
+        Ok(()) => Ok(()),
     }
-    if ready.plan.steps.contains(&Step::Stack) {
-        preview.stack = preview::stack(&ready.context, &ready.plan).await?;
+}
+
+/// What the stack step would do, if there is one.
+async fn stack(prepared: &Prepared) -> Result<StackPreview> {
+    match &prepared.decision {
+        Some(decision) if prepared.plan.has("stack") => {
+            preview::preview(&prepared.context, &prepared.plan.target, decision).await
+        }
+        _ => Ok(StackPreview::None),
     }
-    ui.data(&plan::text(&preview), &plan::json(&preview));
-    if !preview.problems.is_empty() {
-        return Err(
-            Fail::usage("a deployment would be refused").hint("cure the problems above, then plan again")
-        );
-    }
-    if args.check && !ready.plan.is_unchanged() {
-        return Err(Fail::new(Kind::Changes, "there are changes to deploy")
-            .hint(format!("deploy them: cargo xtask deploy --env {}", args.env.env)));
-    }
-    Ok(())
 }

@@ -1,13 +1,17 @@
 //! `rollback`: an earlier release again, all of it.
 
-use super::project::{EnvArg, Project};
-use super::ui::Ui;
-use super::{connect, release};
 use crate::apply::context::Artifacts;
 use crate::fail::{Fail, Result};
-use crate::model::release::Outcome;
-use crate::observe;
-use crate::plan::deploy::Source;
+use crate::model::release::{Outcome, Release};
+use crate::observe::release;
+use crate::plan::deployment::Source;
+use crate::plan::gates::Runs;
+use crate::plan::templates::Packaged;
+use crate::session::prepare::Observed;
+use crate::session::project::Project;
+use crate::session::tree::Target;
+use crate::session::{Session, Setup, deployment};
+use crate::ui::{EnvArg, Ui};
 use clap::Args;
 
 /// Bring an environment back to an earlier release: bundle, hosts, templates and parameters.
@@ -17,36 +21,43 @@ use clap::Args;
 pub struct Rollback {
     #[command(flatten)]
     pub env: EnvArg,
-    /// The release to return to; without it, the one that ran before the current one.
+    /// The release to go back to; by default the one that ran before the current one.
     #[arg(value_name = "RELEASE")]
     pub release: Option<String>,
 }
 
 pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
-    let environment = project.environment(&args.env)?;
-    let desk = connect::desk(project, environment, ui).await?;
+    let environment = project.environment(&args.env.env)?;
+    let setup = Setup::begin(project, environment, ui.sink()).await?;
+    let observed = setup.session.observe().await?;
     let id = match &args.release {
         Some(id) => id.clone(),
-        None => before_current(&desk).await?,
+        None => before_current(&setup.session, &observed).await?,
     };
-    let target =
-        observe::release::release(&desk.aws, &desk.bucket, desk.environment.name.as_str(), &id).await?;
-    let body = observe::release::whole(&desk.aws, &desk.bucket, &id, &target).await?;
-    let artifacts = Artifacts { templates: vec![desk.recorded(&target, body)], ..Artifacts::default() };
-    let ready = desk.ready(ui, target, Source::Record, artifacts).await?;
-    release::carry_out(ready, ui).await
+    let target = recorded(&setup.session, release::release(&setup.session.store, &id).await?).await?;
+    observed.nobody_else(&setup.session)?;
+    let prepared = setup.prepare(ui, observed, target, Source::Record, Runs::Protect).await?;
+    prepared.passes()?;
+    deployment::carry_out(prepared, ui).await
 }
 
-/// The last release that was deployed with success before the one that runs now.
-async fn before_current(desk: &connect::Desk) -> Result<String> {
-    let name = desk.environment.name.as_str();
-    let current = observe::release::current(&desk.aws, &desk.bucket, name).await?;
-    let current = current.pointer.map(|found| found.value.release);
-    let all = observe::release::deployments(&desk.aws, &desk.bucket, name, 50).await?;
-    let earlier = all.iter().find(|d| d.outcome == Outcome::Deployed && Some(&d.release) != current.as_ref());
+/// A recorded release, all of which is in the bucket.
+async fn recorded(session: &Session, release: Release) -> Result<Target> {
+    let body = release::whole(&session.store, &release).await?;
+    let root = Packaged { path: "master.yaml".to_owned(), digest: release.stack.template, body };
+    let artifacts = Artifacts { root: Some(root.clone()), ..Artifacts::default() };
+    Ok(Target { release, root, artifacts })
+}
+
+/// The last release that was deployed successfully before the current one.
+async fn before_current(session: &Session, observed: &Observed) -> Result<String> {
+    let name = session.store.environment();
+    let current = observed.current.pointer.as_ref().map(|found| &found.value.release);
+    let all = release::deployments(&session.store, 50).await?;
+    let earlier = all.iter().find(|d| d.outcome == Outcome::Deployed && Some(&d.release) != current);
     earlier.map(|deployment| deployment.release.clone()).ok_or_else(|| {
-        Fail::usage(format!("`{name}` has no earlier release to return to"))
+        Fail::usage(format!("`{name}` has no earlier release to go back to"))
             .hint(format!("see what there is: cargo xtask history --env {name}"))
     })
 }

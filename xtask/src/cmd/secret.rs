@@ -1,13 +1,13 @@
 //! `secret`: shows a secret of the environment to the person who asks for it.
 
-use super::project::{EnvArg, Project};
-use super::ui::Ui;
-use crate::apply::airflow;
 use crate::fail::Result;
 use crate::model::names::outputs;
-use crate::observe;
+use crate::observe::{airflow, stack};
+use crate::report::Told;
+use crate::session::Session;
+use crate::ui::{EnvArg, Ui};
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Which {
@@ -29,18 +29,23 @@ pub struct Secret {
     pub env: EnvArg,
 }
 
+/// The one place that prints a secret: somebody asked for it.
+#[derive(Serialize)]
+struct Shown {
+    username: String,
+    password: String,
+}
+
 pub async fn run(args: &Secret, ui: &Ui) -> Result<()> {
-    let project = Project::find()?;
-    let environment = project.environment(&args.env)?;
-    let aws = project.connect(&environment).await?;
-    let (client, name) = (&aws.cloudformation, environment.name.as_str());
-    let stack = observe::stack::existing(client, &environment.stack_name(), name).await?;
+    let session = Session::open(&args.env.env).await?;
+    let (client, environment) = (&session.aws.cloudformation, &session.environment);
+    let stack = stack::existing(client, &environment.stack_name(), environment.name.as_str()).await?;
     let secret = match args.which {
         Which::Admin => outputs::ADMIN_SECRET,
         Which::Service => outputs::SERVICE_SECRET,
     };
-    let login = airflow::login(&aws, stack.output(secret)?).await?;
-    let value = json!({ "username": login.username, "password": login.password.expose() });
-    ui.data(&format!("{}\n", login.password.expose()), &value);
+    let login = airflow::login(&session.aws, stack.output(secret)?).await?;
+    let password = login.password.expose().to_owned();
+    ui.show(&Told { text: format!("{password}\n"), document: Shown { username: login.username, password } });
     Ok(())
 }

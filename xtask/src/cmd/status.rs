@@ -1,13 +1,14 @@
 //! `status`: what an environment runs and whether it is well.
 
-use super::project::{EnvArg, Project};
-use super::ui::Ui;
-use crate::apply::{airflow, lease};
-use crate::doors::airflow::Airflow;
+use crate::doors::airflow::Component;
+use crate::doors::time;
 use crate::fail::Result;
-use crate::model::names::{self, outputs};
-use crate::observe;
-use crate::report::status::{self, Row, Status as Report, Work};
+use crate::model::names::outputs;
+use crate::observe::lease::Document;
+use crate::observe::{airflow, lease, release, stack};
+use crate::report::status::{ComponentHealth, Status as Report, Work};
+use crate::session::Session;
+use crate::ui::{EnvArg, Ui};
 use clap::Args;
 
 /// Show what an environment runs, and whether each component is well.
@@ -20,46 +21,40 @@ pub struct Status {
 }
 
 pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
-    let project = Project::find()?;
-    let environment = project.environment(&args.env)?;
-    let aws = project.connect(&environment).await?;
-    let (bucket, name) = (environment.artifact_bucket(), environment.name.as_str());
-    let stack_name = environment.stack_name();
+    let session = Session::open(&args.env.env).await?;
+    let stack_name = session.environment.stack_name();
     let (current, stack, holder) = tokio::join!(
-        observe::release::current(&aws, &bucket, name),
-        observe::stack::describe_only(&aws.cloudformation, &stack_name),
-        lease::look(&aws, &bucket, name),
+        release::current(&session.store),
+        stack::describe_only(&session.aws.cloudformation, &stack_name),
+        lease::look(&session.store),
     );
     let (current, stack, holder) = (current?, stack?, holder?);
-    let url = stack.as_ref().and_then(|stack| stack.outputs.get(outputs::AIRFLOW_URL).cloned());
-    let reached = stack
-        .as_ref()
-        .and_then(|stack| names::airflow_url(aws.endpoint.as_deref(), &stack.outputs, &stack.parameters));
-    let health = match &reached {
-        Some(url) => airflow::ask(&Airflow::new(url), Airflow::health).await.map_err(|fail| fail.to_string()),
+    let reached =
+        stack.as_ref().and_then(|stack| airflow::url(session.cloud(), &stack.outputs, &stack.parameters));
+    let components = match &reached {
+        Some(url) => airflow::health(url).await.map_err(|fail| fail.to_string()),
         None => Ok(Vec::new()),
     };
     let pointer = current.pointer.map(|found| found.value);
-    let report = Report {
-        environment: name.to_owned(),
+    ui.show(&Report {
+        environment: session.store.environment().to_owned(),
         release: pointer.as_ref().map(|pointer| pointer.release.clone()),
         bundle: pointer.map(|pointer| pointer.bundle),
-        host: current.release.map(|release| release.host),
+        runtime: current.release.map(|release| *release.runtime.digest()),
+        url: stack.as_ref().and_then(|stack| stack.outputs.get(outputs::AIRFLOW_URL).cloned()),
         stack: stack.map(|stack| stack.status),
-        components: health.map(|components| components.into_iter().map(row).collect()),
+        components: components.map(|components| components.into_iter().map(health).collect()),
         work: holder.filter(|holder| holder.held).map(work),
-        url,
-    };
-    ui.data(&status::text(&report), &status::json(&report));
+    });
     Ok(())
 }
 
-fn row(component: crate::doors::airflow::Component) -> Row {
-    let age = component.heartbeat.as_deref().and_then(crate::doors::time::age_seconds);
-    Row { name: component.name, healthy: component.healthy, heartbeat_age: age }
+fn health(component: Component) -> ComponentHealth {
+    let age = component.heartbeat.as_deref().and_then(time::age_seconds);
+    ComponentHealth { name: component.name, healthy: component.healthy, heartbeat_age: age }
 }
 
-fn work(holder: lease::Document) -> Work {
+fn work(holder: Document) -> Work {
     Work {
         live: holder.is_live(),
         by: holder.by,

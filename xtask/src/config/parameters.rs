@@ -36,6 +36,7 @@ impl Environment {
             pair("AirflowUrl", &self.airflow.url),
             pair("EntryDomain", self.airflow.url.host()),
             pair("AirflowPort", self.airflow.port),
+            pair("Local", self.is_local()),
             pair("AirflowConfig", self.airflow_config()),
             pair("LoginConfig", self.login.config()),
             pair("MailConfig", self.mail.as_ref().map_or_else(|| "{}".to_owned(), Mail::config)),

@@ -1,6 +1,7 @@
 //! The one way to AWS: region, endpoint, credentials, retries, and a count of every call.
 
 use crate::fail::{Fail, Kind, Result};
+use crate::model::cloud::Cloud;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5 * 60);
 #[derive(Clone, Debug)]
 pub struct Aws {
     pub region: String,
-    /// Set where this is not AWS itself.
+    /// Set if this is not AWS itself.
     pub endpoint: Option<String>,
     pub cloudformation: aws_sdk_cloudformation::Client,
     pub codedeploy: aws_sdk_codedeploy::Client,
@@ -38,9 +39,9 @@ impl Aws {
         self.counter.0.load(Ordering::Relaxed)
     }
 
-    /// Clients for `region`, at `endpoint` where one is given; nothing is sent yet.
-    /// `local` replaces the credential chain: the local cloud takes any.
-    pub async fn connect(region: &str, endpoint: Option<&str>, local: bool) -> Self {
+    /// Clients for `region`, at `endpoint` if one is given; nothing is sent yet. The local cloud takes any
+    /// credentials, so the credential chain is not asked for it.
+    pub async fn connect(region: &str, endpoint: Option<&str>, cloud: Cloud) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client(endpoint))
             .retry_config(RetryConfig::adaptive().with_max_attempts(8))
@@ -49,7 +50,7 @@ impl Aws {
         if let Some(endpoint) = endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        if local {
+        if cloud == Cloud::Local {
             loader = loader.credentials_provider(Credentials::new(
                 "local",
                 "local",
@@ -73,7 +74,7 @@ impl Aws {
         let s3 = aws_sdk_s3::config::Builder::from(config)
             .interceptor(counter.clone())
             .force_path_style(endpoint.is_some());
-        // The first call of all: it says soon where there is no way.
+        // The first call of all: it fails soon if there is no connection.
         let sts = aws_sdk_sts::config::Builder::from(config)
             .interceptor(counter.clone())
             .retry_config(RetryConfig::standard().with_max_attempts(3));
@@ -144,7 +145,27 @@ impl Intercept for Counter {
     }
 }
 
-/// A failed call: service, code, message and request id, nothing else.
+/// What AWS answered, or why it did not answer: service, code, message and request id, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsError {
+    service: String,
+    /// The service's own word; none if the request never reached it or the answer made no sense.
+    pub code: Option<String>,
+    text: String,
+}
+
+impl fmt::Display for AwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{}: {code}: {}", self.service, self.text),
+            None => write!(f, "{}: {}", self.service, self.text),
+        }
+    }
+}
+
+impl std::error::Error for AwsError {}
+
+/// A failed call as a failure that says what was being done.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 pub fn failure<E, R>(service: &str, what: impl Into<String>, error: aws_sdk_s3::error::SdkError<E, R>) -> Fail
 where
@@ -152,26 +173,25 @@ where
     R: fmt::Debug + Send + Sync + 'static,
 {
     use aws_sdk_s3::error::SdkError;
-    let fail = Fail::failed(what);
-    match &error {
+    let (code, text) = match &error {
         SdkError::ServiceError(context) => {
             let meta = context.err().meta();
-            let code = meta.code().unwrap_or("unknown error");
             let text = meta.message().unwrap_or("no message");
             let id = meta.extra("aws_request_id").map(|id| format!(" (request {id})")).unwrap_or_default();
-            fail.cause(format!("{service}: {code}: {text}{id}"))
+            (Some(meta.code().unwrap_or("unknown error").to_owned()), format!("{text}{id}"))
         }
         SdkError::DispatchFailure(failure) => {
             let text = innermost(failure.as_connector_error().map(|e| e as &dyn std::error::Error));
-            // Credentials are looked for on the way; where, the hint says in fewer words.
+            // Credentials are looked for on the way; the hint names where in fewer words.
             let text = text.split(". Attempted:").next().unwrap_or_default();
             let what = if is_offline(&error) { "no connection: " } else { "" };
-            fail.cause(format!("{service}: {what}{text}"))
+            (None, format!("{what}{text}"))
         }
-        SdkError::TimeoutError(_) => fail.cause(format!("{service}: no answer in time")),
-        SdkError::ConstructionFailure(_) => fail.cause(format!("{service}: {}", innermost(Some(&error)))),
-        _ => fail.cause(format!("{service}: an answer that makes no sense: {}", innermost(Some(&error)))),
-    }
+        SdkError::TimeoutError(_) => (None, "no answer in time".to_owned()),
+        SdkError::ConstructionFailure(_) => (None, innermost(Some(&error))),
+        _ => (None, format!("an answer that makes no sense: {}", innermost(Some(&error)))),
+    };
+    Fail::failed(what).because(AwsError { service: service.to_owned(), code, text })
 }
 
 /// Whether the request never got through.

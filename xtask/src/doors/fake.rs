@@ -2,6 +2,7 @@
 //! and a server that speaks just enough HTTP to stand for Airflow.
 
 use super::aws::Aws;
+use super::store::Store;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ErrorMetadata;
 use aws_sdk_s3::operation::delete_object::DeleteObjectOutput;
@@ -21,6 +22,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+/// Whose bucket it is.
+pub(crate) const ACCOUNT: &str = "123456789012";
+
 /// What somebody else does between two requests of ours.
 type Intruder = Box<dyn FnOnce(&mut BTreeMap<String, (u64, Vec<u8>)>) + Send>;
 
@@ -38,6 +42,11 @@ struct State {
 }
 
 impl Bucket {
+    /// The store of the environment `dev` over this bucket.
+    pub(crate) fn store(&self) -> Store {
+        Store::new(&self.aws(), ACCOUNT, "dev")
+    }
+
     pub(crate) fn aws(&self) -> Aws {
         let mut aws = Aws::nowhere();
         aws.s3 = self.client();

@@ -5,17 +5,20 @@
 pub mod airflow;
 pub mod archive;
 pub mod aws;
+pub(crate) mod backoff;
 pub mod buckets;
-pub mod documents;
 pub mod env;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod fs;
 pub mod git;
 pub mod http;
+pub mod local_cloud;
 pub mod net;
 pub mod proc;
 pub mod stat;
+pub mod store;
 pub mod term;
 pub mod time;
+pub mod toolchain;
 pub mod unpack;

@@ -17,13 +17,13 @@ pub type Result<T, E = Fail> = std::result::Result<T, E>;
 pub enum Kind {
     /// The work failed; nothing is half-done.
     Failed,
-    /// The command line, a file or the machine is not as it must be; nothing was touched.
+    /// The command line, a file, the machine or a gate stands in the way; nothing was touched.
     Usage,
     /// `plan --check` found changes.
     Changes,
     /// A gate failed and the previous release is back.
     RolledBack,
-    /// A gate failed and so did the way back.
+    /// A gate failed and so did the rollback.
     RollbackFailed,
     /// Another deployment holds the lease.
     Locked,
@@ -64,7 +64,7 @@ impl Kind {
     }
 }
 
-/// An error with its chain of causes, hints, and the list of problems it stands for, if any.
+/// An error with its chain of causes, hints, and the problems of the input that it stands for, if any.
 #[derive(Debug)]
 pub struct Fail {
     inner: Box<Inner>,
@@ -74,9 +74,16 @@ pub struct Fail {
 struct Inner {
     kind: Kind,
     message: String,
-    causes: Vec<String>,
+    causes: Vec<Cause>,
     hints: Vec<String>,
     problems: Vec<Problem>,
+}
+
+/// One link of the chain: words of ours, or the error of a library with its own sources.
+#[derive(Debug)]
+enum Cause {
+    Words(String),
+    Error(Box<dyn Error + Send + Sync>),
 }
 
 impl Fail {
@@ -114,34 +121,31 @@ impl Fail {
         fail
     }
 
-    /// The same with the places of its problems written otherwise.
+    /// The problems that this failure stands for; or itself, if something else went wrong.
+    pub fn into_problems(self) -> Result<Vec<Problem>> {
+        if self.inner.problems.is_empty() { Err(self) } else { Ok(self.inner.problems) }
+    }
+
+    /// Rewrites the locations of its problems.
     #[must_use]
-    pub fn at(mut self, place: impl Fn(&str) -> String) -> Self {
+    pub fn at(mut self, location: impl Fn(&str) -> String) -> Self {
         for problem in &mut self.inner.problems {
-            problem.place = place(&problem.place);
+            problem.place = location(&problem.place);
         }
         self
     }
 
-    /// Adds the error underneath, with its own chain.
+    /// Adds the error underneath, which keeps its own sources.
     #[must_use]
-    pub fn because(mut self, cause: impl Error) -> Self {
-        self.inner.causes.push(cause.to_string());
-        let mut next = cause.source();
-        while let Some(source) = next {
-            let text = source.to_string();
-            if self.inner.causes.last() != Some(&text) {
-                self.inner.causes.push(text);
-            }
-            next = source.source();
-        }
+    pub fn because(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
+        self.inner.causes.push(Cause::Error(Box::new(cause)));
         self
     }
 
     /// Adds a cause in words.
     #[must_use]
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.inner.causes.push(cause.into());
+        self.inner.causes.push(Cause::Words(cause.into()));
         self
     }
 
@@ -152,7 +156,7 @@ impl Fail {
         self
     }
 
-    /// Adds what is wrong elsewhere, so that nobody cures one problem only to be shown the next.
+    /// Adds problems found elsewhere, so that nobody cures one only to be shown the next.
     #[must_use]
     pub fn and(mut self, problems: Vec<Problem>) -> Self {
         if !problems.is_empty() {
@@ -171,11 +175,11 @@ impl Fail {
         self
     }
 
-    /// Puts what was being done in front; the old message becomes the first cause.
+    /// Says what was being done; the old message becomes the first cause.
     #[must_use]
     pub fn context(mut self, message: impl Into<String>) -> Self {
         let inner = std::mem::replace(&mut self.inner.message, message.into());
-        self.inner.causes.insert(0, inner);
+        self.inner.causes.insert(0, Cause::Words(inner));
         self
     }
 
@@ -189,9 +193,28 @@ impl Fail {
         &self.inner.message
     }
 
+    /// The chain in words, each cause once.
     #[must_use]
-    pub fn causes(&self) -> &[String] {
-        &self.inner.causes
+    pub fn causes(&self) -> Vec<String> {
+        let mut words: Vec<String> = Vec::new();
+        for cause in &self.inner.causes {
+            match cause {
+                Cause::Words(text) => words.push(text.clone()),
+                Cause::Error(error) => words.extend(sources(error.as_ref()).map(ToString::to_string)),
+            }
+        }
+        words.dedup();
+        words
+    }
+
+    /// The first error of type `E` in the chain, for callers that act on what happened underneath.
+    #[must_use]
+    pub fn find<E: Error + 'static>(&self) -> Option<&E> {
+        let errors = self.inner.causes.iter().filter_map(|cause| match cause {
+            Cause::Error(error) => Some(error.as_ref()),
+            Cause::Words(_) => None,
+        });
+        errors.flat_map(|error| sources(error)).find_map(|error| error.downcast_ref())
     }
 
     #[must_use]
@@ -210,10 +233,20 @@ impl Fail {
     }
 }
 
+/// An error and everything below it.
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
 impl fmt::Display for Fail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.message)?;
-        for cause in &self.inner.causes {
+        for cause in self.causes() {
             write!(f, ": {cause}")?;
         }
         Ok(())
@@ -228,7 +261,7 @@ pub trait Context<T> {
     fn usage(self, message: impl FnOnce() -> String) -> Result<T>;
 }
 
-impl<T, E: Error> Context<T> for std::result::Result<T, E> {
+impl<T, E: Error + Send + Sync + 'static> Context<T> for std::result::Result<T, E> {
     fn failed(self, message: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|error| Fail::failed(message()).because(error))
     }
@@ -257,6 +290,34 @@ mod tests {
         for (kind, code) in kinds {
             assert_eq!(kind.code(), code, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn errors_underneath_keep_their_type_and_their_sources() {
+        #[derive(Debug)]
+        struct Outer(std::num::ParseIntError);
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("outer")
+            }
+        }
+        impl Error for Outer {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let inner = "x".parse::<i32>().unwrap_err();
+        let fail = Fail::failed("top").because(Outer(inner.clone())).cause("words");
+        assert_eq!(fail.causes(), ["outer".to_owned(), inner.to_string(), "words".to_owned()]);
+        assert_eq!(fail.find::<std::num::ParseIntError>(), Some(&inner));
+        assert!(fail.find::<std::io::Error>().is_none());
+    }
+
+    #[test]
+    fn only_a_failure_with_problems_stands_for_them() {
+        let problem = Problem::new("k", "l", "m", "h");
+        assert_eq!(Fail::problems("p", vec![problem.clone()]).into_problems().unwrap(), [problem]);
+        assert_eq!(Fail::failed("f").into_problems().unwrap_err().message(), "f");
     }
 
     #[test]

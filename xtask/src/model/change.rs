@@ -7,7 +7,7 @@ pub struct Change {
     pub path: String,
     /// The CloudFormation resource type.
     pub kind: String,
-    pub action: Action,
+    pub action: ChangeAction,
     pub replacement: Replacement,
     /// What a removal or replacement does to the old resource.
     pub fate: Fate,
@@ -18,7 +18,7 @@ pub struct Change {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum ChangeAction {
     Add,
     Modify,
     Remove,
@@ -27,16 +27,16 @@ pub enum Action {
     Dynamic,
 }
 
-impl Action {
+impl ChangeAction {
     /// The word in the JSON form.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Action::Add => "add",
-            Action::Modify => "modify",
-            Action::Remove => "remove",
-            Action::Import => "import",
-            Action::Dynamic => "dynamic",
+            ChangeAction::Add => "add",
+            ChangeAction::Modify => "modify",
+            ChangeAction::Remove => "remove",
+            ChangeAction::Import => "import",
+            ChangeAction::Dynamic => "dynamic",
         }
     }
 }

@@ -83,6 +83,15 @@ pub struct Ports {
     pub triggerer_logs: u16,
 }
 
+impl Ports {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u16 {
+        let Self { scheduler_health, worker_logs, triggerer_logs } = self;
+        [scheduler_health, worker_logs, triggerer_logs].map(|_| 1).iter().sum()
+    }
+}
+
 /// Keys in the artifact bucket, with `{digest}`, `{environment}` and `{id}` to be filled in.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! The DAGs of a bundle as data, and what changes from one bundle to the next.
 
+use crate::fail::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,13 @@ impl DagIndex {
     fn by_id(&self) -> BTreeMap<&str, &DagEntry> {
         self.0.iter().map(|dag| (dag.dag_id.as_str(), dag)).collect()
     }
+}
+
+/// What the locked Airflow makes of the DAGs of a tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parsed {
+    pub dags: DagIndex,
+    pub problems: Vec<Problem>,
 }
 
 /// DAG ids by what happens to them.

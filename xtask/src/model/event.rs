@@ -31,13 +31,16 @@ pub enum Ending {
     Failed,
 }
 
-/// Where events go. Cheap to clone; called from any task.
+/// Where the events of one step go. Cheap to clone; called from any task.
 #[derive(Clone)]
-pub struct Sink(Arc<dyn Fn(Event) + Send + Sync>);
+pub struct Sink {
+    receive: Arc<dyn Fn(Event) + Send + Sync>,
+    step: Arc<str>,
+}
 
 impl Sink {
     pub fn new(receive: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(receive))
+        Self { receive: Arc::new(receive), step: Arc::from("") }
     }
 
     /// Takes everything and shows nothing.
@@ -46,16 +49,42 @@ impl Sink {
         Self::new(|_| ())
     }
 
-    pub fn send(&self, event: Event) {
-        (self.0)(event);
+    /// The same receiver for the events of another step, whose name is unique within one command.
+    #[must_use]
+    pub fn step(&self, step: &str) -> Self {
+        Self { receive: self.receive.clone(), step: Arc::from(step) }
     }
 
-    pub fn progress(&self, step: &str, message: impl Into<String>) {
-        self.send(Event::Progress { step: step.to_owned(), message: message.into() });
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.step
     }
 
-    pub fn note(&self, step: &str, message: impl Into<String>) {
-        self.send(Event::Note { step: step.to_owned(), message: message.into() });
+    fn send(&self, event: impl FnOnce(String) -> Event) {
+        (self.receive)(event(self.step.to_string()));
+    }
+
+    pub fn started(&self) {
+        self.send(|step| Event::Started { step });
+    }
+
+    /// What the step is doing right now.
+    pub fn progress(&self, message: impl Into<String>) {
+        self.send(|step| Event::Progress { step, message: message.into() });
+    }
+
+    /// A line to keep.
+    pub fn note(&self, message: impl Into<String>) {
+        self.send(|step| Event::Note { step, message: message.into() });
+    }
+
+    /// Somebody is about to be asked.
+    pub fn asking(&self) {
+        self.send(|step| Event::Asking { step });
+    }
+
+    pub fn ended(&self, ending: Ending, took: Duration, summary: impl Into<String>) {
+        self.send(|step| Event::Ended { step, ending, took, summary: summary.into() });
     }
 }
 

@@ -2,9 +2,11 @@
 
 pub mod bundle;
 pub mod change;
+pub mod cloud;
 pub mod contract;
 pub mod dags;
 pub mod digest;
+pub mod engine;
 pub mod event;
 pub mod names;
 pub mod release;

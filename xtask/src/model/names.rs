@@ -22,43 +22,27 @@ pub mod outputs {
     pub const ARTIFACT_BUCKET: &str = "ArtifactBucket";
 }
 
-/// Parameters of `master.yaml` that hosts read, as `ductwork_airflow.settings` does: a change of one is
-/// a change of what they run.
-pub const HOST_PARAMETERS: [&str; 6] =
-    ["AirflowConfig", "AirflowPort", "DrainSeconds", "EntryScheme", "LoginConfig", "MailConfig"];
-
 /// The tag that names the release which touched a resource last. It follows changes and is none itself.
 pub const RELEASE_TAG: &str = "release";
+
+/// The beginnings of the names of the worker sets' outputs.
+#[must_use]
+pub fn worker_set_prefixes(outputs: &BTreeMap<String, String>) -> Vec<String> {
+    let sets = outputs.get(outputs::WORKER_SETS).and_then(|text| serde_json::from_str(text).ok());
+    let sets: BTreeMap<String, serde_json::Value> = sets.unwrap_or_default();
+    sets.values().filter_map(|set| set["prefix"].as_str().map(str::to_owned)).collect()
+}
 
 /// Outputs that name deployment groups, in the order in which a release reaches them: the API first,
 /// since every task talks to it; workers last, so that they meet a scheduler of their own release.
 #[must_use]
 pub fn deployment_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
-    let sets = outputs.get(outputs::WORKER_SETS).and_then(|text| serde_json::from_str(text).ok());
-    let sets: BTreeMap<String, serde_json::Value> = sets.unwrap_or_default();
-    let workers = sets.values().filter_map(|set| set["prefix"].as_str());
-    let groups = ["ApiServer", "Scheduler"].into_iter().chain(workers);
+    let groups =
+        ["ApiServer", "Scheduler"].map(str::to_owned).into_iter().chain(worker_set_prefixes(outputs));
     let names = groups.map(|prefix| format!("{prefix}DeploymentGroup"));
     names.filter(|name| outputs.get(name).is_none_or(|group| group != outputs::NONE)).collect()
 }
 
-/// Where Airflow is reached from here. A local cloud routes no packets: there it is the api-server itself.
-#[must_use]
-pub fn airflow_url(
-    endpoint: Option<&str>,
-    outputs: &BTreeMap<String, String>,
-    parameters: &BTreeMap<String, String>,
-) -> Option<String> {
-    match parameters.get("AirflowPort").filter(|_| endpoint.is_some()) {
-        Some(port) => Some(format!("http://127.0.0.1:{port}")),
-        None => outputs.get(outputs::AIRFLOW_URL).cloned(),
-    }
-}
-
-/// The bundle that holds the user's `dags/` in Airflow's own list of bundles.
-pub const DAG_BUNDLE: &str = "dags";
-/// The DAG that proves that a worker runs tasks; shipped in `ductwork_airflow`.
-pub const SMOKE_DAG: &str = "ductwork_smoke";
 /// One per account and region.
 pub const BOOTSTRAP_STACK: &str = "ductwork-bootstrap";
 
@@ -164,7 +148,7 @@ pub fn deployment_key(environment: &str, ulid: &str) -> String {
     filled(&of_environment(&CONTRACT.keys.deployment, environment), "id", ulid)
 }
 
-/// Path style, the only one that every reader of a nested `TemplateURL` accepts.
+/// Where CloudFormation reads a root template. Path style, which every reader of a `TemplateURL` accepts.
 #[must_use]
 pub fn template_url(endpoint: Option<&str>, region: &str, bucket: &str, digest: &Digest) -> String {
     let key = template_key(digest);
@@ -174,7 +158,17 @@ pub fn template_url(endpoint: Option<&str>, region: &str, bucket: &str, digest: 
     }
 }
 
-/// The children of a packaged template: the digests in its URLs, see [`template_url`].
+/// The `TemplateURL` of a child in its parent: the same text in every account and region. A flow mapping is
+/// valid YAML and valid JSON.
+#[must_use]
+pub fn child_url(digest: &Digest) -> String {
+    let bucket = artifact_bucket("${AWS::AccountId}", "${AWS::Region}");
+    let key = template_key(digest);
+    format!(r#"{{"Fn::Sub": "https://s3.${{AWS::Region}}.${{AWS::URLSuffix}}/{bucket}/{key}"}}"#)
+}
+
+/// The children of a packaged template: the digests in its URLs, see [`child_url`]. Releases recorded by
+/// earlier versions of the tool have absolute URLs with the same end.
 #[must_use]
 pub fn children(template: &str) -> Vec<Digest> {
     let digest = |(at, mark): (usize, &str)| {
@@ -188,16 +182,6 @@ pub fn children(template: &str) -> Vec<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_local_cloud_is_reached_at_this_machine() {
-        let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
-        let (outputs, parameters) =
-            (map(outputs::AIRFLOW_URL, "https://a.example"), map("AirflowPort", "8080"));
-        let url = |endpoint| airflow_url(endpoint, &outputs, &parameters).unwrap();
-        assert_eq!(url(None), "https://a.example");
-        assert_eq!(url(Some("http://127.0.0.1:4566")), "http://127.0.0.1:8080");
-    }
 
     #[test]
     fn keys_are_those_of_the_contract() {
@@ -225,8 +209,9 @@ mod tests {
     #[test]
     fn the_children_of_a_packaged_template_are_found() {
         let child = Digest::of(b"child");
-        let url = template_url(None, "eu-central-1", "b", &child);
-        let text = format!("# see /templates/README.md and /templates/é\nTemplateURL: {url}\n");
-        assert_eq!(children(&text), [child]);
+        for url in [child_url(&child), template_url(None, "eu-central-1", "b", &child)] {
+            let text = format!("# see /templates/README.md and /templates/é\nTemplateURL: {url}\n");
+            assert_eq!(children(&text), [child]);
+        }
     }
 }

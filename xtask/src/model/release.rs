@@ -1,34 +1,79 @@
 //! A release, the pointer to the current one, and the record of a deployment: canonical JSON in S3.
 
+mod record;
+
 use super::digest::Digest;
+use super::engine::Engine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Everything that decides what an environment runs. No secret is among it.
+/// Everything that decides what an environment runs. No secret is in it.
+///
+/// Bundle, templates and runtime are artifacts: the same bytes in every environment, account and region.
+/// Engine and stack belong to the environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "record::AnyRecord", into = "record::Record")]
 pub struct Release {
+    /// Computed once, then stored: fields that are added later change no old id.
+    id: String,
+    parts: Parts,
+}
+
+/// What a release is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
     /// The DAG bundle.
     pub bundle: Digest,
-    /// The host revision (EC2).
-    pub host: Digest,
-    /// The root of the template tree.
-    pub template: Digest,
-    /// Parameters of the master stack.
-    pub parameters: BTreeMap<String, String>,
-    /// The commit the tree stood at, `-dirty` behind it where the tree had changes; none outside git.
+    /// The source templates, as one archive. Records of version 1 do not have it.
+    pub templates: Option<Digest>,
+    pub engine: Engine,
+    pub runtime: Runtime,
+    pub stack: StackSpec,
+    /// The commit of the tree, with `-dirty` appended if the tree had changes; none outside git.
     pub commit: Option<String>,
 }
 
-impl Release {
-    /// The first 12 hex digits of the sha256 of the canonical JSON.
-    ///
-    /// # Panics
-    /// Never: strings and maps of strings always serialise.
+/// What runs the components of Airflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// A host revision on EC2 instances.
+    Hosts(Digest),
+}
+
+impl Runtime {
     #[must_use]
-    pub fn id(&self) -> String {
-        #[expect(clippy::unwrap_used, reason = "strings and maps of strings always serialise")]
-        let json = serde_json::to_vec(self).unwrap();
-        Digest::of(&json).short()
+    pub fn digest(&self) -> &Digest {
+        match self {
+            Runtime::Hosts(digest) => digest,
+        }
+    }
+}
+
+/// What the master stack is to be: the root of its composed templates, and its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackSpec {
+    pub template: Digest,
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl Release {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let id = record::Record::of(&parts).id();
+        Self { id, parts }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl std::ops::Deref for Release {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
     }
 }
 
@@ -42,18 +87,18 @@ pub struct Pointer {
 }
 
 impl Pointer {
-    /// The pointer to what comes after `before`.
+    /// The pointer that follows `before`.
     #[must_use]
     pub fn next(before: Option<&Pointer>, release: &Release) -> Self {
         Self {
-            release: release.id(),
+            release: release.id.clone(),
             bundle: release.bundle,
             serial: before.map_or(1, |before| before.serial + 1),
         }
     }
 }
 
-/// How a deployment, or a step of it, ended.
+/// How a deployment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -102,34 +147,39 @@ pub struct Deployment {
 mod tests {
     use super::*;
 
-    fn release() -> Release {
-        Release {
+    pub(super) fn parts() -> Parts {
+        Parts {
             bundle: Digest::of(b"bundle"),
-            host: Digest::of(b"host"),
-            template: Digest::of(b"template"),
-            parameters: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
+            templates: Some(Digest::of(b"templates")),
+            engine: Engine::Ec2,
+            runtime: Runtime::Hosts(Digest::of(b"host")),
+            stack: StackSpec {
+                template: Digest::of(b"template"),
+                parameters: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
+            },
             commit: Some("abc".to_owned()),
         }
     }
 
     #[test]
     fn the_id_depends_on_every_part() {
-        let mut ids = vec![release().id()];
-        let changes: [fn(&mut Release); 5] = [
+        let mut ids = vec![Release::new(parts()).id().to_owned()];
+        let changes: [fn(&mut Parts); 6] = [
             |r| r.bundle = Digest::of(b"x"),
-            |r| r.host = Digest::of(b"x"),
-            |r| r.template = Digest::of(b"x"),
+            |r| r.templates = None,
+            |r| r.runtime = Runtime::Hosts(Digest::of(b"x")),
+            |r| r.stack.template = Digest::of(b"x"),
             |r| r.commit = None,
-            |r| drop(r.parameters.insert("A".to_owned(), "2".to_owned())),
+            |r| drop(r.stack.parameters.insert("A".to_owned(), "2".to_owned())),
         ];
         for change in changes {
-            let mut other = release();
+            let mut other = parts();
             change(&mut other);
-            ids.push(other.id());
+            ids.push(Release::new(other).id().to_owned());
         }
         assert!(ids.iter().all(|id| id.len() == 12));
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 6);
+        assert_eq!(ids.len(), 7);
     }
 }

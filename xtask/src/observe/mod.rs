@@ -1,8 +1,12 @@
 //! Reads only: the tree, stacks, releases, as facts for the plan.
 
+pub mod airflow;
 pub mod bundle;
+pub mod dags;
 pub mod environment;
 pub mod host_revision;
+pub mod lease;
+pub mod lint;
 mod pack;
 pub mod release;
 pub mod secrets;

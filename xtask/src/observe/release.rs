@@ -1,11 +1,10 @@
 //! Reads what an environment is known to run: the pointer, releases, deployments.
 
-use crate::doors::aws::Aws;
-use crate::doors::documents::{self, Found};
+use crate::doors::store::{Found, Store};
 use crate::fail::{Fail, Problem, Result};
 use crate::model::digest::Digest;
 use crate::model::names;
-use crate::model::release::{Deployment, Pointer, Release};
+use crate::model::release::{Deployment, Pointer, Release, Runtime};
 
 /// The pointer with its tag for the next compare-and-swap, and the release it names.
 #[derive(Clone, Debug, Default)]
@@ -14,26 +13,26 @@ pub struct Current {
     pub release: Option<Release>,
 }
 
-pub async fn current(aws: &Aws, bucket: &str, environment: &str) -> Result<Current> {
-    let pointer = documents::read::<Pointer>(aws, bucket, &names::pointer_key(environment)).await?;
+pub async fn current(store: &Store) -> Result<Current> {
+    let pointer = store.read::<Pointer>(&names::pointer_key(store.environment())).await?;
     let release = match &pointer {
-        Some(found) => release_if_there(aws, bucket, environment, &found.value.release).await?,
+        Some(found) => recorded(store, &found.value.release).await?,
         None => None,
     };
     Ok(Current { pointer, release })
 }
 
-async fn release_if_there(aws: &Aws, bucket: &str, environment: &str, id: &str) -> Result<Option<Release>> {
-    let found = documents::read(aws, bucket, &names::release_key(environment, id)).await?;
-    Ok(found.map(|found| found.value))
+async fn recorded(store: &Store, id: &str) -> Result<Option<Release>> {
+    store.value(&names::release_key(store.environment(), id)).await
 }
 
 /// A recorded release; one that was never recorded is an error that lists those that were.
-pub async fn release(aws: &Aws, bucket: &str, environment: &str, id: &str) -> Result<Release> {
-    if let Some(release) = release_if_there(aws, bucket, environment, id).await? {
+pub async fn release(store: &Store, id: &str) -> Result<Release> {
+    if let Some(release) = recorded(store, id).await? {
         return Ok(release);
     }
-    let known = documents::keys(aws, bucket, &names::releases_prefix(environment)).await?;
+    let environment = store.environment();
+    let known = store.keys(&names::releases_prefix(environment)).await?;
     let known: Vec<&str> = known.iter().filter_map(|key| release_id(key)).collect();
     let fail = Fail::usage(format!("`{environment}` has no release `{id}`"));
     let fail = if known.is_empty() { fail } else { fail.cause(format!("recorded are {}", known.join(", "))) };
@@ -41,44 +40,54 @@ pub async fn release(aws: &Aws, bucket: &str, environment: &str, id: &str) -> Re
 }
 
 /// The root template of a recorded release, after a look at everything the release is made of: nothing
-/// may be touched for a release that cannot be whole. Whatever is gone is told at once.
-pub async fn whole(aws: &Aws, bucket: &str, id: &str, release: &Release) -> Result<String> {
+/// may be touched for a release that is no longer complete. Whatever is gone is told at once.
+pub async fn whole(store: &Store, release: &Release) -> Result<String> {
     let mut gone = Vec::new();
     for (what, key) in [
         ("DAG bundle", names::bundle_key(&release.bundle)),
         ("list of DAGs", names::bundle_index_key(&release.bundle)),
-        ("host revision", names::host_key(&release.host)),
+        runtime(release),
     ] {
-        if !documents::exists(aws, bucket, &key).await? {
-            gone.push(missing(what, bucket, &key));
+        if !store.has(&key).await? {
+            gone.push(missing(what, store, &key));
         }
     }
     let mut root = None;
-    let mut templates = vec![release.template];
+    let mut templates = vec![release.stack.template];
     let mut seen = 0;
     while let Some(digest) = templates.get(seen) {
         let key = names::template_key(digest);
         seen += 1;
-        match documents::text(aws, bucket, &key).await? {
+        match store.text(&key).await? {
             Some(body) => {
                 let new = names::children(&body).into_iter().filter(|child| !templates.contains(child));
                 let new: Vec<Digest> = new.collect();
                 templates.extend(new);
                 root.get_or_insert(body);
             }
-            None => gone.push(missing("template", bucket, &key)),
+            None => gone.push(missing("template", store, &key)),
         }
     }
     match root {
         Some(root) if gone.is_empty() => Ok(root),
-        _ => Err(Fail::problems(format!("release `{id}` is not whole any more, nothing was touched"), gone)),
+        _ => {
+            let message = format!("release `{}` is no longer complete, nothing was touched", release.id());
+            Err(Fail::problems(message, gone))
+        }
     }
 }
 
-fn missing(what: &str, bucket: &str, key: &str) -> Problem {
+/// What the runtime is called, and where it is.
+fn runtime(release: &Release) -> (&'static str, String) {
+    match release.runtime {
+        Runtime::Hosts(revision) => ("host revision", names::host_key(&revision)),
+    }
+}
+
+fn missing(what: &str, store: &Store, key: &str) -> Problem {
     let message = format!("the {what} is gone from the artifact bucket");
     let hint = "choose another release, or deploy its commit from a clone: cargo xtask history";
-    Problem::new("missing_artifact", format!("s3://{bucket}/{key}"), message, hint)
+    Problem::new("missing_artifact", store.location(key), message, hint)
 }
 
 fn release_id(key: &str) -> Option<&str> {
@@ -86,13 +95,11 @@ fn release_id(key: &str) -> Option<&str> {
 }
 
 /// The last deployments, newest first.
-pub async fn deployments(aws: &Aws, bucket: &str, environment: &str, most: usize) -> Result<Vec<Deployment>> {
-    let keys = documents::keys(aws, bucket, &names::deployments_prefix(environment)).await?;
+pub async fn deployments(store: &Store, most: usize) -> Result<Vec<Deployment>> {
+    let keys = store.keys(&names::deployments_prefix(store.environment())).await?;
     let mut deployments = Vec::new();
     for key in keys.iter().rev().take(most) {
-        if let Some(found) = documents::read::<Deployment>(aws, bucket, key).await? {
-            deployments.push(found.value);
-        }
+        deployments.extend(store.value(key).await?);
     }
     Ok(deployments)
 }

@@ -1,17 +1,37 @@
 //! Reads the templates of the project; which of them matter is decided by `plan::templates`.
 
-use crate::doors::fs;
+use super::pack::{self, Subject};
+use super::tree::{self, Content, Modes, Source};
+use crate::doors::{archive, fs};
 use crate::fail::{Fail, Problem, Result};
+use crate::model::bundle::Bundle;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// The folder of the project's templates.
+const FOLDER: &str = "templates";
 
 /// Every `*.yaml` below `<project>/templates/`, hidden folders left out: path relative to it, with
 /// `/`, and content. They are few and small, so all are read: finding the reachable ones first would
 /// take a parse between two reads. No such folder reads as no templates.
 pub fn read(project: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
-    read_folder(&project.join("templates"), "", &mut found)?;
+    read_folder(&project.join(FOLDER), "", &mut found)?;
     Ok(found)
+}
+
+/// All templates of the project as one archive at `<cache>/templates/<sha256>.zip`: the same bytes for every
+/// environment, so that another one can be given the very same templates.
+///
+/// # Errors
+/// All that is wrong with the folder together; a file that changes meanwhile; a full disk.
+pub fn archive(project: &Path, cache: &Path) -> Result<Bundle> {
+    let source = Source { folder: FOLDER, prefix: "", modes: Modes::Plain, content: Content::Runtime };
+    let mut problems = Vec::new();
+    let mut entries = tree::read(project, &[source], &mut problems);
+    entries.retain(|entry| entry.name.ends_with(".yaml"));
+    let packed = Subject { name: "the templates", folder: &cache.join("template-sets") };
+    pack::pack(project, packed, entries, problems, archive::all_processors())
 }
 
 /// The additional templates of an environment in `folder` of the project, below `prefix`.

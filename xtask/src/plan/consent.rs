@@ -1,6 +1,6 @@
 //! Which changes nobody makes without having been asked.
 
-use crate::model::change::{Action, Change, Fate, Replacement, flatten};
+use crate::model::change::{Change, ChangeAction, Fate, Replacement, flatten};
 
 /// Whether the environment file asks for a confirmation of every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub fn needs_consent(changes: &[Change], guard: Guard) -> Vec<String> {
     let guarded = (guard == Guard::Protected).then(|| "the environment is protected".to_owned());
     let risky = flatten(changes).into_iter().filter_map(|change| {
         let what = match (change.action, change.replacement) {
-            (Action::Remove, _) => "removes",
+            (ChangeAction::Remove, _) => "removes",
             (_, Replacement::Always) => "replaces",
             (_, Replacement::Maybe) => "may replace",
             (_, Replacement::Never) => return None,
@@ -37,7 +37,7 @@ fn fate(change: &Change) -> &'static str {
 mod tests {
     use super::*;
 
-    fn change(path: &str, action: Action, replacement: Replacement, fate: Fate) -> Change {
+    fn change(path: &str, action: ChangeAction, replacement: Replacement, fate: Fate) -> Change {
         let kind = "AWS::SQS::Queue".to_owned();
         Change {
             path: path.to_owned(),
@@ -53,8 +53,8 @@ mod tests {
     #[test]
     fn additions_and_changes_in_place_ask_nobody_but_in_a_protected_environment() {
         let changes = [
-            change("A", Action::Add, Replacement::Never, Fate::Deleted),
-            change("B", Action::Modify, Replacement::Never, Fate::Deleted),
+            change("A", ChangeAction::Add, Replacement::Never, Fate::Deleted),
+            change("B", ChangeAction::Modify, Replacement::Never, Fate::Deleted),
         ];
         assert!(needs_consent(&changes, Guard::Open).is_empty());
         assert_eq!(needs_consent(&changes, Guard::Protected), ["the environment is protected"]);
@@ -62,11 +62,11 @@ mod tests {
 
     #[test]
     fn removals_and_replacements_ask_at_any_depth() {
-        let mut parent = change("P", Action::Modify, Replacement::Never, Fate::Deleted);
+        let mut parent = change("P", ChangeAction::Modify, Replacement::Never, Fate::Deleted);
         parent.nested = vec![
-            change("P/A", Action::Remove, Replacement::Never, Fate::Retained),
-            change("P/B", Action::Modify, Replacement::Always, Fate::Snapshot),
-            change("P/C", Action::Modify, Replacement::Maybe, Fate::Deleted),
+            change("P/A", ChangeAction::Remove, Replacement::Never, Fate::Retained),
+            change("P/B", ChangeAction::Modify, Replacement::Always, Fate::Snapshot),
+            change("P/C", ChangeAction::Modify, Replacement::Maybe, Fate::Deleted),
         ];
         insta::assert_snapshot!(needs_consent(&[parent], Guard::Open).join("\n"), @"
         removes P/A (AWS::SQS::Queue), the old one stays in the account

@@ -3,9 +3,11 @@
 pub mod cfn;
 pub mod compose;
 pub mod consent;
-pub mod deploy;
-pub mod protected;
+pub mod deployment;
+pub mod gates;
+pub mod host_settings;
 pub mod root_cause;
+pub mod running;
 pub mod stack;
 pub mod templates;
 pub mod yaml;

@@ -158,7 +158,7 @@ mod tests {
 
     fn tell(status: Status, operation: Operation, events: Vec<StackEvent>) -> String {
         let fail = verdict(&followed(status, events), operation).unwrap_err();
-        let lines = [&[fail.message().to_owned()], fail.causes(), fail.hints()].concat();
+        let lines = [&[fail.message().to_owned()], fail.causes().as_slice(), fail.hints()].concat();
         lines.join("\n")
     }
 

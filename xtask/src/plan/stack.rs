@@ -4,7 +4,7 @@
 //! each update, and failed empty change sets pile up until creating one more is refused.
 
 use super::templates::{self, Packaged};
-use crate::fail::{Fail, Problem, Result};
+use crate::fail::Problem;
 use crate::model::names::RELEASE_TAG;
 use crate::model::stack::{Protection, StackFacts, Status, Stuck};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub struct Desired<'a> {
 
 /// What to do next. After `Wait` and everything that moves the stack, look and decide again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum StackAction {
     /// The stack is as it should be.
     None,
     /// Make a change set that creates it.
@@ -43,7 +43,7 @@ pub enum Action {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    pub action: Action,
+    pub action: StackAction,
     /// Why, in a few words for the person who deploys.
     pub reason: String,
     /// What must be agreed to before; none where nobody needs to be asked.
@@ -53,7 +53,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn new(action: Action, reason: impl Into<String>) -> Self {
+    pub(super) fn new(action: StackAction, reason: impl Into<String>) -> Self {
         Self { action, reason: reason.into(), consent: None, protection: None }
     }
 
@@ -65,29 +65,26 @@ impl Decision {
     /// Whether neither a change set nor any other call is needed.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.action == Action::None && self.protection.is_none()
-    }
-
-    /// The error for [`Action::Refuse`].
-    #[must_use]
-    pub fn refusal(&self, stack: &str) -> Fail {
-        Fail::failed(format!("stack `{stack}` cannot be deployed")).cause(&self.reason).hint(format!(
-            "look at it, repair or delete it: aws cloudformation describe-stack-events --stack-name {stack}"
-        ))
+        self.action == StackAction::None && self.protection.is_none()
     }
 }
 
-/// The decision for a stack that is there, or not. Fails where the parameters do not fit the template.
-pub fn decide(desired: &Desired, facts: Option<&StackFacts>) -> Result<Decision> {
+/// The decision for a stack that exists or not.
+///
+/// # Errors
+/// Parameters that do not fit the template.
+pub fn decide(desired: &Desired, facts: Option<&StackFacts>) -> Result<Decision, Vec<Problem>> {
     let parameters = complete(desired)?;
     let Some(facts) = facts else {
-        let decision = Decision::new(Action::Create, "there is no such stack");
+        let decision = Decision::new(StackAction::Create, "there is no such stack");
         return Ok(Decision { protection: Some(desired.protection).filter(is_on), ..decision });
     };
     let mut decision = by_status(facts, || differences(desired, &parameters, facts));
     decision.protection = match decision.action {
-        Action::None | Action::Update if desired.protection != facts.protection => Some(desired.protection),
-        Action::Create | Action::DeleteThenCreate => Some(desired.protection).filter(is_on),
+        StackAction::None | StackAction::Update if desired.protection != facts.protection => {
+            Some(desired.protection)
+        }
+        StackAction::Create | StackAction::DeleteThenCreate => Some(desired.protection).filter(is_on),
         _ => None,
     };
     Ok(decision)
@@ -98,7 +95,7 @@ fn is_on(protection: &Protection) -> bool {
 }
 
 /// The parameters with the template's defaults; those that do not fit the template, as problems.
-fn complete(desired: &Desired) -> Result<BTreeMap<String, String>> {
+fn complete(desired: &Desired) -> Result<BTreeMap<String, String>, Vec<Problem>> {
     let declared = templates::parameters(&desired.template.body);
     let place = format!("templates/{}", desired.template.path);
     let unknown = desired.parameters.keys().filter(|name| !declared.contains_key(*name)).map(|name| {
@@ -113,7 +110,7 @@ fn complete(desired: &Desired) -> Result<BTreeMap<String, String>> {
         });
     let problems: Vec<Problem> = unknown.chain(missing).collect();
     if !problems.is_empty() {
-        return Err(Fail::problems("the parameters do not fit the template", problems));
+        return Err(problems);
     }
     let defaults = declared.into_iter().filter_map(|(name, default)| Some((name, default?)));
     let mut complete: BTreeMap<String, String> = defaults.collect();
@@ -157,7 +154,7 @@ fn by_status(facts: &StackFacts, differences: impl FnOnce() -> Vec<String>) -> D
         | S::ImportComplete
         | S::ImportRollbackComplete => update(&differences()),
         // A shell: a change set was made for it and not executed. Another can be made right away.
-        S::ReviewInProgress => Decision::new(Action::Create, "the stack was prepared but never created"),
+        S::ReviewInProgress => Decision::new(StackAction::Create, "the stack was prepared but never created"),
         S::CreateInProgress
         | S::RollbackInProgress
         | S::DeleteInProgress
@@ -167,7 +164,7 @@ fn by_status(facts: &StackFacts, differences: impl FnOnce() -> Vec<String>) -> D
         | S::UpdateRollbackCompleteCleanupInProgress
         | S::ImportInProgress
         | S::ImportRollbackInProgress => {
-            Decision::new(Action::Wait, format!("an operation is under way: {}", facts.status))
+            Decision::new(StackAction::Wait, format!("an operation is under way: {}", facts.status))
         }
         // The service takes only a delete in these states. In the first nothing is left to lose.
         S::RollbackComplete => delete(facts, "its creation failed and was undone"),
@@ -176,36 +173,40 @@ fn by_status(facts: &StackFacts, differences: impl FnOnce() -> Vec<String>) -> D
         }
         S::CreateFailed => with_leftovers(delete(facts, "its creation failed"), facts),
         S::DeleteFailed => with_leftovers(delete(facts, "its deletion got stuck"), facts),
-        S::DeleteComplete => Decision::new(Action::Create, "the stack was deleted"),
+        S::DeleteComplete => Decision::new(StackAction::Create, "the stack was deleted"),
         // Only operations with rollback switched off end here: not ours. An update would have to keep
         // it off, so back to the last good state first.
-        S::UpdateFailed => Decision::new(Action::Rollback, "an update failed with rollback switched off")
-            .with_consent("roll the stack back to its last good state, then update it"),
+        S::UpdateFailed => {
+            Decision::new(StackAction::Rollback, "an update failed with rollback switched off")
+                .with_consent("roll the stack back to its last good state, then update it")
+        }
         S::UpdateRollbackFailed => continue_rollback(&facts.stuck),
-        S::ImportRollbackFailed => Decision::new(Action::Refuse, "an import failed and could not be undone"),
+        S::ImportRollbackFailed => {
+            Decision::new(StackAction::Refuse, "an import failed and could not be undone")
+        }
     }
 }
 
 fn update(differences: &[String]) -> Decision {
     match differences {
-        [] => Decision::new(Action::None, "nothing changed"),
-        found => Decision::new(Action::Update, format!("changed: {}", found.join(", "))),
+        [] => Decision::new(StackAction::None, "nothing changed"),
+        found => Decision::new(StackAction::Update, format!("changed: {}", found.join(", "))),
     }
 }
 
 /// A protected stack is not deleted behind its owner's back, not even an empty one.
 fn delete(facts: &StackFacts, reason: &str) -> Decision {
     match facts.protection {
-        Protection::Off => Decision::new(Action::DeleteThenCreate, reason),
+        Protection::Off => Decision::new(StackAction::DeleteThenCreate, reason),
         Protection::On => Decision::new(
-            Action::Refuse,
+            StackAction::Refuse,
             format!("{reason}, and termination protection keeps it from being deleted"),
         ),
     }
 }
 
 fn with_leftovers(decision: Decision, facts: &StackFacts) -> Decision {
-    if decision.action == Action::Refuse {
+    if decision.action == StackAction::Refuse {
         return decision;
     }
     let left: Vec<&str> = facts.stuck.iter().map(|stuck| stuck.path.as_str()).collect();
@@ -234,7 +235,7 @@ fn continue_rollback(stuck: &[Stuck]) -> Decision {
             list.join(", ")
         ),
     };
-    Decision::new(Action::ContinueRollback { skip }, "an update failed and could not be undone")
+    Decision::new(StackAction::ContinueRollback { skip }, "an update failed and could not be undone")
         .with_consent(consent)
 }
 

@@ -3,11 +3,15 @@
 //! In the source a nested stack says `TemplateURL: network.yaml`, relative to the file it stands in.
 //! Packaged, that one scalar is the S3 URL of the child, whose key is the SHA-256 of the child's own
 //! packaged text. So a change anywhere changes the digests of the file and of all its ancestors, and
-//! nothing else; everything but that scalar stays byte for byte. Never reads or uploads a file.
+//! nothing else; everything but that scalar stays byte for byte.
+//!
+//! The URL is an `Fn::Sub` of CloudFormation's pseudo parameters: the same text in every account and
+//! region, so a template has one digest everywhere. Never reads or uploads a file.
 
 use super::yaml::{self, Kind, Node};
 use crate::fail::{Fail, Problem, Result};
 use crate::model::digest::Digest;
+use crate::model::names;
 use crate::model::stack::STACK_TYPE;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +24,6 @@ pub struct Packaged {
     pub path: String,
     pub digest: Digest,
     pub body: String,
-    pub url: String,
 }
 
 /// A root template and everything it refers to: each before those that refer to it, the root last.
@@ -45,10 +48,9 @@ impl Package {
 /// The most that CloudFormation reads from S3, from its quotas page.
 const LIMIT: usize = 1024 * 1024;
 
-/// Packages `root` of `sources`; `url` makes the address of a template from its digest
-/// (`model::names::template_url`). Every problem of every reachable template is told at once.
-pub fn package(sources: &Sources, root: &str, url: &dyn Fn(&Digest) -> String) -> Result<Package> {
-    let mut packer = Packer { sources, url, done: Vec::new(), failed: BTreeSet::new(), problems: Vec::new() };
+/// Packages `root` of `sources`. Every problem of every reachable template is told at once.
+pub fn package(sources: &Sources, root: &str) -> Result<Package> {
+    let mut packer = Packer { sources, done: Vec::new(), failed: BTreeSet::new(), problems: Vec::new() };
     packer.visit(root, &mut Vec::new());
     match packer.done.pop() {
         Some(root) if packer.problems.is_empty() => Ok(Package { children: packer.done, root }),
@@ -66,7 +68,6 @@ pub fn package(sources: &Sources, root: &str, url: &dyn Fn(&Digest) -> String) -
 
 struct Packer<'a> {
     sources: &'a Sources,
-    url: &'a dyn Fn(&Digest) -> String,
     done: Vec<Packaged>,
     failed: BTreeSet<String>,
     problems: Vec<Problem>,
@@ -160,20 +161,20 @@ impl Packer<'_> {
         }
     }
 
-    /// Puts the children's URLs in; false where the result is too large.
+    /// Puts the children's URLs in; false if the result is too large.
     fn finish(&mut self, path: &str, text: &str, references: &[Reference]) -> bool {
         let mut body = text.to_owned();
         for reference in references.iter().rev() {
             let child = self.done.iter().find(|done| Some(&done.path) == reference.child.as_ref());
             let Some(child) = child else { return false };
-            body.replace_range(reference.place.clone(), &child.url);
+            body.replace_range(reference.span.clone(), &names::child_url(&child.digest));
         }
         if body.len() > LIMIT {
             self.too_large(path, body.len());
             return false;
         }
         let digest = Digest::of(body.as_bytes());
-        self.done.push(Packaged { path: path.to_owned(), digest, body, url: (self.url)(&digest) });
+        self.done.push(Packaged { path: path.to_owned(), digest, body });
         true
     }
 
@@ -197,8 +198,9 @@ struct Reference {
     line: usize,
     /// As written in the source.
     written: String,
-    place: std::ops::Range<usize>,
-    /// The path of the child, relative to `templates/`; none where it leads out.
+    /// Where it stands in the text, with its quotes.
+    span: std::ops::Range<usize>,
+    /// The path of the child, relative to `templates/`; none if it leads out.
     child: Option<String>,
 }
 
@@ -219,11 +221,11 @@ impl Reference {
         if written.contains("://") {
             return Err((node.line, format!("`{written}` is neither a path nor an http(s) URL")));
         }
-        let Some(place) = node.place(text) else {
+        let Some(span) = node.span(text) else {
             return Err((node.line, "`TemplateURL` is not a plain string on one line".to_owned()));
         };
         let reference =
-            Self { line: node.line, written: written.to_owned(), place, child: resolve(path, written) };
+            Self { line: node.line, written: written.to_owned(), span, child: resolve(path, written) };
         Ok(Some(reference))
     }
 }

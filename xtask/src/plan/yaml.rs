@@ -142,10 +142,10 @@ impl Node {
         }
     }
 
-    /// Where the text of a scalar stands in `source`, in bytes, without its quotes; none where it is
-    /// not written there as it is read: over several lines, or with escapes.
+    /// Where a scalar stands in `source`, in bytes, with its quotes; none if it is not written there as it
+    /// is read: over several lines, or with escapes.
     #[must_use]
-    pub fn place(&self, source: &str) -> Option<Range<usize>> {
+    pub fn span(&self, source: &str) -> Option<Range<usize>> {
         let Kind::Scalar { text, style } = &self.kind else { return None };
         let quote = match style {
             ScalarStyle::Plain => "",
@@ -155,8 +155,7 @@ impl Node {
         };
         let start = byte(source, self.start)?;
         let as_read = source.get(start..)?.strip_prefix(quote)?.strip_prefix(text)?.starts_with(quote);
-        let start = start + quote.len();
-        as_read.then_some(start..start + text.len())
+        as_read.then_some(start..start + text.len() + 2 * quote.len())
     }
 
     /// Whether both say the same. Comments, blank lines and the kind of quotes count for nothing;
@@ -195,13 +194,13 @@ fn byte(source: &str, character: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn place<'a>(source: &'a str, key: &str) -> Option<&'a str> {
+    fn span<'a>(source: &'a str, key: &str) -> Option<&'a str> {
         let node = parse(source).unwrap();
-        node.get(key).unwrap().place(source).map(|place| &source[place])
+        node.get(key).unwrap().span(source).map(|span| &source[span])
     }
 
     #[test]
-    fn places_are_found_behind_wide_characters_and_any_line_ends() {
+    fn spans_are_found_behind_wide_characters_and_any_line_ends() {
         for source in [
             "# Größe → 日本\nkey: a.yaml # ü\n",
             "k: 'ä'\r\nkey:   a.yaml\r\n",
@@ -210,14 +209,15 @@ mod tests {
             "\u{feff}key: a.yaml\n",
             "key:\n    a.yaml\nother: 1\n",
         ] {
-            assert_eq!(place(source, "key"), Some("a.yaml"), "{source:?}");
+            let found = span(source, "key").map(|text| text.trim_matches(['\'', '"']));
+            assert_eq!(found, Some("a.yaml"), "{source:?}");
         }
     }
 
     #[test]
-    fn scalars_over_several_lines_or_with_escapes_have_no_place() {
+    fn scalars_over_several_lines_or_with_escapes_have_no_span() {
         for source in ["key: a\n  b\n", "key: |\n  a.yaml\n", "key: \"a\\u002eyaml\"", "key: 'a''b'"] {
-            assert_eq!(place(source, "key"), None, "{source:?}");
+            assert_eq!(span(source, "key"), None, "{source:?}");
         }
     }
 

@@ -1,35 +1,31 @@
-//! A finished bundle as text or JSON.
+//! A finished bundle.
 
+use super::Output;
 use crate::model::bundle::Bundle;
 use crate::model::text::{bytes, count};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-/// `uploaded` is nothing where no upload was asked for.
-#[must_use]
-pub fn text(bundle: &Bundle, uploaded: Option<bool>) -> String {
-    let Bundle { digest, path, files, bytes: raw, zip_bytes } = bundle;
-    let files = count(usize::try_from(*files).unwrap_or(usize::MAX), "file");
-    let upload = match uploaded {
-        Some(true) => "upload  done\n",
-        Some(false) => "upload  was there already\n",
-        None => "",
-    };
-    let (raw, zipped) = (bytes(*raw), bytes(*zip_bytes));
-    format!("bundle  {digest}\nholds   {files}, {raw}\nzip     {zipped} in {}\n{upload}", path.display())
+/// What `bundle-dags` made.
+#[derive(Debug, Serialize)]
+pub struct Made {
+    #[serde(flatten)]
+    pub bundle: Bundle,
+    /// Absent if no upload was asked for.
+    pub uploaded: Option<bool>,
 }
 
-/// The document of the command-line contract.
-#[must_use]
-pub fn json(bundle: &Bundle, uploaded: Option<bool>) -> Value {
-    let Bundle { digest, path, files, bytes, zip_bytes } = bundle;
-    json!({
-        "digest": digest,
-        "path": path,
-        "files": files,
-        "bytes": bytes,
-        "zip_bytes": zip_bytes,
-        "uploaded": uploaded,
-    })
+impl Output for Made {
+    fn text(&self) -> String {
+        let Bundle { digest, path, files, bytes: raw, zip_bytes } = &self.bundle;
+        let files = count(usize::try_from(*files).unwrap_or(usize::MAX), "file");
+        let upload = match self.uploaded {
+            Some(true) => "upload  done\n",
+            Some(false) => "upload  was there already\n",
+            None => "",
+        };
+        let (raw, zipped) = (bytes(*raw), bytes(*zip_bytes));
+        format!("bundle  {digest}\nholds   {files}, {raw}\nzip     {zipped} in {}\n{upload}", path.display())
+    }
 }
 
 #[cfg(test)]
@@ -43,23 +39,27 @@ mod tests {
     }
 
     #[test]
-    fn people_see_digest_size_and_place() {
+    fn people_see_digest_size_and_location() {
         let digest = Digest::of(b"abc");
-        let text = |uploaded| super::text(&bundle(), uploaded);
+        let text = |uploaded| Made { bundle: bundle(), uploaded }.text();
         let first = format!("bundle  {digest}\nholds   3 files, 4.2 kB\nzip     1.3 kB in /p/x.zip\n");
         assert_eq!(text(None), first);
         assert_eq!(text(Some(true)), format!("{first}upload  done\n"));
         assert_eq!(text(Some(false)), format!("{first}upload  was there already\n"));
     }
 
+    fn json(uploaded: Option<bool>) -> serde_json::Value {
+        serde_json::to_value(Made { bundle: bundle(), uploaded }).unwrap()
+    }
+
     #[test]
     fn the_document_has_the_fields_of_the_contract() {
-        let document = json(&bundle(), None);
+        let document = json(None);
         let mut keys: Vec<&String> = document.as_object().unwrap().keys().collect();
         keys.sort();
         assert_eq!(keys, ["bytes", "digest", "files", "path", "uploaded", "zip_bytes"]);
         assert_eq!(document["digest"], Digest::of(b"abc").to_string());
         assert!(document["uploaded"].is_null());
-        assert_eq!(json(&bundle(), Some(false))["uploaded"], false);
+        assert_eq!(json(Some(false))["uploaded"], false);
     }
 }

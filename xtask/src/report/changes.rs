@@ -1,6 +1,6 @@
 //! The changes of a change set: a tree for people, rows for machines.
 
-use crate::model::change::{Action, Change, Fate, Replacement, flatten};
+use crate::model::change::{Change, ChangeAction, Fate, Replacement, flatten};
 use crate::model::text::count;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -55,7 +55,7 @@ fn without_tags(changes: &[Change]) -> (Vec<Change>, usize) {
     for change in changes {
         let (nested, inside) = without_tags(&change.nested);
         tagged += inside;
-        let only = change.action == Action::Modify
+        let only = change.action == ChangeAction::Modify
             && change.replacement == Replacement::Never
             && change.reasons.iter().all(|reason| reason == "Tags");
         match (change.is_folder(), only && !change.reasons.is_empty()) {
@@ -89,8 +89,8 @@ fn write_change(text: &mut String, change: &Change, depth: usize) {
 
 fn mark(change: &Change) -> char {
     match (change.action, change.replacement) {
-        (Action::Add | Action::Import, _) => '+',
-        (Action::Remove, _) => '-',
+        (ChangeAction::Add | ChangeAction::Import, _) => '+',
+        (ChangeAction::Remove, _) => '-',
         (_, Replacement::Always) => '!',
         (_, Replacement::Maybe) => '?',
         _ => '~',
@@ -103,7 +103,7 @@ fn words(change: &Change) -> Option<String> {
         '-' => "removed",
         '!' => "REPLACED",
         '?' => "may be REPLACED, known only while it runs",
-        _ if change.action == Action::Import => "imported",
+        _ if change.action == ChangeAction::Import => "imported",
         _ => "",
     };
     let fate = match (what, change.fate) {
@@ -174,7 +174,13 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn change(path: &str, kind: &str, action: Action, replacement: Replacement, reasons: &[&str]) -> Change {
+    fn change(
+        path: &str,
+        kind: &str,
+        action: ChangeAction,
+        replacement: Replacement,
+        reasons: &[&str],
+    ) -> Change {
         Change {
             path: path.to_owned(),
             kind: kind.to_owned(),
@@ -187,7 +193,7 @@ mod tests {
     }
 
     fn tree() -> Vec<Change> {
-        use {Action as A, Replacement as R};
+        use {ChangeAction as A, Replacement as R};
         let stack = "AWS::CloudFormation::Stack";
         let mut database = change("Database", stack, A::Modify, R::Never, &["TemplateURL"]);
         let mut old = change("Database/Old", "AWS::RDS::DBParameterGroup", A::Remove, R::Never, &[]);
@@ -241,10 +247,10 @@ mod tests {
     #[test]
     fn changes_of_tags_are_counted_only() {
         let tags =
-            |path: &str| change(path, "AWS::SQS::Queue", Action::Modify, Replacement::Never, &["Tags"]);
+            |path: &str| change(path, "AWS::SQS::Queue", ChangeAction::Modify, Replacement::Never, &["Tags"]);
         let stack = |path: &str, nested: Vec<Change>| Change {
             nested,
-            ..change(path, "AWS::CloudFormation::Stack", Action::Modify, Replacement::Never, &["Tags"])
+            ..change(path, "AWS::CloudFormation::Stack", ChangeAction::Modify, Replacement::Never, &["Tags"])
         };
         let mut real = tags("B/Q");
         real.reasons.push("DelaySeconds".to_owned());

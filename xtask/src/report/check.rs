@@ -1,9 +1,27 @@
 //! The table of checks.
 
+use super::Output;
 use super::table::table;
 use crate::fail::Problem;
 use crate::model::text::count;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+
+/// All checks that have run.
+#[derive(Debug)]
+pub struct Checks(pub Vec<Checked>);
+
+impl Serialize for Checks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        json(&self.0).serialize(serializer)
+    }
+}
+
+impl Output for Checks {
+    fn text(&self) -> String {
+        text(&self.0)
+    }
+}
 
 /// A check that has run.
 #[derive(Clone, Debug)]
@@ -15,8 +33,7 @@ pub struct Checked {
     pub skipped: bool,
 }
 
-#[must_use]
-pub fn text(checks: &[Checked]) -> String {
+fn text(checks: &[Checked]) -> String {
     let row = |checked: &Checked| {
         let found = match checked.problems.len() {
             0 if checked.skipped => "skipped".to_owned(),
@@ -29,8 +46,7 @@ pub fn text(checks: &[Checked]) -> String {
     table(&["check", "result", "time"], &rows) + "\n"
 }
 
-#[must_use]
-pub fn json(checks: &[Checked]) -> Value {
+fn json(checks: &[Checked]) -> Value {
     let entry = |checked: &Checked| {
         json!({
             "name": checked.name,

@@ -1,14 +1,15 @@
 //! The result of a deployment as text or as the JSON of the contract.
 
-use super::error;
 use super::table::seconds;
+use super::{Output, error};
 use crate::fail::Fail;
 use crate::model::release::{Deployment, Outcome};
 use crate::model::text::count;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// What is said at the end, beside the record itself.
+/// How a deployment ended, beside its record.
 #[derive(Clone, Debug)]
 pub struct Closing {
     pub environment: String,
@@ -16,31 +17,47 @@ pub struct Closing {
     pub aws_calls: usize,
     pub uploads: usize,
     pub url: Option<String>,
+    /// The error of a failed one, as its JSON document.
+    pub error: Option<Value>,
 }
 
-/// One document, also where it failed: the error is a field of it then.
-#[must_use]
-pub fn json(closing: &Closing, fail: Option<&Fail>) -> Value {
-    let deployment = &closing.deployment;
-    let mut value = json!({
-        "environment": closing.environment,
-        "release": deployment.release,
-        "previous": deployment.previous,
-        "outcome": deployment.outcome,
-        "steps": deployment.steps,
-        "seconds": deployment.seconds,
-        "aws_calls": closing.aws_calls,
-        "uploads": closing.uploads,
-        "url": closing.url,
-    });
-    if let Some(fail) = fail {
-        value["error"] = error::json(fail)["error"].take();
+impl Closing {
+    /// With the error of a failed deployment, if there is one.
+    #[must_use]
+    pub fn with(self, fail: Option<&Fail>) -> Self {
+        Self { error: fail.map(|fail| error::json(fail)["error"].take()), ..self }
     }
-    value
 }
 
-#[must_use]
-pub fn text(closing: &Closing) -> String {
+impl Serialize for Closing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let deployment = &self.deployment;
+        let mut value = json!({
+            "environment": self.environment,
+            "release": deployment.release,
+            "previous": deployment.previous,
+            "outcome": deployment.outcome,
+            "steps": deployment.steps,
+            "seconds": deployment.seconds,
+            "aws_calls": self.aws_calls,
+            "uploads": self.uploads,
+            "url": self.url,
+        });
+        if let Some(error) = &self.error {
+            value["error"] = error.clone();
+        }
+        value.serialize(serializer)
+    }
+}
+
+impl Output for Closing {
+    /// Nothing for a failed one: its error says it all.
+    fn text(&self) -> String {
+        if self.error.is_some() { String::new() } else { text(self) }
+    }
+}
+
+fn text(closing: &Closing) -> String {
     let deployment = &closing.deployment;
     let mut out = String::new();
     let what = match deployment.outcome {
@@ -87,7 +104,7 @@ mod tests {
             steps: vec![],
         };
         let url = Some("http://127.0.0.1:8080".to_owned());
-        Closing { environment: "local".to_owned(), deployment, aws_calls: 5, uploads: 0, url }
+        Closing { environment: "local".to_owned(), deployment, aws_calls: 5, uploads: 0, url, error: None }
     }
 
     #[test]
@@ -102,9 +119,12 @@ mod tests {
 
     #[test]
     fn the_json_has_the_keys_of_the_contract() {
-        let value = json(&closing(Outcome::RolledBack), Some(&Fail::failed("why")));
+        let json = |closing: Closing| serde_json::to_value(closing).unwrap();
+        let failed = closing(Outcome::RolledBack).with(Some(&Fail::failed("why")));
+        assert_eq!(failed.text(), "");
+        let value = json(failed);
         assert_eq!((&value["outcome"], &value["error"]["message"]), (&json!("rolled_back"), &json!("why")));
-        assert!(json(&closing(Outcome::Deployed), None).get("error").is_none());
+        assert!(json(closing(Outcome::Deployed)).get("error").is_none());
         for key in ["environment", "release", "previous", "steps", "aws_calls", "uploads", "url"] {
             assert!(value.get(key).is_some(), "{key}");
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub fn text(fail: &Fail) -> String {
     let mut out = wrap("error: ", "  ", fail.message());
     for cause in fail.causes() {
-        out += &quoted("  caused by: ", cause);
+        out += &quoted("  caused by: ", &cause);
     }
     for problem in fail.all_problems() {
         out.push('\n');

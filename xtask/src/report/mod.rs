@@ -5,8 +5,40 @@ pub mod changes;
 pub mod check;
 pub mod deploy;
 pub mod error;
+pub mod history;
 pub mod plan;
 pub mod progress;
 pub mod status;
 pub mod table;
 pub mod wrap;
+
+use serde::Serialize;
+
+/// The result of a verb: its fields are the JSON document of the command-line contract.
+pub trait Output: Serialize {
+    /// The same for people.
+    fn text(&self) -> String;
+
+    /// The document as it is printed.
+    fn json(&self) -> String {
+        match serde_json::to_value(self) {
+            Ok(value) => format!("{value:#}\n"),
+            Err(error) => format!("{{\"error\": {{\"kind\": \"bug\", \"message\": \"{error}\"}}}}\n"),
+        }
+    }
+}
+
+/// A result that one sentence tells.
+#[derive(Debug, Serialize)]
+pub struct Told<T> {
+    #[serde(flatten)]
+    pub document: T,
+    #[serde(skip)]
+    pub text: String,
+}
+
+impl<T: Serialize> Output for Told<T> {
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}

@@ -1,11 +1,11 @@
 //! A plan as text or as the JSON of the contract.
 
-use super::changes;
-use crate::fail::Problem;
+use super::{Output, changes};
 use crate::model::change::StackPreview;
 use crate::model::dags::DagDiff;
-use crate::model::release::Release;
-use crate::plan::deploy::{Plan, Step};
+use crate::plan::deployment::Plan;
+use crate::plan::gates::Gate;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -14,115 +14,120 @@ use std::fmt::Write as _;
 pub struct Preview {
     pub environment: String,
     pub stack_name: String,
-    pub target: Release,
-    pub previous: Option<String>,
-    pub steps: Vec<Step>,
+    pub plan: Plan,
     pub dags: DagDiff,
     pub stack: StackPreview,
-    pub problems: Vec<Problem>,
+    pub gates: Vec<Gate>,
 }
 
-impl Preview {
-    /// The parts that the plan alone tells.
-    #[must_use]
-    pub fn of(plan: &Plan, environment: &str, stack: &str) -> Self {
-        Self {
-            environment: environment.to_owned(),
-            stack_name: stack.to_owned(),
-            target: plan.target.clone(),
-            previous: plan.previous.clone(),
-            steps: plan.steps.clone(),
-            dags: DagDiff::default(),
-            stack: StackPreview::None,
-            problems: Vec::new(),
-        }
-    }
-
-    fn is_unchanged(&self) -> bool {
-        self.steps == [Step::Health]
-    }
-
-    fn action(&self) -> &'static str {
-        match self.stack {
-            StackPreview::None => "none",
-            StackPreview::Create => "create",
-            StackPreview::Update(_) | StackPreview::Unsettled(_) => "update",
-        }
+impl Serialize for Preview {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        json(self).serialize(serializer)
     }
 }
 
-#[must_use]
-pub fn json(preview: &Preview) -> Value {
+impl Output for Preview {
+    fn text(&self) -> String {
+        text(self)
+    }
+}
+
+fn action(stack: &StackPreview) -> &'static str {
+    match stack {
+        StackPreview::None => "none",
+        StackPreview::Create => "create",
+        StackPreview::Update(_) | StackPreview::Unsettled(_) => "update",
+    }
+}
+
+fn json(preview: &Preview) -> Value {
     let rows = match &preview.stack {
         StackPreview::Update(changes) => changes::rows(changes),
         _ => Vec::new(),
     };
-    let upload = |step: Step| if preview.steps.contains(&step) { "upload" } else { "present" };
+    let plan = &preview.plan;
+    let upload = |needed: bool| if needed { "upload" } else { "present" };
+    let problems: Vec<_> = preview.gates.iter().flat_map(|gate| &gate.problems).collect();
     json!({
         "environment": preview.environment,
-        "release": preview.target.id(),
-        "previous": preview.previous,
-        "steps": preview.steps,
-        "bundle": { "digest": preview.target.bundle, "action": upload(Step::Bundle) },
-        "host": { "digest": preview.target.host, "action": upload(Step::Hosts) },
+        "release": plan.target.id(),
+        "previous": plan.previous,
+        "steps": plan.names(),
+        "bundle": { "digest": plan.target.bundle, "action": upload(plan.has("bundle")) },
+        "host": { "digest": plan.target.runtime.digest(), "action": upload(plan.rolls_out()) },
         "image": {},
-        "stack": { "name": preview.stack_name, "action": preview.action(), "changes": rows },
+        "stack": { "name": preview.stack_name, "action": action(&preview.stack), "changes": rows },
         "dags": preview.dags,
-        "problems": preview.problems,
+        "gates": preview.gates,
+        "problems": problems,
     })
 }
 
-#[must_use]
-pub fn text(preview: &Preview) -> String {
+fn text(preview: &Preview) -> String {
+    let plan = &preview.plan;
     let mut out = String::new();
-    let id = preview.target.id();
-    if preview.is_unchanged() {
-        return format!("nothing to do: `{}` runs release {id}\n", preview.environment);
+    let id = plan.target.id();
+    if plan.is_unchanged() {
+        let _ = writeln!(out, "nothing to do: `{}` runs release {id}", preview.environment);
+    } else {
+        let from = plan.previous.as_deref().map(|id| format!(" (now {id})")).unwrap_or_default();
+        let _ = writeln!(out, "release  {id}{from}");
+        row(&mut out, "steps", &plan.names().join(", "));
+        dags(&mut out, &preview.dags);
+        stack(&mut out, &preview.stack_name, &preview.stack);
     }
-    let from = preview.previous.as_deref().map(|id| format!(" (now {id})")).unwrap_or_default();
-    let steps: Vec<&str> = preview.steps.iter().map(|step| step.name()).collect();
-    let _ = writeln!(out, "release  {id}{from}");
-    row(&mut out, "steps", &steps.join(", "));
-    for (word, ids) in [
-        ("added", &preview.dags.added),
-        ("removed", &preview.dags.removed),
-        ("moved", &preview.dags.moved),
-        ("changed", &preview.dags.changed),
-    ] {
+    gates(&mut out, &preview.gates, plan.is_unchanged());
+    out
+}
+
+fn dags(out: &mut String, dags: &DagDiff) {
+    let DagDiff { added, removed, moved, changed } = dags;
+    for (word, ids) in [("added", added), ("removed", removed), ("moved", moved), ("changed", changed)] {
         if !ids.is_empty() {
-            row(&mut out, "DAGs", &format!("{word}: {}", some(ids)));
+            row(out, "DAGs", &format!("{word}: {}", some(ids)));
         }
     }
-    match &preview.stack {
+}
+
+fn stack(out: &mut String, name: &str, stack: &StackPreview) {
+    match stack {
         StackPreview::None => {}
-        StackPreview::Create => {
-            row(&mut out, "stack", &format!("`{}` is created", preview.stack_name));
-        }
+        StackPreview::Create => row(out, "stack", &format!("`{name}` is created")),
         StackPreview::Unsettled(why) => {
-            let name = &preview.stack_name;
-            row(
-                &mut out,
-                "stack",
-                &format!("`{name}` has to come to rest first, its changes show then: {why}"),
-            );
+            let text = format!("cannot preview the changes of `{name}` in its present state: {why}");
+            row(out, "stack", &text);
         }
         StackPreview::Update(changes) => {
-            let _ = writeln!(
-                out,
-                "stack    `{}` is updated\n\n{}",
-                preview.stack_name,
-                changes::text(changes).trim_end()
-            );
+            let changes = changes::text(changes);
+            let _ = writeln!(out, "stack    `{name}` is updated\n\n{}\n", changes.trim_end());
         }
     }
-    for problem in &preview.problems {
+}
+
+/// Every gate in one row, those that refuse with their problems. There is nothing to say of an unchanged
+/// environment that passes.
+fn gates(out: &mut String, gates: &[Gate], unchanged: bool) {
+    if unchanged && gates.iter().all(|gate| gate.problems.is_empty()) {
+        return;
+    }
+    for outcome in ["passed", "skipped", "refused"] {
+        let of = gates.iter().filter(|gate| gate.outcome == outcome);
+        let names: Vec<String> = of.map(name).collect();
+        if !names.is_empty() {
+            row(out, "gates", &format!("{outcome}: {}", names.join(", ")));
+        }
+    }
+    for problem in gates.iter().flat_map(|gate| &gate.problems) {
         out.push('\n');
-        row(&mut out, "problem", &format!("{}: {}", problem.place, problem.message));
+        row(out, "problem", &format!("{}: {}", problem.place, problem.message));
         if !problem.hint.is_empty() {
-            row(&mut out, "", &format!("cure: {}", problem.hint));
+            row(out, "", &format!("cure: {}", problem.hint));
         }
     }
-    out
+}
+
+fn name(gate: &Gate) -> String {
+    gate.reason.map_or_else(|| gate.name.to_owned(), |reason| format!("{} ({reason})", gate.name))
 }
 
 /// More names than this are counted; the JSON form has them all.

@@ -1,28 +1,57 @@
 //! Plans as people read them, within 80 columns, and as the contract has them.
 
 use super::*;
-use crate::model::change::{Action, Change, Fate, Replacement};
+use crate::fail::Problem;
+use crate::model::change::{Change, ChangeAction, Fate, Replacement};
 use crate::model::digest::Digest;
+use crate::model::engine::Engine;
+use crate::model::release::{Parts, Release, Runtime, StackSpec};
+use crate::plan::deployment::{Facts, Source, plan};
+use crate::plan::running::Running;
 use std::collections::BTreeMap;
 
-fn preview(steps: &[Step]) -> Preview {
+fn target() -> Release {
     let digest = |text: &str| Digest::of(text.as_bytes());
-    let target = Release {
+    Release::new(Parts {
         bundle: digest("bundle"),
-        host: digest("host"),
-        template: digest("template"),
-        parameters: BTreeMap::new(),
+        templates: None,
+        engine: Engine::Ec2,
+        runtime: Runtime::Hosts(digest("host")),
+        stack: StackSpec { template: digest("template"), parameters: BTreeMap::new() },
         commit: None,
-    };
+    })
+}
+
+/// A plan from `running` to the target, which the gates `stack` and `ports` have judged.
+fn preview(running: Running) -> Preview {
+    let facts = Facts { without_bucket: running.release.is_none(), running, ..Facts::default() };
+    let mut plan = plan(&target(), Source::Tree, &facts);
+    plan.previous = Some("0123456789ab".to_owned());
+    let gate =
+        |name, outcome, reason| Gate { name, outcome, reason, problems: Vec::new(), ..Gate::default() };
     Preview {
         environment: "dev".to_owned(),
         stack_name: "ductwork-dev".to_owned(),
-        previous: Some("0123456789ab".to_owned()),
-        target,
-        steps: steps.to_vec(),
+        plan,
         dags: DagDiff::default(),
         stack: StackPreview::None,
-        problems: Vec::new(),
+        gates: vec![gate("stack", "passed", None), gate("ports", "skipped", Some("not on this machine"))],
+    }
+}
+
+fn refused(problem: Problem) -> Gate {
+    Gate { name: "dags", outcome: "refused", problems: vec![problem], ..Gate::default() }
+}
+
+fn everything_runs() -> Running {
+    let target = target();
+    Running {
+        release: Some(target.id().to_owned()),
+        bundle: Some(target.bundle),
+        dags: Some(target.bundle),
+        stack: Some(target.stack.clone()),
+        runtime: Some(target.runtime),
+        proven: true,
     }
 }
 
@@ -34,47 +63,38 @@ fn fits(preview: &Preview) -> String {
     text
 }
 
-const ALL: [Step; 8] = [
-    Step::Validate,
-    Step::Bootstrap,
-    Step::Bundle,
-    Step::Stack,
-    Step::Hosts,
-    Step::Pointer,
-    Step::Dags,
-    Step::Smoke,
-];
-
 #[test]
 fn the_first_deployment() {
-    let mut preview = preview(&ALL);
-    preview.previous = None;
+    let mut preview = preview(Running::default());
+    preview.plan.previous = None;
     preview.stack = StackPreview::Create;
     preview.dags.added = vec!["orders".to_owned(), "stock".to_owned()];
     insta::assert_snapshot!(fits(&preview), @r"
-    release  f5631c329c25
+    release  65b538219a12
     steps    validate, bootstrap, bundle, stack, hosts, pointer, dags, smoke
     DAGs     added: orders, stock
     stack    `ductwork-dev` is created
+    gates    passed: stack
+    gates    skipped: ports (not on this machine)
     ");
 }
 
 #[test]
 fn changes_many_dags_and_problems_stay_within_the_terminal() {
-    let mut preview = preview(&ALL[..4]);
+    let mut preview = preview(Running::default());
     preview.dags.removed = (0..500).map(|number| format!("a_dag_with_a_long_name_{number}")).collect();
     preview.dags.moved = vec!["stock".to_owned()];
     preview.stack = StackPreview::Update(vec![Change {
         path: "Broker/Queue".to_owned(),
         kind: "AWS::SQS::Queue".to_owned(),
-        action: Action::Modify,
+        action: ChangeAction::Modify,
         replacement: Replacement::Always,
         fate: Fate::Deleted,
         reasons: vec!["QueueName".to_owned()],
         nested: Vec::new(),
     }]);
     let message = "NameError: name `x` is not defined\n".repeat(3) + &"word ".repeat(30);
-    preview.problems = vec![Problem::new("import_error", "dags/a.py:3", message, "define it")];
+    preview.gates.push(refused(Problem::new("import_error", "dags/a.py:3", message, "define it")));
     let text = fits(&preview);
     assert!(text.contains("a_dag_with_a_long_name_19 and 480 more"), "{text}");
     insta::assert_snapshot!(text.split_once("more\nDAGs     moved").unwrap().1, @r"
@@ -84,6 +104,10 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
       ! Queue                           AWS::SQS::Queue
           REPLACED: QueueName
     1 to replace
+
+    gates    passed: stack
+    gates    skipped: ports (not on this machine)
+    gates    refused: dags
 
     problem  dags/a.py:3: NameError: name `x` is not defined
              NameError: name `x` is not defined
@@ -96,32 +120,33 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
 }
 
 #[test]
-fn a_stack_that_moves_is_no_error() {
-    let mut preview = preview(&ALL[3..]);
+fn a_stack_with_an_operation_in_progress_is_not_an_error() {
+    let mut preview = preview(Running::default());
     preview.stack = StackPreview::Unsettled("an operation is under way: UPDATE_IN_PROGRESS".to_owned());
     let text = fits(&preview);
-    assert!(text.contains("has to come to rest first"), "{text}");
+    assert!(text.contains("cannot preview the changes of `ductwork-dev`"), "{text}");
     assert_eq!(json(&preview)["stack"]["action"], "update");
 }
 
 #[test]
 fn nothing_to_do_names_what_runs() {
-    let preview = preview(&[Step::Health]);
-    insta::assert_snapshot!(fits(&preview), @"nothing to do: `dev` runs release f5631c329c25");
+    let mut preview = preview(everything_runs());
+    preview.plan.previous = None;
+    insta::assert_snapshot!(fits(&preview), @"nothing to do: `dev` runs release 65b538219a12");
 }
 
 #[test]
 fn the_json_has_the_keys_of_the_contract() {
-    let mut preview = preview(&ALL);
+    let mut preview = preview(Running::default());
     preview.dags.added = vec!["orders".to_owned()];
-    preview.problems = vec![Problem::new("kind", "where", "message", "hint")];
+    preview.gates.push(refused(Problem::new("kind", "where", "message", "hint")));
     let value = json(&preview);
     let keys = |value: &Value| {
         let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
         keys.join(" ")
     };
-    for key in ["environment", "release", "bundle", "image", "stack", "dags", "problems"] {
+    for key in ["environment", "release", "bundle", "image", "stack", "dags", "gates", "problems"] {
         assert!(value.get(key).is_some(), "{key}");
     }
     assert_eq!(keys(&value["bundle"]), "action digest");
@@ -129,5 +154,10 @@ fn the_json_has_the_keys_of_the_contract() {
     assert_eq!(keys(&value["stack"]), "action changes name");
     assert_eq!(keys(&value["dags"]), "added changed moved removed");
     assert_eq!(keys(&value["problems"][0]), "hint kind message where");
-    assert_eq!(json(&self::preview(&[Step::Pointer]))["bundle"]["action"], "present");
+    assert_eq!(keys(&value["gates"][2]), "name outcome problems");
+    assert_eq!(value["gates"][1]["reason"], "not on this machine");
+    assert_eq!(value["steps"][0], "validate");
+    let hosts_only = Running { runtime: None, ..everything_runs() };
+    let value = json(&self::preview(hosts_only));
+    assert_eq!((&value["bundle"]["action"], &value["host"]["action"]), (&json!("present"), &json!("upload")));
 }

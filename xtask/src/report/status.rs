@@ -1,8 +1,10 @@
 //! What an environment runs, as text or as the JSON of the contract.
 
+use super::Output;
 use super::table::table;
 use crate::model::digest::Digest;
 use crate::model::stack::Status as StackStatus;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -12,26 +14,26 @@ pub struct Status {
     pub environment: String,
     pub release: Option<String>,
     pub bundle: Option<Digest>,
-    /// The host revision of the release.
-    pub host: Option<Digest>,
-    /// None where there is no stack.
+    /// What the release runs on: the digest of its runtime.
+    pub runtime: Option<Digest>,
+    /// None if there is no stack.
     pub stack: Option<StackStatus>,
-    /// Or why Airflow does not say.
-    pub components: Result<Vec<Row>, String>,
+    /// Or why Airflow does not answer.
+    pub components: Result<Vec<ComponentHealth>, String>,
     pub work: Option<Work>,
     pub url: Option<String>,
 }
 
 /// One component of Airflow.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct ComponentHealth {
     pub name: String,
     pub healthy: bool,
     /// In seconds; none for a component without a heartbeat.
     pub heartbeat_age: Option<f64>,
 }
 
-/// A deployment that holds the environment, or held it and ended without a word.
+/// A deployment that holds the environment, or held it and was interrupted.
 #[derive(Clone, Debug)]
 pub struct Work {
     pub live: bool,
@@ -41,11 +43,22 @@ pub struct Work {
     pub url: Option<String>,
 }
 
-#[must_use]
-pub fn json(status: &Status) -> Value {
-    let revision = status.host.map(|host| host.short());
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        json(self).serialize(serializer)
+    }
+}
+
+impl Output for Status {
+    fn text(&self) -> String {
+        text(self)
+    }
+}
+
+fn json(status: &Status) -> Value {
+    let revision = status.runtime.map(|runtime| runtime.short());
     let rows = status.components.as_deref().unwrap_or_default();
-    let component = |row: &Row| {
+    let component = |row: &ComponentHealth| {
         json!({
             "name": row.name,
             "healthy": row.healthy,
@@ -68,8 +81,7 @@ pub fn json(status: &Status) -> Value {
     })
 }
 
-#[must_use]
-pub fn text(status: &Status) -> String {
+fn text(status: &Status) -> String {
     let none = || "none".to_owned();
     let mut lines = vec![
         ("environment", status.environment.clone()),
@@ -103,7 +115,7 @@ pub fn text(status: &Status) -> String {
     out
 }
 
-fn cells(row: &Row) -> Vec<String> {
+fn cells(row: &ComponentHealth) -> Vec<String> {
     let age = row.heartbeat_age.map(|age| format!("{age:.0} s ago")).unwrap_or_default();
     vec![row.name.clone(), if row.healthy { "yes" } else { "NO" }.to_owned(), age]
 }
@@ -113,12 +125,16 @@ mod tests {
     use super::*;
 
     fn running() -> Status {
-        let row = |name: &str, healthy, heartbeat_age| Row { name: name.to_owned(), healthy, heartbeat_age };
+        let row = |name: &str, healthy, heartbeat_age| ComponentHealth {
+            name: name.to_owned(),
+            healthy,
+            heartbeat_age,
+        };
         Status {
             environment: "dev".to_owned(),
             release: Some("0123456789ab".to_owned()),
             bundle: Some(Digest::of(b"bundle")),
-            host: Some(Digest::of(b"host")),
+            runtime: Some(Digest::of(b"host")),
             stack: Some(StackStatus::UpdateComplete),
             components: Ok(vec![row("metadatabase", true, None), row("scheduler", false, Some(61.2))]),
             work: None,
@@ -146,7 +162,7 @@ mod tests {
         let absent = Status {
             release: None,
             bundle: None,
-            host: None,
+            runtime: None,
             stack: None,
             url: None,
             components: Ok(Vec::new()),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use xtask::apply::toolchain::{self, Venv};
+use xtask::doors::toolchain::{self, Venv};
 use xtask::model::event::Sink;
 
 pub struct Project {
@@ -107,7 +107,7 @@ impl Project {
 
     /// A Python program of this project in the environment of the local cloud, on its state.
     pub fn python(&self, args: &[&str]) -> Run {
-        let venv = toolchain::venv(self.path(), Venv::Cloud, &Sink::null(), "test").unwrap();
+        let venv = toolchain::venv(self.path(), Venv::Cloud, &Sink::null()).unwrap();
         let mut command = Command::new(venv.join("bin/python"));
         command.args(args).arg("--state").arg(self.path().join(".ductwork/local"));
         command.current_dir(self.path()).env("PYTHONPATH", self.path()).env("PYTHONDONTWRITEBYTECODE", "1");

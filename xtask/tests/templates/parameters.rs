@@ -2,10 +2,10 @@
 
 use super::template::{Parameter, Template, all, all_of, calls, folder, substituted};
 use super::{none, text_of};
-use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use xtask::config::{keys, resolve};
+use xtask::config::{Environment, keys, resolve};
+use xtask::model::contract::CONTRACT;
 use xtask::model::names;
 use xtask::observe::environment;
 
@@ -267,15 +267,20 @@ fn unfit_set(template: &Template, parameters: &BTreeMap<String, String>) -> Vec<
     parameters.iter().filter_map(unfit).collect()
 }
 
-#[test]
-fn master_takes_what_environments_give() {
+/// The environments of the project, and two with the outermost values of the ranges that `config` accepts.
+fn environments() -> Vec<Environment> {
     let root = folder().parent().unwrap().to_owned();
     let names = environment::names(&root).unwrap();
     let mut all: Vec<_> = names.iter().map(|name| environment::load(&root, name).unwrap()).collect();
-    // The outermost values of the ranges that `config` lets through, one file for each end.
     all.extend([include_str!("least.toml"), include_str!("most.toml")].map(|text| {
         resolve("abcdefghij0123456789", text, "extreme").unwrap_or_else(|problems| panic!("{problems:#?}"))
     }));
+    all
+}
+
+#[test]
+fn master_takes_what_environments_give() {
+    let all = environments();
     let refused = all.iter().flat_map(|environment| {
         let templates = all_of(environment);
         let sets = environment.worker_sets();
@@ -293,15 +298,66 @@ fn refused_parameters_are_found() {
     assert_eq!(refused(&master, &given).len(), 3);
 }
 
-/// A parameter that hosts read and the tool does not know of would change without a rollout.
+/// What the contract names and the composed master lacks.
+fn broken_contract(master: &Template) -> Vec<String> {
+    let (parameters, outputs) = (master.section_names("Parameters"), master.section_names("Outputs"));
+    let prefixes: Vec<String> = worker_set_prefixes(master);
+    let of_sets = prefixes.iter().flat_map(|prefix| {
+        CONTRACT.outputs.worker_set.values().map(move |suffix| format!("{prefix}{suffix}"))
+    });
+    let wanted = CONTRACT.outputs.hosts.iter().chain(&CONTRACT.outputs.engine).cloned().chain(of_sets);
+    let lost = wanted.filter(|name| !outputs.contains(&name.as_str()));
+    let mut found: Vec<String> =
+        lost.map(|name| format!("the master has no output `{name}`: add it")).collect();
+    let unknown = CONTRACT.parameters.hosts.iter().filter(|name| !parameters.contains(&name.as_str()));
+    found.extend(unknown.map(|name| format!("the master has no parameter `{name}`: add it")));
+    found
+}
+
+fn worker_set_prefixes(master: &Template) -> Vec<String> {
+    let sets = master.whole["Outputs"]["WorkerSets"]["Value"].as_str().unwrap_or("{}").to_owned();
+    names::worker_set_prefixes(&BTreeMap::from([("WorkerSets".to_owned(), sets)]))
+}
+
+/// Every engine offers what the tool and the hosts read, whatever an environment asks for.
 #[test]
-fn the_tool_knows_what_hosts_read() {
-    let settings = folder().parent().unwrap().join("airflow/ductwork_airflow/settings.py");
-    let read = Regex::new(r#"\bparameters(?:\.get\(|\[)"(\w+)""#).unwrap();
-    let text = text_of(&settings);
-    let read: BTreeSet<&str> =
-        read.captures_iter(&text).map(|found| found.get(1).unwrap().as_str()).collect();
-    assert_eq!(read, BTreeSet::from(names::HOST_PARAMETERS));
+fn every_engine_offers_what_the_contract_names() {
+    for environment in environments() {
+        let master = &all_of(&environment)["master.yaml"];
+        assert!(!worker_set_prefixes(master).is_empty(), "there are no worker sets to look at");
+        none(&broken_contract(master));
+    }
+    let bad = Template::new("master.yaml", "Outputs: {AirflowUrl: {}}\nParameters: {Local: {}}");
+    let found = broken_contract(&bad);
+    assert!(found.contains(&"the master has no output `WorkerSets`: add it".to_owned()), "{found:?}");
+    assert!(found.contains(&"the master has no parameter `AirflowPort`: add it".to_owned()), "{found:?}");
+}
+
+/// Texts of the templates that repeat what the contract says.
+#[test]
+fn templates_repeat_the_contract_literally() {
+    let templates = all();
+    let text = |name: &str| templates[name].whole.to_string().replace('"', "");
+    let hook = format!("LifecycleHookName:{},", CONTRACT.lifecycle_hook);
+    assert!(
+        text("host-group.yaml").contains(&hook),
+        "host-group.yaml has no hook `{}`",
+        CONTRACT.lifecycle_hook
+    );
+    let security = text("security.yaml");
+    for port in [CONTRACT.ports.worker_logs, CONTRACT.ports.triggerer_logs] {
+        assert!(security.contains(&format!("FromPort:{port},")), "security.yaml does not open port {port}");
+    }
+    let groups = &templates["master.yaml"].whole["Resources"];
+    for group in ["ApiServer", "Scheduler"] {
+        let components = groups[group]["Properties"]["Parameters"]["AirflowComponents"].as_str().unwrap();
+        for component in components.split_whitespace() {
+            assert!(
+                CONTRACT.components.iter().any(|known| known == component),
+                "`{component}` of `{group}` is not in the contract"
+            );
+        }
+    }
 }
 
 /// Defaults of `master.yaml` are never used, so they must at least not say something else.

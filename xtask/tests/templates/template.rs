@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use xtask::cmd::stacks;
 use xtask::config::Environment;
 use xtask::observe;
 use xtask::plan::yaml::{Kind, Node, parse};
+use xtask::session::templates;
 
 pub struct Template {
     /// Such as `network.yaml`.
@@ -46,7 +46,7 @@ pub fn all() -> BTreeMap<String, Template> {
 }
 
 pub fn all_of(environment: &Environment) -> BTreeMap<String, Template> {
-    let sources = stacks::sources(folder().parent().unwrap(), environment).unwrap();
+    let sources = templates::sources(folder().parent().unwrap(), environment).unwrap();
     let template = |(name, bytes): (String, Vec<u8>)| {
         let text = String::from_utf8(bytes).unwrap();
         (name.clone(), Template::new(&name, &text))

@@ -16,7 +16,7 @@ const LONGEST_VERB: usize = 120;
 /// stands behind `types:`, only types may be named: what a plan is, not how one is made.
 const IMPORTS: [(&str, &[&str]); 8] = [
     ("model", &["model"]),
-    ("fail", &["model"]),
+    ("fail", &["fail"]),
     ("config", &["model", "config"]),
     ("plan", &["model", "config", "plan"]),
     ("doors", &["model", "doors"]),

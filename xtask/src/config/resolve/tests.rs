@@ -76,6 +76,7 @@ fn the_local_file_needs_one_line() {
       "HostArchitecture": "x86_64",
       "HostedZoneId": "",
       "InterfaceEndpoints": "false",
+      "Local": "true",
       "LogRetentionDays": "365",
       "LoginConfig": "{\"default_role\":\"Viewer\",\"method\":\"password\",\"roles\":{},\"service_role\":\"Op\"}",
       "MailConfig": "{}",

@@ -1,0 +1,242 @@
+//! CodeDeploy: sends a host revision to one deployment group and waits for the truth about it.
+
+use crate::doors::aws::{self, Aws};
+use crate::doors::backoff::Backoff;
+use crate::fail::{Fail, Result};
+use crate::model::event::Sink;
+use aws_sdk_codedeploy::types::{
+    BundleType, DeploymentInfo, DeploymentStatus, ErrorCode, FileExistsBehavior, LifecycleEvent,
+    LifecycleEventStatus, RevisionLocation, RevisionLocationType, S3Location, TargetStatus,
+};
+use std::time::Duration;
+
+/// What is sent, and under which name it is found again.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    pub application: &'a str,
+    pub group: &'a str,
+    pub bucket: &'a str,
+    pub key: &'a str,
+    /// Kept as the deployment's description; see [`runs`].
+    pub mark: &'a str,
+}
+
+/// Whether the last deployment of the group brought this very revision and mark to every instance, or would
+/// have if there had been one.
+pub async fn runs(aws: &Aws, order: &Order<'_>) -> Result<bool> {
+    let Some(last) = last_deployment(aws, order).await? else { return Ok(false) };
+    Ok(is_ours(&last, order) && (complete(&last).is_ok() || is_empty(&last)))
+}
+
+fn is_ours(info: &DeploymentInfo, order: &Order<'_>) -> bool {
+    let key = info.revision().and_then(RevisionLocation::s3_location).and_then(S3Location::key);
+    key == Some(order.key) && info.description() == Some(order.mark)
+}
+
+async fn last_deployment(aws: &Aws, order: &Order<'_>) -> Result<Option<DeploymentInfo>> {
+    let group = aws.codedeploy.get_deployment_group();
+    let group = group.application_name(order.application).deployment_group_name(order.group).send().await;
+    let group = group.map_err(|e| {
+        aws::failure("CodeDeploy", format!("cannot look at deployment group `{}`", order.group), e)
+    })?;
+    let info = group.deployment_group_info();
+    let last = info.and_then(|info| info.last_attempted_deployment()).and_then(|last| last.deployment_id());
+    match last {
+        Some(id) => deployment(aws, id).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn deployment(aws: &Aws, id: &str) -> Result<DeploymentInfo> {
+    let answer = aws.codedeploy.get_deployment().deployment_id(id).send().await;
+    let answer =
+        answer.map_err(|e| aws::failure("CodeDeploy", format!("cannot look at deployment `{id}`"), e))?;
+    answer
+        .deployment_info
+        .ok_or_else(|| Fail::failed(format!("CodeDeploy knows nothing of deployment `{id}`")))
+}
+
+/// Deploys and waits. A deployment that is under way in the group is waited for first, and taken as
+/// ours if it is the same. One that is over is not: whoever asks knows why it is not enough. Success
+/// means every instance, not merely enough of them.
+pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink) -> Result<()> {
+    let mut stop_may_fail = false;
+    if let Some(mut last) = last_deployment(aws, order).await? {
+        let running = !is_over(&last);
+        if running {
+            let id = last.deployment_id().unwrap_or_default().to_owned();
+            sink.note(format!("{}: waiting for deployment {id}, which is under way", order.group));
+            last = follow(aws, &id, order, sink).await?;
+        }
+        let whole = complete(&last).is_ok() || is_empty(&last);
+        if running && whole && is_ours(&last, order) {
+            return Ok(());
+        }
+        stop_may_fail = !whole;
+    }
+    let id = create(aws, order, stop_may_fail).await?;
+    sink.progress(format!("{}: deployment {id}", order.group));
+    let info = follow(aws, &id, order, sink).await?;
+    match complete(&info) {
+        Ok(()) => Ok(()),
+        Err(_) if is_empty(&info) => {
+            sink.note(format!("{}: no hosts now; those that start get the revision", order.group));
+            Ok(())
+        }
+        Err(why) => Err(explain(aws, &id, order, &info, &why).await),
+    }
+}
+
+/// The stop script of a revision that failed must not keep the next one out (its files are what is
+/// broken); that of a good one must succeed, since it drains the worker.
+async fn create(aws: &Aws, order: &Order<'_>, stop_may_fail: bool) -> Result<String> {
+    let location =
+        S3Location::builder().bucket(order.bucket).key(order.key).bundle_type(BundleType::Zip).build();
+    let revision =
+        RevisionLocation::builder().revision_type(RevisionLocationType::S3).s3_location(location).build();
+    let request = aws
+        .codedeploy
+        .create_deployment()
+        .application_name(order.application)
+        .deployment_group_name(order.group)
+        .revision(revision)
+        .description(order.mark)
+        .file_exists_behavior(FileExistsBehavior::Overwrite)
+        .ignore_application_stop_failures(stop_may_fail);
+    let answer = request.send().await;
+    let answer = answer.map_err(|e| {
+        aws::failure("CodeDeploy", format!("cannot start a deployment in group `{}`", order.group), e)
+    })?;
+    answer.deployment_id.ok_or_else(|| Fail::failed("CodeDeploy started a deployment without an id"))
+}
+
+fn is_over(info: &DeploymentInfo) -> bool {
+    use DeploymentStatus::{Failed, Stopped, Succeeded};
+    matches!(info.status(), Some(Succeeded | Failed | Stopped))
+}
+
+const GOES_ON: &str = "the deployment goes on without this tool: run the same command again to follow it";
+
+async fn follow(aws: &Aws, id: &str, order: &Order<'_>, sink: &Sink) -> Result<DeploymentInfo> {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut misses = 0;
+    loop {
+        match deployment(aws, id).await {
+            Ok(info) if is_over(&info) => return Ok(info),
+            Ok(info) => {
+                misses = 0;
+                let at = position(aws, id).await.unwrap_or_default();
+                let status = info.status().map_or("", DeploymentStatus::as_str);
+                sink.progress(format!("{}: {status}{at}", order.group));
+            }
+            // A watcher that is throttled must not fail a deployment that goes well.
+            Err(fail) if misses >= 10 => return Err(fail.hint(GOES_ON)),
+            Err(_) => misses += 1,
+        }
+        backoff.wait().await;
+    }
+}
+
+/// ` · 1 of 3 done · ApplicationStop`: how far the instances are.
+async fn position(aws: &Aws, id: &str) -> Option<String> {
+    let targets = targets(aws, id).await.ok()?;
+    let done = targets.iter().filter(|target| target.done).count();
+    let event = targets.iter().find_map(|target| target.current.clone());
+    let event = event.map(|event| format!(" · {event}")).unwrap_or_default();
+    Some(format!(" · {done} of {} done{event}", targets.len()))
+}
+
+/// Whether the group has scaled to zero, which CodeDeploy calls a failure. The scaler on the scheduler's
+/// hosts repeats such a deployment as soon as there is an instance (`ductwork_airflow/scaler.py`).
+fn is_empty(info: &DeploymentInfo) -> bool {
+    info.error_information().and_then(|error| error.code()) == Some(&ErrorCode::NoInstances)
+}
+
+/// An error text where the deployment did not reach every instance.
+fn complete(info: &DeploymentInfo) -> std::result::Result<(), String> {
+    if info.status() != Some(&DeploymentStatus::Succeeded) {
+        let status = info.status().map_or("unknown", DeploymentStatus::as_str);
+        let error = info.error_information();
+        let code =
+            error.and_then(|e| e.code()).map(|code| format!(", {}", code.as_str())).unwrap_or_default();
+        let text = error.and_then(|e| e.message()).map(|text| format!(": {text}")).unwrap_or_default();
+        return Err(format!("it ended as {status}{code}{text}"));
+    }
+    let overview = info.deployment_overview();
+    match overview.map_or(0, |o| o.failed() + o.skipped()) {
+        0 => Ok(()),
+        missed => Err(format!("it succeeded, but {missed} of its instances did not get the revision")),
+    }
+}
+
+struct Instance {
+    id: String,
+    done: bool,
+    current: Option<String>,
+    failed: Option<String>,
+}
+
+async fn targets(aws: &Aws, id: &str) -> Result<Vec<Instance>> {
+    let what = || format!("cannot look at the instances of deployment `{id}`");
+    let mut ids = Vec::new();
+    let mut next = None;
+    loop {
+        let page = aws.codedeploy.list_deployment_targets().deployment_id(id).set_next_token(next);
+        let page = page.send().await.map_err(|e| aws::failure("CodeDeploy", what(), e))?;
+        ids.extend(page.target_ids.unwrap_or_default());
+        next = page.next_token;
+        if next.is_none() {
+            break;
+        }
+    }
+    let mut targets = Vec::new();
+    for some in ids.chunks(25) {
+        let batch = aws.codedeploy.batch_get_deployment_targets().deployment_id(id);
+        let batch = batch.set_target_ids(Some(some.to_vec())).send().await;
+        let batch = batch.map_err(|e| aws::failure("CodeDeploy", what(), e))?;
+        let instances = batch.deployment_targets().iter().filter_map(|target| target.instance_target());
+        targets.extend(instances.map(|instance| Instance {
+            id: instance.target_id().unwrap_or_default().to_owned(),
+            done: instance.status() == Some(&TargetStatus::Succeeded),
+            current: name_of(instance.lifecycle_events(), &LifecycleEventStatus::InProgress),
+            failed: instance.lifecycle_events().iter().find_map(failed_event),
+        }));
+    }
+    Ok(targets)
+}
+
+fn name_of(events: &[LifecycleEvent], status: &LifecycleEventStatus) -> Option<String> {
+    let event = events.iter().find(|event| event.status() == Some(status))?;
+    event.lifecycle_event_name().map(str::to_owned)
+}
+
+/// `ValidateService (hooks/validate_service, ScriptFailed)` and the end of its output.
+fn failed_event(event: &LifecycleEvent) -> Option<String> {
+    if event.status() != Some(&LifecycleEventStatus::Failed) {
+        return None;
+    }
+    let name = event.lifecycle_event_name().unwrap_or_default();
+    let Some(why) = event.diagnostics() else { return Some(name.to_owned()) };
+    let script = why.script_name().unwrap_or_default();
+    let message = why.message().unwrap_or_default();
+    let log = why.log_tail().unwrap_or_default().trim_end();
+    Some(format!("{name} {script} {message}\n{log}").trim().to_owned())
+}
+
+async fn explain(aws: &Aws, id: &str, order: &Order<'_>, info: &DeploymentInfo, why: &str) -> Fail {
+    let mut fail = Fail::failed(format!("deployment `{id}` to group `{}` failed", order.group)).cause(why);
+    for target in targets(aws, id).await.unwrap_or_default() {
+        if let Some(event) = &target.failed {
+            fail = fail.cause(format!("instance {}: {event}", target.id));
+        }
+    }
+    if info.error_information().is_none() {
+        fail = fail
+            .hint("look at the instances' logs: /opt/codedeploy-agent/deployment-root/*/*/logs/scripts.log");
+    }
+    fail
+}
+
+#[cfg(test)]
+#[path = "codedeploy_tests.rs"]
+mod tests;

@@ -1,0 +1,68 @@
+//! The rollout on EC2: the host revision goes to the deployment groups one after the other, each a gate for
+//! the next.
+
+use super::super::context::{Context, State};
+use super::super::stack::read_outputs;
+use super::super::timed::Ended;
+use super::codedeploy::{self, Order};
+use crate::doors::store::{Content, Sent};
+use crate::fail::Result;
+use crate::model::digest::Digest;
+use crate::model::event::Sink;
+use crate::model::names::{self, outputs};
+use crate::model::text::count;
+use crate::plan::deployment::Repeat;
+use crate::plan::host_settings;
+
+pub(super) async fn run(
+    context: &Context,
+    revision: &Digest,
+    repeat: Repeat,
+    state: &mut State,
+    sink: &Sink,
+) -> Result<Ended> {
+    read_outputs(context, state).await?;
+    let key = names::host_key(revision);
+    let mark = mark(revision, state);
+    let mut rolled = 0;
+    for name in names::deployment_groups(&state.outputs) {
+        let group = state.output(&name)?.to_owned();
+        let application = state.output(outputs::CODEDEPLOY_APPLICATION)?.to_owned();
+        let order = Order {
+            application: &application,
+            group: &group,
+            bucket: context.store.bucket(),
+            key: &key,
+            mark: &mark,
+        };
+        if repeat == Repeat::No && codedeploy::runs(&context.aws, &order).await? {
+            continue;
+        }
+        if rolled == 0 {
+            state.uploads += usize::from(upload(context, revision).await? == Sent::Yes);
+        }
+        state.running.unsettle_runtime();
+        codedeploy::roll(&context.aws, &order, sink).await?;
+        rolled += 1;
+    }
+    if rolled == 0 {
+        return Ok(Ended::skipped("every host runs it already"));
+    }
+    Ok(Ended::done(format!("{} on {}", revision.short(), count(rolled, "deployment group"))))
+}
+
+/// A recorded revision is in the bucket already.
+async fn upload(context: &Context, revision: &Digest) -> Result<Sent> {
+    match context.artifacts.host_revision.as_ref().filter(|made| made.digest == *revision) {
+        Some(made) => {
+            context.store.upload(&names::host_key(revision), Content::File(&made.path), revision).await
+        }
+        None => Ok(Sent::AlreadyThere),
+    }
+}
+
+/// Tells revisions with the same files but other settings apart: hosts read theirs from the stack.
+fn mark(revision: &Digest, state: &State) -> String {
+    let settings = host_settings::digest(&state.outputs, &state.parameters);
+    format!("host revision {} settings {}", revision.short(), settings.short())
+}

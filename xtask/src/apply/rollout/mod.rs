@@ -1,0 +1,23 @@
+//! Rollouts: bring a runtime to everything that does not run it yet, by the engine's own service.
+
+mod codedeploy;
+mod hosts;
+
+use super::context::{Context, State};
+use super::timed::Ended;
+use crate::fail::Result;
+use crate::model::event::Sink;
+use crate::model::release::Runtime;
+use crate::plan::deployment::Rollout;
+
+/// Carries the rollout out; which service does it is decided by the runtime alone.
+pub(super) async fn run(
+    context: &Context,
+    rollout: &Rollout,
+    state: &mut State,
+    sink: &Sink,
+) -> Result<Ended> {
+    match rollout.runtime {
+        Runtime::Hosts(revision) => hosts::run(context, &revision, rollout.repeat, state, sink).await,
+    }
+}

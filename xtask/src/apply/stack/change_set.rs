@@ -1,0 +1,339 @@
+//! Change sets: made under an own name, shown, executed or taken back; no litter in any case.
+//!
+//! The rules are those of AWS Copilot: always with nested stacks, capabilities in so many words, by
+//! ARN once there is one, and an empty change set is deleted, since failed ones count to a quota.
+
+use super::change_tree;
+use super::events::{Since, StackWatch, follow};
+use crate::doors::backoff::Backoff;
+use crate::doors::time::Stopwatch;
+use crate::doors::{aws, time};
+use crate::fail::{Fail, Result};
+use crate::model::change::{Change, flatten};
+use crate::model::event::Sink;
+use crate::model::names;
+use crate::model::stack::{Followed, Moment};
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
+use aws_sdk_cloudformation::types::{
+    Capability, ChangeSetStatus, ChangeSetSummary, ChangeSetType, EventFilter, ExecutionStatus, Parameter,
+    StackStatus, Tag,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the stack is to become.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The name of the stack.
+    pub stack: &'a str,
+    pub purpose: Purpose,
+    pub template: Template<'a>,
+    pub parameters: &'a BTreeMap<String, String>,
+    pub tags: &'a BTreeMap<String, String>,
+}
+
+/// Where the service finds the template.
+#[derive(Clone, Copy, Debug)]
+pub enum Template<'a> {
+    Url(&'a str),
+    /// In the request itself, for the stack that makes the bucket; at most 51,200 bytes.
+    Body(&'a str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Create,
+    Update,
+}
+
+/// A change set that can be executed. [`execute`] it or [`discard`] it.
+#[derive(Clone, Debug)]
+pub struct ChangeSet {
+    pub arn: String,
+    /// The ARN of its stack.
+    pub stack: String,
+    /// The name of its stack.
+    pub stack_name: String,
+    pub purpose: Purpose,
+    pub changes: Vec<Change>,
+    created: Moment,
+}
+
+#[derive(Clone, Debug)]
+pub enum Created {
+    /// There was nothing to change; nothing is left behind.
+    Unchanged,
+    Ready(ChangeSet),
+}
+
+/// How long the service may take; nested stacks are gone through one by one.
+const CREATION: Duration = Duration::from_secs(30 * 60);
+/// How long a deletion is waited for before the shell goes too.
+const DELETION: Duration = Duration::from_secs(120);
+/// Ours are used or taken back within minutes; one this old was left behind by a killed process.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
+
+/// Makes a change set and reads what it would do. Whatever goes wrong, it is gone afterwards, and so
+/// is the shell of a stack that was made for it.
+pub async fn create(client: &Client, request: &Request<'_>) -> Result<Created> {
+    let mut change_set = send(client, request).await?;
+    let described = match settle(client, &change_set.arn).await {
+        Ok(described) => described,
+        Err(fail) => return Err(taken_back(client, &change_set, fail).await),
+    };
+    if described.status() != Some(&ChangeSetStatus::CreateComplete) {
+        let reason = described.status_reason().unwrap_or("no reason given");
+        if is_empty(reason) {
+            discard(client, &change_set).await?;
+            return Ok(Created::Unchanged);
+        }
+        let fail = rejection(client, request.stack, &change_set.arn, reason).await;
+        return Err(taken_back(client, &change_set, fail).await);
+    }
+    change_set.created =
+        Moment(described.creation_time().and_then(|time| time.to_millis().ok()).unwrap_or(0));
+    match change_tree::tree(client, &change_set.arn, described).await {
+        Ok(changes) => change_set.changes = changes,
+        Err(fail) => return Err(taken_back(client, &change_set, fail).await),
+    }
+    remove_abandoned(client, &change_set).await;
+    Ok(Created::Ready(change_set))
+}
+
+async fn send(client: &Client, request: &Request<'_>) -> Result<ChangeSet> {
+    let parameter = |(key, value): (&String, &String)| {
+        Parameter::builder().parameter_key(key).parameter_value(value).build()
+    };
+    let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
+    let name = names::change_set(&time::ulid());
+    let capabilities =
+        [Capability::CapabilityIam, Capability::CapabilityNamedIam, Capability::CapabilityAutoExpand];
+    let call = client.create_change_set();
+    let call = match request.template {
+        Template::Url(url) => call.template_url(url),
+        Template::Body(body) => call.template_body(body),
+    };
+    let sent = call
+        .stack_name(request.stack)
+        .change_set_name(&name)
+        .change_set_type(match request.purpose {
+            Purpose::Create => ChangeSetType::Create,
+            Purpose::Update => ChangeSetType::Update,
+        })
+        .client_token(&name)
+        .include_nested_stacks(true)
+        .set_capabilities(Some(capabilities.to_vec()))
+        .set_parameters(Some(request.parameters.iter().map(parameter).collect()))
+        .set_tags(Some(request.tags.iter().map(tag).collect()))
+        .send()
+        .await;
+    let sent = sent.map_err(|error| {
+        let hint = hint(aws::code(&error));
+        let fail = aws::failure("CloudFormation", unprepared(request.stack), error);
+        hint.into_iter().fold(fail, Fail::hint)
+    })?;
+    Ok(ChangeSet {
+        arn: sent.id.unwrap_or(name),
+        stack: sent.stack_id.unwrap_or_else(|| request.stack.to_owned()),
+        stack_name: request.stack.to_owned(),
+        purpose: request.purpose,
+        changes: Vec::new(),
+        created: Moment(0),
+    })
+}
+
+fn unprepared(stack: &str) -> String {
+    format!("cannot prepare the changes of the stack `{stack}`")
+}
+
+fn hint(code: &str) -> Option<&'static str> {
+    match code {
+        "LimitExceededException" => Some("delete old change sets of the stack, or old stacks"),
+        "AlreadyExistsException" => Some("somebody else made the stack just now: run the command again"),
+        _ => None,
+    }
+}
+
+/// Waits until the change set is made, or not.
+async fn settle(client: &Client, arn: &str) -> Result<DescribeChangeSetOutput> {
+    let start = Stopwatch::start();
+    let mut backoff = Backoff::polling();
+    loop {
+        let described = client.describe_change_set().change_set_name(arn).send().await;
+        let described = described
+            .map_err(|error| aws::failure("CloudFormation", "cannot look at the change set", error))?;
+        let pending = [ChangeSetStatus::CreatePending, ChangeSetStatus::CreateInProgress];
+        if !described.status().is_some_and(|status| pending.contains(status)) {
+            return Ok(described);
+        }
+        if start.elapsed() > CREATION {
+            return Err(Fail::failed("the change set was not made in half an hour"));
+        }
+        backoff.wait().await;
+    }
+}
+
+/// The two ways in which the service says that nothing would change; it has no code for it.
+fn is_empty(reason: &str) -> bool {
+    reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
+}
+
+/// Why the service made no change set: its own reason, and those of nested change sets first.
+async fn rejection(client: &Client, stack: &str, arn: &str, reason: &str) -> Fail {
+    let mut reasons = vec![reason.to_owned()];
+    while let Some(nested) = reasons.last().and_then(|reason| nested_change_set(reason)) {
+        let described = client.describe_change_set().change_set_name(nested).send().await;
+        let inner = described.ok().and_then(|described| described.status_reason);
+        match inner.filter(|inner| !reasons.contains(inner)) {
+            Some(inner) => reasons.push(inner),
+            None => break,
+        }
+    }
+    reasons.reverse();
+    // The service checks names and properties before it makes a change set, and tells apart from it.
+    if reason.contains("alidation") {
+        reasons.splice(0..0, findings(client, arn).await);
+    }
+    reasons.into_iter().fold(Fail::failed(unprepared(stack)), Fail::cause)
+}
+
+/// `Nested change set arn:… was not successfully created: Currently in FAILED.`
+fn nested_change_set(reason: &str) -> Option<&str> {
+    reason.split_whitespace().find(|word| word.starts_with("arn:") && word.contains(":changeSet/"))
+}
+
+/// What the checks before the change set found; nothing where that cannot be read.
+async fn findings(client: &Client, arn: &str) -> Vec<String> {
+    let failed = EventFilter::builder().failed_events(true).build();
+    let Ok(page) = client.describe_events().change_set_name(arn).filters(failed).send().await else {
+        return Vec::new();
+    };
+    let tell = |event: &aws_sdk_cloudformation::types::OperationEvent| {
+        let reason = event.validation_status_reason().or(event.hook_status_reason())?;
+        let place = event.validation_path().or(event.logical_resource_id()).unwrap_or("template");
+        Some(format!("{place}: {reason}"))
+    };
+    page.operation_events().iter().filter_map(tell).collect()
+}
+
+/// The same failure, after the change set is gone; says so where it would not go.
+async fn taken_back(client: &Client, change_set: &ChangeSet, fail: Fail) -> Fail {
+    match discard(client, change_set).await {
+        Ok(()) => fail,
+        Err(left) => fail.cause(format!("and it could not be taken back: {left}")),
+    }
+}
+
+/// Takes a change set back: nothing of it stays, nor of a stack that was only made for it.
+pub async fn discard(client: &Client, change_set: &ChangeSet) -> Result<()> {
+    delete(client, &change_set.arn).await?;
+    match change_set.purpose {
+        Purpose::Create => remove_shell(client, change_set).await,
+        Purpose::Update => Ok(()),
+    }
+}
+
+async fn delete(client: &Client, arn: &str) -> Result<()> {
+    let deleted = client.delete_change_set().change_set_name(arn).send().await;
+    deleted.map_err(|error| aws::failure("CloudFormation", "cannot delete a change set", error))?;
+    Ok(())
+}
+
+/// A stack that never was, unless somebody else has a change set for it.
+async fn remove_shell(client: &Client, change_set: &ChangeSet) -> Result<()> {
+    let state = client.describe_stacks().stack_name(&change_set.stack).send().await;
+    let is_shell = state.is_ok_and(|state| {
+        state.stacks().iter().any(|stack| stack.stack_status() == Some(&StackStatus::ReviewInProgress))
+    });
+    if !is_shell {
+        return Ok(());
+    }
+    // A change set with nested ones goes in its own time, and the shells of nested stacks with it.
+    let start = Stopwatch::start();
+    let mut backoff = Backoff::polling();
+    while is_there(client, &change_set.arn).await && start.elapsed() < DELETION {
+        backoff.wait().await;
+    }
+    let others = list(client, &change_set.stack_name).await?;
+    let other = |found: &ChangeSetSummary| {
+        found.stack_id() == Some(&change_set.stack) && found.change_set_id() != Some(&change_set.arn)
+    };
+    if others.iter().any(other) {
+        return Ok(());
+    }
+    let deleted = client.delete_stack().stack_name(&change_set.stack).send().await;
+    deleted.map_err(|error| aws::failure("CloudFormation", "cannot delete the empty stack", error))?;
+    Ok(())
+}
+
+async fn is_there(client: &Client, arn: &str) -> bool {
+    let described = client.describe_change_set().change_set_name(arn).send().await;
+    described.is_ok_and(|described| {
+        !matches!(
+            described.status(),
+            Some(ChangeSetStatus::DeleteComplete | ChangeSetStatus::DeleteFailed) | None
+        )
+    })
+}
+
+async fn list(client: &Client, stack: &str) -> Result<Vec<ChangeSetSummary>> {
+    let mut pages = client.list_change_sets().stack_name(stack).into_paginator().items().send();
+    let mut found = Vec::new();
+    while let Some(item) = pages.next().await {
+        found.push(
+            item.map_err(|error| aws::failure("CloudFormation", "cannot list the change sets", error))?,
+        );
+    }
+    Ok(found)
+}
+
+/// Deletes change sets that a killed process of ours left. It is housekeeping: trouble is ignored,
+/// and the next change tries again.
+async fn remove_abandoned(client: &Client, own: &ChangeSet) {
+    let ours = names::change_set("");
+    for found in list(client, &own.stack_name).await.unwrap_or_default() {
+        let created = found.creation_time().and_then(|time| time.to_millis().ok()).map(Moment);
+        let old = created.is_some_and(|created| created.until(own.created) > ABANDONED);
+        let named_by_us = found.change_set_name().is_some_and(|name| name.starts_with(&ours));
+        let idle = !matches!(
+            found.execution_status(),
+            Some(
+                ExecutionStatus::ExecuteInProgress
+                    | ExecutionStatus::ExecuteComplete
+                    | ExecutionStatus::ExecuteFailed
+            )
+        );
+        if let Some(arn) = found.change_set_id().filter(|_| old && named_by_us && idle) {
+            let _ = delete(client, arn).await;
+        }
+    }
+}
+
+/// Executes the change set and follows it. Whether all went well says `plan::root_cause::verdict`.
+pub async fn execute(client: &Client, change_set: &ChangeSet, sink: &Sink) -> Result<Followed> {
+    let call = client
+        .execute_change_set()
+        .change_set_name(&change_set.arn)
+        .client_request_token(format!("ductwork-{}", time::ulid()))
+        // What a failed deployment had just made is removed even where it is retained otherwise:
+        // it holds nothing yet, and its name would be in the way of the next attempt.
+        .retain_except_on_create(true);
+    call.send().await.map_err(|error| {
+        let stale = matches!(aws::code(&error), "InvalidChangeSetStatus" | "ChangeSetNotFound");
+        let what = format!("cannot execute the changes of the stack `{}`", change_set.stack_name);
+        let fail = aws::failure("CloudFormation", what, error);
+        if stale { fail.hint("the stack changed in between: run the command again") } else { fail }
+    })?;
+    let watch = StackWatch {
+        stack: &change_set.stack,
+        since: Since::After(change_set.created),
+        expected: flatten(&change_set.changes).len(),
+        sink,
+    };
+    follow(client, &watch).await
+}
+
+#[cfg(test)]
+#[path = "change_set_tests.rs"]
+mod tests;

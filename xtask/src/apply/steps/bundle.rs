@@ -1,0 +1,24 @@
+//! Step `bundle`: the DAG bundle to S3, with the list of its DAGs.
+
+use super::super::context::{Context, State};
+use super::super::timed::Ended;
+use crate::doors::store::{Content, Sent};
+use crate::fail::{Fail, Result};
+use crate::model::digest::Digest;
+use crate::model::names;
+
+pub(super) async fn run(context: &Context, digest: &Digest, state: &mut State) -> Result<Ended> {
+    let bundle = context.artifacts.bundle.as_ref().filter(|bundle| bundle.digest == *digest);
+    let bundle = bundle.ok_or_else(|| Fail::bug("there is no bundle to upload"))?;
+    let sent = context.store.upload(&names::bundle_key(digest), Content::File(&bundle.path), digest).await?;
+    if let Some(dags) = context.artifacts.dags_of(digest) {
+        context.store.put(&names::bundle_index_key(digest), dags).await?;
+    }
+    Ok(match sent {
+        Sent::Yes => {
+            state.uploads += 1;
+            Ended::done(format!("{} uploaded", digest.short()))
+        }
+        Sent::AlreadyThere => Ended::skipped(format!("{} is there already", digest.short())),
+    })
+}

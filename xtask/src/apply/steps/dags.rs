@@ -1,0 +1,32 @@
+//! Step `dags`: Airflow is told to refresh, and shows the new bundle for every DAG.
+
+use super::super::airflow;
+use super::super::context::{Context, State};
+use super::super::stack;
+use super::super::timed::Ended;
+use crate::fail::{Fail, Result};
+use crate::model::dags::DagIndex;
+use crate::model::digest::Digest;
+use crate::model::event::Sink;
+use crate::model::names;
+use crate::model::text::count;
+
+pub(super) async fn run(context: &Context, bundle: &Digest, state: &mut State, sink: &Sink) -> Result<Ended> {
+    let expected = expected(context, bundle).await?.ids();
+    stack::read_outputs(context, state).await?;
+    let airflow = state.airflow(&context.aws, context.cloud).await?;
+    airflow::refreshed(&airflow, bundle, &expected, sink).await?;
+    Ok(Ended::done(format!("{} on bundle {}", count(expected.len(), "DAG"), bundle.short())))
+}
+
+/// The DAGs of the bundle. Without them nothing could be verified, and nothing unverified is called deployed.
+async fn expected(context: &Context, bundle: &Digest) -> Result<DagIndex> {
+    if let Some(dags) = context.artifacts.dags_of(bundle) {
+        return Ok(dags.clone());
+    }
+    let key = names::bundle_index_key(bundle);
+    context.store.value(&key).await?.ok_or_else(|| {
+        Fail::failed(format!("cannot tell which DAGs are in bundle `{}`", bundle.short()))
+            .cause(format!("`{}` is gone", context.store.location(&key)))
+    })
+}

@@ -1,0 +1,36 @@
+//! The steps of a deployment, one file each: from a step's inputs to how it ended.
+
+mod bootstrap;
+mod bundle;
+mod dags;
+mod pointer;
+mod smoke;
+mod stack;
+
+use super::context::{Context, State};
+use super::timed::Ended;
+use super::{airflow, rollout};
+use crate::fail::Result;
+use crate::model::event::Sink;
+use crate::model::text::count;
+use crate::plan::deployment::Step;
+
+/// Carries one step out.
+pub async fn run(context: &Context, step: &Step, state: &mut State, sink: &Sink) -> Result<Ended> {
+    match step {
+        Step::Bootstrap => bootstrap::run(context, sink).await,
+        Step::Bundle(digest) => bundle::run(context, digest, state).await,
+        Step::Stack { spec, release } => stack::run(context, spec, release, state, sink).await,
+        Step::Rollout(rollout) => rollout::run(context, rollout, state, sink).await,
+        Step::Pointer(release) => pointer::run(context, release, state).await,
+        Step::Dags(bundle) => dags::run(context, bundle, state, sink).await,
+        Step::Smoke { runtime, release } => smoke::run(context, *runtime, release, state, sink).await,
+        Step::Health => {
+            let components = airflow::healthy(&state.url(context.cloud)?, sink).await?;
+            Ok(Ended::skipped(format!("{} healthy, nothing to do", count(components.len(), "component"))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! Step `pointer`: records the release, then moves the pointer to it, unless somebody else has moved it.
+
+use super::super::context::{Context, State};
+use super::super::timed::Ended;
+use crate::doors::store::{Condition, Content, Found, Sent, Written};
+use crate::fail::{Fail, Kind, Result};
+use crate::model::names;
+use crate::model::release::{Pointer, Release};
+
+pub(super) async fn run(context: &Context, release: &Release, state: &mut State) -> Result<Ended> {
+    let before = state.pointer.as_ref();
+    let names_it =
+        |found: &Found<Pointer>| found.value.release == release.id() && found.value.bundle == release.bundle;
+    if before.is_some_and(names_it) {
+        return Ok(Ended::skipped("it names this release already"));
+    }
+    let (store, environment) = (&context.store, context.environment());
+    state.uploads += usize::from(template_set(context, release).await? == Sent::Yes);
+    let key = names::release_key(environment, release.id());
+    store.write(&key, release, Condition::Absent).await?;
+    let next = Pointer::next(before.map(|found| &found.value), release);
+    let condition = before.map_or(Condition::Absent, |found| Condition::Same(&found.etag));
+    match store.write(&names::pointer_key(environment), &next, condition).await? {
+        Written::Yes(etag) => {
+            state.pointer = Some(Found { value: next, etag });
+            Ok(Ended::done(format!("release {}", release.id())))
+        }
+        Written::Lost => Err(Fail::new(Kind::Locked, "somebody else moved the pointer in the meantime")
+            .hint(format!(
+                "look at what they did, then deploy again: cargo xtask history --env {environment}"
+            ))),
+    }
+}
+
+/// A record names only what is in the bucket. The set of source templates is not needed before that.
+async fn template_set(context: &Context, release: &Release) -> Result<Sent> {
+    let set = context.artifacts.template_set.as_ref().filter(|set| Some(set.digest) == release.templates);
+    match set {
+        Some(set) => {
+            let key = names::template_set_key(&set.digest);
+            context.store.upload(&key, Content::File(&set.path), &set.digest).await
+        }
+        None => Ok(Sent::AlreadyThere),
+    }
+}

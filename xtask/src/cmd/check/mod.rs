@@ -1,0 +1,66 @@
+//! `check`: everything that can be known without a cloud, all findings together.
+
+mod parts;
+mod templates;
+
+use crate::doors::fs;
+use crate::fail::{Fail, Problem, Result};
+use crate::model::text::count;
+use crate::observe::{environment, host_revision, lint};
+use crate::report::check::{Checked, Checks};
+use crate::session::project::Project;
+use crate::ui::Ui;
+use clap::Args;
+use parts::{apart, load, parse, timed};
+use templates::{composed, placed};
+
+/// Check the project without a cloud, and tell every finding at once.
+///
+/// Environment files; templates as each environment gets them, by the tool's own rules, cfn-lint and
+/// checkov; DAGs, parsed by the locked Airflow; the host revision, its scripts by shellcheck; Python by
+/// ruff. The linters are installed at the first use.
+///
+/// Example: cargo xtask check
+#[derive(Args, Debug)]
+pub struct Check {
+    /// Only this environment's file and templates; without it those of all.
+    #[arg(long, value_name = "NAME")]
+    pub env: Option<String>,
+}
+
+pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
+    let project = Project::find()?;
+    let (root, sink) = (&project.root, ui.sink().step("check"));
+    let names = match &args.env {
+        Some(name) => vec![name.clone()],
+        None => environment::names(root)?,
+    };
+    let scratch = fs::scratch_dir(&project.state().join("tmp"))?;
+    let folder = scratch.path();
+    let (environments, known) = timed("environments", || Ok(load(&project, &names)))?;
+    let (templates, composed) = timed("templates", || composed(root, &known, folder))?;
+    let (host, ()) = timed("host revision", || Ok((host_revision::problems(root), ())))?;
+    let nothing = composed.is_empty();
+    let folders: Vec<_> = composed.iter().map(|one| one.folder.clone()).collect();
+    let (for_lint, for_security) = ((folders.clone(), composed.clone()), (folders, composed));
+    let (cfn_lint, security, python, shell, dags) = tokio::join!(
+        apart("cfn-lint", root, &sink, move |root, sink| {
+            Ok(placed(&for_lint.1, lint::cfn_lint(root, &for_lint.0, sink)?))
+        }),
+        apart("checkov", root, &sink, move |root, sink| {
+            Ok(placed(&for_security.1, lint::checkov(root, &for_security.0, sink)?))
+        }),
+        apart("ruff", root, &sink, lint::ruff),
+        apart("shellcheck", root, &sink, lint::shellcheck),
+        parse(root, &known, &sink),
+    );
+    let of_templates = |checked: Checked| Checked { skipped: nothing, ..checked };
+    let (cfn_lint, security) = (of_templates(cfn_lint?), of_templates(security?));
+    let all = vec![environments, templates, host, dags?, cfn_lint, security, python?, shell?];
+    let problems: Vec<Problem> = all.iter().flat_map(|checked| checked.problems.clone()).collect();
+    ui.show(&Checks(all));
+    match problems.len() {
+        0 => Ok(()),
+        found => Err(Fail::problems(count(found, "finding"), problems)),
+    }
+}

@@ -1,0 +1,77 @@
+//! The single checks of `check`, each timed.
+
+use crate::config::Environment;
+use crate::doors::time;
+use crate::fail::{Fail, Problem, Result};
+use crate::model::event::Sink;
+use crate::observe::{bundle, dags};
+use crate::report::check::Checked;
+use crate::session::project::Project;
+use std::path::Path;
+use std::time::Duration;
+
+/// For DAGs if no environment file is right.
+const PARSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs a check and takes the time; problems are its result, anything else that goes wrong is an error.
+pub fn timed<T>(
+    name: &'static str,
+    check: impl FnOnce() -> Result<(Vec<Problem>, T)>,
+) -> Result<(Checked, T)> {
+    let watch = time::Stopwatch::start();
+    let (problems, result) = check()?;
+    Ok((Checked { name, problems, seconds: watch.elapsed().as_secs_f64(), skipped: false }, result))
+}
+
+/// A check that waits for another program, beside the others. A program that cannot be had is a finding of
+/// its own, so that it does not hide those of the others.
+pub async fn apart(
+    name: &'static str,
+    root: &Path,
+    sink: &Sink,
+    check: impl FnOnce(&Path, &Sink) -> Result<Vec<Problem>> + Send + 'static,
+) -> Result<Checked> {
+    let (root, sink) = (root.to_owned(), sink.clone());
+    let check = move || check(&root, &sink).unwrap_or_else(|fail| told(fail, name));
+    let work = tokio::task::spawn_blocking(move || timed(name, || Ok((check(), ()))));
+    let done = work.await.map_err(|error| Fail::bug("a check broke").because(error))?;
+    done.map(|(checked, ())| checked)
+}
+
+/// The environments that are right, and what is wrong with the others.
+pub fn load(project: &Project, names: &[String]) -> (Vec<Problem>, Vec<Environment>) {
+    let mut problems = Vec::new();
+    let mut known = Vec::new();
+    for env in names {
+        match project.environment(env) {
+            Ok(environment) => known.push(environment),
+            Err(fail) => problems.extend(told(fail, &format!("environments/{env}.toml"))),
+        }
+    }
+    (problems, known)
+}
+
+/// What a failure is about: its problems, or itself if it stands for none.
+pub fn told(fail: Fail, location: &str) -> Vec<Problem> {
+    fail.into_problems().unwrap_or_else(|fail| {
+        let causes: String = fail.causes().iter().map(|cause| format!(": {cause}")).collect();
+        let message = format!("{}{causes}", fail.message());
+        vec![Problem::new("failed", location, message, fail.hints().join("; "))]
+    })
+}
+
+/// The DAGs as the locked Airflow sees them, with the time that the most patient environment gives them.
+pub async fn parse(root: &Path, known: &[Environment], sink: &Sink) -> Result<Checked> {
+    let watch = time::Stopwatch::start();
+    let mut problems = bundle::problems(root);
+    let patience = known.iter().map(|environment| environment.dags.parse_timeout).max();
+    let patience = patience.unwrap_or(PARSE_TIMEOUT);
+    if problems.is_empty() {
+        let made = bundle::bundle(root, &root.join(".ductwork/cache"))?;
+        problems = match dags::parse(root, &made.path, patience, sink).await {
+            Ok(parsed) => parsed.problems,
+            Err(fail) => told(fail, "dags"),
+        };
+    }
+    Ok(Checked { name: "dags", problems, seconds: watch.elapsed().as_secs_f64(), skipped: false })
+}

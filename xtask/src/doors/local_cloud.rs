@@ -1,0 +1,113 @@
+//! Starts and stops the cloud of this machine (`localcloud/`); what it does is its own affair.
+
+use super::http::Http;
+use super::proc::Cmd;
+use super::toolchain::{self, Venv};
+use super::{env, fs};
+use crate::fail::{Fail, Kind, Result};
+use crate::model::event::Sink;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `cloud.json`, written by the local cloud when it is ready.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Cloud {
+    pub endpoint: String,
+    pub pid: u32,
+}
+
+/// Where the local cloud keeps everything.
+#[must_use]
+pub fn state(root: &Path) -> PathBuf {
+    root.join(".ductwork/local")
+}
+
+/// Whether no cloud has ever run here.
+#[must_use]
+pub fn is_new(root: &Path) -> bool {
+    !fs::exists(&state(root).join("cloud.json"))
+}
+
+/// The running cloud, if there is one that answers.
+pub fn running(root: &Path) -> Result<Option<Cloud>> {
+    let path = state(root).join("cloud.json");
+    let Some(bytes) = fs::read_if_there(&path)? else { return Ok(None) };
+    let cloud: Cloud = serde_json::from_slice(&bytes).map_err(|error| {
+        Fail::usage(format!("the state of the local cloud is damaged: `{}`", path.display()))
+            .because(error)
+            .hint("throw it away and start anew: cargo xtask local reset")
+    })?;
+    let answer =
+        Http::new(Duration::from_secs(2)).get(&format!("{}/_ministack/health", cloud.endpoint), None);
+    Ok(answer.is_ok_and(|answer| answer.status == 200).then_some(cloud))
+}
+
+/// The running cloud, started first where it does not run.
+pub fn up(root: &Path, sink: &Sink) -> Result<Cloud> {
+    if let Some(cloud) = running(root)? {
+        return Ok(cloud);
+    }
+    let command = python(root, sink)?.args(["serve", "--state"]).arg(state(root));
+    // Two commands that find it down at the same moment start it once. The lock lies beside the state,
+    // which `wipe` deletes.
+    let _turn = fs::lock(&root.join(".ductwork/local.lock"))?;
+    if let Some(cloud) = running(root)? {
+        return Ok(cloud);
+    }
+    let log = state(root).join("cloud.log");
+    sink.progress("starting the local cloud");
+    let mut child = command.spawn_detached(&log)?;
+    let mut ended = None;
+    let ready = toolchain::wait_until(Duration::from_secs(60), || {
+        ended = child.try_wait().ok().flatten();
+        Ok(ended.is_some() || running(root)?.is_some_and(|cloud| cloud.pid == child.id()))
+    })?;
+    match (ready, ended) {
+        (true, None) => running(root)?.ok_or_else(|| not_started(&log, "it stopped answering")),
+        (_, Some(status)) => {
+            Err(not_started(&log, &format!("it ended with {status}")).with_kind(Kind::Usage))
+        }
+        (false, None) => Err(not_started(&log, "it did not answer within 60 s")),
+    }
+}
+
+fn not_started(log: &Path, why: &str) -> Fail {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let tail: Vec<&str> = text.lines().rev().take(8).collect();
+    let tail: Vec<&str> = tail.into_iter().rev().collect();
+    let fail = Fail::failed("the local cloud does not start").cause(why);
+    let fail = if tail.is_empty() { fail } else { fail.cause(tail.join("\n")) };
+    fail.hint(format!("read its log: less '{}'", log.display()))
+        .hint("or throw its state away and start anew: cargo xtask local reset")
+}
+
+/// Stops the cloud and every process it started.
+pub fn down(root: &Path, sink: &Sink) -> Result<()> {
+    if !fs::exists(&state(root)) {
+        return Ok(());
+    }
+    python(root, sink)?.args(["stop", "--state"]).arg(state(root)).run().map(drop)
+}
+
+/// Stops everything and deletes the state.
+pub fn wipe(root: &Path, sink: &Sink) -> Result<()> {
+    if !fs::exists(&state(root)) {
+        return Ok(());
+    }
+    python(root, sink)?.args(["wipe", "--state"]).arg(state(root)).run().map(drop)
+}
+
+/// `python -m localcloud` with the environment it needs and no other.
+fn python(root: &Path, sink: &Sink) -> Result<Cmd> {
+    let venv = toolchain::venv(root, Venv::Cloud, sink)?;
+    let uv = toolchain::uv(root, sink)?;
+    let command = Cmd::new(venv.join("bin/python"), root)
+        .args(["-m", "localcloud"])
+        .envs(env::for_installers())
+        .env("PYTHONPATH", root)
+        .env("DUCTWORK_VENVS", toolchain::venvs(root))
+        .env("DUCTWORK_PYTHON", toolchain::python()?.path)
+        .env("DUCTWORK_UV", uv);
+    Ok(command)
+}

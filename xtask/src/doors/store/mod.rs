@@ -1,0 +1,237 @@
+//! The artifact bucket as one environment uses it: JSON documents, and artifacts named by their content.
+//!
+//! Every call names the account that must own the bucket. Whatever two deployments could fight over is
+//! written on a condition, and only here.
+
+mod upload;
+
+use super::aws::{self, Aws};
+use crate::fail::{Fail, Kind, Result};
+use crate::model::digest::Digest;
+use crate::model::names;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use upload::{Content, Sent};
+
+/// The bucket, its owner, and whose records are read and written. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    s3: Client,
+    bucket: String,
+    account: String,
+    environment: String,
+}
+
+/// A document with the tag that the next conditional write must show.
+#[derive(Clone, Debug)]
+pub struct Found<T> {
+    pub value: T,
+    pub etag: String,
+}
+
+/// What must hold for a write to happen.
+#[derive(Clone, Copy, Debug)]
+pub enum Condition<'a> {
+    /// There is no such object yet.
+    Absent,
+    /// The object is still the one that was read.
+    Same(&'a str),
+}
+
+/// How a conditional write ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Done; the new tag.
+    Yes(String),
+    /// Somebody else was there first.
+    Lost,
+}
+
+impl Store {
+    /// The bucket of this account and region, for the records of one environment.
+    #[must_use]
+    pub fn new(aws: &Aws, account: &str, environment: &str) -> Self {
+        Self {
+            s3: aws.s3.clone(),
+            bucket: names::artifact_bucket(account, &aws.region),
+            account: account.to_owned(),
+            environment: environment.to_owned(),
+        }
+    }
+
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    #[must_use]
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    /// `s3://bucket/key`, for messages.
+    #[must_use]
+    pub fn location(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+
+    /// Whether the bucket exists. One of that name in another account is an error.
+    pub async fn exists(&self) -> Result<bool> {
+        let head = self.s3.head_bucket().bucket(&self.bucket).expected_bucket_owner(&self.account);
+        match head.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) => {
+                Err(aws::failure("S3", format!("cannot access the bucket `{}`", self.bucket), error)
+                    .hint("check that it belongs to this account and that your role may use it"))
+            }
+        }
+    }
+
+    /// Whether an object exists.
+    pub async fn has(&self, key: &str) -> Result<bool> {
+        let head = self.s3.head_object().bucket(&self.bucket).key(key).expected_bucket_owner(&self.account);
+        match head.send().await {
+            Ok(_) => Ok(true),
+            // A HEAD has no body to name an error in.
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(aws::failure("S3", format!("cannot look at `{}`", self.location(key)), error)),
+        }
+    }
+
+    /// The document, or nothing if there is none (or no bucket yet).
+    pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Found<T>>> {
+        let Some((bytes, etag)) = self.bytes(key).await? else { return Ok(None) };
+        let value = serde_json::from_slice(&bytes)
+            .map_err(|e| Fail::failed(format!("`{}` is damaged", self.location(key))).because(e))?;
+        Ok(Some(Found { value, etag }))
+    }
+
+    /// The document without its tag.
+    pub async fn value<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        Ok(self.read(key).await?.map(|found| found.value))
+    }
+
+    /// An object as text, or nothing if there is none.
+    pub async fn text(&self, key: &str) -> Result<Option<String>> {
+        let Some((bytes, _)) = self.bytes(key).await? else { return Ok(None) };
+        let text = String::from_utf8(bytes)
+            .map_err(|e| Fail::failed(format!("cannot read `{}`", self.location(key))).because(e))?;
+        Ok(Some(text))
+    }
+
+    async fn bytes(&self, key: &str) -> Result<Option<(Vec<u8>, String)>> {
+        let what = || format!("cannot read `{}`", self.location(key));
+        let get = self.s3.get_object().bucket(&self.bucket).key(key).expected_bucket_owner(&self.account);
+        let answer = match get.send().await {
+            Ok(answer) => answer,
+            Err(error) if matches!(aws::code(&error), "NoSuchKey" | "NoSuchBucket") => return Ok(None),
+            Err(error) => return Err(aws::failure("S3", what(), error)),
+        };
+        let etag = answer.e_tag().unwrap_or_default().to_owned();
+        let bytes = answer.body.collect().await.map_err(|error| Fail::failed(what()).because(error))?;
+        Ok(Some((bytes.to_vec(), etag)))
+    }
+
+    /// Keys below a prefix, oldest name first.
+    pub async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = list.expected_bucket_owner(&self.account).into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => {
+                    keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+                }
+                Err(error) if aws::code(&error) == "NoSuchBucket" => return Ok(keys),
+                Err(error) => {
+                    return Err(aws::failure(
+                        "S3",
+                        format!("cannot list `{}`", self.location(prefix)),
+                        error,
+                    ));
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Writes if the condition holds. The SDK repeats a request whose answer was lost, and the repetition is
+    /// then refused because of the first attempt; so a refusal counts only if something other than `value`
+    /// is there.
+    pub async fn write<T: Serialize>(
+        &self,
+        key: &str,
+        value: &T,
+        condition: Condition<'_>,
+    ) -> Result<Written> {
+        let json = encoded(value)?;
+        let put = self.put_object(key, "application/json").body(ByteStream::from(json.clone()));
+        let put = match condition {
+            Condition::Absent => put.if_none_match("*"),
+            Condition::Same(etag) => put.if_match(etag),
+        };
+        match put.send().await {
+            Ok(answer) => Ok(Written::Yes(answer.e_tag().unwrap_or_default().to_owned())),
+            Err(error) => match aws::code(&error) {
+                // 409: another conditional write of the same key is being carried out. 404: the object
+                // that was to be replaced is gone.
+                "PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey" => {
+                    match self.bytes(key).await? {
+                        Some((found, etag)) if found == json => Ok(Written::Yes(etag)),
+                        _ => Ok(Written::Lost),
+                    }
+                }
+                _ => Err(aws::failure("S3", format!("cannot write `{}`", self.location(key)), error)),
+            },
+        }
+    }
+
+    /// Creates or replaces a document that has a single writer.
+    pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<()> {
+        let put = self.put_object(key, "application/json").body(ByteStream::from(encoded(value)?));
+        let sent = put.send().await;
+        sent.map(drop).map_err(|e| aws::failure("S3", format!("cannot write `{}`", self.location(key)), e))
+    }
+
+    /// Uploads an artifact, unless it is there already.
+    ///
+    /// # Errors
+    /// A file over 5 GiB, one that cannot be read, one whose content does not match the digest, and
+    /// whatever S3 says.
+    pub async fn upload(&self, key: &str, content: Content<'_>, digest: &Digest) -> Result<Sent> {
+        upload::upload(self, key, content, digest).await
+    }
+
+    /// Deletes an object; a missing one is fine.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        let delete =
+            self.s3.delete_object().bucket(&self.bucket).key(key).expected_bucket_owner(&self.account);
+        let sent = delete.send().await;
+        sent.map(drop)
+            .map_err(|error| aws::failure("S3", format!("cannot delete `{}`", self.location(key)), error))
+    }
+
+    fn put_object(
+        &self,
+        key: &str,
+        kind: &str,
+    ) -> aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder {
+        let put = self.s3.put_object().bucket(&self.bucket).key(key);
+        put.expected_bucket_owner(&self.account).content_type(kind)
+    }
+}
+
+fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|e| Fail::new(Kind::Bug, "cannot encode a document as JSON").because(e))
+}
+
+fn status<E>(error: &aws_sdk_s3::error::SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|answer| answer.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests;

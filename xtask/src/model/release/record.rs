@@ -1,0 +1,251 @@
+//! A release as it is stored: `environments/<env>/releases/<id>.json`, in two versions.
+//!
+//! Version 2 has two halves, the artifacts and what belongs to the environment, and stores its id. The id
+//! is the start of the SHA-256 of the record's own canonical JSON without the id; absent fields are not
+//! in it, so a field that is added later changes no id. Version 1 was flat and had its id in its key only.
+
+use super::{Parts, Release, Runtime, StackSpec};
+use crate::model::digest::Digest;
+use crate::model::engine::Engine;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+
+/// The version that this tool writes.
+const VERSION: u32 = 2;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    version: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    id: String,
+    artifacts: Vec<Artifact>,
+    environment: EnvironmentHalf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commit: Option<String>,
+}
+
+/// Something built once that is the same bytes everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Artifact {
+    kind: Kind,
+    digest: Digest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Bundle,
+    Templates,
+    HostRevision,
+    /// Of a later tool.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What differs from one environment to the next.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct EnvironmentHalf {
+    engine: Engine,
+    /// The root of the composed templates.
+    template: Digest,
+    /// Parameters of the master stack, without secrets.
+    parameters: BTreeMap<String, String>,
+}
+
+impl Record {
+    /// Without an id.
+    pub(super) fn of(parts: &Parts) -> Self {
+        let Runtime::Hosts(revision) = parts.runtime;
+        let artifact = |kind, digest| Artifact { kind, digest };
+        let artifacts = [
+            Some(artifact(Kind::Bundle, parts.bundle)),
+            parts.templates.map(|digest| artifact(Kind::Templates, digest)),
+            Some(artifact(Kind::HostRevision, revision)),
+        ];
+        Self {
+            version: VERSION,
+            id: String::new(),
+            artifacts: artifacts.into_iter().flatten().collect(),
+            environment: EnvironmentHalf {
+                engine: parts.engine,
+                template: parts.stack.template,
+                parameters: parts.stack.parameters.clone(),
+            },
+            commit: parts.commit.clone(),
+        }
+    }
+
+    pub(super) fn id(&self) -> String {
+        short_digest(&Self { id: String::new(), ..self.clone() })
+    }
+
+    fn artifact(&self, kind: Kind) -> Option<Digest> {
+        self.artifacts.iter().find(|artifact| artifact.kind == kind).map(|artifact| artifact.digest)
+    }
+}
+
+/// The first 12 hex digits of the SHA-256 of canonical JSON: the keys of every object in order.
+fn short_digest<T: Serialize>(value: &T) -> String {
+    #[expect(clippy::unwrap_used, reason = "strings, digests and maps of strings always serialise")]
+    let mut value = serde_json::to_value(value).unwrap();
+    value.sort_all_objects();
+    Digest::of(value.to_string().as_bytes()).short()
+}
+
+impl From<Release> for Record {
+    fn from(release: Release) -> Self {
+        Self { id: release.id, ..Self::of(&release.parts) }
+    }
+}
+
+/// A record of any version that this tool can read.
+#[derive(Debug)]
+pub(super) enum AnyRecord {
+    Current(Record),
+    First(First),
+}
+
+impl<'de> Deserialize<'de> for AnyRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let record = match value["version"].as_u64() {
+            None => serde_json::from_value(value).map(Self::First),
+            Some(version) if version <= VERSION.into() => serde_json::from_value(value).map(Self::Current),
+            Some(version) => {
+                return Err(D::Error::custom(format!(
+                    "the record has version {version}, this tool reads up to {VERSION}: update your clone"
+                )));
+            }
+        };
+        record.map_err(D::Error::custom)
+    }
+}
+
+/// A record of version 1. Its fields are in the order in which their JSON was hashed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct First {
+    bundle: Digest,
+    host: Digest,
+    template: Digest,
+    parameters: BTreeMap<String, String>,
+    commit: Option<String>,
+}
+
+impl First {
+    fn id(&self) -> String {
+        #[expect(clippy::unwrap_used, reason = "strings, digests and maps of strings always serialise")]
+        let json = serde_json::to_vec(self).unwrap();
+        Digest::of(&json).short()
+    }
+}
+
+impl TryFrom<AnyRecord> for Release {
+    type Error = String;
+
+    fn try_from(record: AnyRecord) -> Result<Self, String> {
+        match record {
+            AnyRecord::Current(record) => current(record),
+            AnyRecord::First(first) => Ok(Self {
+                id: first.id(),
+                parts: Parts {
+                    bundle: first.bundle,
+                    templates: None,
+                    engine: Engine::Ec2,
+                    runtime: Runtime::Hosts(first.host),
+                    stack: StackSpec { template: first.template, parameters: first.parameters },
+                    commit: first.commit,
+                },
+            }),
+        }
+    }
+}
+
+fn current(record: Record) -> Result<Release, String> {
+    let missing = |kind: &str| format!("the record names no {kind}");
+    let bundle = record.artifact(Kind::Bundle).ok_or_else(|| missing("bundle"))?;
+    let runtime = match record.environment.engine {
+        Engine::Ec2 => record.artifact(Kind::HostRevision).ok_or_else(|| missing("host revision"))?,
+    };
+    let parts = Parts {
+        bundle,
+        templates: record.artifact(Kind::Templates),
+        engine: record.environment.engine,
+        runtime: Runtime::Hosts(runtime),
+        stack: StackSpec { template: record.environment.template, parameters: record.environment.parameters },
+        commit: record.commit,
+    };
+    Ok(Release { id: record.id, parts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::parts;
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn stored(release: &Release) -> Value {
+        serde_json::to_value(release).unwrap()
+    }
+
+    #[test]
+    fn a_record_has_two_halves_and_its_own_id() {
+        let release = Release::new(parts());
+        let record = stored(&release);
+        assert_eq!(record["version"], 2);
+        assert_eq!(record["id"], release.id());
+        let kinds: Vec<&Value> = record["artifacts"].as_array().unwrap().iter().map(|a| &a["kind"]).collect();
+        assert_eq!(kinds, ["bundle", "templates", "host-revision"]);
+        assert_eq!(record["environment"]["engine"], "ec2");
+        assert_eq!(record["environment"]["parameters"], json!({ "A": "1" }));
+        assert_eq!(serde_json::from_value::<Release>(record).unwrap(), release);
+    }
+
+    #[test]
+    fn the_id_of_a_stored_record_stays_whatever_later_tools_add() {
+        let mut record = stored(&Release::new(parts()));
+        record["id"] = json!("0123456789ab");
+        record["new_field"] = json!("of a later tool");
+        assert_eq!(serde_json::from_value::<Release>(record).unwrap().id(), "0123456789ab");
+    }
+
+    #[test]
+    fn absent_fields_are_not_hashed() {
+        let release = Release::new(Parts { templates: None, commit: None, ..parts() });
+        let record = stored(&release);
+        assert!(record.get("commit").is_none() && record["artifacts"].as_array().unwrap().len() == 2);
+        let mut bare = record.clone();
+        bare.as_object_mut().unwrap().remove("id");
+        bare.sort_all_objects();
+        assert_eq!(Digest::of(bare.to_string().as_bytes()).short(), release.id());
+    }
+
+    /// As the tool wrote it before records had a version; the id was the name of the object.
+    #[test]
+    fn a_record_of_version_1_keeps_its_id() {
+        let text = format!(
+            r#"{{"bundle":"{}","host":"{}","template":"{}","parameters":{{"A":"1"}},"commit":"abc"}}"#,
+            Digest::of(b"bundle"),
+            Digest::of(b"host"),
+            Digest::of(b"template")
+        );
+        let release: Release = serde_json::from_str(&text).unwrap();
+        assert_eq!(release.id(), Digest::of(text.as_bytes()).short());
+        assert_eq!((release.bundle, release.templates), (Digest::of(b"bundle"), None));
+        assert_eq!(release.runtime, Runtime::Hosts(Digest::of(b"host")));
+        assert_eq!(release.stack.parameters["A"], "1");
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_and_one_without_parts_are_refused_in_words() {
+        let mut record = stored(&Release::new(parts()));
+        record["version"] = json!(3);
+        let error = serde_json::from_value::<Release>(record.clone()).unwrap_err().to_string();
+        assert!(error.contains("version 3") && error.contains("update your clone"), "{error}");
+        record["version"] = json!(2);
+        record["artifacts"] = json!([]);
+        let error = serde_json::from_value::<Release>(record).unwrap_err().to_string();
+        assert!(error.contains("names no bundle"), "{error}");
+    }
+}

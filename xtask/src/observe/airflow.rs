@@ -1,0 +1,92 @@
+//! Reads a running Airflow: where it is reached, who may ask it, and whether its components are healthy.
+
+use crate::doors::airflow::{Airflow, Component};
+use crate::doors::aws::{self, Aws};
+use crate::fail::{Fail, Result};
+use crate::model::cloud::Cloud;
+use crate::model::names::outputs;
+use crate::model::secret::Secret;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where this tool reaches Airflow, if the stack has an address.
+#[must_use]
+pub fn url(
+    cloud: Cloud,
+    outputs: &BTreeMap<String, String>,
+    parameters: &BTreeMap<String, String>,
+) -> Option<String> {
+    match (cloud, parameters.get("AirflowPort")) {
+        (Cloud::Local, Some(port)) => Some(format!("http://127.0.0.1:{port}")),
+        _ => outputs.get(outputs::AIRFLOW_URL).cloned(),
+    }
+}
+
+/// A name and password, from Secrets Manager.
+#[derive(Debug)]
+pub struct Login {
+    pub username: String,
+    pub password: Secret,
+}
+
+/// The login that the secret holds.
+pub async fn login(aws: &Aws, arn: &str) -> Result<Login> {
+    #[derive(Deserialize)]
+    struct Document {
+        username: String,
+        password: String,
+    }
+    let answer = aws.secrets.get_secret_value().secret_id(arn).send().await;
+    let answer = answer.map_err(|e| aws::failure("Secrets Manager", "cannot read the password", e))?;
+    let text = answer.secret_string().unwrap_or_default();
+    // The parser's own message could quote the secret, so it is left out.
+    let document: Document = serde_json::from_str(text).map_err(|_| {
+        Fail::failed(format!("the secret `{arn}` is not JSON with a user name and a password"))
+    })?;
+    Ok(Login { username: document.username, password: Secret::new(document.password) })
+}
+
+/// Runs a blocking call of the REST door outside the async world.
+pub async fn ask<T: Send + 'static>(
+    airflow: &Airflow,
+    call: impl FnOnce(&Airflow) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let airflow = airflow.clone();
+    let joined = tokio::task::spawn_blocking(move || call(&airflow)).await;
+    joined.map_err(|e| Fail::bug("a request to Airflow broke off").because(e))?
+}
+
+/// A session with a token.
+pub async fn session(url: &str, login: Login) -> Result<Airflow> {
+    let mut airflow = Airflow::new(url);
+    let joined = tokio::task::spawn_blocking(move || {
+        airflow.log_in(&login.username, &login.password).map(|()| airflow)
+    });
+    joined.await.map_err(|e| Fail::bug("a request to Airflow broke off").because(e))?
+}
+
+/// What every component says of itself.
+pub async fn health(url: &str) -> Result<Vec<Component>> {
+    ask(&Airflow::new(url), Airflow::health).await
+}
+
+/// Ids of the DAGs with a queued or running run.
+pub async fn unfinished(airflow: &Airflow) -> Result<BTreeSet<String>> {
+    Ok(ask(airflow, Airflow::dags_with_unfinished_runs).await?.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_airflow_is_reached_on_this_machine() {
+        let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let outputs = map(outputs::AIRFLOW_URL, "https://a.example");
+        let parameters = map("AirflowPort", "8080");
+        assert_eq!(url(Cloud::Aws, &outputs, &parameters).unwrap(), "https://a.example");
+        assert_eq!(url(Cloud::Local, &outputs, &parameters).unwrap(), "http://127.0.0.1:8080");
+        assert_eq!(url(Cloud::Local, &outputs, &BTreeMap::new()).unwrap(), "https://a.example");
+        assert_eq!(url(Cloud::Aws, &BTreeMap::new(), &parameters), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! Lets the locked Airflow parse the very zip that is to be deployed, in a clean subprocess.
+
+use crate::doors::proc::Cmd;
+use crate::doors::toolchain::{self, Venv};
+use crate::doors::{fs, unpack};
+use crate::fail::{Fail, Problem, Result};
+use crate::model::dags::{DagIndex, Parsed};
+use crate::model::event::Sink;
+use crate::model::text::tail;
+use serde::Deserialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// What the validator says of a whole bundle; see `ductwork_airflow.validate`.
+#[derive(Debug, Deserialize)]
+struct Report {
+    dags: DagIndex,
+    problems: Vec<Found>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Found {
+    kind: String,
+    file: Option<String>,
+    line: Option<u32>,
+    message: String,
+    hint: Option<String>,
+}
+
+/// The DAGs of the bundle, and every problem with its file, line and reason.
+pub async fn parse(root: &Path, bundle: &Path, per_file: Duration, sink: &Sink) -> Result<Parsed> {
+    let (root, bundle, sink) = (root.to_owned(), bundle.to_owned(), sink.clone());
+    let prepared = tokio::task::spawn_blocking(move || prepare(&root, &bundle, per_file, &sink));
+    let (command, sink, _scratch) =
+        prepared.await.map_err(|error| Fail::bug("preparing the validator broke").because(error))??;
+    let output = command.tokio().output().await;
+    let output = output.map_err(|e| Fail::failed("cannot run the DAG validator").because(e))?;
+    let report: Report = serde_json::from_slice(&output.stdout).map_err(|error| {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        Fail::failed(format!("the DAG validator broke ({})", output.status)).because(error).cause(tail(&text))
+    })?;
+    Ok(judged(report, &sink))
+}
+
+/// Installs Airflow if need be and unpacks the bundle: the command, and the folder that it works in.
+fn prepare(
+    root: &Path,
+    bundle: &Path,
+    per_file: Duration,
+    sink: &Sink,
+) -> Result<(Cmd, Sink, tempfile::TempDir)> {
+    let venv = toolchain::venv(root, Venv::Airflow, sink)?;
+    let scratch = fs::scratch_dir(&root.join(".ductwork/tmp"))?;
+    let dags = scratch.path().join("dags");
+    unpack::unpack(bundle, &dags)?;
+    sink.progress("parsing the DAGs with the locked Airflow");
+    let home = scratch.path().join("home");
+    fs::create_dir(&home)?;
+    let command = Cmd::new(venv.join("bin/python"), scratch.path())
+        .args([
+            "-m",
+            "ductwork_airflow.validate",
+            "--timeout-seconds",
+            &per_file.as_secs().to_string(),
+            "--dags",
+        ])
+        .arg(&dags)
+        .arg("--plugins")
+        .arg(root.join("plugins"))
+        .env("PYTHONPATH", root.join("airflow"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("AIRFLOW_HOME", &home)
+        .env("HOME", &home)
+        .env("TMPDIR", scratch.path())
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("LANG", "C.UTF-8");
+    Ok((command, sink.clone(), scratch))
+}
+
+/// A file that is slow, but within its time, is worth a note and no reason to refuse.
+const SLOW: &str = "slow_file";
+
+fn judged(report: Report, sink: &Sink) -> Parsed {
+    let (slow, wrong): (Vec<Found>, Vec<Found>) =
+        report.problems.into_iter().partition(|found| found.kind == SLOW);
+    for found in slow.into_iter().map(problem) {
+        sink.note(format!("{}: {}", found.place, found.message));
+    }
+    Parsed { dags: report.dags, problems: wrong.into_iter().map(problem).collect() }
+}
+
+fn problem(found: Found) -> Problem {
+    let place = match (found.file, found.line) {
+        (Some(file), Some(line)) => format!("dags/{file}:{line}"),
+        (Some(file), None) => format!("dags/{file}"),
+        (None, _) => "dags/".to_owned(),
+    };
+    Problem::new(&found.kind, place, found.message, found.hint.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_name_file_and_line() {
+        let json = r#"{"dags": [], "problems": [
+            {"kind": "import_error", "file": "a.py", "line": 3, "message": "NameError: x", "hint": "define it"},
+            {"kind": "slow_file", "file": "b.py", "line": null, "message": "took 12 s", "hint": null},
+            {"kind": "no_dags", "file": null, "line": null, "message": "no DAG", "hint": null}]}"#;
+        let parsed = judged(serde_json::from_str(json).unwrap(), &Sink::null());
+        let places: Vec<&str> = parsed.problems.iter().map(|p| p.place.as_str()).collect();
+        assert_eq!(places, ["dags/a.py:3", "dags/"]);
+    }
+}

@@ -1,0 +1,277 @@
+//! Linters of the development environment, run over files of the project; what they say, as problems.
+
+use crate::doors::proc::Cmd;
+use crate::doors::toolchain::{self, Venv};
+use crate::doors::{env, fs};
+use crate::fail::{Fail, Problem, Result};
+use crate::model::event::Sink;
+use crate::model::text::tail;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A finding in the templates of one environment: the folder they were written to, and the problem.
+type InFolder = (PathBuf, Problem);
+
+/// cfn-lint over the templates of each environment, with the project's own settings. They are those of one
+/// project: what the first has is not read again.
+pub fn cfn_lint(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<InFolder>> {
+    let program = program(root, Venv::Dev, "cfn-lint", sink)?;
+    let mut problems = Vec::new();
+    for (folder, files) in distinct(folders)? {
+        let command = quiet(program.clone(), folder).args(["--format", "json", "--config-file"]);
+        let command = command.arg(root.join(".cfnlintrc.yaml")).arg("--").args(files);
+        let found: Vec<CfnLint> = answer(&command)?;
+        problems.extend(found.into_iter().map(|found| (folder.clone(), found.problem())));
+    }
+    Ok(problems)
+}
+
+/// checkov over the same.
+pub fn checkov(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<InFolder>> {
+    let program = program(root, Venv::Checkov, "checkov", sink)?;
+    let mut problems = Vec::new();
+    for (folder, files) in distinct(folders)? {
+        let options =
+            ["--framework", "cloudformation", "--quiet", "--compact", "--skip-download", "-o", "json", "-f"];
+        let command = quiet(program.clone(), folder).args(options).args(files);
+        problems
+            .extend(failed_checks(&answer(&command)?)?.into_iter().map(|problem| (folder.clone(), problem)));
+    }
+    Ok(problems)
+}
+
+/// What checkov found; its answer is a bare summary where that is nothing.
+fn failed_checks(report: &Value) -> Result<Vec<Problem>> {
+    let results = &report["results"];
+    if results.is_null() && report.get("passed").is_none() {
+        return Err(Fail::failed("checkov's answer has another shape").cause(report.to_string()));
+    }
+    let unread = results["parsing_errors"].as_array().into_iter().flatten().map(|file| {
+        let place = format!("templates/{}", file.as_str().unwrap_or_default().trim_start_matches('/'));
+        Problem::new("checkov", place, "cannot be read", "correct its syntax")
+    });
+    let mut problems: Vec<Problem> = unread.collect();
+    for check in results["failed_checks"].as_array().into_iter().flatten() {
+        let check: Checkov =
+            serde_json::from_value(check.clone()).map_err(|error| shape("checkov", &error))?;
+        problems.push(check.problem());
+    }
+    Ok(problems)
+}
+
+/// The templates in each folder, but for those that the first one has with the same content.
+fn distinct(folders: &[PathBuf]) -> Result<Vec<(&PathBuf, Vec<PathBuf>)>> {
+    let mut found = Vec::new();
+    for (index, folder) in folders.iter().enumerate() {
+        let mut files = Vec::new();
+        for file in templates(folder)? {
+            let first = folders.first().filter(|_| index > 0).map(|first| first.join(&file));
+            let known = first.map(|first| fs::read_if_there(&first)).transpose()?.flatten();
+            if known != Some(fs::read(&folder.join(&file))?) {
+                files.push(file);
+            }
+        }
+        if !files.is_empty() {
+            found.push((folder, files));
+        }
+    }
+    Ok(found)
+}
+
+/// ruff over every Python file of the project that git does not ignore.
+pub fn ruff(root: &Path, sink: &Sink) -> Result<Vec<Problem>> {
+    let program = program(root, Venv::Dev, "ruff", sink)?;
+    let found: Vec<Ruff> = answer(&quiet(program, root).args(["check", "--output-format", "json", "."]))?;
+    Ok(found.into_iter().map(|found| found.problem(root)).collect())
+}
+
+/// shellcheck over the scripts of the host revision.
+pub fn shellcheck(root: &Path, sink: &Sink) -> Result<Vec<Problem>> {
+    let program = program(root, Venv::Dev, "shellcheck", sink)?;
+    let mut command = quiet(program, root).args(["--format", "json"]);
+    for folder in ["airflow/host/hooks", "airflow/host/bin"] {
+        for script in fs::list(&root.join(folder))? {
+            command = command.arg(script.strip_prefix(root).unwrap_or(&script));
+        }
+    }
+    let found: Vec<Shellcheck> = answer(&command)?;
+    Ok(found.into_iter().map(Shellcheck::problem).collect())
+}
+
+fn program(root: &Path, venv: Venv, name: &str, sink: &Sink) -> Result<PathBuf> {
+    Ok(toolchain::venv(root, venv, sink)?.join("bin").join(name))
+}
+
+/// A linter sees nothing of the caller's environment but where its own things are.
+fn quiet(program: PathBuf, dir: &Path) -> Cmd {
+    Cmd::new(program, dir).envs(env::for_installers()).env("NO_COLOR", "1").env("LOG_LEVEL", "ERROR")
+}
+
+/// All templates below a folder, relative to it.
+fn templates(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in fs::list(folder)? {
+        if path.is_dir() {
+            let inner = templates(&path)?;
+            found.extend(
+                inner
+                    .into_iter()
+                    .map(|inner| PathBuf::from(path.file_name().unwrap_or_default()).join(inner)),
+            );
+        } else if let Some(name) = path.file_name() {
+            found.push(PathBuf::from(name));
+        }
+    }
+    Ok(found)
+}
+
+/// The JSON on standard output; a linter that found something ends with an exit code of its own.
+fn answer<T: DeserializeOwned>(command: &Cmd) -> Result<T> {
+    let output = command.output()?;
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        shape(&command.to_string(), &error).cause(tail(&said))
+    })
+}
+
+fn shape(what: &str, error: &serde_json::Error) -> Fail {
+    Fail::failed(format!("cannot read the answer of `{what}`")).cause(error.to_string())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CfnLint {
+    filename: String,
+    message: String,
+    rule: Rule,
+    location: Location,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Rule {
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Location {
+    start: Start,
+    path: Option<Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Start {
+    line_number: u32,
+}
+
+impl CfnLint {
+    fn problem(self) -> Problem {
+        let path = self.location.path.unwrap_or_default();
+        let words: Vec<String> =
+            path.iter().map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned)).collect();
+        let place = format!("templates/{}:{}", self.filename, self.location.start.line_number);
+        let message = match words.as_slice() {
+            [] => self.message,
+            words => format!("{}: {}", words.join("/"), self.message),
+        };
+        let hint = format!("look up rule {} in the documentation of cfn-lint", self.rule.id);
+        Problem::new("cfn_lint", place, message, hint)
+    }
+}
+
+#[derive(Deserialize)]
+struct Checkov {
+    check_id: String,
+    check_name: String,
+    file_path: String,
+    resource: String,
+    file_line_range: (u32, u32),
+}
+
+impl Checkov {
+    fn problem(self) -> Problem {
+        let place =
+            format!("templates/{}:{}", self.file_path.trim_start_matches('/'), self.file_line_range.0);
+        let message = format!("{}: {} ({})", self.resource, self.check_name, self.check_id);
+        let hint = "mend it, or give the reason in the resource's own `Metadata: {checkov: {skip: [{id, comment}]}}`";
+        Problem::new("checkov", place, message, hint)
+    }
+}
+
+#[derive(Deserialize)]
+struct Ruff {
+    code: Option<String>,
+    filename: String,
+    message: String,
+    location: RuffLocation,
+}
+
+#[derive(Deserialize)]
+struct RuffLocation {
+    row: u32,
+}
+
+impl Ruff {
+    fn problem(self, root: &Path) -> Problem {
+        let file = Path::new(&self.filename);
+        let place = format!("{}:{}", file.strip_prefix(root).unwrap_or(file).display(), self.location.row);
+        let code = self.code.unwrap_or_else(|| "syntax".to_owned());
+        Problem::new("ruff", place, self.message, format!("see rule {code}, or change `pyproject.toml`"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Shellcheck {
+    file: String,
+    line: u32,
+    code: u32,
+    message: String,
+}
+
+impl Shellcheck {
+    fn problem(self) -> Problem {
+        let place = format!("{}:{}", self.file, self.line);
+        Problem::new("shellcheck", place, self.message, format!("see SC{}", self.code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_linters_say_becomes_problems() {
+        let said = r#"[{"Filename": "net.yaml", "Message": "no", "Rule": {"Id": "E3001"},
+            "Location": {"Start": {"LineNumber": 7}, "Path": ["Resources", "Vpc", 0]}}]"#;
+        let found: Vec<CfnLint> = serde_json::from_str(said).unwrap();
+        let problem = found.into_iter().next().unwrap().problem();
+        assert_eq!(
+            (problem.place.as_str(), problem.message.as_str()),
+            ("templates/net.yaml:7", "Resources/Vpc/0: no")
+        );
+        let said = r#"{"results": {"parsing_errors": ["/x.yaml"], "failed_checks": [{"check_id": "CKV_1",
+            "check_name": "encrypt", "file_path": "/net.yaml", "resource": "AWS::S3::Bucket.B", "file_line_range": [3, 9]}]}}"#;
+        let found = failed_checks(&serde_json::from_str(said).unwrap()).unwrap();
+        let places: Vec<&str> = found.iter().map(|problem| problem.place.as_str()).collect();
+        assert_eq!(places, ["templates/x.yaml", "templates/net.yaml:3"]);
+        assert!(failed_checks(&serde_json::json!({"passed": 0})).unwrap().is_empty());
+        assert!(failed_checks(&serde_json::json!([])).is_err(), "silence is no approval");
+    }
+
+    #[test]
+    fn a_template_is_read_once_for_environments_that_share_it() {
+        let scratch = fs::scratch_dir(&std::env::temp_dir()).unwrap();
+        let folders = ["a", "b"].map(|name| scratch.path().join(name));
+        for (folder, master) in folders.iter().zip(["1", "2"]) {
+            fs::write(&folder.join("master.yaml"), master.as_bytes()).unwrap();
+            fs::write(&folder.join("inner/net.yaml"), b"n").unwrap();
+        }
+        let found = distinct(&folders).unwrap();
+        assert_eq!(found[0].1, ["inner/net.yaml", "master.yaml"].map(PathBuf::from));
+        assert_eq!(found[1].1, ["master.yaml"].map(PathBuf::from));
+    }
+}

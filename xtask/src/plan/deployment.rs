@@ -1,0 +1,369 @@
+//! Which steps lead from what an environment runs to a release. A rollback is the same plan with an earlier
+//! release as its target.
+
+use super::running::Running;
+use crate::model::digest::Digest;
+use crate::model::release::{Release, Runtime, StackSpec};
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+/// A step of a deployment with everything it needs, in the only order in which steps come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The stack that holds the artifact bucket.
+    Bootstrap,
+    /// The DAG bundle to S3.
+    Bundle(Digest),
+    /// Templates to S3, change set, update; every resource that is touched is tagged with the release.
+    Stack { spec: StackSpec, release: String },
+    /// The runtime to S3 and to everything that does not run it yet.
+    Rollout(Rollout),
+    /// The release recorded, and the pointer moved to it by compare-and-swap.
+    Pointer(Box<Release>),
+    /// Airflow runs the bundle.
+    Dags(Digest),
+    /// A worker of this runtime ran a task.
+    Smoke { runtime: Runtime, release: String },
+    /// Nothing changed: Airflow is healthy.
+    Health,
+}
+
+/// What is brought to hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    pub runtime: Runtime,
+    pub repeat: Repeat,
+}
+
+/// What happens to hosts that run the revision already, as far as their deployment service knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// They are left alone.
+    No,
+    /// They get it again, because Airflow does not answer as it should.
+    Yes,
+}
+
+impl Step {
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Step::Bootstrap => "bootstrap",
+            Step::Bundle(_) => "bundle",
+            Step::Stack { .. } => "stack",
+            Step::Rollout(Rollout { runtime: Runtime::Hosts(_), .. }) => "hosts",
+            Step::Pointer(_) => "pointer",
+            Step::Dags(_) => "dags",
+            Step::Smoke { .. } => "smoke",
+            Step::Health => "health",
+        }
+    }
+
+    /// Whether two deployments must not do it at once. There is no place for a lease before `bootstrap` has
+    /// made the bucket.
+    #[must_use]
+    pub fn needs_lease(&self) -> bool {
+        !matches!(self, Step::Bootstrap | Step::Health)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Step {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Where the target of a plan comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Files of this tree: to be checked and uploaded.
+    Tree,
+    /// A recorded release, whose artifacts are in S3 and were checked then.
+    Record,
+}
+
+/// What is known of the environment before anything is done.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub running: Running,
+    /// The release that the pointer names, whether or not all of it runs.
+    pub previous: Option<Release>,
+    /// There is no artifact bucket yet.
+    pub without_bucket: bool,
+    /// The stack does not exist, or is not in the state or shape that the target asks for.
+    pub stack_differs: bool,
+    /// Airflow does not answer as it should.
+    pub unhealthy: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub target: Release,
+    pub previous: Option<String>,
+    pub source: Source,
+    /// Whether the DAGs have to be parsed before any step.
+    pub validates: bool,
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Whether the environment runs the target already.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.steps == [Step::Health]
+    }
+
+    /// Everything that happens, in order and by name.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        let validate = self.validates.then_some("validate");
+        validate.into_iter().chain(self.steps.iter().map(Step::name)).collect()
+    }
+
+    #[must_use]
+    pub fn has(&self, step: &str) -> bool {
+        self.steps.iter().any(|one| one.name() == step)
+    }
+
+    /// Whether anything reaches hosts.
+    #[must_use]
+    pub fn rolls_out(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Rollout(_)))
+    }
+}
+
+/// The steps to `target`.
+#[must_use]
+pub fn plan(target: &Release, source: Source, facts: &Facts) -> Plan {
+    let running = &facts.running;
+    let bundle = running.bundle != Some(target.bundle);
+    let dags = running.dags != Some(target.bundle);
+    let runtime = running.runtime != Some(target.runtime) || facts.unhealthy;
+    let stack = facts.stack_differs || running.stack.as_ref() != Some(&target.stack);
+    // Two releases of the same parts, such as of two commits: only someone who names the second one wants it.
+    let renamed = source == Source::Record && running.release.as_deref() != Some(target.id());
+    let changed = bundle || dags || runtime || stack || renamed;
+    let tree = source == Source::Tree;
+    let repeat = if facts.unhealthy { Repeat::Yes } else { Repeat::No };
+    let id = || target.id().to_owned();
+    let wanted = |wanted: bool, step: Step| wanted.then_some(step);
+    let steps = [
+        wanted(facts.without_bucket || (tree && asks_for_provider(running, target)), Step::Bootstrap),
+        wanted(tree && bundle, Step::Bundle(target.bundle)),
+        wanted(stack, Step::Stack { spec: target.stack.clone(), release: id() }),
+        // After a mere stack update too: hosts read settings from its outputs.
+        wanted(runtime || stack, Step::Rollout(Rollout { runtime: target.runtime, repeat })),
+        wanted(true, Step::Pointer(Box::new(target.clone()))),
+        wanted(dags, Step::Dags(target.bundle)),
+        wanted(runtime || stack, Step::Smoke { runtime: target.runtime, release: id() }),
+    ];
+    Plan {
+        // What is said of an unchanged environment is said of the release that runs.
+        target: facts.previous.as_ref().filter(|_| !changed).unwrap_or(target).clone(),
+        previous: facts.previous.as_ref().map(|release| release.id().to_owned()),
+        source,
+        validates: tree && changed && (bundle || runtime),
+        steps: if changed { steps.into_iter().flatten().collect() } else { vec![Step::Health] },
+    }
+}
+
+/// Whether GitHub is to deploy from now on, for which the bootstrap stack has to trust it.
+fn asks_for_provider(running: &Running, target: &Release) -> bool {
+    let asks =
+        |stack: &StackSpec| stack.parameters.get("GitHubRepository").is_some_and(|name| !name.is_empty());
+    asks(&target.stack) && !running.stack.as_ref().is_some_and(asks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::running::Records;
+    use super::*;
+    use crate::model::engine::Engine;
+    use crate::model::release::{Parts, Pointer};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn parts(bundle: &str, host: &str, template: &str, parameter: &str) -> Parts {
+        Parts {
+            bundle: Digest::of(bundle.as_bytes()),
+            templates: None,
+            engine: Engine::Ec2,
+            runtime: Runtime::Hosts(Digest::of(host.as_bytes())),
+            stack: StackSpec {
+                template: Digest::of(template.as_bytes()),
+                parameters: BTreeMap::from([("P".to_owned(), parameter.to_owned())]),
+            },
+            commit: None,
+        }
+    }
+
+    fn release(bundle: &str, host: &str, template: &str, parameter: &str) -> Release {
+        Release::new(parts(bundle, host, template, parameter))
+    }
+
+    fn recorded(current: &Release, records: Records) -> Facts {
+        let pointer = Pointer::next(None, current);
+        Facts {
+            running: Running::recorded(Some(&pointer), Some(current), records),
+            previous: Some(current.clone()),
+            ..Facts::default()
+        }
+    }
+
+    fn running(current: &Release) -> Facts {
+        recorded(current, Records::Trusted)
+    }
+
+    fn names(plan: &Plan) -> String {
+        plan.names().join(" ")
+    }
+
+    #[test]
+    fn each_kind_of_change_has_its_steps() {
+        let now = release("b", "h", "t", "p");
+        let facts = running(&now);
+        let steps = |target: &Release| names(&plan(target, Source::Tree, &facts));
+        assert_eq!(steps(&now), "health");
+        assert_eq!(steps(&release("B", "h", "t", "p")), "validate bundle pointer dags");
+        assert_eq!(steps(&release("b", "H", "t", "p")), "validate hosts pointer smoke");
+        assert_eq!(steps(&release("b", "h", "T", "p")), "stack hosts pointer smoke");
+        assert_eq!(steps(&release("b", "h", "t", "P")), "stack hosts pointer smoke");
+    }
+
+    #[test]
+    fn the_first_deployment_does_everything() {
+        let facts = Facts { without_bucket: true, stack_differs: true, ..Facts::default() };
+        let plan = plan(&release("b", "h", "t", "p"), Source::Tree, &facts);
+        assert_eq!(names(&plan), "validate bootstrap bundle stack hosts pointer dags smoke");
+        assert_eq!(plan.previous, None);
+    }
+
+    #[test]
+    fn the_bootstrap_stack_is_looked_at_again_when_github_comes_in() {
+        let now = release("b", "h", "t", "p");
+        let mut parts = parts("b", "h", "t", "p");
+        parts.stack.parameters.insert("GitHubRepository".to_owned(), "a/b".to_owned());
+        let target = Release::new(parts);
+        assert_eq!(
+            names(&plan(&target, Source::Tree, &running(&now))),
+            "bootstrap stack hosts pointer smoke"
+        );
+        assert_eq!(names(&plan(&target, Source::Tree, &running(&target))), "health");
+    }
+
+    #[test]
+    fn after_an_interruption_nothing_is_taken_for_granted() {
+        let now = release("b", "h", "t", "p");
+        let facts = recorded(&now, Records::Doubtful);
+        assert_eq!(names(&plan(&now, Source::Tree, &facts)), "validate stack hosts pointer dags smoke");
+    }
+
+    #[test]
+    fn a_recorded_release_is_neither_validated_nor_uploaded() {
+        let facts = running(&release("b", "h", "t", "p"));
+        let plan = plan(&release("B", "H", "T", "P"), Source::Record, &facts);
+        assert_eq!(names(&plan), "stack hosts pointer dags smoke");
+    }
+
+    #[test]
+    fn a_commit_alone_changes_nothing() {
+        let now = release("b", "h", "t", "p");
+        let target = Release::new(Parts { commit: Some("another".to_owned()), ..parts("b", "h", "t", "p") });
+        let plan_of = |source| plan(&target, source, &running(&now));
+        assert!(plan_of(Source::Tree).is_unchanged());
+        assert_eq!(plan_of(Source::Tree).target.id(), now.id(), "it is what runs and what is recorded");
+        assert_eq!(names(&plan_of(Source::Record)), "pointer", "whoever names a release gets it");
+    }
+
+    #[test]
+    fn only_hosts_that_were_proven_need_no_proof() {
+        let now = release("b", "h", "t", "p");
+        let rollout = |host: &str| {
+            let runtime = Runtime::Hosts(Digest::of(host.as_bytes()));
+            Step::Rollout(Rollout { runtime, repeat: Repeat::No })
+        };
+        let after = |facts: Facts, step: &Step| {
+            let mut running = facts.running;
+            running.advance(step);
+            running.proven
+        };
+        assert!(after(running(&now), &rollout("h")));
+        assert!(!after(running(&now), &rollout("H")));
+        assert!(!after(recorded(&now, Records::Doubtful), &rollout("h")));
+        let again = plan(&now, Source::Tree, &Facts { unhealthy: true, ..running(&now) });
+        assert!(again.steps.contains(&Step::Rollout(Rollout { runtime: now.runtime, repeat: Repeat::Yes })));
+    }
+
+    /// What a deployment to `target` leaves if it ends after this many steps.
+    fn after(facts: &Facts, target: &Release, steps: usize) -> Facts {
+        let mut running = facts.running.clone();
+        plan(target, Source::Tree, facts).steps.iter().take(steps).for_each(|step| running.advance(step));
+        Facts { running, ..facts.clone() }
+    }
+
+    #[test]
+    fn a_rollback_undoes_what_was_reached_and_no_more() {
+        let now = release("b", "h", "t", "p");
+        let facts = running(&now);
+        let back = |target: &Release, steps: usize| {
+            names(&plan(&now, Source::Record, &after(&facts, target, steps)))
+        };
+        let dags = release("B", "h", "t", "p");
+        assert_eq!(back(&dags, 1), "health", "an upload changes nothing that runs");
+        assert_eq!(back(&dags, 2), "pointer dags");
+        let hosts = release("b", "H", "t", "p");
+        assert_eq!(back(&hosts, 1), "hosts pointer smoke");
+        let stack = release("b", "h", "T", "p");
+        assert_eq!(back(&stack, 1), "stack hosts pointer smoke");
+        let mut rolling = facts.clone();
+        rolling.running.unsettle_runtime();
+        assert_eq!(names(&plan(&now, Source::Record, &rolling)), "hosts pointer smoke");
+    }
+
+    const ORDER: [&str; 7] = ["bootstrap", "bundle", "stack", "hosts", "pointer", "dags", "smoke"];
+
+    proptest! {
+        /// Whatever the facts: steps come in their order, once each, the pointer never before the hosts,
+        /// and it is either the health check alone or a move of the pointer.
+        #[test]
+        fn order_and_wholeness(bits in prop::collection::vec(any::<bool>(), 9)) {
+            let pick = |i: usize| if bits[i] { "x" } else { "y" };
+            let now = release("x", "x", "x", "x");
+            let target = release(pick(0), pick(1), pick(2), pick(3));
+            let records = if bits[4] { Records::Doubtful } else { Records::Trusted };
+            let facts = Facts {
+                without_bucket: bits[5],
+                stack_differs: bits[6],
+                unhealthy: bits[7],
+                ..if bits[8] { recorded(&now, records) } else { Facts::default() }
+            };
+            let plan = plan(&target, Source::Tree, &facts);
+            let order: Vec<_> = plan.steps.iter().map(|step| ORDER.iter().position(|name| *name == step.name())).collect();
+            prop_assert!(order.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert_eq!(plan.is_unchanged(), !plan.has("pointer"));
+            prop_assert_eq!(plan.has("hosts"), plan.has("smoke"));
+        }
+
+        /// From wherever a deployment ends, the plan to either release leads to that release.
+        #[test]
+        fn every_plan_leads_to_its_target(bits in prop::collection::vec(any::<bool>(), 5), steps in 0..8_usize) {
+            let pick = |i: usize| if bits[i] { "x" } else { "y" };
+            let now = release("x", "x", "x", "x");
+            let records = if bits[4] { Records::Doubtful } else { Records::Trusted };
+            let facts = recorded(&now, records);
+            let target = release(pick(0), pick(1), pick(2), pick(3));
+            let left = after(&facts, &target, steps);
+            for (goal, source) in [(&now, Source::Record), (&target, Source::Tree)] {
+                let end = after(&Facts { previous: Some(now.clone()), ..left.clone() }, goal, usize::MAX);
+                let again = plan(goal, source, &end);
+                prop_assert!(again.is_unchanged(), "{:?}", again.names());
+            }
+        }
+    }
+}

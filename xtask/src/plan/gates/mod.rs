@@ -1,0 +1,197 @@
+//! Gates: what refuses a deployment before anything is touched. Pure functions from facts to problems, one
+//! file each; `plan`, `deploy` and `rollback` run all of them.
+
+mod dags;
+mod ports;
+mod protected;
+mod runs;
+mod secrets;
+mod stack;
+
+use super::stack::Decision;
+use crate::fail::{Fail, Problem};
+use crate::model::dags::{DagIndex, Parsed};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use runs::Runs;
+
+/// A fact that is looked up only if the plan needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact<T> {
+    Known(T),
+    /// Nobody looked: why not.
+    Unneeded(&'static str),
+}
+
+/// Ids of DAGs with unfinished runs, or why nobody can tell.
+pub type Unfinished = Result<BTreeSet<String>, String>;
+
+/// A secret that only people can create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededSecret {
+    /// The key of the environment file that asks for it.
+    pub key: &'static str,
+    /// Its name or ARN.
+    pub id: String,
+    pub exists: bool,
+}
+
+/// Everything that the gates judge.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The environment file, for the locations of problems.
+    pub file: String,
+    /// What is to be done with the stack; or why the parameters do not fit its template.
+    pub stack: Result<Decision, Vec<Problem>>,
+    pub stack_name: String,
+    /// Parameters of the deployed stack, none if there is no stack; and those of the release.
+    pub before: BTreeMap<String, String>,
+    pub after: BTreeMap<String, String>,
+    /// The ports of this machine that Airflow needs, and the first of them that is taken.
+    pub ports: Fact<ports::Ports>,
+    pub secrets: Fact<Vec<NeededSecret>>,
+    pub dags: Fact<Parsed>,
+    /// The DAGs of the bundle that runs now.
+    pub live: DagIndex,
+    pub unfinished: Fact<Unfinished>,
+    /// Whether unfinished runs may fail.
+    pub runs: Runs,
+}
+
+pub use ports::Ports;
+
+/// What one gate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Passed,
+    /// With a headline for all its problems.
+    Refused(String, Vec<Problem>),
+    /// It had nothing to judge: why.
+    Skipped(&'static str),
+}
+
+impl Verdict {
+    fn of(headline: &str, problems: Vec<Problem>) -> Self {
+        if problems.is_empty() { Self::Passed } else { Self::Refused(headline.to_owned(), problems) }
+    }
+}
+
+/// A gate and its outcome, as it is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Gate {
+    pub name: &'static str,
+    /// `passed`, `refused` or `skipped`.
+    pub outcome: &'static str,
+    /// Why it was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    pub problems: Vec<Problem>,
+    #[serde(skip)]
+    pub headline: String,
+}
+
+impl Gate {
+    fn new(name: &'static str, verdict: Verdict) -> Self {
+        let (outcome, reason, headline, problems) = match verdict {
+            Verdict::Passed => ("passed", None, String::new(), Vec::new()),
+            Verdict::Refused(headline, problems) => ("refused", None, headline, problems),
+            Verdict::Skipped(reason) => ("skipped", Some(reason), String::new(), Vec::new()),
+        };
+        Self { name, outcome, reason, problems, headline }
+    }
+}
+
+type Judge = fn(&Facts) -> Verdict;
+
+/// Every gate, in the order in which they are shown. A new one is a file here and a line below.
+const GATES: [(&str, Judge); 6] = [
+    ("stack", stack::judge),
+    ("protection", protected::judge),
+    ("ports", ports::judge),
+    ("secrets", secrets::judge),
+    ("dags", dags::judge),
+    ("unfinished-runs", runs::judge),
+];
+
+/// The outcome of every gate.
+#[must_use]
+pub fn judge(facts: &Facts) -> Vec<Gate> {
+    GATES.iter().map(|(name, judge)| Gate::new(name, judge(facts))).collect()
+}
+
+/// The failure that the refusing gates stand for, with all their problems (exit 2); none if all passed.
+#[must_use]
+pub fn refusal(gates: &[Gate]) -> Option<Fail> {
+    let refusing: Vec<&Gate> = gates.iter().filter(|gate| gate.outcome == "refused").collect();
+    let message = match refusing.as_slice() {
+        [] => return None,
+        [one] => one.headline.clone(),
+        several => {
+            let names: Vec<&str> = several.iter().map(|gate| gate.name).collect();
+            format!("{} gates refuse the deployment: {}", names.len(), names.join(", "))
+        }
+    };
+    let problems = refusing.iter().flat_map(|gate| gate.problems.clone()).collect();
+    Some(Fail::problems(message, problems))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::plan::stack::StackAction;
+
+    /// Facts that every gate lets pass, or has nothing to say about.
+    pub(crate) fn facts() -> Facts {
+        Facts {
+            file: "environments/dev.toml".to_owned(),
+            stack: Ok(Decision::new(StackAction::Update, "the templates changed")),
+            stack_name: "p-dev".to_owned(),
+            before: BTreeMap::new(),
+            after: BTreeMap::new(),
+            ports: Fact::Unneeded("not the first deployment"),
+            secrets: Fact::Unneeded("no host is changed"),
+            dags: Fact::Unneeded("no DAG is changed"),
+            live: DagIndex::default(),
+            unfinished: Fact::Unneeded("no DAG is moved or removed"),
+            runs: Runs::Protect,
+        }
+    }
+
+    #[test]
+    fn every_gate_has_an_outcome() {
+        let gates = judge(&facts());
+        let outcomes: Vec<_> = gates.iter().map(|gate| (gate.name, gate.outcome)).collect();
+        let expected = [
+            ("stack", "passed"),
+            ("protection", "passed"),
+            ("ports", "skipped"),
+            ("secrets", "skipped"),
+            ("dags", "skipped"),
+            ("unfinished-runs", "skipped"),
+        ];
+        assert_eq!(outcomes, expected);
+        assert!(refusal(&gates).is_none());
+        let json = serde_json::to_value(&gates).unwrap();
+        assert_eq!(json[3]["reason"], "no host is changed");
+        assert_eq!(json[0], serde_json::json!({ "name": "stack", "outcome": "passed", "problems": [] }));
+    }
+
+    #[test]
+    fn all_problems_of_all_gates_are_told_together() {
+        let problem = Problem::new("import_error", "dags/a.py:3", "NameError: x", "define it");
+        let secret = NeededSecret { key: "login.google_client_id", id: "s".to_owned(), exists: false };
+        let facts = Facts {
+            dags: Fact::Known(Parsed { dags: DagIndex::default(), problems: vec![problem.clone()] }),
+            secrets: Fact::Known(vec![secret]),
+            ..facts()
+        };
+        let fail = refusal(&judge(&facts)).unwrap();
+        assert_eq!(fail.message(), "2 gates refuse the deployment: secrets, dags");
+        assert_eq!((fail.kind().code(), fail.all_problems().len()), (2, 2));
+        let one = Facts { secrets: Fact::Unneeded("no host is changed"), ..facts };
+        let fail = refusal(&judge(&one)).unwrap();
+        assert_eq!(fail.message(), "1 problem in the DAGs, nothing was deployed");
+        assert_eq!(fail.all_problems(), [problem]);
+    }
+}

@@ -1,0 +1,73 @@
+//! What an environment runs at this moment, part by part; every successful step advances it.
+
+use super::deployment::Step;
+use crate::model::digest::Digest;
+use crate::model::release::{Pointer, Release, Runtime, StackSpec};
+
+/// A part that is absent does not exist, or nobody knows what it is: between two releases, or after an
+/// interruption.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Running {
+    /// The release that the pointer names, by its id.
+    pub release: Option<String>,
+    /// The bundle that the pointer names.
+    pub bundle: Option<Digest>,
+    /// The bundle that Airflow has shown for every DAG.
+    pub dags: Option<Digest>,
+    pub stack: Option<StackSpec>,
+    /// What every host runs.
+    pub runtime: Option<Runtime>,
+    /// Whether a task has run on that runtime.
+    pub proven: bool,
+}
+
+/// Whether the records tell the whole truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    Trusted,
+    /// A deployment was interrupted, or the stack was deleted behind the records' back.
+    Doubtful,
+}
+
+impl Running {
+    /// What the records say of an environment.
+    #[must_use]
+    pub fn recorded(pointer: Option<&Pointer>, release: Option<&Release>, records: Records) -> Self {
+        let bundle = pointer.map(|pointer| pointer.bundle);
+        let named = pointer.map(|pointer| pointer.release.clone());
+        let trusted = release.filter(|_| records == Records::Trusted);
+        Self {
+            release: named,
+            bundle,
+            dags: bundle.filter(|_| records == Records::Trusted),
+            stack: trusted.map(|release| release.stack.clone()),
+            runtime: trusted.map(|release| release.runtime),
+            proven: trusted.is_some(),
+        }
+    }
+
+    /// A rollout begins: until it ends, hosts may run one thing or another.
+    pub fn unsettle_runtime(&mut self) {
+        self.runtime = None;
+        self.proven = false;
+    }
+
+    /// The step succeeded.
+    pub fn advance(&mut self, step: &Step) {
+        match step {
+            Step::Bootstrap | Step::Bundle(_) | Step::Health => {}
+            Step::Stack { spec, .. } => self.stack = Some(spec.clone()),
+            Step::Rollout(rollout) => {
+                self.proven &= self.runtime == Some(rollout.runtime);
+                self.runtime = Some(rollout.runtime);
+            }
+            Step::Pointer(release) => {
+                self.release = Some(release.id().to_owned());
+                self.dags = self.dags.filter(|dags| *dags == release.bundle);
+                self.bundle = Some(release.bundle);
+            }
+            Step::Dags(bundle) => self.dags = Some(*bundle),
+            Step::Smoke { .. } => self.proven = true,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! From a prepared deployment to a finished one: lease, steps, rollback, record.
+
+use super::prepare::Prepared;
+use super::rollback;
+use crate::apply::run;
+use crate::doors::{env, time};
+use crate::fail::{Fail, Kind, Result};
+use crate::model::names::{self, outputs};
+use crate::model::release::{Deployment, Outcome};
+use crate::observe::lease;
+use crate::plan::deployment::plan;
+use crate::report::deploy::Closing;
+use crate::ui::Ui;
+
+/// Carries the plan out, rolls back if it fails after something was touched, records either, and says how
+/// it ended: as data if it went well and in JSON, as an error if it did not.
+pub async fn carry_out(mut prepared: Prepared, ui: &Ui) -> Result<()> {
+    let outcome = match steps(&mut prepared, ui).await {
+        Ok(()) if prepared.plan.is_unchanged() => Ok(Outcome::Unchanged),
+        Ok(()) => Ok(Outcome::Deployed),
+        Err(fail) => Err(rollback::go(&mut prepared, ui, fail).await),
+    };
+    let closing = close(prepared, &outcome).await;
+    ui.show(&closing.with(outcome.as_ref().err()));
+    outcome.map(drop)
+}
+
+async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
+    // Even if nothing seems to be left to do: what is true now need not be when the other one is done.
+    lease::nobody_else(prepared.context.environment(), prepared.holder.as_ref())?;
+    let result = run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await;
+    let Err(fail) = result else { return Ok(()) };
+    if !prepared.plan.is_unchanged() {
+        return Err(fail);
+    }
+    ui.say(&format!("health check failed although nothing changed: {fail}"));
+    ui.say("redeploying the current host revision");
+    prepared.facts.unhealthy = true;
+    prepared.plan = plan(&prepared.plan.target, prepared.plan.source, &prepared.facts);
+    run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await
+}
+
+/// Records what happened and gives the lease back; neither can turn a success into a failure.
+async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
+    let touched = prepared.progress.touched();
+    let Prepared { context, plan, mut progress, started, watch, .. } = prepared;
+    let deployment = Deployment {
+        deployment: time::ulid(),
+        release: plan.target.id().to_owned(),
+        previous: plan.previous.clone(),
+        outcome: match outcome {
+            Ok(outcome) => *outcome,
+            Err(fail) if fail.kind() == Kind::RolledBack => Outcome::RolledBack,
+            Err(_) => Outcome::Failed,
+        },
+        started,
+        seconds: (watch.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        by: env::actor(),
+        steps: std::mem::take(&mut progress.records),
+    };
+    if let Some(lease) = progress.lease.take() {
+        let sink = context.sink.step("record");
+        let key = names::deployment_key(context.environment(), &deployment.deployment);
+        if let Err(fail) = context.store.put(&key, &deployment).await {
+            sink.note(format!("the deployment could not be recorded: {fail}"));
+        }
+        let whole = is_whole(outcome.as_ref().err(), touched || lease.inherited);
+        let given = if whole { lease.release().await } else { lease.abandon().await };
+        if let Err(fail) = given {
+            sink.note(format!("the lease could not be given back, it expires by itself: {fail}"));
+        }
+    }
+    Closing {
+        environment: context.environment().to_owned(),
+        aws_calls: context.aws.calls(),
+        uploads: progress.state.uploads,
+        url: progress.state.outputs.get(outputs::AIRFLOW_URL).cloned(),
+        deployment,
+        error: None,
+    }
+}
+
+/// Whether the environment is on one release as a whole. What this deployment, or an interrupted one before
+/// it, left between two releases must not be taken for granted by the next.
+fn is_whole(fail: Option<&Fail>, disturbed: bool) -> bool {
+    match fail {
+        None => true,
+        Some(fail) => fail.kind() == Kind::RolledBack || !disturbed,
+    }
+}

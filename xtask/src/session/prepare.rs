@@ -1,0 +1,300 @@
+//! What plan, deploy and rollback have in common: observe, plan, and ask the gates.
+
+use super::preflight;
+use super::tree::{self, Target};
+use super::{Session, Setup};
+use crate::apply::context::{Artifacts, Context, Progress, State};
+use crate::apply::timed::{Ended, timed};
+use crate::doors::airflow::Airflow;
+use crate::doors::time;
+use crate::fail::{Fail, Problem, Result};
+use crate::model::dags::{DagDiff, DagIndex, Parsed};
+use crate::model::event::Sink;
+use crate::model::names;
+use crate::model::release::Release;
+use crate::model::stack::{Protection, StackFacts};
+use crate::model::text::count;
+use crate::observe::lease::{self, Document};
+use crate::observe::release::{self, Current};
+use crate::observe::{airflow, dags, secrets, stack};
+use crate::plan::consent::Guard;
+use crate::plan::deployment::{Facts, Plan, Source, plan};
+use crate::plan::gates::{self, Fact, Gate, NeededSecret, Runs, Unfinished};
+use crate::plan::running::{Records, Running};
+use crate::plan::stack::{Decision, Desired, decide};
+use crate::plan::templates::Packaged;
+use crate::ui::{Ui, ask};
+
+/// A planned deployment: what the gates say of it, and everything that is needed to carry it out.
+pub struct Prepared {
+    pub context: Context,
+    pub facts: Facts,
+    pub plan: Plan,
+    pub gates: Vec<Gate>,
+    /// What is to be done with the stack, if its parameters fit.
+    pub decision: Option<Decision>,
+    pub dags: DagDiff,
+    pub progress: Progress,
+    /// Who held the lease when the plan was made.
+    pub holder: Option<Document>,
+    pub started: String,
+    pub watch: time::Stopwatch,
+}
+
+impl Prepared {
+    /// Fails if a gate refuses (exit 2).
+    pub fn passes(&self) -> Result<()> {
+        gates::refusal(&self.gates).map_or(Ok(()), Err)
+    }
+}
+
+/// The environment as it is.
+pub struct Observed {
+    pub current: Current,
+    pub stack: Option<StackFacts>,
+    pub lease: Option<Document>,
+}
+
+impl Session {
+    /// Looks at the pointer, the stack and the lease.
+    pub async fn observe(&self) -> Result<Observed> {
+        let name = self.environment.stack_name();
+        let (current, stack, lease) = tokio::join!(
+            release::current(&self.store),
+            stack::stack(&self.aws.cloudformation, &name),
+            lease::look(&self.store),
+        );
+        Ok(Observed { current: current?, stack: stack?, lease: lease? })
+    }
+}
+
+impl Observed {
+    /// Fails if somebody else is deploying this environment (exit 6).
+    pub fn nobody_else(&self, session: &Session) -> Result<()> {
+        lease::nobody_else(session.store.environment(), self.lease.as_ref())
+    }
+
+    fn records(&self) -> Records {
+        let interrupted = self.lease.as_ref().is_some_and(Document::is_abandoned);
+        let without_stack = self.stack.is_none() && self.current.pointer.is_some();
+        if interrupted || without_stack { Records::Doubtful } else { Records::Trusted }
+    }
+
+    fn facts(&self, stack: &Result<Decision, Vec<Problem>>) -> Facts {
+        let pointer = self.current.pointer.as_ref().map(|found| &found.value);
+        Facts {
+            running: Running::recorded(pointer, self.current.release.as_ref(), self.records()),
+            previous: self.current.release.clone(),
+            without_bucket: pointer.is_none(),
+            stack_differs: stack.as_ref().map_or(true, |decision| !decision.is_settled()),
+            unhealthy: false,
+        }
+    }
+
+    fn state(&self, running: &Running) -> State {
+        let stack = self.stack.as_ref();
+        State {
+            running: running.clone(),
+            pointer: self.current.pointer.clone(),
+            outputs: stack.map(|stack| stack.outputs.clone()).unwrap_or_default(),
+            parameters: stack.map(|stack| stack.parameters.clone()).unwrap_or_default(),
+            ..State::default()
+        }
+    }
+}
+
+/// A deployment between the look at the environment and the verdict of the gates.
+struct Preparing {
+    setup: Setup,
+    observed: Observed,
+    plan: Plan,
+    state: State,
+    runs: Runs,
+}
+
+impl Setup {
+    /// The tree as a release.
+    pub fn tree(&self) -> Result<Target> {
+        tree::from_tree(&self.session.project.root, &self.session.environment)
+    }
+
+    /// Plans the way from what was observed to the target, and asks every gate.
+    pub async fn prepare(
+        self,
+        ui: &Ui,
+        observed: Observed,
+        target: Target,
+        source: Source,
+        runs: Runs,
+    ) -> Result<Prepared> {
+        let Target { release, root, mut artifacts } = target;
+        let decided = self.session.decide(&release, &root, observed.stack.as_ref());
+        let facts = observed.facts(&decided);
+        let plan = plan(&release, source, &facts);
+        let state = observed.state(&facts.running);
+        let decision = decided.as_ref().ok().cloned();
+        let mut preparing = Preparing { setup: self, observed, plan, state, runs };
+        let gate_facts = preparing.gate_facts(&artifacts, decided, &release).await?;
+        let dags = match &gate_facts.dags {
+            Fact::Known(parsed) if parsed.problems.is_empty() => {
+                artifacts.dags = Some(parsed.dags.clone());
+                DagDiff::between(&gate_facts.live, &parsed.dags)
+            }
+            _ => DagDiff::default(),
+        };
+        let Preparing { setup, observed, plan, state, .. } = preparing;
+        let progress = Progress {
+            records: setup.records,
+            before: state.running.clone(),
+            state,
+            token: observed.lease.as_ref().map(|lease| lease.token),
+            lease: None,
+        };
+        Ok(Prepared {
+            context: setup.session.context(ui, artifacts, setup.sink),
+            facts,
+            plan,
+            gates: gates::judge(&gate_facts),
+            decision,
+            dags,
+            progress,
+            holder: observed.lease,
+            started: setup.started,
+            watch: setup.watch,
+        })
+    }
+}
+
+impl Session {
+    /// Compares with the stack that really exists, whatever the records say.
+    fn decide(
+        &self,
+        target: &Release,
+        template: &Packaged,
+        facts: Option<&StackFacts>,
+    ) -> Result<Decision, Vec<Problem>> {
+        let desired = Desired {
+            template,
+            parameters: target.stack.parameters.clone(),
+            tags: self.environment.tags(),
+            protection: if self.environment.protected { Protection::On } else { Protection::Off },
+        };
+        decide(&desired, facts)
+    }
+
+    fn context(self, ui: &Ui, artifacts: Artifacts, sink: Sink) -> Context {
+        Context {
+            cloud: self.cloud(),
+            stack: self.environment.stack_name(),
+            tags: self.environment.tags(),
+            bootstrap: self.environment.bootstrap_parameters(),
+            guard: if self.environment.protected { Guard::Protected } else { Guard::Open },
+            aws: self.aws,
+            store: self.store,
+            artifacts,
+            sink,
+            ask: ask::asker(ui),
+        }
+    }
+}
+
+impl Preparing {
+    /// Looks up what the gates need for this plan, and nothing else.
+    async fn gate_facts(
+        &mut self,
+        artifacts: &Artifacts,
+        stack: Result<Decision, Vec<Problem>>,
+        target: &Release,
+    ) -> Result<gates::Facts> {
+        let secrets = self.secrets().await?;
+        let (dags, live) = self.dags(artifacts).await?;
+        let mut facts = gates::Facts {
+            file: self.setup.session.file(),
+            stack,
+            stack_name: self.setup.session.environment.stack_name(),
+            before: self.state.parameters.clone(),
+            after: target.stack.parameters.clone(),
+            ports: self.ports(),
+            secrets,
+            dags,
+            live,
+            unfinished: Fact::Unneeded("no DAG is moved or removed"),
+            runs: self.runs,
+        };
+        if !facts.breaking().is_empty() && self.runs == Runs::Protect {
+            facts.unfinished = Fact::Known(self.unfinished().await);
+        }
+        Ok(facts)
+    }
+
+    fn ports(&self) -> Fact<gates::Ports> {
+        let environment = &self.setup.session.environment;
+        match (environment.is_local(), &self.observed.stack) {
+            (false, _) => Fact::Unneeded("Airflow does not run on this machine"),
+            (true, Some(_)) => Fact::Unneeded("Airflow has its ports already"),
+            (true, None) => Fact::Known(preflight::ports(environment)),
+        }
+    }
+
+    async fn secrets(&self) -> Result<Fact<Vec<NeededSecret>>> {
+        let session = &self.setup.session;
+        if self.plan.source == Source::Record || !self.plan.rolls_out() {
+            return Ok(Fact::Unneeded("no host gets new settings"));
+        }
+        let needed = session.environment.secrets_needed();
+        if needed.is_empty() {
+            return Ok(Fact::Unneeded("the environment needs none that people create"));
+        }
+        let mut found = Vec::new();
+        for (key, id) in needed {
+            let exists = secrets::exists(&session.aws, &id).await?;
+            found.push(NeededSecret { key, id, exists });
+        }
+        Ok(Fact::Known(found))
+    }
+
+    /// Parses the DAGs as the step `validate`. Later steps need a session with Airflow: it is opened in the
+    /// meantime, and again later if that fails.
+    async fn dags(&mut self, artifacts: &Artifacts) -> Result<(Fact<Parsed>, DagIndex)> {
+        let bundle = artifacts.bundle.as_ref().filter(|_| self.plan.validates);
+        let Some(bundle) = bundle else {
+            return Ok((Fact::Unneeded("no DAG is changed"), DagIndex::default()));
+        };
+        let Self { setup, state, observed, .. } = self;
+        let session = &setup.session;
+        let sink = setup.sink.step("validate");
+        let per_file = session.environment.dags.parse_timeout;
+        let parse = dags::parse(&session.project.root, &bundle.path, per_file, &sink);
+        let live = live(session, observed);
+        let is_live = observed.current.pointer.is_some();
+        let work = async {
+            let log_in = async {
+                if is_live { state.airflow(&session.aws, session.cloud()).await.ok() } else { None }
+            };
+            let (parsed, live, _) = tokio::join!(parse, live, log_in);
+            let (parsed, live) = (parsed?, live?);
+            let ended = match parsed.problems.len() {
+                0 => Ended::done(format!("{} parsed", count(parsed.dags.0.len(), "DAG"))),
+                found => Ended::failed(count(found, "problem")),
+            };
+            Ok((ended, (Fact::Known(parsed), live)))
+        };
+        timed(&sink, &mut setup.records, work).await
+    }
+
+    async fn unfinished(&mut self) -> Unfinished {
+        let session = &self.setup.session;
+        let airflow: Airflow = match self.state.airflow(&session.aws, session.cloud()).await {
+            Ok(airflow) => airflow,
+            Err(fail) => return Err(fail.to_string()),
+        };
+        airflow::unfinished(&airflow).await.map_err(|fail: Fail| fail.to_string())
+    }
+}
+
+/// The DAGs of the bundle that the pointer names, as they were parsed before it was released.
+async fn live(session: &Session, observed: &Observed) -> Result<DagIndex> {
+    let Some(pointer) = &observed.current.pointer else { return Ok(DagIndex::default()) };
+    let key = names::bundle_index_key(&pointer.value.bundle);
+    Ok(session.store.value(&key).await?.unwrap_or_default())
+}

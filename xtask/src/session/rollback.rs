@@ -1,0 +1,51 @@
+//! The rollback of a failed deployment: a plan from what runs now to the release before, by the same
+//! function and the same steps, never from within itself.
+
+use super::prepare::Prepared;
+use crate::apply::run;
+use crate::fail::{Fail, Kind};
+use crate::model::release::Release;
+use crate::plan::deployment::{Facts, Source, plan};
+use crate::report::error;
+use crate::ui::Ui;
+use std::sync::Arc;
+
+/// Rolls back if something was touched and there is a release to go back to; tells how it went.
+pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
+    let Some(previous) = destination(prepared, &fail) else { return fail };
+    ui.say(error::text(&fail).trim_end());
+    ui.say(&format!("rolling back to release {}", previous.id()));
+    let facts = Facts {
+        running: prepared.progress.state.running.clone(),
+        previous: Some(previous.clone()),
+        ..Facts::default()
+    };
+    let back = plan(&previous, Source::Record, &facts);
+    // Whoever agreed to the deployment wants it taken back when it fails; there may be nobody left to ask.
+    prepared.context.ask = Arc::new(|_| Ok(()));
+    let failed = prepared.plan.target.id();
+    match run::run(&prepared.context, &back, &mut prepared.progress).await {
+        Ok(()) => fail
+            .context(format!("release {failed} failed and {} is back", previous.id()))
+            .with_kind(Kind::RolledBack),
+        Err(second) => fail
+            .context(format!("release {failed} failed and so did the rollback to {}", previous.id()))
+            .cause(format!("during the rollback: {second}"))
+            .hint("repair what is named above, then deploy again: it goes on from whatever state it finds")
+            .with_kind(Kind::RollbackFailed),
+    }
+}
+
+/// None if nothing was touched, if there was no other release before, or if the environment is somebody
+/// else's now: two deployments at once lead nowhere.
+fn destination(prepared: &Prepared, fail: &Fail) -> Option<Release> {
+    let lost = prepared.progress.lease.as_ref().is_none_or(|lease| lease.check().is_err());
+    if !prepared.progress.touched() || lost || fail.kind() == Kind::Locked {
+        return None;
+    }
+    prepared.facts.previous.clone().filter(|previous| previous.id() != prepared.plan.target.id())
+}
+
+#[cfg(test)]
+#[path = "rollback_tests.rs"]
+mod tests;

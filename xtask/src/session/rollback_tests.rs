@@ -1,0 +1,219 @@
+//! Rollbacks as `carry_out` does them: with a bucket in memory and a server that stands for Airflow.
+
+use super::super::deployment::carry_out;
+use super::*;
+use crate::apply::context::{Progress, State};
+use crate::apply::fake::{context, pointer_to, release};
+use crate::doors::aws::Aws;
+use crate::doors::fake::{ACCOUNT, Asked, Bucket, Server};
+use crate::doors::store::Store;
+use crate::doors::time;
+use crate::fail::Result;
+use crate::model::dags::DagDiff;
+use crate::model::names;
+use crate::model::release::Pointer;
+use crate::observe::lease as observed;
+use crate::plan::deployment::Step;
+use crate::plan::running::{Records, Running};
+use crate::ui::Common;
+use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksOutput;
+use aws_sdk_cloudformation::types::{Output, Stack, StackStatus};
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+use aws_smithy_mocks::{RuleMode, mock, mock_client};
+use serde_json::{Value, json};
+
+const POINTER: &str = "environments/dev/current.json";
+const LOCK: &str = "environments/dev/lock.json";
+
+/// An Airflow that runs the bundle that the pointer names, and cannot import a file of `broken` ones.
+fn airflow(bucket: &Bucket, broken: &[&Release]) -> Server {
+    let bucket = bucket.clone();
+    let broken: Vec<String> = broken.iter().map(|release| release.bundle.to_string()).collect();
+    Server::new(move |asked: &Asked| {
+        let version = bucket.get(POINTER)["bundle"].clone();
+        let dag = json!({
+            "dag_id": "orders", "bundle_name": "dags", "bundle_version": version,
+            "relative_fileloc": "a.py", "file_token": "t", "is_stale": false,
+        });
+        let error = json!({ "filename": "a.py", "bundle_name": "dags", "stack_trace": "NameError: x\n" });
+        let errors = if broken.iter().any(|digest| version == **digest) { vec![error] } else { Vec::new() };
+        let body = match asked.line.split(['?', ' ']).nth(1).unwrap() {
+            "/auth/token" => json!({ "access_token": "t" }),
+            "/api/v2/dags" => json!({ "dags": [dag], "total_entries": 1 }),
+            "/api/v2/importErrors" => json!({ "import_errors": errors, "total_entries": errors.len() }),
+            _ => Value::Null,
+        };
+        (200, body)
+    })
+}
+
+fn doors(bucket: &Bucket, url: &str) -> Aws {
+    let url = url.to_owned();
+    let describe = mock!(aws_sdk_cloudformation::Client::describe_stacks).then_output(move || {
+        let output = |key: &str, value: &str| Output::builder().output_key(key).output_value(value).build();
+        let stack = Stack::builder().stack_name("p-dev").stack_status(StackStatus::UpdateComplete);
+        let stack = stack.outputs(output("AirflowUrl", &url)).outputs(output("AdminSecretArn", "arn"));
+        DescribeStacksOutput::builder().stacks(stack.build()).build()
+    });
+    let secret = mock!(aws_sdk_secretsmanager::Client::get_secret_value).then_output(|| {
+        let text = r#"{"username": "admin", "password": "p"}"#;
+        GetSecretValueOutput::builder().secret_string(text).build()
+    });
+    let mut aws = bucket.aws();
+    aws.cloudformation = mock_client!(aws_sdk_cloudformation, RuleMode::MatchAny, [&describe]);
+    aws.secrets = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&secret]);
+    aws
+}
+
+/// From `old`, which the pointer names, to `new`; the DAGs of both are known.
+async fn prepared(bucket: &Bucket, aws: Aws, old: Option<&Release>, new: &Release) -> Prepared {
+    let dags = json!([{ "dag_id": "orders", "file": "a.py", "schedule": null }]);
+    for release in old.into_iter().chain([new]) {
+        bucket.set(&names::bundle_index_key(&release.bundle), &dags);
+    }
+    if let Some(old) = old {
+        bucket.set(POINTER, &Pointer::next(None, old));
+    }
+    let store = Store::new(&aws, ACCOUNT, "dev");
+    let pointer = store.read::<Pointer>(POINTER).await.unwrap();
+    let running = Running::recorded(pointer.as_ref().map(|found| &found.value), old, Records::Trusted);
+    let progress = Progress {
+        before: running.clone(),
+        state: State { running: running.clone(), pointer, ..State::default() },
+        ..Progress::default()
+    };
+    let facts = Facts { running, previous: old.cloned(), ..Facts::default() };
+    let mut plan = plan(new, Source::Record, &facts);
+    plan.steps = vec![pointer_to(new), Step::Dags(new.bundle)];
+    let (started, watch) = (time::now(), time::Stopwatch::start());
+    Prepared {
+        context: context(aws),
+        facts,
+        plan,
+        gates: Vec::new(),
+        decision: None,
+        dags: DagDiff::default(),
+        progress,
+        holder: None,
+        started,
+        watch,
+    }
+}
+
+fn quiet() -> Ui {
+    Ui::new(Common { quiet: true, ..Common::default() })
+}
+
+fn record(bucket: &Bucket) -> Value {
+    let key = bucket.keys().into_iter().find(|key| key.contains("/deployments/")).unwrap();
+    bucket.get(&key)
+}
+
+async fn deployed(bucket: &Bucket, old: Option<&Release>, new: &Release, broken: &[&Release]) -> Result<()> {
+    let server = airflow(bucket, broken);
+    let prepared = prepared(bucket, doors(bucket, &server.url), old, new).await;
+    carry_out(prepared, &quiet()).await
+}
+
+#[tokio::test]
+async fn a_good_bundle_stays() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    deployed(&bucket, Some(&old), &new, &[]).await.unwrap();
+    assert_eq!(bucket.get(POINTER)["release"], new.id());
+    assert_eq!((&record(&bucket)["outcome"], &bucket.get(LOCK)["held"]), (&json!("deployed"), &json!(false)));
+}
+
+#[tokio::test]
+async fn dags_that_airflow_cannot_import_swap_the_pointer_back() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    let fail = deployed(&bucket, Some(&old), &new, &[&new]).await.unwrap_err();
+    assert_eq!(fail.kind().code(), 4);
+    assert_eq!(fail.message(), format!("release {} failed and {} is back", new.id(), old.id()));
+    assert!(fail.to_string().contains("a.py: NameError: x"), "{fail}");
+    let pointer = bucket.get(POINTER);
+    assert_eq!((&pointer["release"], &pointer["serial"]), (&json!(old.id()), &json!(3)));
+    assert_eq!(record(&bucket)["outcome"], "rolled_back");
+    assert_eq!(bucket.get(LOCK)["held"], false, "the environment is whole");
+}
+
+#[tokio::test]
+async fn a_rollback_that_fails_too_leaves_a_warning_to_the_next() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    let fail = deployed(&bucket, Some(&old), &new, &[&old, &new]).await.unwrap_err();
+    assert_eq!(fail.kind().code(), 5);
+    assert!(fail.to_string().contains("during the rollback: "), "{fail}");
+    let lock = bucket.get(LOCK);
+    assert_eq!((&lock["held"], &lock["expires"]), (&json!(true), &json!(0)), "abandoned");
+}
+
+#[tokio::test]
+async fn a_first_deployment_has_nothing_to_go_back_to() {
+    let bucket = Bucket::default();
+    let new = release("new", "h", "t");
+    let fail = deployed(&bucket, None, &new, &[&new]).await.unwrap_err();
+    assert_eq!(fail.kind().code(), 1);
+    assert_eq!((&record(&bucket)["outcome"], &bucket.get(LOCK)["held"]), (&json!("failed"), &json!(true)));
+}
+
+#[tokio::test]
+async fn the_same_release_is_not_rolled_back_to() {
+    let bucket = Bucket::default();
+    let release = release("new", "h", "t");
+    let fail = deployed(&bucket, Some(&release), &release, &[&release]).await.unwrap_err();
+    assert_eq!(fail.kind().code(), 1);
+    assert_eq!(bucket.get(POINTER)["serial"], 1);
+}
+
+#[tokio::test]
+async fn a_failure_that_touched_nothing_is_just_that() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    let mut prepared = prepared(&bucket, bucket.aws(), Some(&old), &new).await;
+    prepared.plan.steps = vec![Step::Bundle(new.bundle)];
+    let fail = carry_out(prepared, &quiet()).await.unwrap_err();
+    assert_eq!(fail.message(), "there is no bundle to upload");
+    assert_eq!(bucket.get(LOCK)["held"], false);
+}
+
+#[tokio::test]
+async fn what_an_interrupted_deployment_left_is_not_forgotten_by_a_failure() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    let left = crate::apply::lease::acquire(&bucket.store()).await.unwrap();
+    left.abandon().await.unwrap();
+    let mut prepared = prepared(&bucket, bucket.aws(), Some(&old), &new).await;
+    prepared.progress.token = Some(1);
+    prepared.plan.steps = vec![Step::Bundle(new.bundle)];
+    carry_out(prepared, &quiet()).await.unwrap_err();
+    assert_eq!(bucket.get(LOCK)["held"], true, "the next one must not take the records for granted either");
+}
+
+#[tokio::test]
+async fn nobody_says_unchanged_while_somebody_is_at_work() {
+    let bucket = Bucket::default();
+    let old = release("old", "h", "t");
+    let lease = crate::apply::lease::acquire(&bucket.store()).await.unwrap();
+    let mut prepared = prepared(&bucket, bucket.aws(), Some(&old), &old).await;
+    prepared.plan.steps = vec![Step::Health];
+    prepared.holder = observed::look(&bucket.store()).await.unwrap();
+    assert_eq!(carry_out(prepared, &quiet()).await.unwrap_err().kind(), Kind::Locked);
+    lease.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pointer_that_is_somebody_else_s_is_not_fought_over() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    let mut prepared = prepared(&bucket, bucket.aws(), Some(&old), &new).await;
+    prepared.progress.lease = Some(crate::apply::lease::acquire(&bucket.store()).await.unwrap());
+    prepared.progress.state.running.unsettle_runtime();
+    let theirs = Pointer { serial: 9, ..Pointer::next(None, &release("theirs", "h", "t")) };
+    bucket.set(POINTER, &theirs);
+    let fail = carry_out(prepared, &quiet()).await.unwrap_err();
+    assert_eq!(fail.kind(), Kind::Locked);
+    assert_eq!(bucket.get(POINTER)["serial"], 9);
+    assert_eq!(bucket.get(LOCK)["held"], true, "hosts may run what no record says");
+}

@@ -1,0 +1,93 @@
+//! The templates of an environment: read, composed with what the environment adds, packaged.
+
+use crate::config::{self, Environment, FolderPath};
+use crate::fail::{Fail, Result};
+use crate::model::stack::Protection;
+use crate::observe::templates;
+use crate::plan::compose::{ADDITIONAL, Additions, MASTER, Policy, WorkerSet, as_written, compose};
+use crate::plan::stack::{Desired, decide};
+use crate::plan::templates::{Packaged, Sources, package};
+use std::path::Path;
+
+/// The master stack's templates, composed for the environment, and the bootstrap stack's one.
+pub fn packaged(root: &Path, environment: &Environment) -> Result<(Vec<Packaged>, Packaged)> {
+    package_sources(environment, &sources(root, environment)?)
+}
+
+/// The same of sources that are composed already.
+pub fn package_sources(environment: &Environment, sources: &Sources) -> Result<(Vec<Packaged>, Packaged)> {
+    told_as_written(environment, package_both(sources))
+}
+
+/// All templates of the environment, its master composed; children are named by relative path still.
+pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
+    let mut sources = templates::read(root)?;
+    if let Some(folder) = additional(environment) {
+        sources.extend(templates::additional(root, folder, ADDITIONAL)?);
+    }
+    // What is wrong with a file as it is written is told with the line it is written in.
+    package(&sources, MASTER)?;
+    let (additions, missing) = match additions(root, environment) {
+        Ok(additions) => (additions, None),
+        // Told with everything else that is wrong.
+        Err(fail) => (without_policies(environment), Some(fail)),
+    };
+    let composed = match (compose(sources, &additions), missing) {
+        (composed, None) => composed,
+        (Ok(_), Some(missing)) => Err(missing),
+        (Err(fail), Some(missing)) => Err(missing.and(fail.into_problems()?)),
+    };
+    told_as_written(environment, composed)
+}
+
+/// The folder of the additional templates.
+fn additional(environment: &Environment) -> Option<&str> {
+    environment.additional.templates.as_ref().map(FolderPath::as_str)
+}
+
+fn told_as_written<T>(environment: &Environment, result: Result<T>) -> Result<T> {
+    result.map_err(|fail| fail.at(|place| as_written(place, additional(environment))))
+}
+
+fn additions(root: &Path, environment: &Environment) -> Result<Additions> {
+    let (components, paths): (Vec<String>, Vec<String>) =
+        environment.policies().into_iter().map(|(component, path)| (component, path.to_string())).unzip();
+    let documents = templates::policies(root, &paths)?;
+    let policy = |((component, path), document)| Policy { component, path, document };
+    let policies = components.into_iter().zip(paths).zip(documents).map(policy).collect();
+    Ok(Additions { policies, ..without_policies(environment) })
+}
+
+fn without_policies(environment: &Environment) -> Additions {
+    let set = |set: &config::WorkerSet| WorkerSet {
+        name: set.name.to_string(),
+        prefix: set.prefix(),
+        parameters: set.parameters(),
+        settings: set.settings(),
+    };
+    Additions {
+        worker_sets: environment.worker_sets().iter().map(set).collect(),
+        policies: Vec::new(),
+        given: environment.additional.parameters.clone(),
+    }
+}
+
+/// Whether the environment gives its master template what it asks for, and nothing else.
+pub fn fits(environment: &Environment, templates: &[Packaged]) -> Result<()> {
+    let Some(template) = templates.last() else { return Err(Fail::bug("no template was packaged")) };
+    let desired = Desired {
+        template,
+        parameters: environment.parameters(),
+        tags: environment.tags(),
+        protection: Protection::Off,
+    };
+    let decided = decide(&desired, None);
+    decided.map(drop).map_err(|problems| Fail::problems("the parameters do not fit the template", problems))
+}
+
+/// The packages of composed sources: the master stack's templates, root last, and the bootstrap stack's one.
+pub fn package_both(sources: &Sources) -> Result<(Vec<Packaged>, Packaged)> {
+    let master = package(sources, MASTER)?;
+    let bootstrap = package(sources, "bootstrap.yaml")?;
+    Ok((master.all().cloned().collect(), bootstrap.root().clone()))
+}

@@ -1,0 +1,89 @@
+//! The tree as a release: its bundle, host revision and templates.
+
+use super::templates;
+use crate::apply::context::{Archive, Artifacts};
+use crate::config::Environment;
+use crate::doors::git;
+use crate::fail::{Fail, Problem, Result};
+use crate::model::bundle::Bundle;
+use crate::model::engine::Engine;
+use crate::model::release::{Parts, Release, Runtime, StackSpec};
+use crate::model::text::count;
+use crate::observe::{bundle, host_revision, templates as sources};
+use crate::plan::compose::{Additions, compose};
+use crate::plan::templates::Packaged;
+use std::path::Path;
+
+/// A release that is to run, with what is at hand of it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub release: Release,
+    /// The root of its composed templates.
+    pub root: Packaged,
+    pub artifacts: Artifacts,
+}
+
+/// Reads the whole tree; all problems of all parts are reported together.
+pub fn from_tree(project: &Path, environment: &Environment) -> Result<Target> {
+    let cache = project.join(".ductwork/cache");
+    let bundle = bundle::bundle(project, &cache);
+    let host = host_revision::host_revision(project, &cache);
+    let set = sources::archive(project, &cache);
+    let (bundle, host, set, packages) = all(bundle, host, set, templates::packaged(project, environment))?;
+    let (templates, bootstrap) = packages;
+    let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
+    let release = Release::new(Parts {
+        bundle: bundle.digest,
+        templates: Some(set.digest),
+        engine: Engine::Ec2,
+        runtime: Runtime::Hosts(host.digest),
+        stack: StackSpec { template: root.digest, parameters: environment.parameters() },
+        commit: git::commit(project),
+    });
+    let artifacts = Artifacts {
+        bundle: Some(archive(bundle)),
+        dags: None,
+        host_revision: Some(archive(host)),
+        template_set: Some(archive(set)),
+        templates,
+        root: Some(root.clone()),
+        bootstrap: Some(bootstrap),
+    };
+    Ok(Target { release, root, artifacts })
+}
+
+fn archive(made: Bundle) -> Archive {
+    Archive { digest: made.digest, path: made.path }
+}
+
+/// What is wrong with the tree, whatever environment it is for. Packs nothing.
+///
+/// # Errors
+/// Anything else that goes wrong.
+pub fn problems(root: &Path) -> Result<Vec<Problem>> {
+    let mut problems = bundle::problems(root);
+    problems.extend(host_revision::problems(root));
+    let composed = sources::read(root).and_then(|sources| {
+        templates::package_both(&sources)?;
+        compose(sources, &Additions::default())
+    });
+    if let Err(fail) = composed {
+        problems.extend(fail.into_problems()?);
+    }
+    Ok(problems)
+}
+
+/// Four results as one; problems of several parts become one list, and any other failure goes first.
+fn all<A, B, C, D>(a: Result<A>, b: Result<B>, c: Result<C>, d: Result<D>) -> Result<(A, B, C, D)> {
+    match (a, b, c, d) {
+        (Ok(a), Ok(b), Ok(c), Ok(d)) => Ok((a, b, c, d)),
+        (a, b, c, d) => {
+            let mut problems = Vec::new();
+            for fail in [a.err(), b.err(), c.err(), d.err()].into_iter().flatten() {
+                problems.extend(fail.into_problems()?);
+            }
+            problems.dedup();
+            Err(Fail::problems(count(problems.len(), "problem") + " in the tree", problems))
+        }
+    }
+}
