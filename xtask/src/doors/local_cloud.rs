@@ -1,4 +1,4 @@
-//! Starts and stops the cloud of this machine (`localcloud/`); what it does is its own affair.
+//! Starts and stops the cloud of this machine (`localcloud/`).
 
 use super::http::Http;
 use super::proc::Cmd;
@@ -6,6 +6,7 @@ use super::toolchain::{self, Venv};
 use super::{env, fs};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::event::Sink;
+use crate::model::text::tail;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,14 +37,14 @@ pub fn running(root: &Path) -> Result<Option<Cloud>> {
     let cloud: Cloud = serde_json::from_slice(&bytes).map_err(|error| {
         Fail::usage(format!("the state of the local cloud is damaged: `{}`", path.display()))
             .because(error)
-            .hint("throw it away and start anew: cargo xtask local reset")
+            .hint("delete it and start over: cargo xtask local reset")
     })?;
     let answer =
         Http::new(Duration::from_secs(2)).get(&format!("{}/_ministack/health", cloud.endpoint), None);
     Ok(answer.is_ok_and(|answer| answer.status == 200).then_some(cloud))
 }
 
-/// The running cloud, started first where it does not run.
+/// The running cloud, started first if it is not running.
 pub fn up(root: &Path, sink: &Sink) -> Result<Cloud> {
     if let Some(cloud) = running(root)? {
         return Ok(cloud);
@@ -73,13 +74,11 @@ pub fn up(root: &Path, sink: &Sink) -> Result<Cloud> {
 }
 
 fn not_started(log: &Path, why: &str) -> Fail {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let tail: Vec<&str> = text.lines().rev().take(8).collect();
-    let tail: Vec<&str> = tail.into_iter().rev().collect();
+    let tail = tail(&fs::read_to_string(log).unwrap_or_default());
     let fail = Fail::failed("the local cloud does not start").cause(why);
-    let fail = if tail.is_empty() { fail } else { fail.cause(tail.join("\n")) };
+    let fail = if tail.is_empty() { fail } else { fail.cause(tail) };
     fail.hint(format!("read its log: less '{}'", log.display()))
-        .hint("or throw its state away and start anew: cargo xtask local reset")
+        .hint("or delete its state and start over: cargo xtask local reset")
 }
 
 /// Stops the cloud and every process it started.

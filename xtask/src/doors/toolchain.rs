@@ -1,21 +1,24 @@
-//! Makes the Python environments under `.ductwork/venvs` from hash-locked files, once per lock.
+//! Creates the Python environments under `.ductwork/venvs` from hash-locked files, once per lock.
 //!
 //! A folder's name carries its lock's digest and a marker says that it is complete, so that a
 //! half-made environment is never used and an unchanged lock costs one look.
 
 use super::proc::{self, Cmd};
 use super::{env, fs, time};
-use crate::fail::{Fail, Result};
+use crate::fail::{Fail, Kind, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Written last; whoever finds it may use the environment.
+/// Written last: an environment that has it is complete.
 const COMPLETE: &str = ".complete";
-/// The oldest Python that Airflow 3.3 runs on, and the first one it does not know yet.
+/// The oldest Python that Airflow 3.3 runs on, and the first one that it does not support yet.
 const OLDEST: (u32, u32) = (3, 10);
 const TOO_NEW: (u32, u32) = (3, 15);
+
+/// The lock of uv itself.
+const TOOLS: &str = "airflow/tools.lock";
 
 /// The environments of this project, each with its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +61,11 @@ pub fn venvs(root: &Path) -> PathBuf {
     fs::real(&root.join(".ductwork/venvs"))
 }
 
-/// The folder of an environment, made if need be. Its programs are in `bin/`.
+/// The folder of an environment, created if necessary. Its programs are in `bin/`.
 pub fn venv(root: &Path, which: Venv, sink: &Sink) -> Result<PathBuf> {
     let lock = root.join(which.lock());
     let text = fs::read(&lock)
-        .map_err(|e| e.with_kind(crate::fail::Kind::Usage).hint("restore the file from git"))?;
+        .map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
     let folder = venvs(root).join(format!("{}-{}", which.name(), Digest::of(&text).short()));
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(folder);
@@ -81,19 +84,19 @@ pub fn venv(root: &Path, which: Venv, sink: &Sink) -> Result<PathBuf> {
         .arg(&python.path)
         .arg(&folder)
         .run()
-        .map_err(explained)?;
+        .map_err(|fail| explained(fail, which.lock()))?;
     let pip =
         installer(&uv, root).args(["pip", "sync", "--require-hashes", "--compile-bytecode", "--python"]);
-    pip.arg(folder.join("bin/python")).arg(&lock).run().map_err(explained)?;
+    pip.arg(folder.join("bin/python")).arg(&lock).run().map_err(|fail| explained(fail, which.lock()))?;
     fs::write(&folder.join(COMPLETE), python.version.as_bytes())?;
     Ok(folder)
 }
 
 /// The uv of `airflow/tools.lock`, installed by pip into an environment of its own.
 pub fn uv(root: &Path, sink: &Sink) -> Result<PathBuf> {
-    let lock = root.join("airflow/tools.lock");
+    let lock = root.join(TOOLS);
     let text = fs::read(&lock)
-        .map_err(|e| e.with_kind(crate::fail::Kind::Usage).hint("restore the file from git"))?;
+        .map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
     let folder = venvs(root).join(format!("tools-{}", Digest::of(&text).short()));
     let uv = folder.join("bin/uv");
     if fs::exists(&folder.join(COMPLETE)) {
@@ -119,7 +122,7 @@ pub fn uv(root: &Path, sink: &Sink) -> Result<PathBuf> {
         "--require-hashes",
         "-r",
     ]);
-    pip.arg(&lock).run().map_err(explained)?;
+    pip.arg(&lock).run().map_err(|fail| explained(fail, TOOLS))?;
     fs::write(&folder.join(COMPLETE), python.version.as_bytes())?;
     Ok(uv)
 }
@@ -128,40 +131,27 @@ fn installer(program: &Path, dir: &Path) -> Cmd {
     Cmd::new(program, dir).envs(env::for_installers())
 }
 
+/// Some systems ship the modules that make environments as a package of their own: the interpreter is asked.
 fn without_venv(fail: Fail, python: &Python) -> Fail {
-    let text = fail.to_string();
-    if text.contains("ensurepip") || text.contains("No module named venv") {
-        return Fail::usage(format!("`{}` cannot make virtual environments", python.path.display()))
-            .cause("its modules venv and ensurepip are a separate package on this system")
-            .hint("install them, on Debian and Ubuntu: sudo apt-get install python3-venv");
+    let ask = |module: &str| installer(&python.path, Path::new("/")).args(["-I", "-m", module, "--help"]).run();
+    if ask("venv").is_ok() && ask("ensurepip").is_ok() {
+        return fail;
     }
-    fail
+    Fail::usage(format!("`{}` cannot create virtual environments", python.path.display()))
+        .cause("its modules venv and ensurepip are a separate package on this system")
+        .hint("install them, on Debian and Ubuntu: sudo apt-get install python3-venv")
 }
 
-/// Tells a missing network from everything else an installer can say.
-fn explained(fail: Fail) -> Fail {
-    let text = fail.to_string();
-    let signs = [
-        "error sending request",
-        "dns error",
-        "Temporary failure in name resolution",
-        "Failed to establish",
-        "Connection refused",
-        "Network is unreachable",
-        "timed out",
-        "tunnel",
-    ];
-    // All that pip says in the end, whatever the reason.
-    let nothing_found = text.contains("No matching distribution");
-    if nothing_found || signs.iter().any(|sign| text.contains(sign)) {
-        let rest = if nothing_found { ", or lacks what is locked" } else { "" };
-        return fail
-            .context(format!("the package index cannot be reached{rest}"))
-            .with_kind(crate::fail::Kind::Usage)
-            .hint("connect to the network, or name a proxy or mirror in HTTPS_PROXY, PIP_INDEX_URL and UV_INDEX_URL")
-            .hint("run the same command again: it goes on where it stopped");
-    }
-    fail
+/// An installer that fails has nearly always not reached its index, or an index that lacks a package; which,
+/// it says only in its own words.
+fn explained(fail: Fail, lock: &str) -> Fail {
+    fail.context(format!("cannot install the packages of `{lock}`"))
+        .with_kind(Kind::Usage)
+        .hint(
+            "if the package index cannot be reached, connect to the network, or name a proxy or mirror in \
+             HTTPS_PROXY, PIP_INDEX_URL and UV_INDEX_URL",
+        )
+        .hint("run the same command again: it continues where it stopped")
 }
 
 /// An interpreter that Airflow runs on.

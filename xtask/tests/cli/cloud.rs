@@ -186,8 +186,8 @@ fn fs_without_endpoint(project: &Project) -> String {
 #[test]
 fn a_local_cloud_that_never_ran() {
     let project = Project::new();
-    insta::assert_snapshot!(project.refused(&["status"]), @r"
-    error: the local cloud does not run
+    insta::assert_snapshot!(project.refused(&["status"]), @"
+    error: the local cloud is not running
 
     hint: start it: cargo xtask local up
     hint: or deploy, which starts it: cargo xtask deploy --env local
@@ -202,6 +202,6 @@ fn a_local_cloud_that_died() {
     let project = Project::new();
     let cloud = format!("{{\"endpoint\": \"http://127.0.0.1:{}\", \"port\": 1, \"pid\": 1}}", closed_port());
     project.write(".ductwork/local/cloud.json", &cloud);
-    assert!(project.refused(&["status"]).starts_with("error: the local cloud does not run\n"));
+    assert!(project.refused(&["status"]).starts_with("error: the local cloud is not running\n"));
     assert_eq!(project.refused(&["history"]), project.refused(&["status"]));
 }

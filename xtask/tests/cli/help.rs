@@ -16,7 +16,7 @@ fn verbs(help: &str) -> Vec<String> {
 fn of_the_tool() {
     let run = Project::new().run(&["--help"]).expect(0);
     assert_eq!(run.stderr, "");
-    insta::assert_snapshot!(run.stdout, @r"
+    insta::assert_snapshot!(run.stdout, @"
     Releases this Airflow project: DAGs, hosts and stacks, on AWS or on this
     machine.
 
@@ -32,8 +32,8 @@ fn of_the_tool() {
       bundle-dags  Pack `dags/` into the bundle that is named by its content
       package      Package the templates into a folder, as a deployment would upload
                    them
-      plan         Show what a deployment would do: steps, DAGs, and every change to
-                   the stacks
+      plan         Show what a deployment would do: steps, DAGs, every change to the
+                   stacks, and what each gate says
       deploy       Bring an environment to what this tree says: stacks, hosts and
                    DAGs
       rollback     Bring an environment back to an earlier release: bundle, hosts,
@@ -55,7 +55,7 @@ fn of_the_tool() {
 
     Common options:
           --format <FORMAT>
-              What standard output gets
+              What goes to standard output
 
               Possible values:
               - text: For people
@@ -73,9 +73,9 @@ fn of_the_tool() {
       -v, --verbose
               Say more: every note of every step
 
-    Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration,
-    3 changes found, 4 rolled back, 5 rollback failed, 6 locked, 70 a bug,
-    130 interrupted.
+    Exit codes: 0 done or nothing to do, 1 failed, 2 refused before anything was
+    touched (usage, configuration, a gate), 3 changes found, 4 rolled back,
+    5 rollback failed, 6 locked, 70 a bug, 130 interrupted.
     ");
 }
 

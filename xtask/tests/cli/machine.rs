@@ -57,10 +57,10 @@ fn a_python_that_makes_no_environments() {
     let project = Project::new();
     project
         .program("python3", &format!("{version}\necho '/usr/bin/python3: No module named venv' >&2; exit 1"));
-    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"
       setup: installing uv (once)
     ✗ setup [TIME]
-    error: `[SCRATCH]/bin/python3` cannot make virtual environments
+    error: `[SCRATCH]/bin/python3` cannot create virtual environments
       caused by: its modules venv and ensurepip are a separate package on this
         system
 
@@ -68,9 +68,9 @@ fn a_python_that_makes_no_environments() {
     ");
     let debian = "The virtual environment was not created successfully because ensurepip is not available.";
     project.program("python3", &format!("{version}\necho '{debian}'; exit 1"));
-    insta::assert_snapshot!(project.refused(&["local", "up"]), @r"
+    insta::assert_snapshot!(project.refused(&["local", "up"]), @"
       local cloud: installing uv (once)
-    error: `[SCRATCH]/bin/python3` cannot make virtual environments
+    error: `[SCRATCH]/bin/python3` cannot create virtual environments
       caused by: its modules venv and ensurepip are a separate package on this
         system
 
@@ -102,18 +102,18 @@ fn no_network_for_pip() {
     let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
     let told = project.refused_with(&["deploy"], &env);
     let told: Vec<&str> = told.lines().filter(|line| !line.contains("-m pip install")).collect();
-    insta::assert_snapshot!(told.join("\n"), @r"
+    insta::assert_snapshot!(told.join("\n"), @"
       setup: installing uv (once)
     ✗ setup [TIME]
-    error: the package index cannot be reached, or lacks what is locked
+    error: cannot install the packages of `airflow/tools.lock`
         ended with exit status: 1
       caused by: ERROR: Could not find a version that satisfies the requirement
         uv==0.13.8 (from versions: none)
         ERROR: No matching distribution found for uv==0.13.8
 
-    hint: connect to the network, or name a proxy or mirror in HTTPS_PROXY,
-          PIP_INDEX_URL and UV_INDEX_URL
-    hint: run the same command again: it goes on where it stopped
+    hint: if the package index cannot be reached, connect to the network, or name a
+          proxy or mirror in HTTPS_PROXY, PIP_INDEX_URL and UV_INDEX_URL
+    hint: run the same command again: it continues where it stopped
     ");
 }
 
@@ -135,10 +135,10 @@ fn no_network_for_uv() {
     fs::set_permissions(uv, fs::Permissions::from_mode(0o755)).unwrap();
     let told = project.refused(&["deploy"]);
     let told: Vec<&str> = told.lines().filter(|line| !line.contains("pip sync")).collect();
-    insta::assert_snapshot!(told.join("\n"), @r"
+    insta::assert_snapshot!(told.join("\n"), @"
       setup: installing localcloud/requirements.lock (once)
     ✗ setup [TIME]
-    error: the package index cannot be reached
+    error: cannot install the packages of `localcloud/requirements.lock`
         ended with exit status: 2
       caused by: error: Request failed after 3 retries in 4.9s
           cause: Failed to fetch: http://127.0.0.1:9/simple/boto3/
@@ -147,9 +147,9 @@ fn no_network_for_uv() {
           cause: tcp connect error
           cause: Connection refused (os error 111)
 
-    hint: connect to the network, or name a proxy or mirror in HTTPS_PROXY,
-          PIP_INDEX_URL and UV_INDEX_URL
-    hint: run the same command again: it goes on where it stopped
+    hint: if the package index cannot be reached, connect to the network, or name a
+          proxy or mirror in HTTPS_PROXY, PIP_INDEX_URL and UV_INDEX_URL
+    hint: run the same command again: it continues where it stopped
     ");
 }
 
@@ -182,7 +182,7 @@ fn a_file_where_the_state_should_be() {
           rm '[PROJECT]/.ductwork'
     ");
     assert!(project.refused(&["local", "up"]).contains("rm '[PROJECT]/.ductwork'"));
-    assert!(project.refused(&["status"]).contains("the local cloud does not run"));
+    assert!(project.refused(&["status"]).contains("the local cloud is not running"));
 }
 
 #[test]
@@ -292,12 +292,12 @@ fn a_damaged_state_folder() {
     let project = Project::new();
     project.write(".ductwork/local/lock", "");
     project.write(".ductwork/local/cloud.json", "{garbage");
-    insta::assert_snapshot!(project.refused(&["status"]), @r"
+    insta::assert_snapshot!(project.refused(&["status"]), @"
     error: the state of the local cloud is damaged:
       `[PROJECT]/.ductwork/local/cloud.json`
       caused by: key must be a string at line 1 column 2
 
-    hint: throw it away and start anew: cargo xtask local reset
+    hint: delete it and start over: cargo xtask local reset
     ");
     assert_eq!(project.refused(&["history"]), project.refused(&["status"]));
     assert_eq!(project.refused(&["local", "up"]), project.refused(&["status"]));

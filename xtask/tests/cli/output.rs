@@ -42,7 +42,7 @@ fn one_document_for_success() {
 fn one_document_for_errors() {
     let project = Project::new();
     let found = error(&project, &["status", "--format", "json"]);
-    assert_eq!(found["message"], "the local cloud does not run");
+    assert_eq!(found["message"], "the local cloud is not running");
     assert_eq!(found["hints"][0], "start it: cargo xtask local up");
     project.write("environments/bad.toml", "[aws]\nendpoint = \"local\"\nx = 1\ny = 2\n");
     let found = error(&project, &["--format", "json", "deploy", "--env", "bad"]);
@@ -62,7 +62,7 @@ fn one_document_for_a_command_line_that_is_none() {
     assert_eq!(found["hints"][0], "a similar subcommand exists: 'deploy'");
     let found = error(&project, &["secret", "--format", "json"]);
     assert_eq!(found["message"], "the following required arguments were not provided: <WHICH>");
-    assert_eq!(error(&project, &["--format", "json"])["message"], "there is no verb");
+    assert_eq!(error(&project, &["--format", "json"])["message"], "no verb was given");
 }
 
 /// Progress of a step that fails stays on standard error.
@@ -91,15 +91,15 @@ fn quiet() {
 #[test]
 fn no_consent_without_a_terminal() {
     let project = Project::new();
-    insta::assert_snapshot!(project.refused(&["destroy"]), @r"
-    error: this needs consent, and there is no terminal to ask at
+    insta::assert_snapshot!(project.refused(&["destroy"]), @"
+    error: confirmation required, but no terminal is attached
       caused by: Delete environment `local` with its database, logs and history?
 
     hint: look at it first with `cargo xtask plan`, then run the same command with
           --yes
     ");
-    insta::assert_snapshot!(project.refused(&["local", "reset"]), @r"
-    error: this needs consent, and there is no terminal to ask at
+    insta::assert_snapshot!(project.refused(&["local", "reset"]), @"
+    error: confirmation required, but no terminal is attached
       caused by: Delete the local cloud with its database, logs and releases?
 
     hint: look at it first with `cargo xtask plan`, then run the same command with

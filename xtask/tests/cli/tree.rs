@@ -6,9 +6,10 @@ use crate::project::Project;
 fn not_within_a_project() {
     let project = Project::new();
     let output = project.command(&["deploy"]).current_dir("/").output().unwrap();
-    insta::assert_snapshot!(project.seen(&output).expect(2).stderr, @r"
-    error: `/` is not within a Ductwork project
-      caused by: no folder upwards holds `environments/` and `Cargo.toml`
+    insta::assert_snapshot!(project.seen(&output).expect(2).stderr, @"
+    error: `/` is not in a Ductwork project
+      caused by: neither it nor a folder above it holds `environments/` and
+        `Cargo.toml`
 
     hint: change to your clone of the repository and run the command again
     ");
@@ -18,7 +19,7 @@ fn not_within_a_project() {
 fn a_folder_of_the_project_is_within_it() {
     let project = Project::new();
     let output = project.command(&["status"]).current_dir(project.path("dags")).output().unwrap();
-    assert!(project.seen(&output).expect(2).stderr.starts_with("error: the local cloud does not run\n"));
+    assert!(project.seen(&output).expect(2).stderr.starts_with("error: the local cloud is not running\n"));
 }
 
 #[test]
@@ -129,10 +130,10 @@ fn parts_of_the_host_revision_missing() {
 #[test]
 fn a_path_that_other_programs_misread() {
     let project = Project::named("100%");
-    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
-    error: the project's path has a `%` in it: `[PROJECT]`
-      caused by: supervisord, Python and Airflow would not take it for a part of the
-        path
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"
+    error: the project's path contains `%`: `[PROJECT]`
+      caused by: supervisord, Python and Airflow give that character a meaning of
+        their own
 
     hint: rename the folder, for instance:
           mv '[PROJECT]' '[SCRATCH]/100-'
@@ -140,10 +141,10 @@ fn a_path_that_other_programs_misread() {
     for verb in [&["local", "up"][..], &["bundle-dags"], &["status"], &["package"]] {
         assert_eq!(project.refused(verb), project.refused(&["deploy"]), "{verb:?}");
     }
-    insta::assert_snapshot!(Project::named("a:b").refused(&["deploy"]), @r"
-    error: the project's path has a `:` in it: `[PROJECT]`
-      caused by: supervisord, Python and Airflow would not take it for a part of the
-        path
+    insta::assert_snapshot!(Project::named("a:b").refused(&["deploy"]), @"
+    error: the project's path contains `:`: `[PROJECT]`
+      caused by: supervisord, Python and Airflow give that character a meaning of
+        their own
 
     hint: rename the folder, for instance:
           mv '[PROJECT]' '[SCRATCH]/a-b'
