@@ -1,5 +1,5 @@
-//! The master template of an environment, made from `templates/master.yaml`: children wired by name, a
-//! nested stack for each worker set, the environment's own policies and additional templates.
+//! The master template of an environment, made from `templates/master.yaml` and its engine's part: children
+//! wired by name, a nested stack for each worker set, the environment's own policies and additional templates.
 //!
 //! A child's parameter that the master does not pass is looked up by its name: the output of that name of
 //! a child without a condition, else a parameter of the master, declared as the child declares it. So a
@@ -7,14 +7,18 @@
 //! still named by relative path; [`super::templates`] packages it.
 
 mod additional;
+mod engine;
 mod wiring;
 
 use super::templates::Sources;
 use super::{cfn, yaml};
 use crate::fail::{Fail, Problem, Result};
+use crate::model::engine::Engine;
 use crate::model::stack::STACK_TYPE;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+
+pub use engine::fragment;
 
 pub const MASTER: &str = "master.yaml";
 /// Where the additional templates stand among the sources.
@@ -40,6 +44,7 @@ const IDENTITY: &str = "Identity";
 /// What an environment adds to the master template.
 #[derive(Clone, Debug, Default)]
 pub struct Additions {
+    pub engine: Engine,
     pub worker_sets: Vec<WorkerSet>,
     pub policies: Vec<Policy>,
     /// Values for parameters of additional templates.
@@ -76,6 +81,7 @@ pub fn compose(mut sources: Sources, additions: &Additions) -> Result<Sources> {
         return Ok(sources);
     };
     let mut master = Master(master);
+    composer.engine(&mut master, additions.engine);
     composer.workers(&mut master, additions);
     composer.wire(&mut master, additions);
     composer.outputs(&mut master, additions);
@@ -87,7 +93,14 @@ pub fn compose(mut sources: Sources, additions: &Additions) -> Result<Sources> {
     let text = serde_json::to_string_pretty(&sorted(Value::Object(master.0)))
         .map_err(|error| Fail::bug("no JSON").because(error))?;
     sources.insert(MASTER.to_owned(), text.into_bytes());
+    sources.retain(|path, _| is_used(path, additions.engine));
     Ok(sources)
+}
+
+/// Templates of other engines are none of this environment's, and the part of its own is in the master now.
+fn is_used(path: &str, engine: Engine) -> bool {
+    let Some(rest) = path.strip_prefix("engines/") else { return true };
+    rest.split('/').next() == Some(engine.word()) && path != fragment(engine)
 }
 
 struct Composer {

@@ -244,8 +244,8 @@ fn nested_stacks<'a>(node: &'a Node, found: &mut Vec<&'a Node>) {
     }
 }
 
-/// `written` in the file `from`, relative to `templates/`; none where it leads out.
-fn resolve(from: &str, written: &str) -> Option<String> {
+/// `written` in the file `from`, relative to `templates/`; none if it leads out.
+pub(super) fn resolve(from: &str, written: &str) -> Option<String> {
     if written.starts_with('/') {
         return None;
     }

@@ -2,9 +2,10 @@
 
 use crate::config::{self, Environment, FolderPath};
 use crate::fail::{Fail, Result};
+use crate::model::engine::Engine;
 use crate::model::stack::Protection;
 use crate::observe::templates;
-use crate::plan::compose::{ADDITIONAL, Additions, MASTER, Policy, WorkerSet, as_written, compose};
+use crate::plan::compose::{ADDITIONAL, Additions, MASTER, Policy, WorkerSet, as_written, compose, fragment};
 use crate::plan::stack::{Desired, decide};
 use crate::plan::templates::{Packaged, Sources, package};
 use std::path::Path;
@@ -26,7 +27,7 @@ pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
         sources.extend(templates::additional(root, folder, ADDITIONAL)?);
     }
     // What is wrong with a file as it is written is told with the line it is written in.
-    package(&sources, MASTER)?;
+    written(&sources, environment.engine)?;
     let (additions, missing) = match additions(root, environment) {
         Ok(additions) => (additions, None),
         // Told with everything else that is wrong.
@@ -38,6 +39,25 @@ pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
         (Err(fail), Some(missing)) => Err(missing.and(fail.into_problems()?)),
     };
     told_as_written(environment, composed)
+}
+
+/// Whether the master and the engine's part of it can be packaged as they are written.
+pub fn written(sources: &Sources, engine: Engine) -> Result<()> {
+    let master = package(sources, MASTER);
+    let fragment = package(sources, &fragment(engine));
+    match (master, fragment) {
+        (Ok(_), Ok(_)) => Ok(()),
+        (Err(fail), Ok(_)) | (Ok(_), Err(fail)) => Err(fail),
+        (Err(fail), Err(other)) => {
+            let mut problems = fail.into_problems()?;
+            for problem in other.into_problems()? {
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
+            Err(Fail::problems("the templates cannot be packaged", problems))
+        }
+    }
 }
 
 /// The folder of the additional templates.
@@ -66,6 +86,7 @@ fn without_policies(environment: &Environment) -> Additions {
         settings: set.settings(),
     };
     Additions {
+        engine: environment.engine,
         worker_sets: environment.worker_sets().iter().map(set).collect(),
         policies: Vec::new(),
         given: environment.additional.parameters.clone(),

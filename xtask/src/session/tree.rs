@@ -35,7 +35,7 @@ pub fn from_tree(project: &Path, environment: &Environment) -> Result<Target> {
     let release = Release::new(Parts {
         bundle: bundle.digest,
         templates: Some(set.digest),
-        engine: Engine::Ec2,
+        engine: environment.engine,
         runtime: Runtime::Hosts(host.digest),
         stack: StackSpec { template: root.digest, parameters: environment.parameters() },
         commit: git::commit(project),
@@ -64,8 +64,9 @@ pub fn problems(root: &Path) -> Result<Vec<Problem>> {
     let mut problems = bundle::problems(root);
     problems.extend(host_revision::problems(root));
     let composed = sources::read(root).and_then(|sources| {
-        templates::package_both(&sources)?;
-        compose(sources, &Additions::default())
+        templates::written(&sources, Engine::default())?;
+        let composed = compose(sources, &Additions::default())?;
+        templates::package_both(&composed)
     });
     if let Err(fail) = composed {
         problems.extend(fail.into_problems()?);
