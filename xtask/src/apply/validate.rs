@@ -76,7 +76,7 @@ fn judged(report: Report, sink: &Sink, step: &str) -> Result<DagIndex> {
     let (slow, wrong): (Vec<Found>, Vec<Found>) =
         report.problems.into_iter().partition(|found| found.kind == SLOW);
     for found in slow.into_iter().map(problem) {
-        sink.note(step, format!("{}: {}", found.place, found.message));
+        sink.note(step, format!("{}: {}", found.location, found.message));
     }
     if wrong.is_empty() {
         return Ok(report.dags);
@@ -107,7 +107,7 @@ mod tests {
             {"kind": "no_dags", "file": null, "line": null, "message": "no DAG", "hint": null}]}"#;
         let fail = judged(serde_json::from_str(json).unwrap(), &Sink::null(), "validate").unwrap_err();
         assert_eq!(fail.message(), "2 problems in the DAGs, nothing was deployed");
-        let places: Vec<&str> = fail.all_problems().iter().map(|p| p.place.as_str()).collect();
+        let places: Vec<&str> = fail.all_problems().iter().map(|p| p.location.as_str()).collect();
         assert_eq!(places, ["dags/a.py:3", "dags/"]);
     }
 }

@@ -416,7 +416,7 @@ mod tests {
     fn every_syntax_error_has_its_line() {
         let mut problems = Problems::new("f.toml");
         read("a = \n[b\nc = 'x'\nd = = 2\n", &mut problems, |_| ());
-        let places: Vec<String> = problems.into_vec().into_iter().map(|p| p.place).collect();
+        let places: Vec<String> = problems.into_vec().into_iter().map(|p| p.location).collect();
         assert!(places.contains(&"f.toml:1".to_owned()), "{places:?}");
         assert!(places.contains(&"f.toml:2".to_owned()), "{places:?}");
         assert!(places.contains(&"f.toml:4".to_owned()), "{places:?}");

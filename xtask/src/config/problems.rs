@@ -82,7 +82,7 @@ mod tests {
         problems.report("wrong_type", &place, Wrong::new("is a string", "make it a table"));
         problems.missing("aws.account", "add it");
         problems.missing("awsome", "add it");
-        let places: Vec<String> = problems.into_vec().into_iter().map(|p| p.place).collect();
+        let places: Vec<String> = problems.into_vec().into_iter().map(|p| p.location).collect();
         assert_eq!(places, ["f.toml:3 `aws`", "f.toml `awsome`"]);
     }
 }

@@ -116,9 +116,9 @@ impl Fail {
 
     /// The same with the places of its problems written otherwise.
     #[must_use]
-    pub fn at(mut self, place: impl Fn(&str) -> String) -> Self {
+    pub fn at(mut self, locate: impl Fn(&str) -> String) -> Self {
         for problem in &mut self.inner.problems {
-            problem.place = place(&problem.place);
+            problem.location = locate(&problem.location);
         }
         self
     }

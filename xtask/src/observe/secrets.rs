@@ -46,7 +46,7 @@ mod tests {
         let needed = [("a.b", "there".to_owned()), ("login.google", "ductwork/dev/login/google".to_owned())];
         let problems = missing(&aws, "environments/dev.toml", &needed).await.unwrap();
         assert_eq!(problems.len(), 1);
-        assert_eq!(problems[0].place, "environments/dev.toml `login.google`");
+        assert_eq!(problems[0].location, "environments/dev.toml `login.google`");
         assert!(problems[0].hint.contains("create-secret --name ductwork/dev/login/google"));
         assert!(missing(&aws, "f", &[("k", "denied".to_owned())]).await.is_err());
     }

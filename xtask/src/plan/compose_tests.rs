@@ -162,7 +162,7 @@ fn everything_wrong_is_told_together() {
     let fail = compose(sources(&files), &additions).unwrap_err();
     assert_eq!(fail.kind(), Kind::Usage);
     let told: Vec<String> =
-        fail.all_problems().iter().map(|p| format!("{} {}: {}", p.kind, p.place, p.message)).collect();
+        fail.all_problems().iter().map(|p| format!("{} {}: {}", p.kind, p.location, p.message)).collect();
     assert_eq!(
         told,
         [

@@ -117,7 +117,7 @@ pub fn text(preview: &Preview) -> String {
     }
     for problem in &preview.problems {
         out.push('\n');
-        row(&mut out, "problem", &format!("{}: {}", problem.place, problem.message));
+        row(&mut out, "problem", &format!("{}: {}", problem.location, problem.message));
         if !problem.hint.is_empty() {
             row(&mut out, "", &format!("cure: {}", problem.hint));
         }

@@ -21,8 +21,8 @@ pub(super) fn bad(text: &str) -> String {
 
 pub(super) fn shown(problems: &[Problem]) -> String {
     problems.iter().fold(String::new(), |mut text, problem| {
-        let Problem { kind, place, message, hint } = problem;
-        writeln!(text, "{place}: {message} [{kind}]\n    {hint}").unwrap();
+        let Problem { kind, location, message, hint } = problem;
+        writeln!(text, "{location}: {message} [{kind}]\n    {hint}").unwrap();
         text
     })
 }
