@@ -27,6 +27,7 @@ pub struct Contract {
     /// The termination hook of the hosts' Auto Scaling groups.
     pub lifecycle_hook: String,
     pub ports: Ports,
+    pub limits: Limits,
     pub keys: Keys,
     pub secrets: Secrets,
     pub dags: Dags,
@@ -81,6 +82,14 @@ pub struct Ports {
     pub scheduler_health: u16,
     pub worker_logs: u16,
     pub triggerer_logs: u16,
+}
+
+/// What is refused for being too long.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Characters of the parameter `AirflowConfig`.
+    pub airflow_config: usize,
 }
 
 /// Keys in the artifact bucket, with `{digest}`, `{environment}` and `{id}` to be filled in.

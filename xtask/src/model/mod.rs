@@ -5,6 +5,7 @@ pub mod change;
 pub mod contract;
 pub mod dags;
 pub mod digest;
+pub mod engine;
 pub mod event;
 pub mod names;
 pub mod release;
