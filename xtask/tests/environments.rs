@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use xtask::config::{Environment, LONGEST_AIRFLOW_CONFIG, keys, resolve};
+use xtask::config::{Environment, keys, resolve};
+use xtask::model::contract::CONTRACT;
 use xtask::observe::environment;
 
 fn root() -> &'static Path {
@@ -127,20 +128,20 @@ fn dev_toml_explains_every_key() {
     assert!(missing.is_empty(), "explain these keys in environments/dev.toml: {missing:?}");
 }
 
-/// What the hosts would refuse in the middle of a deployment is refused before it begins.
+/// Options that hosts would refuse in the middle of a deployment are refused before it starts.
 #[test]
 fn options_that_hosts_refuse_are_refused_here() {
-    let settings = std::fs::read_to_string(root().join("airflow/ductwork_airflow/settings.py")).unwrap();
-    let managed = settings.split_once("_MANAGED = frozenset(").unwrap().1.split("\"\"\"").nth(1).unwrap();
-    let longest = format!("LONGEST_OVERRIDES = {LONGEST_AIRFLOW_CONFIG}\n");
-    assert!(settings.contains(&longest), "settings.py and config/parameters.rs allow another length");
-    assert!(
-        managed.split_whitespace().count() > 10,
-        "settings.py no longer lists the options where this test looks"
-    );
-    for option in managed.split_whitespace().chain(["a.b_secret", "a.b_cmd", "a.b_password"]) {
+    let options = &CONTRACT.options;
+    let named = |pattern: &String| pattern.replace('*', "anything");
+    let owned = options.owned.iter().map(|(pattern, owned)| (named(pattern), owned.cure.as_str()));
+    let secret = options.secret.iter().map(|name| (name.clone(), "Secrets Manager"));
+    let endings = options.secret_endings.iter().map(|ending| (format!("a.b{ending}"), "Secrets Manager"));
+    let all: Vec<_> = owned.chain(secret).chain(endings).collect();
+    assert!(all.len() > 50, "the contract no longer lists the options");
+    for (option, cure) in all {
         let text = format!("[aws]\nendpoint = 'local'\n[airflow.config]\n'{option}' = 'x'\n");
-        let refused = resolve("dev", &text, "dev.toml").is_err();
-        assert!(refused, "settings.py refuses `{option}`: add it to `OWNED` in config/resolve/airflow.rs");
+        let problems = resolve("dev", &text, "dev.toml").expect_err(&option);
+        assert_eq!(problems.len(), 1, "{option}: {problems:#?}");
+        assert!(problems[0].location.contains(&option) && problems[0].hint.contains(cure), "{problems:#?}");
     }
 }

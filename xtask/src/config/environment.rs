@@ -1,47 +1,49 @@
 //! An environment, complete and checked: what the rest of the tool works with.
 
+use super::hosts::{Hosts, Permissions, WorkerSet};
 use super::values::{
-    Account, Address, AirflowKey, Architecture, BrokerKind, CacheNodeType, CertificateArn, Cidr, Cron,
-    DatabaseEngine, DocumentPath, Domain, Endpoint, Engine, EnvironmentName, FolderPath, GoogleClientId,
-    HostedZoneId, InstanceClass, InstanceType, LoadBalancer, Nat, PolicyArn, ProjectName, Region, Repository,
-    Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VpcCidr, VpcId,
+    Account, Address, AirflowKey, BrokerKind, CacheNodeType, CertificateArn, Cidr, Cron, DatabaseEngine,
+    DocumentPath, Domain, Endpoint, EnvironmentName, FolderPath, GoogleClientId, HostedZoneId, InstanceClass,
+    LoadBalancer, Nat, ProjectName, Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url,
+    VpcCidr, VpcId,
 };
-use super::worker_set::WorkerSet;
+use crate::model::engine::Engine;
 use crate::model::names;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Made by [`super::resolve`] alone.
+/// Only `resolve` makes one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Environment {
-    pub project: ProjectName,
+    pub(crate) project: ProjectName,
     pub name: EnvironmentName,
-    /// Who owns it: a tag.
-    pub team: String,
+    /// The owner, as a tag.
+    pub(crate) team: String,
+    /// What Airflow runs on.
     pub engine: Engine,
-    /// Whether every change asks, and deletion is refused.
-    pub protected: bool,
-    pub aws: Aws,
-    pub airflow: Airflow,
-    pub dags: Dags,
-    pub network: Network,
-    pub entry: Entry,
-    pub database: Database,
-    pub broker: Broker,
-    pub storage: Storage,
-    pub hosts: Hosts,
-    /// Sorted by name, `default` among them; see [`Environment::worker_sets`].
-    pub(super) workers: Vec<WorkerSet>,
+    /// Whether every deployment needs confirmation and deletion is refused.
+    pub(crate) protected: bool,
+    pub(crate) aws: Aws,
+    pub(crate) airflow: Airflow,
+    pub(crate) dags: Dags,
+    pub(crate) network: Network,
+    pub(crate) entry: Entry,
+    pub(crate) database: Database,
+    pub(crate) broker: Broker,
+    pub(crate) storage: Storage,
+    pub(crate) hosts: Hosts,
+    /// Sorted by name; the default one is always among them.
+    pub(crate) workers: Vec<WorkerSet>,
     /// When worker sets sleep, if they do.
-    pub schedule: Option<Schedule>,
-    pub watch: Watch,
-    pub login: Login,
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) monitoring: Monitoring,
+    pub(crate) login: Login,
     /// How Airflow sends mail, if it does.
-    pub mail: Option<Mail>,
-    pub github: GitHub,
-    pub additional: Additional,
-    /// The user's own; those of the tool are in [`Environment::tags`].
-    pub tags: BTreeMap<String, String>,
+    pub(crate) mail: Option<Mail>,
+    pub(crate) github: GitHub,
+    pub(crate) additional: Additional,
+    /// The user's own tags; [`Environment::tags`] adds those of the tool.
+    pub(crate) tags: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,27 +55,27 @@ pub struct Aws {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Airflow {
-    /// Where people and components reach it.
+    /// The address at which people and components reach Airflow.
     pub url: Url,
     pub port: u16,
     pub load_examples: bool,
     pub load_default_connections: bool,
-    /// Options beyond those of the tool. No secret is among them.
+    /// Options that the tool does not set itself. None of them is a secret.
     pub config: BTreeMap<AirflowKey, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dags {
-    /// How long one file may take to import.
+    /// How long the import of one file may take.
     pub parse_timeout: Duration,
-    /// How often the dag-processor looks for a new bundle without being told.
+    /// How often the dag-processor checks for a new bundle without being told.
     pub refresh_interval: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     pub vpc: Vpc,
-    /// Availability zones of an own VPC.
+    /// The number of availability zones of a new VPC.
     pub zones: u32,
     pub nat: Nat,
     pub interface_endpoints: bool,
@@ -82,8 +84,8 @@ pub struct Network {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vpc {
-    /// One of the environment's own.
-    Own(VpcCidr),
+    /// The stack creates one.
+    New(VpcCidr),
     Existing {
         id: VpcId,
         /// In at least two zones.
@@ -93,10 +95,11 @@ pub enum Vpc {
     },
 }
 
+/// How people and programs outside the environment reach Airflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub load_balancer: LoadBalancer,
-    /// Who may reach Airflow from outside.
+    /// The addresses that may connect from outside.
     pub allowed: Vec<Cidr>,
     pub certificate: Option<CertificateArn>,
     pub hosted_zone: Option<HostedZoneId>,
@@ -107,21 +110,21 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
     pub engine: DatabaseEngine,
-    /// `17`, `18` or, of MySQL, `8.4`.
+    /// `17` or `18` (PostgreSQL), `8.4` (MySQL).
     pub version: String,
     pub instance_class: InstanceClass,
     pub storage_gib: u32,
-    /// Up to which storage grows by itself.
+    /// The limit of automatic growth.
     pub max_storage_gib: u32,
     pub backup_days: u32,
-    /// Whether a standby in a second zone takes over.
+    /// Whether a standby in a second zone can take over.
     pub multi_az: bool,
-    /// Of Aurora, in its units (2 GiB of memory each).
+    /// Of Aurora, in capacity units of 2 GiB of memory each.
     pub min_capacity: f64,
     pub max_capacity: f64,
-    /// What a new database is made from.
+    /// The snapshot that a new database is restored from.
     pub snapshot: Option<Snapshot>,
-    /// Where the URL of an existing database is kept.
+    /// The secret that holds the URL of an existing database.
     pub url_secret: Option<SecretArn>,
 }
 
@@ -136,36 +139,10 @@ pub struct Broker {
 pub struct Storage {
     /// Whether workers share a folder.
     pub shared_files: bool,
-    /// How long the backup vault keeps what it has; nothing is there with 0.
+    /// How long the backup vault keeps its backups; with 0 there is no vault.
     pub vault_retention_days: u32,
-    /// Of the logs of tasks.
+    /// For task logs.
     pub log_retention_days: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hosts {
-    pub architecture: Architecture,
-    /// How long a stopping worker waits for its running tasks.
-    pub drain: Duration,
-    pub api_server: HostGroup,
-    /// Scheduler, dag-processor and triggerer.
-    pub scheduler: HostGroup,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostGroup {
-    pub instance_type: InstanceType,
-    pub count: u32,
-    pub volume_gib: u32,
-    pub permissions: Permissions,
-}
-
-/// What the role of a component may do beyond what it needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Permissions {
-    pub managed: Vec<PolicyArn>,
-    /// Policy documents of the project.
-    pub documents: Vec<DocumentPath>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,24 +152,24 @@ pub struct Schedule {
     pub time_zone: TimeZone,
 }
 
-/// What is recorded, and who is told.
+/// What is recorded, and who is alerted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watch {
-    /// Of the logs of components, in CloudWatch.
+pub struct Monitoring {
+    /// For the logs of components, in CloudWatch.
     pub service_log_retention_days: u32,
     pub alert_email: Option<Address>,
-    /// A month; no budget with 0.
+    /// Per month; with 0 there is no budget.
     pub budget_usd: u32,
     pub audit_trail: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// Passwords of Airflow's own where there is none.
+    /// With none, people log in with passwords that Airflow keeps.
     pub google: Option<Google>,
-    /// Of people who are not in `roles`.
+    /// The role of people who are not in `roles`.
     pub default_role: Role,
-    /// Of the user `service`, for programs.
+    /// The role of the user `service`, which is for programs.
     pub service_role: Role,
     pub roles: BTreeMap<Address, Role>,
 }
@@ -200,7 +177,7 @@ pub struct Login {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Google {
     pub client_id: GoogleClientId,
-    /// Whose people get in.
+    /// Only accounts of this domain can log in.
     pub domain: Domain,
 }
 
@@ -215,13 +192,13 @@ pub struct Mail {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitHub {
-    /// Whose workflows may deploy this environment.
+    /// The repository whose workflows may deploy this environment.
     pub repository: Option<Repository>,
-    /// Whether the bootstrap stack makes the account's one identity provider for GitHub.
+    /// Whether the bootstrap stack creates the identity provider for GitHub, one per account.
     pub create_provider: bool,
 }
 
-/// Templates of the user's own, deployed below the master.
+/// The user's own templates, deployed as nested stacks of the master stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Additional {
     pub templates: Option<FolderPath>,
@@ -232,22 +209,22 @@ impl Environment {
     /// The name of the master stack.
     #[must_use]
     pub fn stack_name(&self) -> String {
-        names::stack(self.project.as_str(), self.name.as_str())
+        names::stack(&self.project, &self.name)
     }
 
     #[must_use]
     pub fn artifact_bucket(&self) -> String {
-        names::artifact_bucket(self.aws.account.as_str(), self.aws.region.as_str())
+        names::artifact_bucket(&self.aws.account, &self.aws.region)
     }
 
-    /// Sorted by name; `default` is always there.
+    /// Sorted by name; the default one is always among them.
     #[must_use]
-    pub fn worker_sets(&self) -> Vec<WorkerSet> {
-        self.workers.clone()
+    pub fn worker_sets(&self) -> &[WorkerSet] {
+        &self.workers
     }
 
-    /// Policy documents of the project, each with whose role gets it: `ApiServer`, `Scheduler` or the
-    /// prefix of a worker set. Nobody has read them yet.
+    /// The policy documents of the project, each with the component whose role gets it: `ApiServer`,
+    /// `Scheduler` or the prefix of a worker set. The files have not been read.
     #[must_use]
     pub fn policies(&self) -> Vec<(String, DocumentPath)> {
         let fixed = [("ApiServer", &self.hosts.api_server), ("Scheduler", &self.hosts.scheduler)];
@@ -260,7 +237,7 @@ impl Environment {
         fixed.into_iter().chain(sets).flat_map(each).collect()
     }
 
-    /// Whether the cloud of this machine answers.
+    /// Whether the environment runs on the local cloud, on this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.aws.endpoint == Endpoint::Local

@@ -1,19 +1,20 @@
-//! An environment file as it is written: every key optional, nothing defaulted, nothing checked but types.
+//! An environment file as it is written: every key optional, no defaults, nothing checked but types.
 
 use super::document::{self, Table, Written};
-use super::problems::Problems;
+use super::problems::{Problems, Reported};
+use crate::model::contract::CONTRACT;
 
-type Text = Option<Written<String>>;
-type Texts = Option<Written<Vec<String>>>;
-type Number = Option<Written<i64>>;
-type Fraction = Option<Written<f64>>;
-type Truth = Option<Written<bool>>;
-/// Keys of the user's own.
+pub type Text = Option<Written<String>>;
+pub type Texts = Option<Written<Vec<String>>>;
+pub type Number = Option<Written<i64>>;
+pub type Fraction = Option<Written<f64>>;
+pub type Truth = Option<Written<bool>>;
+/// Keys that the user chooses, their values as text.
 pub type Free = Vec<(String, Written<String>)>;
-/// Tables with names of the user's own, `default` among them.
+/// Tables that the user names; the default worker set is always among them.
 pub type Sets = Vec<(Written<String>, Worker)>;
 
-/// A text that may look like a whole number.
+/// A text that may look like an integer.
 #[derive(Debug, Default)]
 pub struct Word(pub Text);
 
@@ -40,10 +41,11 @@ key! {
     Truth: Table::boolean,
     Free: Table::free,
     Word: |table: &mut Table, key: &str| Word(table.word(key)),
-    Sets: |table: &mut Table, key: &str| table.named(key, "default", Worker::keys),
+    Sets: |table: &mut Table, key: &str| table.named(key, &CONTRACT.worker_set.default, Worker::keys),
 }
 
-/// Tables of the file: each key once, with what it holds, and where keys of earlier versions have gone.
+/// Declares the tables of the file: each key once, with what it holds, and where the keys of earlier
+/// versions have moved.
 macro_rules! tables {
     ($(
         $(#[$doc:meta])*
@@ -114,7 +116,7 @@ tables! {
         vpc_id: Text,
         subnet_ids: Texts,
         public_subnet_ids: Texts,
-    } => moved { allowed_cidr to "entry.allowed_cidrs": "write `allowed_cidrs = [\"…\"]` below a line `[entry]`" }
+    } => moved { allowed_cidr to "entry.allowed_cidrs": "write `allowed_cidrs = [\"…\"]` under `[entry]`" }
 
     Entry {
         load_balancer: Text,
@@ -146,9 +148,9 @@ tables! {
     Backup { retention_days: Number }
 
     Hosts { architecture: Text, drain_minutes: Number, api_server: HostGroup, scheduler: HostGroup }
-    => moved { worker to "workers.default": "write `[workers.default]` in its place; the keys are the same" }
+    => moved { worker to "workers.default": "rename the table to `[workers.default]`; its keys are the same" }
 
-    /// Hosts of a fixed number.
+    /// Hosts whose number is fixed.
     HostGroup { instance_type: Text, count: Number, volume_gib: Number, managed_policies: Texts, policies: Texts }
 
     Worker {
@@ -196,14 +198,17 @@ tables! {
 }
 
 impl File {
-    /// Reads what fits and notes everything that does not; nothing where the text is not TOML.
-    pub fn parse(text: &str, problems: &mut Problems) -> Option<Self> {
+    /// Reads what fits and reports what does not.
+    ///
+    /// # Errors
+    /// The text is not TOML.
+    pub fn parse(text: &str, problems: &mut Problems) -> Result<Self, Reported> {
         document::read(text, problems, Self::keys)
     }
 }
 
-/// Every key that an environment file may have, dotted; `airflow.config`, `tags` and the like stand for a
-/// table of the user's own keys, `workers.default` for every worker set.
+/// Every key that an environment file may have, dotted. `airflow.config`, `tags` and the like stand for
+/// tables of keys that the user chooses, `workers.default` for every worker set.
 #[must_use]
 pub fn keys() -> Vec<String> {
     document::keys_of(File::keys)

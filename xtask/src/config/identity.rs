@@ -1,11 +1,11 @@
-//! Whether the credentials and the shell point to where the environment lives.
+//! Guards against deploying to the wrong account or region, or with rights in another environment.
 
 use super::environment::Environment;
 use super::values::EnvironmentName;
 use crate::fail::{Fail, Problem, Result};
 
 impl EnvironmentName {
-    /// Whether one of the two names is the other, a hyphen and more.
+    /// Whether one of the two names is the other one followed by a hyphen and more.
     #[must_use]
     pub fn begins_or_continues(&self, other: &str) -> bool {
         continues(self.as_str(), other) || continues(other, self.as_str())
@@ -17,8 +17,9 @@ fn continues(long: &str, short: &str) -> bool {
 }
 
 impl Environment {
-    /// The role with which GitHub deploys `dev` is known by names that begin with `<project>-dev-`, as those
-    /// of an environment `dev-2` would: it could deploy that one as well. `file` is this environment's.
+    /// A problem if the GitHub role of one environment has rights in the other. The role of `dev` may touch
+    /// resources whose names start with `<project>-dev-`, which includes those of an environment `dev-2`.
+    /// `file` is the file of this environment.
     #[must_use]
     pub fn in_reach_with(&self, other: &Environment, file: &str) -> Option<Problem> {
         let (short, long) =
@@ -28,53 +29,60 @@ impl Environment {
             && continues(long.name.as_str(), short.name.as_str());
         (beside && short.github.repository.is_some()).then(|| {
             let message = format!(
-                "the role with which GitHub deploys `{}` could deploy `{}` too: the stack's name of one begins the other's",
+                "the role with which GitHub deploys `{}` could deploy `{}` too: the stack name of the first is a \
+                 prefix of the second",
                 short.name, long.name
             );
-            let hint = "rename one of the two, for instance to a name of one word";
+            let hint = "rename one of the two environments, for example to a name without a hyphen";
             Problem::new("within_reach", format!("{file} `github.repository`"), message, hint)
         })
     }
 
-    /// Compares the account of the credentials, and the region that the shell asks for if it does
-    /// (`AWS_REGION`), with the file. To be called before anything is written.
+    /// Compares the account of the credentials, and the region of the shell (`AWS_REGION`) if it is set,
+    /// with the environment file. Call it before anything is written.
     ///
-    /// The region of the file is the one that counts. A shell that names another one is nevertheless
-    /// refused: somebody there means another place than this environment.
+    /// The region of the file is the one that is used. A shell with another region is refused all the same:
+    /// whoever set it probably means another environment.
     ///
     /// # Errors
-    /// Usage, with a problem for each that differs.
+    /// Usage, with a problem for each value that differs.
     pub fn check_identity(&self, account: &str, region: Option<&str>) -> Result<()> {
         let mut problems = Vec::new();
-        let place = |key: &str| format!("environments/{}.toml `{key}`", self.name);
+        let location = |key: &str| format!("environments/{}.toml `{key}`", self.name);
         let here = &self.aws;
         if account != here.account.as_str() {
             problems.push(Problem::new(
                 "wrong_account",
-                place("aws.account"),
+                location("aws.account"),
                 format!(
-                    "the credentials belong to account `{account}`, the environment lives in `{}`",
+                    "the credentials belong to account `{account}`, but the environment is in `{}`",
                     here.account
                 ),
-                format!("choose another --env, or log in to account {}: export AWS_PROFILE=…", here.account),
+                format!(
+                    "use another --env, or credentials of account {}: export AWS_PROFILE=…",
+                    here.account
+                ),
             ));
         }
-        // The local cloud is where this machine says, whatever the shell is set to.
+        // The local cloud has one region, whatever the shell is set to.
         let region = region.filter(|_| !self.is_local());
         if let Some(region) = region.filter(|region| *region != here.region.as_str()) {
             problems.push(Problem::new(
                 "wrong_region",
-                place("aws.region"),
+                location("aws.region"),
                 format!(
-                    "AWS_REGION or AWS_DEFAULT_REGION is `{region}`, the environment lives in `{}`",
+                    "AWS_REGION or AWS_DEFAULT_REGION is `{region}`, but the environment is in `{}`",
                     here.region
                 ),
-                format!("set it, or unset it: export AWS_REGION={}", here.region),
+                format!("unset the variable, or set it: export AWS_REGION={}", here.region),
             ));
         }
         if problems.is_empty() {
             return Ok(());
         }
-        Err(Fail::problems(format!("this is not where `{}` lives", self.name), problems))
+        Err(Fail::problems(
+            format!("the credentials or the shell do not match environment `{}`", self.name),
+            problems,
+        ))
     }
 }

@@ -1,4 +1,4 @@
-//! Environment files: `environments/*.toml`, complete and checked. Reads no file and asks nobody.
+//! Environment files: `environments/*.toml`, complete and checked. Reads no file and calls no service.
 //!
 //! ```text
 //! text → document (keys, lines) → file (as written) → resolve → Environment → parameters, tags
@@ -7,26 +7,19 @@
 mod document;
 mod environment;
 mod file;
+mod hosts;
 mod identity;
+mod mistyped;
 mod parameters;
 mod problems;
 mod resolve;
 mod values;
-mod worker_set;
+mod words;
 
-pub use document::nearest;
-pub use environment::{
-    Additional, Airflow, Aws, Broker, Dags, Database, Entry, Environment, GitHub, Google, HostGroup, Hosts,
-    Login, Mail, Network, Permissions, Schedule, Storage, Vpc, Watch,
-};
+pub use environment::Environment;
 pub use file::keys;
-pub use parameters::LONGEST_AIRFLOW_CONFIG;
-pub use problems::Wrong;
+pub use hosts::WorkerSet;
 pub use resolve::resolve;
-pub use values::{
-    Account, Address, AirflowKey, Architecture, BrokerKind, CacheNodeType, CertificateArn, Cidr, Cron,
-    DatabaseEngine, DocumentPath, Domain, Endpoint, Engine, EnvironmentName, FolderPath, GoogleClientId,
-    HostedZoneId, InstanceClass, InstanceType, LoadBalancer, Nat, Pace, PolicyArn, ProjectName, Queue,
-    Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VpcCidr, VpcId, WorkerSetName,
-};
-pub use worker_set::WorkerSet;
+pub use values::EnvironmentName;
+pub(crate) use values::{Endpoint, FolderPath};
+pub(crate) use words::nearest;

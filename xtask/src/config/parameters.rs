@@ -1,19 +1,17 @@
-//! What the master stack is given: parameters and tags. No secret is among them.
+//! What an environment passes to its stacks: parameters, settings of worker sets, and tags. Never a secret.
 
-use super::environment::{Database, Entry, Environment, HostGroup, Hosts, Login, Mail, Network, Vpc};
+use super::environment::{Database, Entry, Environment, Login, Mail, Network, Vpc};
+use super::hosts::{HostGroup, Hosts, WorkerSet};
 use super::values::VpcCidr;
 use crate::model::names;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The most that the parameter `AirflowConfig` holds; CloudFormation's own limit for any parameter.
-pub const LONGEST_AIRFLOW_CONFIG: usize = 4096;
-
 type Pairs = Vec<(String, String)>;
 
 impl Environment {
-    /// Every parameter of the master stack that is not a worker set's own, also those that equal their
-    /// default: what an environment runs must not change when a default of a template does.
+    /// Every parameter of the master stack except those of worker sets. Those that equal the default of
+    /// the template are included, so that a new default does not change existing environments.
     #[must_use]
     pub fn parameters(&self) -> BTreeMap<String, String> {
         let groups = [
@@ -31,6 +29,7 @@ impl Environment {
         vec![
             pair("ProjectName", &self.project),
             pair("EnvironmentName", &self.name),
+            pair("Local", self.is_local()),
             pair("Protected", self.protected),
             pair("ArtifactBucket", self.artifact_bucket()),
             pair("AirflowUrl", &self.airflow.url),
@@ -53,10 +52,10 @@ impl Environment {
             pair("SharedFiles", self.storage.shared_files),
             pair("VaultRetentionDays", self.storage.vault_retention_days),
             pair("LogRetentionDays", self.storage.log_retention_days),
-            pair("ServiceLogRetentionDays", self.watch.service_log_retention_days),
-            pair("AlertEmail", or_empty(self.watch.alert_email.as_ref())),
-            pair("BudgetUsd", self.watch.budget_usd),
-            pair("AuditTrail", self.watch.audit_trail),
+            pair("ServiceLogRetentionDays", self.monitoring.service_log_retention_days),
+            pair("AlertEmail", or_empty(self.monitoring.alert_email.as_ref())),
+            pair("BudgetUsd", self.monitoring.budget_usd),
+            pair("AuditTrail", self.monitoring.audit_trail),
             pair("GitHubRepository", or_empty(self.github.repository.as_ref())),
             pair("SleepCron", or_empty(schedule.map(|schedule| &schedule.sleep))),
             pair("WakeCron", or_empty(schedule.map(|schedule| &schedule.wake))),
@@ -64,7 +63,7 @@ impl Environment {
         ]
     }
 
-    /// Options of Airflow as one line of JSON: the user's own and those that other keys stand for.
+    /// Airflow options as one line of JSON: the user's own and those that other keys of the file stand for.
     #[must_use]
     pub fn airflow_config(&self) -> String {
         let parse = self.dags.parse_timeout.as_secs();
@@ -72,7 +71,7 @@ impl Environment {
         let mut all = BTreeMap::from([
             pair("core.dagbag_import_timeout", parse),
             pair("core.load_examples", truth(self.airflow.load_examples)),
-            // The process around the import gets the 20 s more that Airflow's own defaults give it.
+            // The process gets 20 s more than the import that it runs, as in Airflow's defaults.
             pair("dag_processor.dag_file_processor_timeout", parse + 20),
             pair("dag_processor.refresh_interval", self.dags.refresh_interval.as_secs()),
             pair("database.load_default_connections", truth(self.airflow.load_default_connections)),
@@ -81,14 +80,14 @@ impl Environment {
         Value::from_iter(all).to_string()
     }
 
-    /// Parameters of `templates/bootstrap.yaml`, which all environments of an account and region share.
+    /// Parameters of `templates/bootstrap.yaml`, whose stack all environments of an account and region share.
     #[must_use]
     pub fn bootstrap_parameters(&self) -> BTreeMap<String, String> {
         let provider = self.github.repository.is_some() && self.github.create_provider;
         BTreeMap::from([pair("GitHubOidcProvider", provider)])
     }
 
-    /// Secrets that nobody but people can make: the key that asks for one, and its name or ARN.
+    /// The secrets that people have to create: for each, the key that needs it and its name or ARN.
     #[must_use]
     pub fn secrets_needed(&self) -> Vec<(&'static str, String)> {
         let google = self.login.google.as_ref();
@@ -97,7 +96,7 @@ impl Environment {
         google.into_iter().chain(url).collect()
     }
 
-    /// Tags of the master stack, which CloudFormation hands on to every resource that takes tags.
+    /// Tags of the master stack, which CloudFormation passes on to every resource that supports tags.
     #[must_use]
     pub fn tags(&self) -> BTreeMap<String, String> {
         let mut all = self.tags.clone();
@@ -111,10 +110,10 @@ impl Environment {
 }
 
 impl Network {
-    /// The range is passed for an existing VPC as well, unused: the parameter has no empty value.
+    /// `VpcCidr` is passed for an existing VPC too, where it has no effect: it cannot be empty.
     fn parameters(&self) -> Pairs {
         let (cidr, id, subnets, public) = match &self.vpc {
-            Vpc::Own(cidr) => (*cidr, String::new(), String::new(), String::new()),
+            Vpc::New(cidr) => (*cidr, String::new(), String::new(), String::new()),
             Vpc::Existing { id, subnets, public_subnets } => {
                 (VpcCidr::DEFAULT, id.to_string(), joined(subnets), joined(public_subnets))
             }
@@ -181,9 +180,8 @@ impl Hosts {
 }
 
 impl Login {
-    /// One line of JSON, its keys in order. The client's secret is not in it, hosts read it from Secrets Manager.
-    #[must_use]
-    pub fn config(&self) -> String {
+    /// One line of JSON with sorted keys. The client secret is not in it: hosts read it from Secrets Manager.
+    pub(super) fn config(&self) -> String {
         let mut config = BTreeMap::from([
             ("method", json!("password")),
             ("default_role", json!(self.default_role)),
@@ -214,12 +212,51 @@ impl Mail {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "numbers and references alike")]
-pub(super) fn pair(name: &str, value: impl ToString) -> (String, String) {
+impl WorkerSet {
+    /// The parameters of `templates/worker-set.yaml` that belong to this set alone.
+    #[must_use]
+    pub fn parameters(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            pair("WorkerSet", &self.name),
+            pair("Queue", &self.queue),
+            pair("OnScheduler", self.on_scheduler),
+            pair("Concurrency", self.concurrency),
+            pair("InstanceType", &self.instance_type),
+            pair("MoreInstanceTypes", joined(&self.more_instance_types)),
+            pair("SpotPercent", self.spot_percent),
+            pair("OnDemandBase", self.on_demand_base),
+            pair("MinCount", self.min),
+            pair("MaxCount", self.max),
+            pair("VolumeGiB", self.volume_gib),
+            pair("DeploymentConfig", self.rollout),
+            pair("WorkerManagedPolicyArns", joined(&self.permissions.managed)),
+        ])
+    }
+
+    /// Its entry in the output `WorkerSets` of the master stack, which hosts read. The keys are those of
+    /// the contract.
+    #[must_use]
+    pub fn settings(&self) -> Value {
+        json!({
+            "prefix": self.prefix(),
+            "queue": self.queue,
+            "concurrency": self.concurrency,
+            "on_scheduler": self.on_scheduler,
+            "growth_threshold": self.growth_threshold,
+            "shrink_threshold": self.shrink_threshold,
+            "shrink_after_minutes": self.shrink_after_minutes,
+            "min": self.min,
+            "max": self.max,
+        })
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "takes numbers and references alike")]
+fn pair(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }
 
-pub(super) fn joined<T: ToString>(values: &[T]) -> String {
+fn joined<T: ToString>(values: &[T]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 

@@ -64,8 +64,7 @@ pub fn venvs(root: &Path) -> PathBuf {
 /// The folder of an environment, created if necessary. Its programs are in `bin/`.
 pub fn venv(root: &Path, which: Venv, sink: &Sink) -> Result<PathBuf> {
     let lock = root.join(which.lock());
-    let text = fs::read(&lock)
-        .map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
+    let text = fs::read(&lock).map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
     let folder = venvs(root).join(format!("{}-{}", which.name(), Digest::of(&text).short()));
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(folder);
@@ -95,8 +94,7 @@ pub fn venv(root: &Path, which: Venv, sink: &Sink) -> Result<PathBuf> {
 /// The uv of `airflow/tools.lock`, installed by pip into an environment of its own.
 pub fn uv(root: &Path, sink: &Sink) -> Result<PathBuf> {
     let lock = root.join(TOOLS);
-    let text = fs::read(&lock)
-        .map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
+    let text = fs::read(&lock).map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
     let folder = venvs(root).join(format!("tools-{}", Digest::of(&text).short()));
     let uv = folder.join("bin/uv");
     if fs::exists(&folder.join(COMPLETE)) {
@@ -133,7 +131,8 @@ fn installer(program: &Path, dir: &Path) -> Cmd {
 
 /// Some systems ship the modules that make environments as a package of their own: the interpreter is asked.
 fn without_venv(fail: Fail, python: &Python) -> Fail {
-    let ask = |module: &str| installer(&python.path, Path::new("/")).args(["-I", "-m", module, "--help"]).run();
+    let ask =
+        |module: &str| installer(&python.path, Path::new("/")).args(["-I", "-m", module, "--help"]).run();
     if ask("venv").is_ok() && ask("ensurepip").is_ok() {
         return fail;
     }

@@ -128,9 +128,9 @@ impl Fail {
 
     /// Rewrites the locations of its problems.
     #[must_use]
-    pub fn at(mut self, location: impl Fn(&str) -> String) -> Self {
+    pub fn at(mut self, locate: impl Fn(&str) -> String) -> Self {
         for problem in &mut self.inner.problems {
-            problem.place = location(&problem.place);
+            problem.location = locate(&problem.location);
         }
         self
     }

@@ -9,7 +9,7 @@ pub struct Problem {
     pub kind: String,
     /// File and key, file and line, or the name of the thing.
     #[serde(rename = "where")]
-    pub place: String,
+    pub location: String,
     /// The cause, lower case, no full stop.
     pub message: String,
     /// The cure, an imperative.
@@ -19,10 +19,10 @@ pub struct Problem {
 impl Problem {
     pub fn new(
         kind: &str,
-        place: impl Into<String>,
+        location: impl Into<String>,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { kind: kind.to_owned(), place: place.into(), message: message.into(), hint: hint.into() }
+        Self { kind: kind.to_owned(), location: location.into(), message: message.into(), hint: hint.into() }
     }
 }

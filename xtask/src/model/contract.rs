@@ -27,6 +27,7 @@ pub struct Contract {
     /// The termination hook of the hosts' Auto Scaling groups.
     pub lifecycle_hook: String,
     pub ports: Ports,
+    pub limits: Limits,
     pub keys: Keys,
     pub secrets: Secrets,
     pub dags: Dags,
@@ -90,6 +91,14 @@ impl Ports {
         let Self { scheduler_health, worker_logs, triggerer_logs } = self;
         [scheduler_health, worker_logs, triggerer_logs].map(|_| 1).iter().sum()
     }
+}
+
+/// What is refused for being too long.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Characters of the parameter `AirflowConfig`.
+    pub airflow_config: usize,
 }
 
 /// Keys in the artifact bucket, with `{digest}`, `{environment}` and `{id}` to be filled in.

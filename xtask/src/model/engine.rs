@@ -1,24 +1,43 @@
-//! What runs Airflow's components: it decides the templates, the rollout and the runtime of a release.
+//! The engines: what an environment's Airflow runs on. Chosen once, by the environment file.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// The engine of an environment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What Airflow runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// Auto Scaling groups and CodeDeploy.
+    /// Auto Scaling groups of EC2 instances, released by CodeDeploy.
     #[default]
     Ec2,
 }
 
 impl Engine {
-    pub const ALL: &[Engine] = &[Engine::Ec2];
+    pub const ALL: [Self; 1] = [Self::Ec2];
 
-    /// The word in environment files and records, and the name of its folder of templates.
+    /// The word in environment files, release records and folder names.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Engine::Ec2 => "ec2",
+            Self::Ec2 => "ec2",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_is_that_of_records() {
+        for engine in Engine::ALL {
+            assert_eq!(serde_json::to_string(&engine).unwrap(), format!("\"{}\"", engine.word()));
         }
     }
 }

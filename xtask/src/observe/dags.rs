@@ -84,7 +84,7 @@ fn judged(report: Report, sink: &Sink) -> Parsed {
     let (slow, wrong): (Vec<Found>, Vec<Found>) =
         report.problems.into_iter().partition(|found| found.kind == SLOW);
     for found in slow.into_iter().map(problem) {
-        sink.note(format!("{}: {}", found.place, found.message));
+        sink.note(format!("{}: {}", found.location, found.message));
     }
     Parsed { dags: report.dags, problems: wrong.into_iter().map(problem).collect() }
 }
@@ -109,7 +109,7 @@ mod tests {
             {"kind": "slow_file", "file": "b.py", "line": null, "message": "took 12 s", "hint": null},
             {"kind": "no_dags", "file": null, "line": null, "message": "no DAG", "hint": null}]}"#;
         let parsed = judged(serde_json::from_str(json).unwrap(), &Sink::null());
-        let places: Vec<&str> = parsed.problems.iter().map(|p| p.place.as_str()).collect();
+        let places: Vec<&str> = parsed.problems.iter().map(|p| p.location.as_str()).collect();
         assert_eq!(places, ["dags/a.py:3", "dags/"]);
     }
 }

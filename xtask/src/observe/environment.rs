@@ -100,7 +100,7 @@ mod tests {
         let files: &[(&str, &[u8])] = &[("staging.toml", b""), ("dev.toml", b""), ("notes.md", b"")];
         assert_eq!(refused(files, "prod").hints(), ["use --env with one of: dev, staging"]);
         assert_eq!(refused(files, "stagin").hints(), ["use --env staging"]);
-        assert_eq!(refused(files, "../dev").message(), "`../dev` is no name for an environment");
+        assert_eq!(refused(files, "../dev").message(), "invalid environment name: `../dev`");
         assert_eq!(
             refused(&[], "dev").message(),
             "there is no environment `dev`, no file `environments/dev.toml`"

@@ -250,13 +250,13 @@ mod tests {
         let found: Vec<CfnLint> = serde_json::from_str(said).unwrap();
         let problem = found.into_iter().next().unwrap().problem();
         assert_eq!(
-            (problem.place.as_str(), problem.message.as_str()),
+            (problem.location.as_str(), problem.message.as_str()),
             ("templates/net.yaml:7", "Resources/Vpc/0: no")
         );
         let said = r#"{"results": {"parsing_errors": ["/x.yaml"], "failed_checks": [{"check_id": "CKV_1",
             "check_name": "encrypt", "file_path": "/net.yaml", "resource": "AWS::S3::Bucket.B", "file_line_range": [3, 9]}]}}"#;
         let found = failed_checks(&serde_json::from_str(said).unwrap()).unwrap();
-        let places: Vec<&str> = found.iter().map(|problem| problem.place.as_str()).collect();
+        let places: Vec<&str> = found.iter().map(|problem| problem.location.as_str()).collect();
         assert_eq!(places, ["templates/x.yaml", "templates/net.yaml:3"]);
         assert!(failed_checks(&serde_json::json!({"passed": 0})).unwrap().is_empty());
         assert!(failed_checks(&serde_json::json!([])).is_err(), "silence is no approval");

@@ -67,7 +67,7 @@ pub fn pack(
 }
 
 fn refused(subject: Subject<'_>, mut problems: Vec<Problem>) -> Fail {
-    problems.sort_by(|a, b| (&a.place, &a.kind).cmp(&(&b.place, &b.kind)));
+    problems.sort_by(|a, b| (&a.location, &a.kind).cmp(&(&b.location, &b.kind)));
     problems.dedup();
     Fail::problems(format!("cannot pack {}", subject.name), problems)
 }

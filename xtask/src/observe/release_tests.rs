@@ -51,7 +51,7 @@ async fn whatever_is_gone_is_told_at_once_and_nothing_is_touched() {
     let writes = bucket.lines().len();
     let fail = whole(&store, &release).await.unwrap_err();
     assert_eq!((fail.kind(), fail.kind().code()), (Kind::Usage, 2));
-    let places: Vec<&str> = fail.all_problems().iter().map(|problem| problem.place.as_str()).collect();
+    let places: Vec<&str> = fail.all_problems().iter().map(|problem| problem.location.as_str()).collect();
     assert_eq!(places, keys.map(|key| store.location(&key)));
     assert_eq!(bucket.lines().len(), writes);
 

@@ -93,7 +93,7 @@ mod tests {
             [("additional/lake.yaml".to_owned(), b"x".to_vec())]
         );
         let fail = additional(project.path(), "nowhere", "additional/").unwrap_err();
-        assert_eq!(fail.all_problems()[0].place, "nowhere");
+        assert_eq!(fail.all_problems()[0].location, "nowhere");
         let paths = ["stacks/lake.yaml", "a.json", "b.json"].map(str::to_owned);
         assert_eq!(policies(project.path(), &paths).unwrap_err().all_problems().len(), 2);
         assert_eq!(policies(project.path(), &paths[..1]).unwrap(), [b"x"]);

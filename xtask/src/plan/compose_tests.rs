@@ -28,6 +28,16 @@ const WORKER_TEXT: &str = "
 Parameters: {VpcId: {Type: String}, Queue: {Type: String}, Shared: {Type: String}}
 Outputs: {Queue: {Value: q}, WorkerRoleName: {Value: r}}";
 
+const ENGINE: &str = r#"
+Metadata:
+  AWS::CloudFormation::Interface:
+    ParameterGroups: [{Label: {default: Hosts}, Parameters: [HostSize]}]
+    ParameterLabels: {HostSize: {default: Size}}
+Parameters: {HostSize: {Type: Number, Default: 1}}
+Resources:
+  Hosts: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: hosts.yaml, Parameters: {Network: !Ref HostSize}}}
+"#;
+
 fn sources(more: &[(&str, &str)]) -> Sources {
     let all = [
         ("master.yaml", MASTER_TEXT),
@@ -35,6 +45,8 @@ fn sources(more: &[(&str, &str)]) -> Sources {
         ("data.yaml", DATA),
         ("extra.yaml", EXTRA),
         ("worker.yaml", WORKER_TEXT),
+        ("engines/ec2/engine.yaml", "Resources: {}\n"),
+        ("engines/other/engine.yaml", "Resources: {Foreign: {Type: T}}\n"),
     ];
     all.iter().chain(more).map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
 }
@@ -95,6 +107,42 @@ fn worker_sets_are_repeated_with_their_outputs() {
     for (_, resource) in master["Resources"].as_object().unwrap() {
         assert_eq!(resource["DeletionPolicy"], "Delete");
     }
+}
+
+#[test]
+fn the_engine_s_part_is_merged_and_no_other_engine_s() {
+    let hosts = "Parameters: {Network: {Type: String}}\nOutputs: {Hosts: {Value: x}}\n";
+    let mut sources = sources(&[("engines/ec2/hosts.yaml", hosts)]);
+    sources.insert(fragment(Engine::Ec2), ENGINE.as_bytes().to_vec());
+    let sources = compose(sources, &Additions::default()).unwrap();
+    let master: Value = serde_json::from_slice(&sources[MASTER]).unwrap();
+    let hosts = &master["Resources"]["Hosts"]["Properties"];
+    assert_eq!(hosts["TemplateURL"], "engines/ec2/hosts.yaml", "a path from the root of the templates");
+    assert_eq!(hosts["Parameters"]["Network"], json!({ "Ref": "HostSize" }));
+    assert_eq!(master["Outputs"]["Hosts"]["Value"], json!({ "Fn::GetAtt": ["Hosts", "Outputs.Hosts"] }));
+    assert_eq!(master["Parameters"]["HostSize"]["Default"], 1);
+    let interface = &master["Metadata"]["AWS::CloudFormation::Interface"];
+    assert_eq!(interface["ParameterLabels"]["HostSize"]["default"], "Size");
+    assert!(master["Resources"].get("Foreign").is_none());
+    let left: Vec<&String> = sources.keys().filter(|path| path.starts_with("engines/")).collect();
+    assert_eq!(left, ["engines/ec2/hosts.yaml"], "a part of the master is not a template of its own");
+}
+
+#[test]
+fn a_name_in_both_parts_and_an_engine_without_templates_are_told() {
+    let told = |sources: Sources| {
+        let fail = compose(sources, &Additions::default()).unwrap_err();
+        fail.all_problems().iter().map(|p| format!("{}: {}", p.location, p.message)).collect::<Vec<_>>()
+    };
+    let mut clash = sources(&[]);
+    clash.insert(fragment(Engine::Ec2), b"Resources: {Net: {Type: T}}".to_vec());
+    assert_eq!(
+        told(clash),
+        ["templates/engines/ec2/engine.yaml: `Net` is in `Resources` of `templates/master.yaml` too"]
+    );
+    let mut absent = sources(&[]);
+    absent.remove(&fragment(Engine::Ec2));
+    assert_eq!(told(absent), ["templates/engines/ec2/engine.yaml: the engine has no templates here"]);
 }
 
 #[test]
@@ -162,7 +210,7 @@ fn everything_wrong_is_told_together() {
     let fail = compose(sources(&files), &additions).unwrap_err();
     assert_eq!(fail.kind(), Kind::Usage);
     let told: Vec<String> =
-        fail.all_problems().iter().map(|p| format!("{} {}: {}", p.kind, p.place, p.message)).collect();
+        fail.all_problems().iter().map(|p| format!("{} {}: {}", p.kind, p.location, p.message)).collect();
     assert_eq!(
         told,
         [

@@ -14,7 +14,7 @@ fn stack(id: &str, child: &str) -> String {
 
 fn problems(files: &[(&str, &str)], root: &str) -> Vec<String> {
     let fail = package(&sources(files), root).unwrap_err();
-    fail.all_problems().iter().map(|p| format!("{} {}: {}", p.place, p.kind, p.message)).collect()
+    fail.all_problems().iter().map(|p| format!("{} {}: {}", p.location, p.kind, p.message)).collect()
 }
 
 const MASTER: &str = r#"# über alles

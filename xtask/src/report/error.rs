@@ -13,7 +13,7 @@ pub fn text(fail: &Fail) -> String {
     }
     for problem in fail.all_problems() {
         out.push('\n');
-        out += &quoted("  ", &format!("{}: {}", problem.place, problem.message));
+        out += &quoted("  ", &format!("{}: {}", problem.location, problem.message));
         if !problem.hint.is_empty() {
             out += &wrap("    cure: ", "      ", &problem.hint);
         }

@@ -119,7 +119,7 @@ fn gates(out: &mut String, gates: &[Gate], unchanged: bool) {
     }
     for problem in gates.iter().flat_map(|gate| &gate.problems) {
         out.push('\n');
-        row(out, "problem", &format!("{}: {}", problem.place, problem.message));
+        row(out, "problem", &format!("{}: {}", problem.location, problem.message));
         if !problem.hint.is_empty() {
             row(out, "", &format!("cure: {}", problem.hint));
         }

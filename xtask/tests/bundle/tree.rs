@@ -78,7 +78,7 @@ impl Tree {
 pub fn problems<T: std::fmt::Debug>(result: Result<T>) -> String {
     let fail = result.unwrap_err();
     let lines =
-        fail.all_problems().iter().map(|p| format!("{} {}: {} -> {}", p.kind, p.place, p.message, p.hint));
+        fail.all_problems().iter().map(|p| format!("{} {}: {} -> {}", p.kind, p.location, p.message, p.hint));
     let lines: Vec<String> = lines.collect();
     assert!(!lines.is_empty(), "{fail}");
     assert_eq!(fail.kind().code(), 2);

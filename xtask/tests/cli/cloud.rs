@@ -100,12 +100,12 @@ fn refused(cloud: &Cloud, project: &Project, env: &[(&str, &str)]) -> String {
 fn the_wrong_account() {
     let cloud = Cloud::of("999988887777");
     let project = project(cloud.port);
-    insta::assert_snapshot!(refused(&cloud, &project, &KEYS), @r"
-    error: this is not where `other` lives
+    insta::assert_snapshot!(refused(&cloud, &project, &KEYS), @"
+    error: the credentials or the shell do not match environment `other`
 
       environments/other.toml `aws.account`: the credentials belong to account
-        `999988887777`, the environment lives in `111122223333`
-        cure: choose another --env, or log in to account 111122223333:
+        `999988887777`, but the environment is in `111122223333`
+        cure: use another --env, or credentials of account 111122223333:
           export AWS_PROFILE=…
     ");
 }
@@ -115,12 +115,12 @@ fn another_region_in_the_shell() {
     let cloud = Cloud::of("111122223333");
     let project = project(cloud.port);
     let env = [KEYS[0], KEYS[1], ("AWS_REGION", "us-east-1")];
-    insta::assert_snapshot!(refused(&cloud, &project, &env), @r"
-    error: this is not where `other` lives
+    insta::assert_snapshot!(refused(&cloud, &project, &env), @"
+    error: the credentials or the shell do not match environment `other`
 
       environments/other.toml `aws.region`: AWS_REGION or AWS_DEFAULT_REGION is
-        `us-east-1`, the environment lives in `eu-central-1`
-        cure: set it, or unset it: export AWS_REGION=eu-central-1
+        `us-east-1`, but the environment is in `eu-central-1`
+        cure: unset the variable, or set it: export AWS_REGION=eu-central-1
     ");
     let env = [KEYS[0], KEYS[1], ("AWS_DEFAULT_REGION", "us-east-1")];
     assert!(refused(&cloud, &project, &env).contains("`us-east-1`"));

@@ -28,11 +28,11 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn an_unknown_key() {
-    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[workers.default]\nconcurency = 4\n"), @r"
+    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[workers.default]\nconcurency = 4\n"), @"
     error: `environments/bad.toml` has a problem
 
       environments/bad.toml:4 `workers.default.concurency`: unknown key
-        cure: write `concurrency` if that is what you mean
+        cure: rename it to `concurrency`, or remove it
     ");
 }
 
@@ -43,41 +43,41 @@ fn keys_of_earlier_versions() {
     error: `environments/bad.toml` has 2 problems
 
       environments/bad.toml:4 `network.allowed_cidr`: moved to `entry.allowed_cidrs`
-        cure: write `allowed_cidrs = ["…"]` below a line `[entry]`
+        cure: write `allowed_cidrs = ["…"]` under `[entry]`
 
       environments/bad.toml:5 `hosts.worker`: moved to `workers.default`
-        cure: write `[workers.default]` in its place; the keys are the same
+        cure: rename the table to `[workers.default]`; its keys are the same
     "#);
 }
 
 #[test]
 fn a_wrong_type() {
-    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[airflow]\nport = \"8080\"\n"), @r"
+    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[airflow]\nport = \"8080\"\n"), @"
     error: `environments/bad.toml` has a problem
 
-      environments/bad.toml:4 `airflow.port`: is a string, must be a whole number
-        cure: write it without quotes: `port = 8080`
+      environments/bad.toml:4 `airflow.port`: expected an integer, found a string
+        cure: remove the quotes: `port = 8080`
     ");
 }
 
 #[test]
 fn no_toml() {
-    insta::assert_snapshot!(refused("[aws\nendpoint = \"local\"\n"), @r"
+    insta::assert_snapshot!(refused("[aws\nendpoint = \"local\"\n"), @"
     error: `environments/bad.toml` has a problem
 
-      environments/bad.toml:1: not TOML: unclosed table, expected `]`
-        cure: correct the line; https://toml.io shows the syntax in one page
+      environments/bad.toml:1: invalid TOML: unclosed table, expected `]`
+        cure: correct the line; the syntax is described at https://toml.io
     ");
 }
 
 #[test]
 fn a_bad_region() {
     let text = "[aws]\naccount = \"111122223333\"\nregion = \"eu-centrall-1\"\n[airflow]\nurl = \"http://a.example\"\n";
-    insta::assert_snapshot!(refused(text), @r"
+    insta::assert_snapshot!(refused(text), @"
     error: `environments/bad.toml` has a problem
 
-      environments/bad.toml:3 `aws.region`: `eu-centrall-1` is no region
-        cure: write `eu-central-1` if that is what you mean
+      environments/bad.toml:3 `aws.region`: invalid region: `eu-centrall-1`
+        cure: use `eu-central-1`
     ");
 }
 
@@ -85,24 +85,23 @@ fn a_bad_region() {
 fn a_bad_account() {
     let text =
         "[aws]\naccount = \"1111\"\nregion = \"eu-central-1\"\n[airflow]\nurl = \"http://a.example\"\n";
-    insta::assert_snapshot!(refused(text), @r"
+    insta::assert_snapshot!(refused(text), @"
     error: `environments/bad.toml` has a problem
 
-      environments/bad.toml:2 `aws.account`:
-        `1111` is no account id, which has 12 digits
-        cure: find it with:
-          aws sts get-caller-identity --query Account --output text
+      environments/bad.toml:2 `aws.account`: invalid account ID:
+        `1111` (expected 12 digits)
+        cure: find it: aws sts get-caller-identity --query Account --output text
     ");
 }
 
 #[test]
 fn an_invalid_instance_size() {
-    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[workers.default]\ninstance_type = \"t3.huge\"\n"), @r"
+    insta::assert_snapshot!(refused("[aws]\nendpoint = \"local\"\n[workers.default]\ninstance_type = \"t3.huge\"\n"), @"
     error: `environments/bad.toml` has a problem
 
       environments/bad.toml:4 `workers.default.instance_type`:
-        `huge` is no size of `t3`
-        cure: choose one of its sizes:
+        `t3` has no size `huge`
+        cure: use one of its sizes:
           nano, micro, small, medium, large, xlarge, 2xlarge
     ");
 }
@@ -110,30 +109,30 @@ fn an_invalid_instance_size() {
 #[test]
 fn a_name_too_long_for_aws() {
     let text = format!("project = \"{}\"\n[aws]\nendpoint = \"local\"\n", "long-".repeat(20) + "name");
-    insta::assert_snapshot!(refused(&text), @r"
+    insta::assert_snapshot!(refused(&text), @"
     error: `environments/bad.toml` has a problem
 
-      environments/bad.toml:1 `project`: too long:
-        the name of the queue would have 130 characters, 80 at most
-        cure: shorten the name of the project by 50 characters
+      environments/bad.toml:1 `project`:
+        the name of the queue would be 130 characters long, the limit is 80
+        cure: shorten the project name by 50 characters
     ");
 }
 
 #[test]
 fn an_environment_whose_own_name_is_too_long() {
     let project = Project::new();
-    insta::assert_snapshot!(project.refused(&["deploy", "--env", "a-name-that-is-much-too-long"]), @r"
-    error: `a-name-that-is-much-too-long` is too long for an environment:
-      28 characters, 20 at most
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "a-name-that-is-much-too-long"]), @"
+    error: environment name `a-name-that-is-much-too-long` is too long:
+      28 characters, the limit is 20
 
     hint: use --env with one of: dev, local, prod
     ");
     project.write("environments/a-name-that-is-much-too-long.toml", "[aws]\nendpoint = \"local\"\n");
-    insta::assert_snapshot!(project.refused(&["deploy", "--env", "a-name-that-is-much-too-long"]), @r"
-    error: `a-name-that-is-much-too-long` is too long for an environment:
-      28 characters, 20 at most
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "a-name-that-is-much-too-long"]), @"
+    error: environment name `a-name-that-is-much-too-long` is too long:
+      28 characters, the limit is 20
 
-    hint: give the file a shorter name: names of AWS resources are made of it
+    hint: give the file a shorter name; it becomes part of AWS resource names
     ");
 }
 
@@ -145,28 +144,30 @@ fn several_at_once() {
     error: `environments/bad.toml` has 7 problems
 
       environments/bad.toml:1 `projct`: unknown key
-        cure: write `project` if that is what you mean
+        cure: rename it to `project`, or remove it
 
-      environments/bad.toml:3 `aws.account`: is a whole number, must be a string
-        cure: write it in quotes: `account = "111122223333"`
+      environments/bad.toml:3 `aws.account`: expected a string, found an integer
+        cure: put it in quotes: `account = "111122223333"`
 
-      environments/bad.toml:4 `aws.region`: `eu-central-1a` is a zone
-        cure: write its region, `eu-central-1`
+      environments/bad.toml:4 `aws.region`: expected a region, found an availability
+        zone: `eu-central-1a`
+        cure: use its region: `eu-central-1`
 
       environments/bad.toml:6 `airflow.port`: `80` is out of range:
-        1024 to 65535 (those below belong to the system)
-        cure: write a number from 1024 to 65535
+        1024 to 65535 (ports below 1024 are reserved)
+        cure: use a number from 1024 to 65535
 
       environments/bad.toml:8 `workers.default.instance_type`:
-        `huge` is no size of `t3`
-        cure: choose one of its sizes:
+        `t3` has no size `huge`
+        cure: use one of its sizes:
           nano, micro, small, medium, large, xlarge, 2xlarge
 
-      environments/bad.toml:10 `workers.default.max`: 2 is less than `min`, 3
-        cure: write 3 or more, or lower `min`
+      environments/bad.toml:10 `workers.default.max`:
+        2 is less than `min`, which is 3
+        cure: use 3 or more, or lower `min`
 
-      environments/bad.toml `airflow.url`: a required key is missing
-        cure: add `url = "https://airflow.example.com"` below `[airflow]`:
+      environments/bad.toml `airflow.url`: required key is missing
+        cure: add `url = "https://airflow.example.com"` under `[airflow]`:
           the address at which people and components will reach Airflow
     "#);
 }
@@ -194,11 +195,11 @@ fn the_file_and_the_tree_together() {
     project.remove("templates/storage.yaml");
     project.remove("airflow/host/appspec.yml");
     project.remove("dags");
-    insta::assert_snapshot!(project.refused(&["deploy", "--env", "bad"]), @r"
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "bad"]), @"
     error: `environments/bad.toml` has a problem; and 3 problems elsewhere
 
       environments/bad.toml:3 `aws.acount`: unknown key
-        cure: write `account` if that is what you mean
+        cure: rename it to `account`, or remove it
 
       dags: there is no such folder
         cure: make it: mkdir -p dags
@@ -206,7 +207,7 @@ fn the_file_and_the_tree_together() {
       airflow/host/appspec.yml: is not there, and no host starts without it
         cure: restore it, for instance: git checkout -- airflow/host/appspec.yml
 
-      templates/master.yaml:151: there is no `templates/storage.yaml`
+      templates/master.yaml:92: there is no `templates/storage.yaml`
         cure: correct the path, or add the file
     ");
     assert_eq!(project.refused(&["plan", "--env", "bad"]), project.refused(&["deploy", "--env", "bad"]));

@@ -66,35 +66,41 @@ fn empty_dags() {
 fn a_template_without_its_children() {
     let project = Project::new();
     project.remove("templates/cache.yaml");
-    project.remove("templates/host-group.yaml");
-    insta::assert_snapshot!(project.refused(&["package"]), @r"
+    project.remove("templates/engines/ec2/host-group.yaml");
+    insta::assert_snapshot!(project.refused(&["package"]), @"
     error: the templates cannot be packaged
 
-      templates/master.yaml:172: there is no `templates/cache.yaml`
+      templates/master.yaml:113: there is no `templates/cache.yaml`
         cure: correct the path, or add the file
 
-      templates/master.yaml:242: there is no `templates/host-group.yaml`
+      templates/engines/ec2/engine.yaml:93:
+        there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/master.yaml:268: there is no `templates/host-group.yaml`
+      templates/engines/ec2/engine.yaml:119:
+        there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/worker-set.yaml:287: there is no `templates/host-group.yaml`
+      templates/engines/ec2/worker-set.yaml:287:
+        there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
     ");
-    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"
     error: `local` cannot be deployed
 
-      templates/master.yaml:172: there is no `templates/cache.yaml`
+      templates/master.yaml:113: there is no `templates/cache.yaml`
         cure: correct the path, or add the file
 
-      templates/master.yaml:242: there is no `templates/host-group.yaml`
+      templates/engines/ec2/engine.yaml:93:
+        there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/master.yaml:268: there is no `templates/host-group.yaml`
+      templates/engines/ec2/engine.yaml:119:
+        there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/worker-set.yaml:287: there is no `templates/host-group.yaml`
+      templates/engines/ec2/worker-set.yaml:287:
+        there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
     ");
 }
@@ -103,11 +109,15 @@ fn a_template_without_its_children() {
 fn no_master_template() {
     let project = Project::new();
     project.remove("templates");
-    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
+    insta::assert_snapshot!(project.refused(&["deploy"]), @"
     error: `local` cannot be deployed
 
       templates/master.yaml: is not there
         cure: restore it, for instance: git checkout -- templates/master.yaml
+
+      templates/engines/ec2/engine.yaml: is not there
+        cure: restore it, for instance:
+          git checkout -- templates/engines/ec2/engine.yaml
     ");
 }
 

@@ -132,7 +132,7 @@ fn passed(all: &BTreeMap<String, Template>) -> Vec<String> {
         let own = parent.parameters();
         for child in parent.children() {
             let place = format!("{}: `{}`", parent.name, child.id);
-            let Some(template) = all.get(child.template) else {
+            let Some(template) = all.get(&child.template) else {
                 found.push(format!("{place}: there is no `templates/{}`", child.template));
                 continue;
             };
@@ -212,13 +212,13 @@ fn a_child_that_gets_something_else_is_found() {
 fn dangling(all: &BTreeMap<String, Template>) -> Vec<String> {
     let mut found = Vec::new();
     for parent in all.values() {
-        let children: BTreeMap<&str, &str> =
-            parent.children().iter().map(|child| (child.id, child.template)).collect();
+        let children: BTreeMap<&str, String> =
+            parent.children().into_iter().map(|child| (child.id, child.template)).collect();
         let named =
             calls(&parent.whole, "Fn::GetAtt").into_iter().filter_map(Value::as_str).map(str::to_owned);
         for reference in named.chain(substituted(&parent.whole)) {
             let Some((id, output)) = reference.split_once(".Outputs.") else { continue };
-            let template = children.get(id).and_then(|name| all.get(*name));
+            let template = children.get(id).and_then(|name| all.get(name));
             if !template.is_some_and(|template| template.outputs().contains_key(output)) {
                 found.push(format!(
                     "{}: `{reference}` is no output of a child: add it there, or correct the name",
@@ -284,7 +284,9 @@ fn master_takes_what_environments_give() {
     let refused = all.iter().flat_map(|environment| {
         let templates = all_of(environment);
         let sets = environment.worker_sets();
-        let set = sets.iter().flat_map(|set| unfit_set(&templates["worker-set.yaml"], &set.parameters()));
+        let set = sets
+            .iter()
+            .flat_map(|set| unfit_set(&templates["engines/ec2/worker-set.yaml"], &set.parameters()));
         let set: Vec<String> = set.collect();
         [refused(&templates["master.yaml"], &environment.parameters()), set].concat()
     });
@@ -340,8 +342,8 @@ fn templates_repeat_the_contract_literally() {
     let text = |name: &str| templates[name].whole.to_string().replace('"', "");
     let hook = format!("LifecycleHookName:{},", CONTRACT.lifecycle_hook);
     assert!(
-        text("host-group.yaml").contains(&hook),
-        "host-group.yaml has no hook `{}`",
+        text("engines/ec2/host-group.yaml").contains(&hook),
+        "engines/ec2/host-group.yaml has no hook `{}`",
         CONTRACT.lifecycle_hook
     );
     let security = text("security.yaml");

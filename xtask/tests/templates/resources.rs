@@ -354,7 +354,7 @@ fn names_fit_whatever_project_and_environment_are_called() {
 /// The longest chain of nested stacks below `template`, in characters that CloudFormation adds.
 fn nested(all: &BTreeMap<String, Template>, template: &str) -> usize {
     let below = |id: &str, child: &str| 1 + id.len() + 1 + 13 + nested(all, child);
-    all[template].children().iter().map(|child| below(child.id, child.template)).max().unwrap_or(0)
+    all[template].children().iter().map(|child| below(child.id, &child.template)).max().unwrap_or(0)
 }
 
 #[test]

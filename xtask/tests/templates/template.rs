@@ -19,7 +19,8 @@ pub struct Template {
 /// A nested stack: where, which child, and what it is given.
 pub struct Child<'t> {
     pub id: &'t str,
-    pub template: &'t str,
+    /// Its path below `templates/`.
+    pub template: String,
     pub given: &'t Map<String, Value>,
 }
 
@@ -93,10 +94,21 @@ impl Template {
         stacks
             .map(|(id, _, spec)| Child {
                 id,
-                template: spec["Properties"]["TemplateURL"].as_str().unwrap_or_default(),
+                template: self.beside(spec["Properties"]["TemplateURL"].as_str().unwrap_or_default()),
                 given: spec["Properties"]["Parameters"].as_object().unwrap_or(none),
             })
             .collect()
+    }
+}
+
+impl Template {
+    /// The path of a template that this one names relative to itself. The composed master names all from the
+    /// root, and is there.
+    fn beside(&self, child: &str) -> String {
+        match self.name.rsplit_once('/') {
+            Some((folder, _)) if !child.starts_with("engines/") => format!("{folder}/{child}"),
+            _ => child.to_owned(),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub fn placed(composed: &[Composed], found: Vec<(PathBuf, Problem)>) -> Vec<Prob
     let place = |(folder, problem): (PathBuf, Problem)| {
         let one = composed.iter().find(|one| one.folder == folder);
         let additional = one.and_then(|one| one.additional.as_deref());
-        Problem { place: as_written(&problem.place, additional), ..problem }
+        Problem { location: as_written(&problem.location, additional), ..problem }
     };
     found.into_iter().map(place).collect()
 }

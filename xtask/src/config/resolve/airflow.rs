@@ -1,13 +1,13 @@
-//! Airflow's address, its options, and what holds for DAGs.
+//! The address of Airflow, its options, and settings for DAGs.
 
 use super::check::truth;
 use super::owned::option;
 use crate::config::document::Written;
-use crate::config::environment::{Airflow, Dags, Environment};
-use crate::config::file::{self, File};
-use crate::config::parameters::LONGEST_AIRFLOW_CONFIG;
-use crate::config::problems::{Place, Problems, Wrong};
-use crate::config::values::{AirflowKey, Endpoint, Url};
+use crate::config::environment::{Airflow, Dags};
+use crate::config::file;
+use crate::config::problems::{Problems, Refusal, Reported};
+use crate::config::values::{AirflowKey, Url};
+use crate::model::contract::{CONTRACT, Ports};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,96 +15,73 @@ const PORT: u16 = 8080;
 const PARSE_TIMEOUT_SECONDS: u32 = 30;
 const REFRESH_INTERVAL_SECONDS: u32 = 5;
 
-/// Ports of workers and triggerers (logs) and of schedulers (health); on this machine all share one address.
-const TAKEN_PORTS: [u16; 3] = [8793, 8794, 8974];
-
+/// `local` says whether the environment runs on the local cloud, unless that is unclear.
 pub fn airflow(
     written: &file::Airflow,
-    endpoint: Option<&Endpoint>,
+    local: Result<bool, Reported>,
     problems: &mut Problems,
-) -> Option<Airflow> {
-    let port = port(written.port.as_ref(), problems).unwrap_or(PORT);
-    let url = match &written.url {
-        Some(_) => problems.text(written.url.as_ref(), Url::parse),
-        None if endpoint == Some(&Endpoint::Local) => Some(Url::loopback(port)),
-        None => {
-            let hint = "add `url = \"https://airflow.example.com\"` below `[airflow]`: \
-                        the address at which people and components will reach Airflow";
-            problems.missing("airflow.url", hint);
-            None
-        }
+) -> Result<Airflow, Reported> {
+    // With an invalid port, which has been reported, the rest is still worth checking.
+    let port = port(&written.port, problems).unwrap_or(PORT);
+    let url = match (problems.text(&written.url, Url::parse), local) {
+        (Ok(None), Ok(true)) => Ok(Url::loopback(port)),
+        (Ok(None), Err(reported)) => Err(reported),
+        (url, _) => problems.required(url, "airflow.url", || {
+            "add `url = \"https://airflow.example.com\"` under `[airflow]`: \
+             the address at which people and components will reach Airflow"
+        }),
     };
     let config = config(&written.config, problems);
-    Some(Airflow {
+    Ok(Airflow {
         url: url?,
         port,
-        load_examples: truth(written.load_examples.as_ref(), false),
-        load_default_connections: truth(written.load_default_connections.as_ref(), false),
+        load_examples: truth(&written.load_examples, false),
+        load_default_connections: truth(&written.load_default_connections, false),
         config,
     })
 }
 
-fn port(written: Option<&Written<i64>>, problems: &mut Problems) -> Option<u16> {
-    let port = problems.number(written, 1024..=65535, "(those below belong to the system)")?;
-    let port = u16::try_from(port).ok()?;
-    if let Some(written) = written.filter(|_| TAKEN_PORTS.contains(&port)) {
-        let message = format!("`{port}` is taken by another component of Airflow");
-        problems.invalid(&written.place, Wrong::new(message, format!("write another one, like {PORT}")));
+fn port(written: &file::Number, problems: &mut Problems) -> Result<u16, Reported> {
+    let number = problems.number(written, 1024..=65535, "(ports below 1024 are reserved)")?;
+    let port = number.and_then(|number| u16::try_from(number).ok()).unwrap_or(PORT);
+    let Ports { scheduler_health, worker_logs, triggerer_logs } = &CONTRACT.ports;
+    match written {
+        Some(written) if [scheduler_health, worker_logs, triggerer_logs].contains(&&port) => {
+            let message = format!("port `{port}` is used by another component of Airflow");
+            let refusal = Refusal::new(message, format!("use another port, such as {PORT}"));
+            Err(problems.invalid(&written.location, refusal))
+        }
+        _ => Ok(port),
     }
-    Some(port)
 }
 
+/// The valid options; the others are reported.
 fn config(written: &file::Free, problems: &mut Problems) -> BTreeMap<AirflowKey, String> {
     let mut config = BTreeMap::new();
-    for (name, value) in written {
-        match option(name, &value.value) {
+    for (name, Written { value, location }) in written {
+        match option(name, value) {
             Ok(key) => {
-                if config.insert(key, value.value.clone()).is_some() {
-                    let wrong = Wrong::new(format!("`{name}` is written twice"), "remove one of the two");
-                    problems.conflict(&value.place, wrong);
+                if config.insert(key, value.clone()).is_some() {
+                    problems.conflict(
+                        location,
+                        format!("`{name}` is written twice"),
+                        "remove one of the two",
+                    );
                 }
             }
-            Err((kind, wrong)) => problems.report(kind, &value.place, wrong),
+            Err((kind, refusal)) => {
+                problems.report(kind, location, refusal);
+            }
         }
     }
     config
 }
 
-/// What CloudFormation could not carry as one parameter.
-pub fn check_sizes(environment: &Environment, written: &File, problems: &mut Problems) {
-    let (options, roles) = (&written.airflow.config, &written.login.roles);
-    for (key, json, written, hint) in [
-        (
-            "airflow.config",
-            environment.airflow_config(),
-            options,
-            "move what holds for every environment to `airflow/config/`",
-        ),
-        (
-            "login.roles",
-            environment.login.config(),
-            roles,
-            "give a role to those alone who need another than `default_role`, or to the rest in the UI",
-        ),
-    ] {
-        let length = json.chars().count();
-        if length > LONGEST_AIRFLOW_CONFIG {
-            let line = written.iter().filter_map(|(_, value)| value.place.line).min();
-            let place = Place { key: key.to_owned(), line };
-            let message = format!("too long: {length} characters as JSON, {LONGEST_AIRFLOW_CONFIG} at most");
-            problems.invalid(&place, Wrong::new(message, hint));
-        }
-    }
-}
-
-pub fn dags(written: &file::Dags, problems: &mut Problems) -> Dags {
-    let seconds =
-        |written: Option<u32>, default: u32| Duration::from_secs(u64::from(written.unwrap_or(default)));
-    let parse = problems.number(written.parse_timeout_seconds.as_ref(), 1..=600, "seconds");
+pub fn dags(written: &file::Dags, problems: &mut Problems) -> Result<Dags, Reported> {
+    let parse = problems.number_or(&written.parse_timeout_seconds, PARSE_TIMEOUT_SECONDS, 1..=600, "seconds");
     // Airflow looks at bundles every 5 s at most (`dag_processor.bundle_refresh_check_interval`).
-    let refresh = problems.number(written.refresh_interval_seconds.as_ref(), 5..=3600, "seconds");
-    Dags {
-        parse_timeout: seconds(parse, PARSE_TIMEOUT_SECONDS),
-        refresh_interval: seconds(refresh, REFRESH_INTERVAL_SECONDS),
-    }
+    let refresh =
+        problems.number_or(&written.refresh_interval_seconds, REFRESH_INTERVAL_SECONDS, 5..=3600, "seconds");
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    Ok(Dags { parse_timeout: seconds(parse?), refresh_interval: seconds(refresh?) })
 }

@@ -1,129 +1,156 @@
-//! Checks of single values, each ending in a value or a noted problem.
+//! Checks of single values: each gives the value, or reports a problem.
 
 use crate::config::document::Written;
-use crate::config::problems::{Place, Problems, Wrong};
+use crate::config::file::{Fraction, Number, Text, Texts, Truth};
+use crate::config::problems::{Location, Problems, Refusal, Reported};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 impl Problems {
-    /// The value, if it is written and parses.
+    /// The value, or what is wrong with it reported as invalid.
+    pub fn valid<T>(&mut self, location: &Location, checked: Result<T, Refusal>) -> Result<T, Reported> {
+        checked.map_err(|refusal| self.invalid(location, refusal))
+    }
+
+    /// The value, if there is one.
     pub fn text<T>(
         &mut self,
-        written: Option<&Written<String>>,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Option<T> {
-        let written = written?;
-        parse(&written.value).map_err(|wrong| self.invalid(&written.place, wrong)).ok()
+        written: &Text,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Result<Option<T>, Reported> {
+        let checked = written.as_ref().map(|written| self.valid(&written.location, parse(&written.value)));
+        checked.transpose()
     }
 
-    /// The value, or the default where none is written; nothing where one is written that is wrong, so
-    /// that nothing is concluded from a default which was not meant.
+    /// The value, or the default if there is none.
     pub fn choice<T>(
         &mut self,
-        written: Option<&Written<String>>,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
+        written: &Text,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
         default: T,
-    ) -> Option<T> {
-        if written.is_some() { self.text(written, parse) } else { Some(default) }
+    ) -> Result<T, Reported> {
+        self.text(written, parse).map(|value| value.unwrap_or(default))
     }
 
-    /// Those values of a list that parse. None may be there twice, and no more than `most`.
+    /// The value, which must not be missing.
+    pub fn required<T>(
+        &mut self,
+        value: Result<Option<T>, Reported>,
+        key: &str,
+        hint: impl FnOnce() -> &'static str,
+    ) -> Result<T, Reported> {
+        value?.ok_or_else(|| self.missing(key, hint()))
+    }
+
+    /// The valid values of a list, without duplicates; the others are reported. No more than `most` are
+    /// allowed.
     pub fn texts<T: PartialEq + Display>(
         &mut self,
-        written: Option<&Written<Vec<String>>>,
+        written: &Texts,
         most: usize,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
     ) -> Vec<T> {
         let mut found = Vec::new();
         let Some(written) = written else { return found };
         for text in &written.value {
-            match parse(text) {
+            match self.valid(&written.location, parse(text)) {
                 Ok(value) if found.contains(&value) => {
-                    let message = format!("`{value}` is listed twice");
-                    self.invalid(&written.place, Wrong::new(message, "remove one of the two"));
+                    let refusal = Refusal::new(format!("`{value}` is listed twice"), "remove one of the two");
+                    self.invalid(&written.location, refusal);
                 }
                 Ok(value) => found.push(value),
-                Err(wrong) => self.invalid(&written.place, wrong),
+                Err(Reported { .. }) => {}
             }
         }
         if written.value.len() > most {
-            let message = format!("lists {}, {most} at most", written.value.len());
-            self.invalid(&written.place, Wrong::new(message, "remove some"));
+            let message = format!("too many values: {}, the limit is {most}", written.value.len());
+            self.invalid(&written.location, Refusal::new(message, "remove some of them"));
         }
         found
     }
 
-    /// The value, if it is written and within the range. `unit` completes the sentence, such as `days`.
+    /// The number, if there is one. `unit` completes the sentence, as in `1 to 35 days`.
     pub fn number(
         &mut self,
-        written: Option<&Written<i64>>,
+        written: &Number,
         range: RangeInclusive<u32>,
         unit: &str,
-    ) -> Option<u32> {
-        let written = written?;
-        let within = u32::try_from(written.value).ok().filter(|number| range.contains(number));
-        if within.is_none() {
-            self.out_of_range(&written.place, written.value, range, unit);
-        }
-        within
+    ) -> Result<Option<u32>, Reported> {
+        let within = |number: i64| u32::try_from(number).ok().filter(|number| range.contains(number));
+        let check = |written: &Written<i64>| {
+            within(written.value).ok_or_else(|| out_of_range(written.value, &range, unit))
+        };
+        let checked = written.as_ref().map(|written| self.valid(&written.location, check(written)));
+        checked.transpose()
     }
 
-    /// The same for a number with a fraction.
+    /// The number, or the default if there is none.
+    pub fn number_or(
+        &mut self,
+        written: &Number,
+        default: u32,
+        range: RangeInclusive<u32>,
+        unit: &str,
+    ) -> Result<u32, Reported> {
+        self.number(written, range, unit).map(|number| number.unwrap_or(default))
+    }
+
+    /// The fraction, if there is one.
     pub fn fraction(
         &mut self,
-        written: Option<&Written<f64>>,
+        written: &Fraction,
         range: RangeInclusive<f64>,
         unit: &str,
-    ) -> Option<f64> {
-        let written = written?;
-        let within = range.contains(&written.value);
-        if !within {
-            self.out_of_range(&written.place, written.value, range, unit);
-        }
-        within.then_some(written.value)
+    ) -> Result<Option<f64>, Reported> {
+        let check = |written: &Written<f64>| {
+            let within = range.contains(&written.value).then_some(written.value);
+            within.ok_or_else(|| out_of_range(written.value, &range, unit))
+        };
+        let checked = written.as_ref().map(|written| self.valid(&written.location, check(written)));
+        checked.transpose()
     }
 
-    fn out_of_range<T: Display>(
+    pub fn invalid(&mut self, location: &Location, refusal: Refusal) -> Reported {
+        self.report("invalid_value", location, refusal)
+    }
+
+    /// Reports two keys that contradict each other, at the location of the one to change.
+    pub fn conflict(
         &mut self,
-        place: &Place,
-        value: impl Display,
-        range: RangeInclusive<T>,
-        unit: &str,
-    ) {
-        let (least, most) = range.into_inner();
-        let message = format!("`{value}` is out of range: {least} to {most} {unit}");
-        self.invalid(place, Wrong::new(message.trim_end(), format!("write a number from {least} to {most}")));
+        location: &Location,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Reported {
+        self.report("conflict", location, Refusal::new(message, hint))
     }
 
-    pub fn invalid(&mut self, place: &Place, wrong: Wrong) {
-        self.report("invalid_value", place, wrong);
-    }
-
-    /// Two keys that do not go together; told at the place of the one to change.
-    pub fn conflict(&mut self, place: &Place, wrong: Wrong) {
-        self.report("conflict", place, wrong);
-    }
-
-    /// Keys that have no effect beside another, if they are written.
-    pub fn idle(&mut self, keys: &[(&str, Option<&Place>)], because: &str, hint: &str) {
-        for (key, place) in keys {
-            if let Some(place) = place {
-                self.conflict(place, Wrong::new(format!("`{key}` has no effect {because}"), hint));
+    /// Reports those of the keys that are written although they have no effect. `when` completes the
+    /// sentence, as in `without a load balancer`.
+    pub fn no_effect(&mut self, keys: &[(&str, Option<&Location>)], when: &str, hint: &str) {
+        for (key, location) in keys {
+            if let Some(location) = location {
+                self.conflict(location, format!("`{key}` has no effect {when}"), hint);
             }
         }
     }
 }
 
-/// Where the key is written, if it is.
-pub fn at<T>(written: Option<&Written<T>>) -> Option<&Place> {
-    written.map(|written| &written.place)
+fn out_of_range<T: Display>(value: impl Display, range: &RangeInclusive<T>, unit: &str) -> Refusal {
+    let (least, most) = (range.start(), range.end());
+    let message = format!("`{value}` is out of range: {least} to {most} {unit}");
+    Refusal::new(message.trim_end(), format!("use a number from {least} to {most}"))
 }
 
-/// Where the key is written, unless with the value that it has by default.
-pub fn at_unless<'w, T: PartialEq>(written: Option<&'w Written<T>>, default: &T) -> Option<&'w Place> {
-    at(written.filter(|written| written.value != *default))
+/// The location of the key, if it is written.
+pub fn at<T>(written: &Option<Written<T>>) -> Option<&Location> {
+    written.as_ref().map(|written| &written.location)
 }
 
-pub fn truth(written: Option<&Written<bool>>, default: bool) -> bool {
-    written.map_or(default, |written| written.value)
+/// The location of the key, if it is written with another value than the default.
+pub fn at_unless<'w, T: PartialEq>(written: &'w Option<Written<T>>, default: &T) -> Option<&'w Location> {
+    written.as_ref().filter(|written| written.value != *default).map(|written| &written.location)
+}
+
+pub fn truth(written: &Truth, default: bool) -> bool {
+    written.as_ref().map_or(default, |written| written.value)
 }

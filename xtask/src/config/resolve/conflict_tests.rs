@@ -1,7 +1,9 @@
-//! Keys that do not go together, and defaults that follow other keys.
+//! Keys that contradict each other, and defaults that depend on other keys.
 
 use super::tests::{aws, bad, good};
 use crate::config::Environment;
+use crate::model::contract::CONTRACT;
+use std::collections::BTreeSet;
 
 /// Parameters that differ between two environments, of the second.
 fn differing(one: &Environment, other: &Environment) -> String {
@@ -56,8 +58,8 @@ fn on_this_machine_hosts_need_no_way_out() {
 #[test]
 fn on_this_machine_whatever_else_is_wrong() {
     insta::assert_snapshot!(bad("[aws]\nendpoint = 'local'\nregion = 'here'\n"), @r"
-    environments/dev.toml:3 `aws.region`: `here` is no region [invalid_value]
-        write it like `eu-central-1`; leave out the zone's letter
+    environments/dev.toml:3 `aws.region`: invalid region: `here` [invalid_value]
+        use a region name like `eu-central-1`
     ");
 }
 
@@ -76,72 +78,72 @@ fn a_protected_environment_is_recorded() {
 #[test]
 fn keys_of_the_network_that_exclude_each_other() {
     insta::assert_snapshot!(bad(&aws("[network]\nsubnet_ids = ['subnet-0a1b2c3d', 'subnet-1a1b2c3d']\npublic_subnet_ids = ['subnet-0a1b2c3d']\n")), @r"
-    environments/dev.toml:7 `network.subnet_ids`: `subnet_ids` without `vpc_id` [conflict]
-        add the `vpc_id` they belong to, or remove them for an own VPC
-    environments/dev.toml:8 `network.public_subnet_ids`: fewer than two subnets [invalid_value]
-        list subnets in at least two availability zones: the database needs them
-    environments/dev.toml:8 `network.public_subnet_ids`: `public_subnet_ids` without `vpc_id` [conflict]
-        add the `vpc_id` they belong to, or remove them for an own VPC
+    environments/dev.toml:7 `network.subnet_ids`: `subnet_ids` requires `vpc_id` [conflict]
+        add the `vpc_id` that the subnets belong to, or remove them to create a new VPC
+    environments/dev.toml:8 `network.public_subnet_ids`: at least two subnets are required [invalid_value]
+        list subnets in at least two availability zones
+    environments/dev.toml:8 `network.public_subnet_ids`: `public_subnet_ids` requires `vpc_id` [conflict]
+        add the `vpc_id` that the subnets belong to, or remove them to create a new VPC
     ");
     insta::assert_snapshot!(bad(&aws(
         "[network]\nvpc_id = 'vpc-0a1b2c3d'\nsubnet_ids = ['subnet-0a1b2c3d', 'subnet-1a1b2c3d']\nzones = 3\nnat = 'none'\n\
          interface_endpoints = true\nflow_logs = true\n[entry]\nload_balancer = 'internet_facing'\nhosted_zone_id = 'Z01'\n"
     )), @r"
-    environments/dev.toml:9 `network.zones`: `zones` has no effect on an existing VPC [conflict]
-        remove it: the network is yours; or remove `vpc_id` for an own VPC
-    environments/dev.toml:10 `network.nat`: `nat` has no effect on an existing VPC [conflict]
-        remove it: the network is yours; or remove `vpc_id` for an own VPC
-    environments/dev.toml:11 `network.interface_endpoints`: `interface_endpoints` has no effect on an existing VPC [conflict]
-        remove it: the network is yours; or remove `vpc_id` for an own VPC
-    environments/dev.toml:12 `network.flow_logs`: `flow_logs` has no effect on an existing VPC [conflict]
-        remove it: the network is yours; or remove `vpc_id` for an own VPC
-    environments/dev.toml:14 `entry.load_balancer`: an existing VPC without `public_subnet_ids` [conflict]
-        add `public_subnet_ids` below `[network]`: subnets with a route to an internet gateway
+    environments/dev.toml:9 `network.zones`: `zones` has no effect with an existing VPC [conflict]
+        remove it, or remove `vpc_id` to create a new VPC
+    environments/dev.toml:10 `network.nat`: `nat` has no effect with an existing VPC [conflict]
+        remove it, or remove `vpc_id` to create a new VPC
+    environments/dev.toml:11 `network.interface_endpoints`: `interface_endpoints` has no effect with an existing VPC [conflict]
+        remove it, or remove `vpc_id` to create a new VPC
+    environments/dev.toml:12 `network.flow_logs`: `flow_logs` has no effect with an existing VPC [conflict]
+        remove it, or remove `vpc_id` to create a new VPC
+    environments/dev.toml:14 `entry.load_balancer`: an internet-facing load balancer in an existing VPC requires `public_subnet_ids` [conflict]
+        add `public_subnet_ids` under `[network]`: subnets with a route to an internet gateway
     ");
 }
 
 #[test]
 fn keys_of_the_entry_that_do_not_fit() {
     insta::assert_snapshot!(bad(&aws("[entry]\nload_balancer = 'internal'")), @r"
-    environments/dev.toml:5 `airflow.url`: `https` at the load balancer without a certificate [conflict]
-        add `certificate_arn` below `[entry]`, or `hosted_zone_id` for one that the stack requests and validates
+    environments/dev.toml:5 `airflow.url`: `https` requires a certificate on the load balancer [conflict]
+        add `certificate_arn` under `[entry]`, or `hosted_zone_id` to let the stack request and validate a certificate
     ");
     let none = "[entry]\nallowed_cidrs = []\ncertificate_arn = 'arn:aws:acm:us-east-1:111122223333:certificate/0a'\n\
                 hosted_zone_id = 'example.com'\naccess_logs = true\nfirewall = true\n[hosts.api_server]\ncount = 2\n";
     insta::assert_snapshot!(bad(&aws(none)), @r#"
-    environments/dev.toml:7 `entry.allowed_cidrs`: lists nobody [invalid_value]
-        write `["127.0.0.1/32"]` to let nobody in from outside
-    environments/dev.toml:8 `entry.certificate_arn`: is in `us-east-1`, the environment lives in `eu-central-1` [invalid_value]
-        name one in eu-central-1
+    environments/dev.toml:7 `entry.allowed_cidrs`: the list is empty [invalid_value]
+        use `["127.0.0.1/32"]` to allow no access from outside
+    environments/dev.toml:8 `entry.certificate_arn`: the certificate is in `us-east-1`, but the environment is in `eu-central-1` [invalid_value]
+        use a certificate in `eu-central-1`
     environments/dev.toml:8 `entry.certificate_arn`: `certificate_arn` has no effect without a load balancer [conflict]
-        set `load_balancer = "internal"` or `"internet_facing"`, or remove it
-    environments/dev.toml:9 `entry.hosted_zone_id`: `example.com` is no id of a hosted zone, like `Z0123456789ABCDEFGHIJ` [invalid_value]
-        find it with: aws route53 list-hosted-zones --query HostedZones[].[Id,Name]
+        set `load_balancer` to `"internal"` or `"internet_facing"`, or remove it
+    environments/dev.toml:9 `entry.hosted_zone_id`: invalid hosted zone ID: `example.com` [invalid_value]
+        find it: aws route53 list-hosted-zones --query 'HostedZones[].[Id,Name]'
     environments/dev.toml:9 `entry.hosted_zone_id`: `hosted_zone_id` has no effect without a load balancer [conflict]
-        set `load_balancer = "internal"` or `"internet_facing"`, or remove it
+        set `load_balancer` to `"internal"` or `"internet_facing"`, or remove it
     environments/dev.toml:10 `entry.access_logs`: `access_logs` has no effect without a load balancer [conflict]
-        set `load_balancer = "internal"` or `"internet_facing"`, or remove it
+        set `load_balancer` to `"internal"` or `"internet_facing"`, or remove it
     environments/dev.toml:11 `entry.firewall`: `firewall` has no effect without a load balancer [conflict]
-        set `load_balancer = "internal"` or `"internet_facing"`, or remove it
-    environments/dev.toml:13 `hosts.api_server.count`: several api-servers without a load balancer in front [conflict]
-        set `load_balancer = "internal"` or `"internet_facing"` below `[entry]`, or remove it
+        set `load_balancer` to `"internal"` or `"internet_facing"`, or remove it
+    environments/dev.toml:13 `hosts.api_server.count`: more than one API server requires a load balancer [conflict]
+        set `load_balancer` to `"internal"` or `"internet_facing"` under `[entry]`, or remove it
     "#);
     let plain = "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'http://10.0.0.1:8080'\n\
                  [entry]\nload_balancer = 'internal'\nhosted_zone_id = 'Z01'\n\
                  certificate_arn = 'arn:aws:acm:eu-central-1:111122223333:certificate/0a'\n";
     insta::assert_snapshot!(bad(plain), @r"
-    environments/dev.toml:5 `airflow.url`: the load balancer listens at 80, not at 8080 [conflict]
+    environments/dev.toml:5 `airflow.url`: the load balancer listens on port 80, not 8080 [conflict]
         remove the port, or the load balancer
-    environments/dev.toml:8 `entry.hosted_zone_id`: `10.0.0.1` of `airflow.url` is no name in a zone [conflict]
-        write a name of the zone in `airflow.url`, or remove it
-    environments/dev.toml:9 `entry.certificate_arn`: a certificate for an address that begins with `http://` [conflict]
-        begin `airflow.url` with `https://`, or remove the certificate
+    environments/dev.toml:8 `entry.hosted_zone_id`: `10.0.0.1` in `airflow.url` is not a name in a hosted zone [conflict]
+        use a name of the zone in `airflow.url`, or remove the zone
+    environments/dev.toml:9 `entry.certificate_arn`: a certificate has no effect if `airflow.url` is not https [conflict]
+        start `airflow.url` with `https://`, or remove the certificate
     ");
     insta::assert_snapshot!(bad(&aws("[entry]\nload_balancer = 'intern'\nallowed_cidrs = ['10.0.0.1/8', '10.0.0.0/8', '10.0.0.0/8']\n")), @r"
-    environments/dev.toml:7 `entry.load_balancer`: `intern` is no kind of load balancer [invalid_value]
-        write `internal` if that is what you mean
-    environments/dev.toml:8 `entry.allowed_cidrs`: `10.0.0.1/8` does not begin with the first address of its range [invalid_value]
-        write `10.0.0.0/8`
+    environments/dev.toml:7 `entry.load_balancer`: invalid load balancer: `intern` [invalid_value]
+        use `internal`, or else `none` or `internet_facing`
+    environments/dev.toml:8 `entry.allowed_cidrs`: a CIDR block must start at its network address, found `10.0.0.1/8` [invalid_value]
+        use `10.0.0.0/8`
     environments/dev.toml:8 `entry.allowed_cidrs`: `10.0.0.0/8` is listed twice [invalid_value]
         remove one of the two
     ");
@@ -150,56 +152,56 @@ fn keys_of_the_entry_that_do_not_fit() {
 #[test]
 fn keys_of_another_engine() {
     insta::assert_snapshot!(bad(&aws("[database]\nversion = '8.4'\nmin_capacity = 2\nurl_secret = 'postgresql://u:p@h/d'\n")), @r#"
-    environments/dev.toml:7 `database.version`: `8.4` is a version of MySQL, the engine is PostgreSQL [conflict]
-        write `17` or `18`, or `engine = "mysql"`
-    environments/dev.toml:8 `database.min_capacity`: `min_capacity` has no effect on another engine than Aurora [conflict]
-        remove it, or write `engine = "aurora_postgres"`
-    environments/dev.toml:9 `database.url_secret`: holds a URL, and this file is no place for one with a password [invalid_value]
-        put the URL into Secrets Manager and write the ARN that this prints: aws secretsmanager create-secret --name airflow-database --secret-string file://url.txt
-    environments/dev.toml:9 `database.url_secret`: the URL of a database beside one that is made here [conflict]
-        write `engine = "existing"` to use that database, or remove it
+    environments/dev.toml:7 `database.version`: `8.4` is a version of MySQL, but the engine is PostgreSQL [conflict]
+        use `17` or `18`, or set `engine = "mysql"`
+    environments/dev.toml:8 `database.min_capacity`: `min_capacity` has no effect without Aurora [conflict]
+        remove it, or set `engine = "aurora_postgres"`
+    environments/dev.toml:9 `database.url_secret`: expected the ARN of a secret, found a URL; a URL may contain a password, and secrets do not belong in this file [invalid_value]
+        store the URL in Secrets Manager and use the ARN that this prints: aws secretsmanager create-secret --name airflow-database --secret-string file://url.txt --query ARN --output text
+    environments/dev.toml:9 `database.url_secret`: `url_secret` requires `engine = "existing"` [conflict]
+        set `engine = "existing"` to use that database, or remove the key
     "#);
     insta::assert_snapshot!(bad(&aws("[database]\nengine = 'mysql'\nversion = 17\nsnapshot = 'a b'\n")), @r#"
-    environments/dev.toml:8 `database.version`: `17` is a version of PostgreSQL, the engine is MySQL [conflict]
-        write `8.4`, or `engine = "postgres"`
-    environments/dev.toml:9 `database.snapshot`: `a b` is no snapshot [invalid_value]
-        find it with: aws rds describe-db-snapshots --query DBSnapshots[].DBSnapshotIdentifier
+    environments/dev.toml:8 `database.version`: `17` is a version of PostgreSQL, but the engine is MySQL [conflict]
+        use `8.4`, or set `engine = "postgres"`
+    environments/dev.toml:9 `database.snapshot`: invalid snapshot name or ARN: `a b` [invalid_value]
+        find it: aws rds describe-db-snapshots --query 'DBSnapshots[].DBSnapshotIdentifier'
     "#);
     insta::assert_snapshot!(bad(&aws("[database]\nengine = 'mysql'\nversion = 8.4\n")), @r#"
-    environments/dev.toml:8 `database.version`: is a fraction, must be a string or a whole number [wrong_type]
-        write it in quotes: `version = "8.4"`
+    environments/dev.toml:8 `database.version`: expected a string or an integer, found a float [wrong_type]
+        put it in quotes: `version = "8.4"`
     "#);
     insta::assert_snapshot!(bad(&aws("[database]\nengine = 'aurora_postgres'\nversion = 16\nstorage_gib = 20\nmin_capacity = 8\nmax_capacity = 2.25\n")), @r"
-    environments/dev.toml:8 `database.version`: `16` is no version of PostgreSQL that is known here [invalid_value]
-        write `17` or `18`
-    environments/dev.toml:9 `database.storage_gib`: `storage_gib` has no effect on Aurora Serverless [conflict]
-        remove it; `min_capacity` and `max_capacity` say how large Aurora is
-    environments/dev.toml:11 `database.max_capacity`: `2.25` is no multiple of a half [invalid_value]
-        write a multiple of 0.5
+    environments/dev.toml:8 `database.version`: unsupported version of PostgreSQL: `16` [invalid_value]
+        use `17` or `18`
+    environments/dev.toml:9 `database.storage_gib`: `storage_gib` has no effect with Aurora Serverless [conflict]
+        remove it, and set `min_capacity` and `max_capacity` instead
+    environments/dev.toml:11 `database.max_capacity`: `2.25` is not a multiple of 0.5 [invalid_value]
+        use a multiple of 0.5
     ");
     insta::assert_snapshot!(bad(&aws("[database]\nengine = 'aurora_postgres'\nmin_capacity = 8\nmax_capacity = 4\n")), @r"
-    environments/dev.toml:9 `database.max_capacity`: 4 is less than `min_capacity`, 8 [conflict]
-        write 8 or more, or lower `min_capacity`
+    environments/dev.toml:9 `database.max_capacity`: 4 is less than `min_capacity`, which is 8 [conflict]
+        use 8 or more, or lower `min_capacity`
     ");
     insta::assert_snapshot!(bad(&aws("[database]\nengine = 'existing'\nversion = 17\nmulti_az = true\nmax_capacity = 8\n")), @r#"
-    environments/dev.toml:8 `database.version`: `version` has no effect on a database that is not made here [conflict]
+    environments/dev.toml:8 `database.version`: `version` has no effect with an existing database [conflict]
         remove it
-    environments/dev.toml:9 `database.multi_az`: `multi_az` has no effect on a database that is not made here [conflict]
+    environments/dev.toml:9 `database.multi_az`: `multi_az` has no effect with an existing database [conflict]
         remove it
-    environments/dev.toml:10 `database.max_capacity`: `max_capacity` has no effect on another engine than Aurora [conflict]
-        remove it, or write `engine = "aurora_postgres"`
-    environments/dev.toml `database.url_secret`: a required key is missing [missing_key]
-        add `url_secret = "arn:…"` below `[database]`: the ARN of a secret in Secrets Manager whose value is the SQLAlchemy URL of the database
+    environments/dev.toml:10 `database.max_capacity`: `max_capacity` has no effect with an existing database [conflict]
+        remove it
+    environments/dev.toml `database.url_secret`: required key is missing [missing_key]
+        add `url_secret = "arn:…"` under `[database]`: the ARN of a secret in Secrets Manager whose value is the SQLAlchemy URL of the database
     "#);
     insta::assert_snapshot!(bad(&aws("[database]\nengine = 'postgre'\nversion = '8.4'\n[broker]\nnode_type = 't4g.small'\nreplicas = 1\n")), @r#"
-    environments/dev.toml:7 `database.engine`: `postgre` is no database engine [invalid_value]
-        write `postgres` if that is what you mean
-    environments/dev.toml:10 `broker.node_type`: `t4g.small` is no node type of ElastiCache, which begin with `cache.` [invalid_value]
-        write it like `cache.t4g.small`
-    environments/dev.toml:10 `broker.node_type`: `node_type` has no effect on SQS [conflict]
-        remove it, or write `kind = "valkey"`
-    environments/dev.toml:11 `broker.replicas`: `replicas` has no effect on SQS [conflict]
-        remove it, or write `kind = "valkey"`
+    environments/dev.toml:7 `database.engine`: invalid database engine: `postgre` [invalid_value]
+        use `postgres`, or else `aurora_postgres`, `mysql` or `existing`
+    environments/dev.toml:10 `broker.node_type`: invalid ElastiCache node type: `t4g.small` (it must start with `cache.`) [invalid_value]
+        use a type like `cache.t4g.small`
+    environments/dev.toml:10 `broker.node_type`: `node_type` has no effect with SQS [conflict]
+        remove it, or set `kind = "valkey"`
+    environments/dev.toml:11 `broker.replicas`: `replicas` has no effect with SQS [conflict]
+        remove it, or set `kind = "valkey"`
     "#);
 }
 
@@ -218,19 +220,19 @@ fn versions_are_words_or_numbers() {
 fn worker_sets_that_do_not_fit_together() {
     let text = "[workers]\nmin = 3\n[workers.default]\nqueue = 'main'\n[workers.Big]\n[workers.a-1]\nqueue = 'main'\n[workers.a1]\n";
     insta::assert_snapshot!(bad(&aws(text)), @r"
-    environments/dev.toml:7 `workers.min`: is a whole number, must be a table [wrong_type]
-        write a line `[workers.default]`, or another name, and its keys below it
+    environments/dev.toml:7 `workers.min`: expected a table, found an integer [wrong_type]
+        start a table with the line `[workers.default]` and put its keys below
     environments/dev.toml:9 `workers.default.queue`: `a-1` and `default` would both serve the queue `main` [conflict]
-        give one of the two another `queue`
-    environments/dev.toml:10 `workers.Big`: `Big` is no name for a worker set [invalid_value]
-        use at most 20 lower-case letters, digits and inner hyphens, beginning with a letter
-    environments/dev.toml:13 `workers.a1`: `a-1` and `a1` would both be the stack `WorkerA1` [conflict]
+        set a different `queue` for one of the two
+    environments/dev.toml:10 `workers.Big`: invalid worker set name: `Big` [invalid_value]
+        use at most 20 lower-case letters, digits and hyphens; start with a letter and do not end with a hyphen
+    environments/dev.toml:13 `workers.a1`: `a-1` and `a1` would become the same stack, `WorkerA1` [conflict]
         rename one of the two
     ");
-    insta::assert_snapshot!(bad(&aws("[workers.default]\nqueue = 'main'\n")), @r"
-    environments/dev.toml:7 `workers.default.queue`: no worker set serves `default`, the queue of tasks that name none [conflict]
-        remove it, or give that queue to another set
-    ");
+    insta::assert_snapshot!(bad(&aws("[workers.default]\nqueue = 'main'\n")), @r#"
+    environments/dev.toml:7 `workers.default.queue`: no worker set serves `default`, the queue of tasks that do not name one [conflict]
+        remove it, or set `queue = "default"` for another worker set
+    "#);
     let moved = "[workers.default]\nqueue = 'main'\n[workers.other]\nqueue = 'default'\n";
     assert_eq!(good(&aws(moved)).worker_sets().len(), 2);
 }
@@ -242,30 +244,30 @@ fn keys_of_a_worker_set_that_do_not_fit() {
                 spot_percent = 0\nrollout = 'slow'\n[workers.types]\nmore_instance_types = ['t3.medium', 't4g.medium', 't3.medium']\n\
                 growth_threshold = 0.5\nconcurency = 1\n";
     insta::assert_snapshot!(bad(&aws(text)), @r#"
-    environments/dev.toml:7 `workers.big.spot_percent`: `spot_percent` without `max` [conflict]
-        add `max`: hosts beyond the least may come and go, and Spot takes its share of them
-    environments/dev.toml:9 `workers.base.spot_percent`: no host would be Spot: `on_demand_base`, 2, is not below `max`, 2 [conflict]
+    environments/dev.toml:7 `workers.big.spot_percent`: `spot_percent` requires `max` [conflict]
+        add `max`: Spot only takes its share of the hosts that come and go above `min`
+    environments/dev.toml:9 `workers.base.spot_percent`: no host would be Spot: `on_demand_base` is 2, and `max` is 2 [conflict]
         lower `on_demand_base`, raise `max`, or remove `spot_percent`
-    environments/dev.toml:13 `workers.only.on_demand_base`: `on_demand_base` without `spot_percent` [conflict]
+    environments/dev.toml:13 `workers.only.on_demand_base`: `on_demand_base` requires `spot_percent` [conflict]
         add `spot_percent`, or remove it
-    environments/dev.toml:16 `workers.small.instance_type`: `instance_type` has no effect on a set without hosts of its own [conflict]
-        set it below `[hosts.scheduler]` if there is such a key, or remove `on_scheduler`
-    environments/dev.toml:17 `workers.small.max`: `max` has no effect on a set without hosts of its own [conflict]
-        set it below `[hosts.scheduler]` if there is such a key, or remove `on_scheduler`
-    environments/dev.toml:19 `workers.small.rollout`: `rollout` has no effect on a set without hosts of its own [conflict]
-        set it below `[hosts.scheduler]` if there is such a key, or remove `on_scheduler`
-    environments/dev.toml:19 `workers.small.rollout`: `slow` is no pace of a rollout [invalid_value]
-        write `one_at_a_time`, `half_at_a_time` or `all_at_once`
+    environments/dev.toml:16 `workers.small.instance_type`: `instance_type` has no effect on a worker set without hosts of its own [conflict]
+        remove it (if `[hosts.scheduler]` has the key, set it there), or remove `on_scheduler`
+    environments/dev.toml:17 `workers.small.max`: `max` has no effect on a worker set without hosts of its own [conflict]
+        remove it (if `[hosts.scheduler]` has the key, set it there), or remove `on_scheduler`
+    environments/dev.toml:19 `workers.small.rollout`: `rollout` has no effect on a worker set without hosts of its own [conflict]
+        remove it (if `[hosts.scheduler]` has the key, set it there), or remove `on_scheduler`
+    environments/dev.toml:19 `workers.small.rollout`: invalid rollout pace: `slow` [invalid_value]
+        use `one_at_a_time`, `half_at_a_time` or `all_at_once`
     environments/dev.toml:21 `workers.types.more_instance_types`: `t3.medium` is listed twice [invalid_value]
         remove one of the two
-    environments/dev.toml:21 `workers.types.more_instance_types`: `t4g.medium` is arm64, the hosts are x86_64 [conflict]
-        choose a type of x86_64, or set `hosts.architecture = "arm64"` for all hosts
-    environments/dev.toml:21 `workers.types.more_instance_types`: `t3.medium` is `instance_type` already [conflict]
+    environments/dev.toml:21 `workers.types.more_instance_types`: `t4g.medium` is arm64, but the hosts are x86_64 [conflict]
+        use a type of x86_64, or set `hosts.architecture = "arm64"` for all hosts
+    environments/dev.toml:21 `workers.types.more_instance_types`: `t3.medium` is already the `instance_type` [conflict]
         remove it from the list
-    environments/dev.toml:22 `workers.types.growth_threshold`: `shrink_threshold`, 0.7, is not below `growth_threshold`, 0.5 [conflict]
-        lower `shrink_threshold`, or hosts come and go
+    environments/dev.toml:22 `workers.types.growth_threshold`: `shrink_threshold` is 0.7, which is not below `growth_threshold`, 0.5 [conflict]
+        lower `shrink_threshold`; otherwise hosts are added and removed over and over
     environments/dev.toml:23 `workers.types.concurency`: unknown key [unknown_key]
-        write `concurrency` if that is what you mean
+        rename it to `concurrency`, or remove it
     "#);
 }
 
@@ -275,18 +277,18 @@ fn policies_that_leave_the_project() {
                 [hosts.scheduler]\nmanaged_policies = ['AmazonS3ReadOnlyAccess']\n[workers.default]\npolicies = ['x.yaml']\n\
                 [additional]\ntemplates = '../more'\n";
     insta::assert_snapshot!(bad(&aws(text)), @r"
-    environments/dev.toml:7 `hosts.api_server.policies`: `/etc/x.json` is absolute [invalid_value]
-        write a path relative to the root of the project, like `policies/read-lake.json`
-    environments/dev.toml:7 `hosts.api_server.policies`: `../x.json` leaves the project [invalid_value]
-        write a path relative to the root of the project, like `policies/read-lake.json`
-    environments/dev.toml:7 `hosts.api_server.policies`: `a/x.json` and `b/x.json` would be one policy, as it is named after the file [conflict]
+    environments/dev.toml:7 `hosts.api_server.policies`: the path is absolute: `/etc/x.json` [invalid_value]
+        use a path relative to the project root, such as `policies/read-lake.json`
+    environments/dev.toml:7 `hosts.api_server.policies`: the path leaves the project: `../x.json` [invalid_value]
+        use a path relative to the project root, such as `policies/read-lake.json`
+    environments/dev.toml:7 `hosts.api_server.policies`: `a/x.json` and `b/x.json` would become the same policy, since policies are named after the file [conflict]
         rename one of the two files
-    environments/dev.toml:9 `hosts.scheduler.managed_policies`: `AmazonS3ReadOnlyAccess` is no ARN of a managed policy [invalid_value]
-        write it like `arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess`; a document of your own goes into `policies`
-    environments/dev.toml:11 `workers.default.policies`: `x.yaml` is no JSON file [invalid_value]
-        write a path relative to the root of the project, like `policies/read-lake.json`
-    environments/dev.toml:13 `additional.templates`: `../more` leaves the project [invalid_value]
-        write the path of a folder relative to the root of the project, like `templates/more`
+    environments/dev.toml:9 `hosts.scheduler.managed_policies`: invalid ARN of a managed policy: `AmazonS3ReadOnlyAccess` [invalid_value]
+        use an ARN like `arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess`; list policy documents of this project under `policies`
+    environments/dev.toml:11 `workers.default.policies`: the file name must end in `.json`: `x.yaml` [invalid_value]
+        use a path relative to the project root, such as `policies/read-lake.json`
+    environments/dev.toml:13 `additional.templates`: the path leaves the project: `../more` [invalid_value]
+        use the path of a folder relative to the project root, such as `templates/more`
     ");
     let text = "[hosts.scheduler]\npolicies = ['policies/a.json', 'policies/b.json']\n[workers.big-fish]\npolicies = ['policies/a.json']\n";
     let policies: Vec<_> =
@@ -300,38 +302,38 @@ fn policies_that_leave_the_project() {
 #[test]
 fn logins_and_mail_that_lack_something() {
     insta::assert_snapshot!(bad(&aws("[login]\nmethod = 'google'\nadmins = ['a@example.com']\n")), @r#"
-    environments/dev.toml `login.google_client_id`: a required key is missing [missing_key]
-        add `google_client_id = "….apps.googleusercontent.com"` below `[login]`, from https://console.cloud.google.com/apis/credentials
-    environments/dev.toml `login.google_domain`: a required key is missing [missing_key]
-        add `google_domain = "example.com"` below `[login]`: whose people get in
+    environments/dev.toml `login.google_client_id`: required key is missing [missing_key]
+        add `google_client_id = "….apps.googleusercontent.com"` under `[login]`, from https://console.cloud.google.com/apis/credentials
+    environments/dev.toml `login.google_domain`: required key is missing [missing_key]
+        add `google_domain = "example.com"` under `[login]`: only accounts of this domain can log in
     "#);
     let google = "[login]\nmethod = 'google'\ngoogle_client_id = '1.apps.googleusercontent.com'\ngoogle_domain = 'example.com'\n\
                   default_role = 'viewer'\nadmins = ['a@example.com', 'b@example.org']\n[login.roles]\n'a@example.com' = 'Op'\n'c' = 'Op'\n";
     insta::assert_snapshot!(bad(&aws(google)), @r"
-    environments/dev.toml:10 `login.default_role`: `viewer` is no role of Airflow [invalid_value]
-        write `Viewer`
-    environments/dev.toml:11 `login.admins`: `b@example.org` is not of `example.com`, and only its people get in [invalid_value]
+    environments/dev.toml:10 `login.default_role`: unknown role: `viewer` [invalid_value]
+        use `Viewer`
+    environments/dev.toml:11 `login.admins`: `b@example.org` is not in `example.com`, the only domain that can log in [invalid_value]
         correct the address, or `google_domain`
     environments/dev.toml:13 `login.roles.a@example.com`: `a@example.com` has two roles [conflict]
-        remove one: here, or among `admins`
-    environments/dev.toml:14 `login.roles.c`: `c` is no mail address [invalid_value]
-        write it like `name@example.com`
+        remove it here, or from `admins`
+    environments/dev.toml:14 `login.roles.c`: invalid email address: `c` [invalid_value]
+        use an address like `name@example.com`
     ");
     insta::assert_snapshot!(bad(&aws("[login]\nadmins = ['a@example.com']\ngoogle_domain = 'example.com'\n[mail]\nfrom = 'a@b.example'\n")), @r#"
-    environments/dev.toml:7 `login.admins`: `admins` has no effect on logins by password [conflict]
-        write `method = "google"`, or remove it
-    environments/dev.toml:8 `login.google_domain`: `google_domain` has no effect on logins by password [conflict]
-        write `method = "google"`, or remove it
-    environments/dev.toml:10 `mail.from`: `from` has no effect without a `host` [conflict]
+    environments/dev.toml:7 `login.admins`: `admins` has no effect with passwords [conflict]
+        set `method = "google"`, or remove it
+    environments/dev.toml:8 `login.google_domain`: `google_domain` has no effect with passwords [conflict]
+        set `method = "google"`, or remove it
+    environments/dev.toml:10 `mail.from`: `from` has no effect without `host` [conflict]
         add `host`, the name of the mail server, or remove it
     "#);
     insta::assert_snapshot!(bad(&aws("[mail]\nhost = 'https://mail'\nssl = true\nstarttls = true\n")), @r#"
-    environments/dev.toml:7 `mail.host`: `https://mail` is no name of DNS [invalid_value]
-        write it like `example.com`, without `https://` or `@`
-    environments/dev.toml:8 `mail.ssl`: `ssl` and `starttls` exclude each other [conflict]
-        write `starttls = false` for a server that encrypts from the first byte, as at port 465
-    environments/dev.toml `mail.from`: a required key is missing [missing_key]
-        add `from = "airflow@example.com"` below `[mail]`: who mails come from
+    environments/dev.toml:7 `mail.host`: invalid DNS name: `https://mail` [invalid_value]
+        use a name like `example.com`, without `https://` or `@`
+    environments/dev.toml:8 `mail.ssl`: `ssl` and `starttls` cannot be used together [conflict]
+        set `starttls = false` if the server expects TLS from the start, as on port 465
+    environments/dev.toml `mail.from`: required key is missing [missing_key]
+        add `from = "airflow@example.com"` under `[mail]`: the sender of all mail
     "#);
 }
 
@@ -351,30 +353,30 @@ fn times_and_the_rest() {
                 budget_usd = -1\n[github]\nrepository = 'https://github.com/acme/data'\n[additional.parameters]\nLakePassword = 'x'\n\
                 [tags]\nteam = 'x'\n";
     insta::assert_snapshot!(bad(&format!("team = 'a*b'\n{}", aws(text))), @r#"
-    environments/dev.toml:1 `team`: `a*b` has characters that no tag may have [invalid_value]
-        use letters, digits, blanks and `_.:/=+-@` only
-    environments/dev.toml:8 `schedule.sleep`: `sleep` without `wake` [conflict]
-        add `wake`, or worker hosts never come back
-    environments/dev.toml:9 `schedule.time_zone`: `CEST` is no zone of the IANA database [invalid_value]
-        write `UTC` or a name like `Europe/Berlin`; https://en.wikipedia.org/wiki/List_of_tz_database_time_zones
-    environments/dev.toml:11 `logs.service_retention_days`: CloudWatch keeps no logs for 31 days [invalid_value]
-        write 60, the next that it does
-    environments/dev.toml:13 `alerts.email`: `x` is no mail address [invalid_value]
-        write it like `name@example.com`
+    environments/dev.toml:1 `team`: the tag value contains characters that AWS does not allow: `a*b` [invalid_value]
+        use only letters, digits, spaces and `_.:/=+-@`
+    environments/dev.toml:8 `schedule.sleep`: `sleep` requires `wake` [conflict]
+        add `wake`: without it, worker hosts never come back
+    environments/dev.toml:9 `schedule.time_zone`: invalid time zone: `CEST` [invalid_value]
+        use `UTC` or a name like `Europe/Berlin` from https://en.wikipedia.org/wiki/List_of_tz_database_time_zones
+    environments/dev.toml:11 `logs.service_retention_days`: CloudWatch does not support a retention of 31 days [invalid_value]
+        use 60, the next number of days that it supports
+    environments/dev.toml:13 `alerts.email`: invalid email address: `x` [invalid_value]
+        use an address like `name@example.com`
     environments/dev.toml:14 `alerts.budget_usd`: `-1` is out of range: 0 to 10000000 dollars [invalid_value]
-        write a number from 0 to 10000000
-    environments/dev.toml:16 `github.repository`: `https://github.com/acme/data` is no repository of GitHub [invalid_value]
-        write `acme/data`
-    environments/dev.toml:18 `additional.parameters.LakePassword`: `LakePassword` holds a secret, and this file is no place for one [invalid_value]
-        let the template take the ARN of a secret, such as `…SecretArn`, and resolve it
-    environments/dev.toml:18 `additional.parameters.LakePassword`: parameters for no template [conflict]
-        add `templates = "…"` below `[additional]`, the folder with the templates that take them
+        use a number from 0 to 10000000
+    environments/dev.toml:16 `github.repository`: invalid GitHub repository: `https://github.com/acme/data` [invalid_value]
+        use `acme/data`
+    environments/dev.toml:18 `additional.parameters.LakePassword`: `LakePassword` appears to contain a secret; secrets do not belong in this file [invalid_value]
+        store the value in Secrets Manager, and give the template the ARN of the secret in a parameter such as `LakeSecretArn`
+    environments/dev.toml:18 `additional.parameters.LakePassword`: parameters require `additional.templates` [conflict]
+        add `templates = "…"` under `[additional]`: the folder with the templates that declare these parameters
     environments/dev.toml:20 `tags.team`: the tag `team` is set by the tool [owned_key]
-        write it as `team`, above the first table
+        set `team` at the top of the file instead
     "#);
     insta::assert_snapshot!(bad(&aws("[schedule]\nsleep = '0 20 * * *'\nwake = '0 20 * * *'\n")), @r"
-    environments/dev.toml:8 `schedule.wake`: `wake` and `sleep` are the same time [conflict]
-        write another time for one of the two
+    environments/dev.toml:8 `schedule.wake`: `wake` and `sleep` are at the same time [conflict]
+        use different times for `wake` and `sleep`
     ");
 }
 
@@ -382,9 +384,9 @@ fn times_and_the_rest() {
 fn keys_that_have_moved() {
     insta::assert_snapshot!(bad(&aws("[network]\nallowed_cidr = '10.0.0.0/8'\n[hosts.worker]\nmin = 2\n")), @r#"
     environments/dev.toml:7 `network.allowed_cidr`: moved to `entry.allowed_cidrs` [moved_key]
-        write `allowed_cidrs = ["…"]` below a line `[entry]`
+        write `allowed_cidrs = ["…"]` under `[entry]`
     environments/dev.toml:8 `hosts.worker`: moved to `workers.default` [moved_key]
-        write `[workers.default]` in its place; the keys are the same
+        rename the table to `[workers.default]`; its keys are the same
     "#);
 }
 
@@ -392,7 +394,8 @@ fn keys_that_have_moved() {
 fn a_worker_set_is_complete() {
     let text = "[workers.big-fish]\ninstance_type = 'm7i.large'\nmore_instance_types = ['m6i.large', 'm5.large']\nspot_percent = 80\n\
                 on_demand_base = 1\nmax = 8\nconcurrency = 16\nmanaged_policies = ['arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess']\n";
-    let sets = good(&aws(text)).worker_sets();
+    let environment = good(&aws(text));
+    let sets = environment.worker_sets();
     let names: Vec<&str> = sets.iter().map(|set| &*set.name).collect();
     assert_eq!(names, ["big-fish", "default"]);
     let given = sets[0].parameters();
@@ -412,6 +415,37 @@ fn a_worker_set_is_complete() {
     WorkerSet=big-fish
     ");
     insta::assert_snapshot!(sets[1].settings().to_string(), @r#"{"prefix":"WorkerDefault","queue":"default","concurrency":4,"on_scheduler":false,"growth_threshold":1.0,"shrink_threshold":0.7,"shrink_after_minutes":10,"min":1,"max":1}"#);
+}
+
+#[test]
+fn the_settings_of_a_worker_set_are_those_of_the_contract() {
+    let environment = good(&aws(""));
+    let settings = environment.worker_sets()[0].settings();
+    let keys: BTreeSet<&String> = settings.as_object().unwrap().keys().collect();
+    assert_eq!(keys, CONTRACT.worker_set.keys.iter().collect());
+    assert_eq!(environment.worker_sets()[0].name.as_str(), CONTRACT.worker_set.default);
+}
+
+#[test]
+fn a_wrong_value_is_not_compared_with_others() {
+    let text = "[database]\nstorage_gib = 5\nmax_storage_gib = 21\n[workers.default]\nmin = -1\nmax = 200\n\
+                growth_threshold = 0\nshrink_threshold = 2\n";
+    insta::assert_snapshot!(bad(&aws(text)), @r"
+    environments/dev.toml:7 `database.storage_gib`: `5` is out of range: 20 to 65536 GiB [invalid_value]
+        use a number from 20 to 65536
+    environments/dev.toml:8 `database.max_storage_gib`: `21` is out of range: 22 to 65536 GiB [invalid_value]
+        use a number from 22 to 65536
+    environments/dev.toml:10 `workers.default.min`: `-1` is out of range: 0 to 100 hosts [invalid_value]
+        use a number from 0 to 100
+    environments/dev.toml:11 `workers.default.max`: `200` is out of range: 1 to 100 hosts [invalid_value]
+        use a number from 1 to 100
+    environments/dev.toml:12 `workers.default.growth_threshold`: `0` is out of range: 0.1 to 10 (tasks per task slot) [invalid_value]
+        use a number from 0.1 to 10
+    ");
+    insta::assert_snapshot!(bad("[aws]\nendpoint = 'locale'\n"), @r"
+    environments/dev.toml:2 `aws.endpoint`: invalid endpoint: `locale` [invalid_value]
+        use `local` or a URL like `http://127.0.0.1:4566`, or remove the key to use AWS
+    ");
 }
 
 #[test]

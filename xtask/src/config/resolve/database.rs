@@ -1,93 +1,110 @@
-//! The database of metadata, and the broker.
+//! The metadata database and the broker.
 
-use super::Given;
 use super::check::{at, at_unless, truth};
-use crate::config::document::{Written, list};
+use super::defaults::Defaults;
 use crate::config::environment::{Broker, Database};
 use crate::config::file;
-use crate::config::problems::{Problems, Wrong};
+use crate::config::problems::{Problems, Refusal, Reported};
 use crate::config::values::{
     BrokerKind, CacheNodeType, DatabaseEngine, InstanceClass, Region, SecretArn, Snapshot,
 };
+use crate::config::words::list;
 
 const STORAGE_GIB: u32 = 20;
 const MAX_STORAGE_GIB: u32 = 100;
+/// The limit of RDS.
+const MOST_STORAGE_GIB: u32 = 65536;
 const BACKUP_DAYS: u32 = 7;
 const MIN_CAPACITY: f64 = 0.5;
 const MAX_CAPACITY: f64 = 4.0;
-/// Of Aurora Serverless v2, in its units.
+/// The limits of Aurora Serverless v2, in capacity units.
 const CAPACITY: std::ops::RangeInclusive<f64> = 0.5..=256.0;
 
 pub fn database(
     written: &file::Database,
-    given: Given,
+    defaults: Defaults,
     region: Option<&Region>,
     problems: &mut Problems,
-) -> Option<Database> {
-    let engine = problems.choice(written.engine.as_ref(), DatabaseEngine::parse, DatabaseEngine::Postgres);
-    let class = problems.text(written.instance_class.as_ref(), InstanceClass::parse);
-    let (storage_gib, max_storage_gib) = storage(written, problems);
-    let (min_capacity, max_capacity) = capacity(written, problems);
-    let backup_days = problems.number(written.backup_days.as_ref(), 1..=35, "days");
-    let snapshot = problems.text(written.snapshot.as_ref(), Snapshot::parse);
-    let url_secret = problems.text(written.url_secret.as_ref(), |text| {
+) -> Result<Database, Reported> {
+    let engine = problems.choice(&written.engine, DatabaseEngine::parse, DatabaseEngine::Postgres);
+    let class = problems.text(&written.instance_class, InstanceClass::parse);
+    let storage = storage(written, problems);
+    let capacity = capacity(written, problems);
+    let backup_days = problems.number_or(&written.backup_days, BACKUP_DAYS, 1..=35, "days");
+    let snapshot = problems.text(&written.snapshot, Snapshot::parse);
+    let url_secret = problems.text(&written.url_secret, |text| {
         let secret = SecretArn::parse(text)?;
         region.map_or(Ok(()), |region| secret.in_region(region))?;
         Ok(secret)
     });
     let engine = engine?;
-    fits(engine, written, problems);
-    Some(Database {
+    match engine {
+        DatabaseEngine::Existing => existing(written, problems),
+        _ => created(engine, written, problems),
+    }
+    let version = version(engine, &written.version.0, problems);
+    let ((storage_gib, max_storage_gib), (min_capacity, max_capacity)) = (storage?, capacity?);
+    Ok(Database {
         engine,
-        version: version(engine, written.version.0.as_ref(), problems),
-        instance_class: class.unwrap_or_default(),
+        version: version?,
+        instance_class: class?.unwrap_or_default(),
         storage_gib,
         max_storage_gib,
-        backup_days: backup_days.unwrap_or(BACKUP_DAYS),
-        multi_az: truth(written.multi_az.as_ref(), given.high),
+        backup_days: backup_days?,
+        multi_az: truth(&written.multi_az, defaults.high_availability),
         min_capacity,
         max_capacity,
-        snapshot,
-        url_secret,
+        snapshot: snapshot?,
+        url_secret: url_secret?,
     })
 }
 
-fn storage(written: &file::Database, problems: &mut Problems) -> (u32, u32) {
-    let storage = problems.number(written.storage_gib.as_ref(), 20..=65536, "GiB").unwrap_or(STORAGE_GIB);
-    // RDS refuses a limit less than a tenth above the storage.
-    let least = (storage + storage.div_ceil(10)).min(65536);
-    let max = problems.number(written.max_storage_gib.as_ref(), 22..=65536, "GiB");
-    if let (Some(written), Some(max)) = (&written.max_storage_gib, max.filter(|max| *max < least)) {
-        let message = format!("{max} GiB is less than a tenth above `storage_gib`, {storage} GiB");
-        problems
-            .conflict(&written.place, Wrong::new(message, format!("write {least} or more, or remove it")));
-    }
-    (storage, max.unwrap_or(MAX_STORAGE_GIB.max(least)))
-}
-
-fn capacity(written: &file::Database, problems: &mut Problems) -> (f64, f64) {
-    let mut units = |written: Option<&Written<f64>>, least: f64| {
-        let units = problems.fraction(written, least..=*CAPACITY.end(), "units of Aurora")?;
-        if (units * 2.0).fract() == 0.0 {
-            return Some(units);
+/// The storage to begin with, and the limit of its growth.
+fn storage(written: &file::Database, problems: &mut Problems) -> Result<(u32, u32), Reported> {
+    let storage = problems.number_or(&written.storage_gib, STORAGE_GIB, 20..=MOST_STORAGE_GIB, "GiB");
+    let max = problems.number(&written.max_storage_gib, 22..=MOST_STORAGE_GIB, "GiB");
+    let (storage, max) = (storage?, max?);
+    // RDS refuses a limit that is less than 10 % above the storage.
+    let least = (storage + storage.div_ceil(10)).min(MOST_STORAGE_GIB);
+    match (at(&written.max_storage_gib), max) {
+        (Some(location), Some(max)) if max < least => {
+            let message = format!("{max} GiB is less than 10 % above `storage_gib`, which is {storage} GiB");
+            let hint = format!("use {least} or more, or remove the key");
+            Err(problems.conflict(location, message, hint))
         }
-        let message = format!("`{units}` is no multiple of a half");
-        problems.invalid(&written?.place, Wrong::new(message, "write a multiple of 0.5"));
-        None
-    };
-    let min = units(written.min_capacity.as_ref(), *CAPACITY.start());
-    // Aurora takes no maximum below one unit.
-    let max = units(written.max_capacity.as_ref(), 1.0);
-    let min_or_default = min.unwrap_or_else(|| max.map_or(MIN_CAPACITY, |max| max.min(MIN_CAPACITY)));
-    if let (Some(written), Some(max)) = (&written.max_capacity, max.filter(|max| *max < min_or_default)) {
-        let message = format!("{max} is less than `min_capacity`, {min_or_default}");
-        let hint = format!("write {min_or_default} or more, or lower `min_capacity`");
-        problems.conflict(&written.place, Wrong::new(message, hint));
+        _ => Ok((storage, max.unwrap_or(MAX_STORAGE_GIB.max(least)))),
     }
-    (min_or_default, max.unwrap_or(MAX_CAPACITY.max(min_or_default)))
 }
 
-/// Versions that the engine may have, and of what they are; the first is the default.
+/// The least and the most capacity of Aurora.
+fn capacity(written: &file::Database, problems: &mut Problems) -> Result<(f64, f64), Reported> {
+    let min = units(&written.min_capacity, *CAPACITY.start(), problems);
+    // Aurora does not accept a maximum below one unit.
+    let max = units(&written.max_capacity, 1.0, problems);
+    let (min, max) = (min?, max?);
+    let min = min.unwrap_or_else(|| max.map_or(MIN_CAPACITY, |max| max.min(MIN_CAPACITY)));
+    match (at(&written.max_capacity), max) {
+        (Some(location), Some(max)) if max < min => {
+            let message = format!("{max} is less than `min_capacity`, which is {min}");
+            Err(problems.conflict(location, message, format!("use {min} or more, or lower `min_capacity`")))
+        }
+        _ => Ok((min, max.unwrap_or(MAX_CAPACITY.max(min)))),
+    }
+}
+
+fn units(written: &file::Fraction, least: f64, problems: &mut Problems) -> Result<Option<f64>, Reported> {
+    let units = problems.fraction(written, least..=*CAPACITY.end(), "capacity units of Aurora")?;
+    match (at(written), units) {
+        (Some(location), Some(units)) if (units * 2.0).fract() != 0.0 => {
+            let refusal =
+                Refusal::new(format!("`{units}` is not a multiple of 0.5"), "use a multiple of 0.5");
+            Err(problems.invalid(location, refusal))
+        }
+        _ => Ok(units),
+    }
+}
+
+/// The versions that an engine may have, the default first, and the name of the product.
 fn versions(engine: DatabaseEngine) -> (&'static [&'static str], &'static str) {
     match engine {
         DatabaseEngine::Mysql => (&["8.4"], "MySQL"),
@@ -95,89 +112,87 @@ fn versions(engine: DatabaseEngine) -> (&'static [&'static str], &'static str) {
     }
 }
 
-fn version(engine: DatabaseEngine, written: Option<&Written<String>>, problems: &mut Problems) -> String {
-    let (known, what) = versions(engine);
-    let default = known.first().copied().unwrap_or_default();
-    let Some(written) = written else { return default.to_owned() };
+fn version(
+    engine: DatabaseEngine,
+    written: &file::Text,
+    problems: &mut Problems,
+) -> Result<String, Reported> {
+    let (known, product) = versions(engine);
+    let Some(written) = written else { return Ok(known.first().copied().unwrap_or_default().to_owned()) };
     let text = written.value.as_str();
     if known.contains(&text) || engine == DatabaseEngine::Existing {
-        return text.to_owned();
+        return Ok(text.to_owned());
     }
-    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
     let other =
         if engine == DatabaseEngine::Mysql { DatabaseEngine::Postgres } else { DatabaseEngine::Mysql };
-    let (others, other_name) = versions(other);
+    let (others, other_product) = versions(other);
     if others.contains(&text) {
-        let message = format!("`{text}` is a version of {other_name}, the engine is {what}");
-        let hint = format!("write {}, or `engine = \"{other}\"`", list(&known));
-        problems.conflict(&written.place, Wrong::new(message, hint));
-    } else {
-        let message = format!("`{text}` is no version of {what} that is known here");
-        problems.invalid(&written.place, Wrong::new(message, format!("write {}", list(&known))));
+        let message = format!("`{text}` is a version of {other_product}, but the engine is {product}");
+        let hint = format!("use {}, or set `engine = \"{other}\"`", list(known));
+        return Err(problems.conflict(&written.location, message, hint));
     }
-    text.to_owned()
+    let message = format!("unsupported version of {product}: `{text}`");
+    Err(problems.invalid(&written.location, Refusal::new(message, format!("use {}", list(known)))))
 }
 
-/// Keys that only some engines heed.
-fn fits(engine: DatabaseEngine, written: &file::Database, problems: &mut Problems) {
-    let existing = engine == DatabaseEngine::Existing;
-    let instance = [
-        ("instance_class", at(written.instance_class.as_ref())),
-        ("storage_gib", at(written.storage_gib.as_ref())),
-        ("max_storage_gib", at(written.max_storage_gib.as_ref())),
+/// Reports keys that have no effect on an existing database, and the one it needs.
+fn existing(written: &file::Database, problems: &mut Problems) {
+    let keys = [
+        ("instance_class", at(&written.instance_class)),
+        ("storage_gib", at(&written.storage_gib)),
+        ("max_storage_gib", at(&written.max_storage_gib)),
+        ("version", at(&written.version.0)),
+        ("backup_days", at(&written.backup_days)),
+        ("multi_az", at(&written.multi_az)),
+        ("snapshot", at(&written.snapshot)),
+        ("min_capacity", at_unless(&written.min_capacity, &MIN_CAPACITY)),
+        ("max_capacity", at_unless(&written.max_capacity, &MAX_CAPACITY)),
     ];
-    let capacity = [
-        ("min_capacity", at_unless(written.min_capacity.as_ref(), &MIN_CAPACITY)),
-        ("max_capacity", at_unless(written.max_capacity.as_ref(), &MAX_CAPACITY)),
-    ];
-    let made = [
-        ("version", at(written.version.0.as_ref())),
-        ("backup_days", at(written.backup_days.as_ref())),
-        ("multi_az", at(written.multi_az.as_ref())),
-        ("snapshot", at(written.snapshot.as_ref())),
-    ];
+    problems.no_effect(&keys, "with an existing database", "remove it");
+    if written.url_secret.is_none() {
+        let hint = "add `url_secret = \"arn:…\"` under `[database]`: the ARN of a secret in Secrets Manager \
+                    whose value is the SQLAlchemy URL of the database";
+        problems.missing("database.url_secret", hint);
+    }
+}
+
+/// Reports keys that have no effect on a database of this engine that the stack creates.
+fn created(engine: DatabaseEngine, written: &file::Database, problems: &mut Problems) {
     if engine == DatabaseEngine::AuroraPostgres {
-        let hint = "remove it; `min_capacity` and `max_capacity` say how large Aurora is";
-        problems.idle(&instance, "on Aurora Serverless", hint);
+        let keys = [
+            ("instance_class", at(&written.instance_class)),
+            ("storage_gib", at(&written.storage_gib)),
+            ("max_storage_gib", at(&written.max_storage_gib)),
+        ];
+        let hint = "remove it, and set `min_capacity` and `max_capacity` instead";
+        problems.no_effect(&keys, "with Aurora Serverless", hint);
     } else {
-        let hint = "remove it, or write `engine = \"aurora_postgres\"`";
-        problems.idle(&capacity, "on another engine than Aurora", hint);
+        let keys = [
+            ("min_capacity", at_unless(&written.min_capacity, &MIN_CAPACITY)),
+            ("max_capacity", at_unless(&written.max_capacity, &MAX_CAPACITY)),
+        ];
+        problems.no_effect(&keys, "without Aurora", "remove it, or set `engine = \"aurora_postgres\"`");
     }
-    if existing {
-        let because = "on a database that is not made here";
-        problems.idle(&instance, because, "remove it");
-        problems.idle(&made, because, "remove it");
-    }
-    match (&written.url_secret, existing) {
-        (None, true) => {
-            let hint = "add `url_secret = \"arn:…\"` below `[database]`: the ARN of a secret in Secrets Manager \
-                        whose value is the SQLAlchemy URL of the database";
-            problems.missing("database.url_secret", hint);
-        }
-        (Some(secret), false) => {
-            let hint = "write `engine = \"existing\"` to use that database, or remove it";
-            let message = "the URL of a database beside one that is made here";
-            problems.conflict(&secret.place, Wrong::new(message, hint));
-        }
-        _ => {}
+    if let Some(location) = at(&written.url_secret) {
+        let hint = "set `engine = \"existing\"` to use that database, or remove the key";
+        problems.conflict(location, "`url_secret` requires `engine = \"existing\"`", hint);
     }
 }
 
-pub fn broker(written: &file::Broker, given: Given, problems: &mut Problems) -> Option<Broker> {
-    let kind = problems.choice(written.kind.as_ref(), BrokerKind::parse, BrokerKind::Sqs);
-    let node_type = problems.text(written.node_type.as_ref(), CacheNodeType::parse);
-    let replicas = problems.number(written.replicas.as_ref(), 0..=2, "replicas");
-    if kind == Some(BrokerKind::Sqs) {
-        let default = CacheNodeType::DEFAULT.to_owned();
+pub fn broker(
+    written: &file::Broker,
+    kind: Result<BrokerKind, Reported>,
+    defaults: Defaults,
+    problems: &mut Problems,
+) -> Result<Broker, Reported> {
+    let node_type = problems.text(&written.node_type, CacheNodeType::parse);
+    let replicas = problems.number_or(&written.replicas, defaults.replicas(), 0..=2, "replicas");
+    if kind == Ok(BrokerKind::Sqs) {
         let keys = [
-            ("node_type", at_unless(written.node_type.as_ref(), &default)),
-            ("replicas", at_unless(written.replicas.as_ref(), &0)),
+            ("node_type", at_unless(&written.node_type, &CacheNodeType::DEFAULT.to_owned())),
+            ("replicas", at_unless(&written.replicas, &0)),
         ];
-        problems.idle(&keys, "on SQS", "remove it, or write `kind = \"valkey\"`");
+        problems.no_effect(&keys, "with SQS", "remove it, or set `kind = \"valkey\"`");
     }
-    Some(Broker {
-        kind: kind?,
-        node_type: node_type.unwrap_or_default(),
-        replicas: replicas.unwrap_or(u32::from(given.high)),
-    })
+    Ok(Broker { kind: kind?, node_type: node_type?.unwrap_or_default(), replicas: replicas? })
 }

@@ -1,10 +1,12 @@
-//! From a file as written to a complete environment: every value checked, defaults last, all problems at once.
+//! From a file as written to a complete environment: checks every value, then adds the defaults.
 
 mod airflow;
 mod check;
 #[cfg(test)]
 mod conflict_tests;
 mod database;
+mod defaults;
+mod entry;
 mod hosts;
 mod names;
 mod network;
@@ -17,168 +19,181 @@ mod workers;
 
 use super::environment::{Aws, Environment};
 use super::file::{self, File};
-use super::problems::{Place, Problems, Wrong};
-use super::values::{self, Account, Endpoint, Engine, EnvironmentName, ProjectName, Region};
+use super::problems::{Location, Problems, Refusal, Reported};
+use super::values::{
+    self, Account, Architecture, BrokerKind, Endpoint, EnvironmentName, LoadBalancer, ProjectName, Region,
+};
 use crate::fail::Problem;
-use check::{at, truth};
+use crate::model::contract::CONTRACT;
+use crate::model::engine::Engine;
+use check::truth;
+use defaults::Defaults;
 use std::collections::BTreeMap;
 
 /// Tags that the tool and the templates set themselves.
 const OWN_TAGS: [&str; 5] = ["project", "environment", "component", "team", "release"];
+/// AWS allows 50 tags on a resource, including those of the tool, CloudFormation and Auto Scaling.
+const MOST_TAGS: usize = 40;
 
-/// Makes the environment `name` of `text`, the content of `file`; `file` is only for messages.
+/// The environment `name` described by `text`, the content of `file`, which is only used in messages.
+///
+/// # Errors
+/// Every problem of the file, in the order of its lines.
 pub fn resolve(name: &str, text: &str, file: &str) -> Result<Environment, Vec<Problem>> {
     let mut problems = Problems::new(file);
     let written = File::parse(text, &mut problems);
     let environment = written.and_then(|written| complete(name, &written, &mut problems));
-    match environment {
-        Some(environment) if problems.is_empty() => Ok(environment),
-        _ => Err(problems.into_vec()),
-    }
+    problems.finish(environment)
 }
 
-/// What defaults depend on.
-#[derive(Clone, Copy)]
-struct Given {
-    /// Whether the cloud of this machine is meant.
-    local: bool,
-    /// Whether it is recorded who did what.
-    protected: bool,
-    /// Whether the loss of a host or a zone must not be felt.
-    high: bool,
-}
-
-impl Given {
-    /// How many hosts a component has.
-    fn hosts(self) -> u32 {
-        if self.high { 2 } else { 1 }
-    }
-}
-
-/// Looks at everything before it gives up, so that no problem hides another.
-fn complete(name: &str, written: &File, problems: &mut Problems) -> Option<Environment> {
-    let nowhere = Place { key: String::new(), line: None };
-    let name = EnvironmentName::parse(name).map_err(|wrong| problems.invalid(&nowhere, wrong)).ok();
-    let project = problems.text(written.project.as_ref(), ProjectName::parse).unwrap_or_default();
-    let team = team(written, &project, problems);
-    let engine = problems.choice(written.engine.as_ref(), Engine::parse, Engine::Ec2);
-    let endpoint = problems.choice(written.aws.endpoint.as_ref(), Endpoint::parse, Endpoint::Aws);
-    let aws = aws(&written.aws, endpoint.as_ref(), problems);
-    let endpoint = endpoint.as_ref();
-    let region = aws.as_ref().map(|aws| &aws.region);
-    let given = Given {
-        local: endpoint == Some(&Endpoint::Local),
-        protected: truth(written.protected.as_ref(), false),
-        high: truth(written.high_availability.as_ref(), false),
+/// Checks every part before it gives up, so that no problem hides another.
+fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Environment, Reported> {
+    let name = problems.valid(&Location::default(), EnvironmentName::parse(name));
+    let project = problems.text(&written.project, ProjectName::parse).map(Option::unwrap_or_default);
+    let team = problems.text(&written.team, team);
+    let engine = problems.choice(&written.engine, values::engine, Engine::default());
+    let endpoint = problems.choice(&written.aws.endpoint, Endpoint::parse, Endpoint::Aws);
+    let local = endpoint.as_ref().map(|endpoint| *endpoint == Endpoint::Local).map_err(|error| *error);
+    let defaults = Defaults {
+        local: local == Ok(true),
+        protected: truth(&written.protected, false),
+        high_availability: truth(&written.high_availability, false),
     };
-    let airflow = airflow::airflow(&written.airflow, endpoint, problems);
+    let balancer =
+        problems.choice(&written.entry.load_balancer, LoadBalancer::parse, defaults.load_balancer());
+    let kind = problems.choice(&written.broker.kind, BrokerKind::parse, BrokerKind::Sqs);
+    let architecture = problems.choice(&written.hosts.architecture, Architecture::parse, Architecture::X86);
+    let aws = aws(&written.aws, endpoint, problems);
+    let region = aws.as_ref().ok().map(|aws| &aws.region);
+    let airflow = airflow::airflow(&written.airflow, local, problems);
     let dags = airflow::dags(&written.dags, problems);
-    let network = network::network(&written.network, given, problems);
-    let around = network::Around {
-        airflow: airflow.as_ref(),
-        url: at(written.airflow.url.as_ref()),
-        region,
-        network: &written.network,
-    };
-    let entry = network::entry(&written.entry, given, around, problems);
-    let database = database::database(&written.database, given, region, problems);
-    let broker = database::broker(&written.broker, given, problems);
+    let network = network::network(&written.network, defaults, problems);
+    let url = airflow.as_ref().ok().map(|airflow| &airflow.url);
+    let entry = entry::entry(written, entry::Surroundings { balancer, url, region, defaults }, problems);
+    let database = database::database(&written.database, defaults, region, problems);
+    let broker = database::broker(&written.broker, kind, defaults, problems);
     let storage = operations::storage(written, problems);
-    let balancer = entry.as_ref().map(|entry| entry.load_balancer);
-    let hosts = hosts::hosts(&written.hosts, given, balancer, problems);
-    let architecture = hosts.as_ref().map(|hosts| hosts.architecture);
-    let workers = workers::workers(&written.workers, given, architecture, problems);
+    let hosts = hosts::hosts(&written.hosts, defaults, architecture, balancer.ok(), problems);
+    let workers = workers::workers(&written.workers, defaults, architecture.ok(), problems);
     let schedule = operations::schedule(&written.schedule, problems);
-    let watch = operations::watch(written, given, problems);
+    let monitoring = operations::monitoring(written, defaults, problems);
     let login = people::login(&written.login, problems);
     let mail = people::mail(&written.mail, problems);
     let github = people::github(&written.github, problems);
     let additional = operations::additional(&written.additional, problems);
     let tags = tags(&written.tags, problems);
-    let name = name?;
-    names::fit(&project, &name, entry.as_ref(), broker.as_ref(), written, problems);
+    if let (Ok(project), Ok(name)) = (&project, &name) {
+        let origin = names::Origin { project, name, balancer: balancer.ok(), broker: kind.ok() };
+        names::fit(origin, written, problems);
+    }
+    let project = project?;
     let environment = Environment {
+        team: team?.unwrap_or_else(|| project.to_string()),
         project,
-        name,
-        team,
+        name: name?,
         engine: engine?,
-        protected: given.protected,
+        protected: defaults.protected,
         aws: aws?,
         airflow: airflow?,
-        dags,
+        dags: dags?,
         network: network?,
         entry: entry?,
         database: database?,
         broker: broker?,
-        storage,
+        storage: storage?,
         hosts: hosts?,
         workers: workers?,
-        schedule,
-        watch,
+        schedule: schedule?,
+        monitoring: monitoring?,
         login: login?,
-        mail,
-        github,
-        additional,
+        mail: mail?,
+        github: github?,
+        additional: additional?,
         tags,
     };
-    airflow::check_sizes(&environment, written, problems);
-    Some(environment)
+    check_sizes(&environment, written, problems);
+    Ok(environment)
 }
 
-/// The value of a tag, so it must be fit to be one.
-fn team(written: &File, project: &ProjectName, problems: &mut Problems) -> String {
-    let team = problems.text(written.team.as_ref(), |text| match values::tag("team", text) {
-        Ok(()) if text.is_empty() => {
-            Err(Wrong::new("is empty", "write who owns the environment, or remove it"))
+/// The owner, which has to be valid as the value of a tag.
+fn team(text: &str) -> Result<String, Refusal> {
+    if text.is_empty() {
+        return Err(Refusal::new(
+            "the value is empty",
+            "name the owner of the environment, or remove the key",
+        ));
+    }
+    values::tag("team", text).map(|()| text.to_owned())
+}
+
+fn aws(
+    written: &file::Aws,
+    endpoint: Result<Endpoint, Reported>,
+    problems: &mut Problems,
+) -> Result<Aws, Reported> {
+    let account = problems.text(&written.account, Account::parse);
+    let region = problems.text(&written.region, Region::parse);
+    let endpoint = endpoint?;
+    if endpoint == Endpoint::Local {
+        if let (Some(written), Ok(Some(account))) = (&written.account, &account)
+            && *account != Account::local()
+        {
+            let message =
+                format!("`{account}` is not the account of the local cloud, which is `{}`", Account::LOCAL);
+            problems.conflict(&written.location, message, "remove it, or remove `endpoint` to use AWS");
         }
-        Ok(()) => Ok(text.to_owned()),
-        Err(wrong) => Err(wrong),
+        let account = account.map(|account| account.unwrap_or_else(Account::local));
+        let region = region.map(|region| region.unwrap_or_else(Region::local));
+        return Ok(Aws { account: account?, region: region?, endpoint });
+    }
+    let account = problems.required(account, "aws.account", || {
+        "add `account = \"…\"` under `[aws]`, with the number that this prints: \
+         aws sts get-caller-identity --query Account --output text"
     });
-    team.unwrap_or_else(|| project.to_string())
-}
-
-fn aws(written: &file::Aws, endpoint: Option<&Endpoint>, problems: &mut Problems) -> Option<Aws> {
-    let local = endpoint == Some(&Endpoint::Local);
-    let account = problems.text(written.account.as_ref(), Account::parse);
-    let region = problems.text(written.region.as_ref(), Region::parse);
-    if let (true, Some(written), Some(account)) = (local, &written.account, &account)
-        && *account != Account::local()
-    {
-        let message = format!("`{account}` is not the account of the local cloud, `{}`", Account::LOCAL);
-        problems
-            .conflict(&written.place, Wrong::new(message, "remove it, or remove `endpoint` to go to AWS"));
-    }
-    if !local && written.account.is_none() {
-        let hint = "add `account = \"…\"` below `[aws]`, with what this prints: \
-                    aws sts get-caller-identity --query Account --output text";
-        problems.missing("aws.account", hint);
-    }
-    if !local && written.region.is_none() {
-        problems.missing("aws.region", "add `region = \"eu-central-1\"` or another one below `[aws]`");
-    }
-    let account = account.or_else(|| local.then(Account::local));
-    let region = region.or_else(|| local.then(Region::local));
-    Some(Aws { account: account?, region: region?, endpoint: endpoint?.clone() })
+    let region = problems.required(
+        region,
+        "aws.region",
+        || "add `region = \"eu-central-1\"`, or another region, under `[aws]`",
+    );
+    Ok(Aws { account: account?, region: region?, endpoint })
 }
 
 fn tags(written: &file::Free, problems: &mut Problems) -> BTreeMap<String, String> {
     for (key, value) in written {
-        if let Err(wrong) = values::tag(key, &value.value) {
-            problems.invalid(&value.place, wrong);
+        if let Err(refusal) = values::tag(key, &value.value) {
+            problems.invalid(&value.location, refusal);
         }
-        if OWN_TAGS.contains(&key.to_lowercase().as_str()) {
-            let hint = match key.to_lowercase().as_str() {
-                "team" => "write it as `team`, above the first table",
-                _ => "remove it, or choose another key",
+        let lower = key.to_lowercase();
+        if OWN_TAGS.contains(&lower.as_str()) {
+            let hint = match lower.as_str() {
+                "team" => "set `team` at the top of the file instead",
+                _ => "remove it, or use another key",
             };
-            let wrong = Wrong::new(format!("the tag `{key}` is set by the tool"), hint);
-            problems.report("owned_key", &value.place, wrong);
+            let refusal = Refusal::new(format!("the tag `{key}` is set by the tool"), hint);
+            problems.report("owned_key", &value.location, refusal);
         }
     }
-    // AWS allows 50 on a resource; the tool's own and those of CloudFormation and Auto Scaling are among them.
-    if let Some((_, last)) = written.get(40) {
-        problems
-            .invalid(&last.place, Wrong::new("more than 40 tags", "remove some: AWS allows 50 with its own"));
+    if let Some((_, first)) = written.get(MOST_TAGS) {
+        let message = format!("too many tags: {}, the limit is {MOST_TAGS}", written.len());
+        problems.invalid(&first.location, Refusal::new(message, "remove some of them"));
     }
     written.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect()
+}
+
+/// Reports what is too long for a single parameter of CloudFormation.
+fn check_sizes(environment: &Environment, written: &File, problems: &mut Problems) {
+    let mut check = |key: &str, json: &str, most: usize, keys: &file::Free, hint: &str| {
+        let length = json.chars().count();
+        if length > most {
+            let line = keys.iter().filter_map(|(_, value)| value.location.line).min();
+            let message = format!("too long: {length} characters as JSON, the limit is {most}");
+            problems.invalid(&Location { key: key.to_owned(), line }, Refusal::new(message, hint));
+        }
+    };
+    let hint = "move options that are the same for every environment to `airflow/config/`";
+    let options = environment.airflow_config();
+    check("airflow.config", &options, CONTRACT.limits.airflow_config, &written.airflow.config, hint);
+    let hint = "list only people whose role differs from `default_role`, or assign roles in the UI";
+    let login = environment.login.config();
+    check("login.roles", &login, values::MOST_PARAMETER_BYTES, &written.login.roles, hint);
 }

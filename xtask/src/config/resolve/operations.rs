@@ -1,85 +1,92 @@
-//! What is kept, what is recorded, when hosts sleep, and templates of the user's own.
+//! Retention, monitoring, the sleep schedule, and the user's additional templates.
 
-use super::Given;
-use super::check::truth;
-use crate::config::environment::{Additional, Schedule, Storage, Watch};
+use super::check::{at, truth};
+use super::defaults::Defaults;
+use crate::config::environment::{Additional, Monitoring, Schedule, Storage};
 use crate::config::file::{self, File};
-use crate::config::problems::{Problems, Wrong};
+use crate::config::problems::{Problems, Refusal, Reported};
 use crate::config::values::{self, Address, Cron, FolderPath, TimeZone};
 
 const LOG_RETENTION_DAYS: u32 = 365;
 const SERVICE_LOG_RETENTION_DAYS: u32 = 30;
-/// What CloudWatch allows
+/// What CloudWatch accepts
 /// (<https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>).
 const CLOUDWATCH_DAYS: [u32; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
-pub fn storage(written: &File, problems: &mut Problems) -> Storage {
-    let vault = problems.number(written.backup.retention_days.as_ref(), 0..=3650, "days");
-    let logs = problems.number(written.logs.retention_days.as_ref(), 1..=3650, "days");
-    Storage {
-        shared_files: truth(written.files.shared.as_ref(), false),
-        vault_retention_days: vault.unwrap_or(0),
-        log_retention_days: logs.unwrap_or(LOG_RETENTION_DAYS),
+pub fn storage(written: &File, problems: &mut Problems) -> Result<Storage, Reported> {
+    let vault = problems.number_or(&written.backup.retention_days, 0, 0..=3650, "days");
+    let logs = problems.number_or(&written.logs.retention_days, LOG_RETENTION_DAYS, 1..=3650, "days");
+    Ok(Storage {
+        shared_files: truth(&written.files.shared, false),
+        vault_retention_days: vault?,
+        log_retention_days: logs?,
+    })
+}
+
+pub fn monitoring(
+    written: &File,
+    defaults: Defaults,
+    problems: &mut Problems,
+) -> Result<Monitoring, Reported> {
+    let budget = problems.number_or(&written.alerts.budget_usd, 0, 0..=10_000_000, "dollars");
+    let retention = service_log_retention(&written.logs.service_retention_days, problems);
+    let email = problems.text(&written.alerts.email, Address::parse);
+    Ok(Monitoring {
+        service_log_retention_days: retention?,
+        alert_email: email?,
+        budget_usd: budget?,
+        audit_trail: truth(&written.audit.trail, defaults.protected),
+    })
+}
+
+fn service_log_retention(written: &file::Number, problems: &mut Problems) -> Result<u32, Reported> {
+    let days = problems.number_or(written, SERVICE_LOG_RETENTION_DAYS, 1..=3653, "days")?;
+    let next = CLOUDWATCH_DAYS.into_iter().find(|known| *known >= days).unwrap_or(3653);
+    match at(written) {
+        Some(location) if next != days => {
+            let message = format!("CloudWatch does not support a retention of {days} days");
+            let hint = format!("use {next}, the next number of days that it supports");
+            Err(problems.invalid(location, Refusal::new(message, hint)))
+        }
+        _ => Ok(days),
     }
 }
 
-pub fn watch(written: &File, given: Given, problems: &mut Problems) -> Watch {
-    let budget = problems.number(written.alerts.budget_usd.as_ref(), 0..=10_000_000, "dollars");
-    Watch {
-        service_log_retention_days: service_logs(&written.logs, problems),
-        alert_email: problems.text(written.alerts.email.as_ref(), Address::parse),
-        budget_usd: budget.unwrap_or(0),
-        audit_trail: truth(written.audit.trail.as_ref(), given.protected),
-    }
-}
-
-fn service_logs(written: &file::Logs, problems: &mut Problems) -> u32 {
-    let days = problems.number(written.service_retention_days.as_ref(), 1..=3653, "days");
-    let days = days.unwrap_or(SERVICE_LOG_RETENTION_DAYS);
-    if let Some(written) =
-        written.service_retention_days.as_ref().filter(|_| !CLOUDWATCH_DAYS.contains(&days))
-    {
-        let next = CLOUDWATCH_DAYS.iter().find(|known| **known > days).unwrap_or(&SERVICE_LOG_RETENTION_DAYS);
-        let message = format!("CloudWatch keeps no logs for {days} days");
-        problems.invalid(&written.place, Wrong::new(message, format!("write {next}, the next that it does")));
-    }
-    days
-}
-
-pub fn schedule(written: &file::Schedule, problems: &mut Problems) -> Option<Schedule> {
-    let sleep = problems.text(written.sleep.as_ref(), Cron::parse);
-    let wake = problems.text(written.wake.as_ref(), Cron::parse);
-    let time_zone = problems.text(written.time_zone.as_ref(), TimeZone::parse).unwrap_or_default();
-    match (&written.sleep, &written.wake) {
+pub fn schedule(written: &file::Schedule, problems: &mut Problems) -> Result<Option<Schedule>, Reported> {
+    let sleep = problems.text(&written.sleep, Cron::parse);
+    let wake = problems.text(&written.wake, Cron::parse);
+    let time_zone = problems.text(&written.time_zone, TimeZone::parse).map(Option::unwrap_or_default);
+    match (at(&written.sleep), at(&written.wake)) {
         (Some(sleep), None) => {
-            let hint = "add `wake`, or worker hosts never come back";
-            problems.conflict(&sleep.place, Wrong::new("`sleep` without `wake`", hint));
+            let hint = "add `wake`: without it, worker hosts never come back";
+            problems.conflict(sleep, "`sleep` requires `wake`", hint);
         }
         (None, Some(wake)) => {
-            problems.conflict(&wake.place, Wrong::new("`wake` without `sleep`", "add `sleep`, or remove it"));
+            problems.conflict(wake, "`wake` requires `sleep`", "add `sleep`, or remove `wake`");
         }
-        (Some(_), Some(written)) if wake.is_some() && sleep == wake => {
-            let hint = "write another time for one of the two";
-            problems.conflict(&written.place, Wrong::new("`wake` and `sleep` are the same time", hint));
+        (Some(_), Some(location)) if sleep.is_ok() && sleep == wake => {
+            let hint = "use different times for `wake` and `sleep`";
+            problems.conflict(location, "`wake` and `sleep` are at the same time", hint);
         }
         _ => {}
     }
-    Some(Schedule { sleep: sleep?, wake: wake?, time_zone })
+    let (sleep, wake, time_zone) = (sleep?, wake?, time_zone?);
+    Ok(sleep.zip(wake).map(|(sleep, wake)| Schedule { sleep, wake, time_zone }))
 }
 
-pub fn additional(written: &file::Additional, problems: &mut Problems) -> Additional {
-    let templates = problems.text(written.templates.as_ref(), FolderPath::parse);
+pub fn additional(written: &file::Additional, problems: &mut Problems) -> Result<Additional, Reported> {
+    let templates = problems.text(&written.templates, FolderPath::parse);
     for (name, value) in &written.parameters {
-        if let Err(wrong) = values::parameter(name, &value.value) {
-            problems.invalid(&value.place, wrong);
+        if let Err(refusal) = values::parameter(name, &value.value) {
+            problems.invalid(&value.location, refusal);
         }
     }
-    if let Some((_, first)) = written.parameters.first().filter(|_| written.templates.is_none()) {
-        let hint =
-            "add `templates = \"…\"` below `[additional]`, the folder with the templates that take them";
-        problems.conflict(&first.place, Wrong::new("parameters for no template", hint));
+    if let (None, Some((_, first))) = (&written.templates, written.parameters.first()) {
+        let hint = "add `templates = \"…\"` under `[additional]`: the folder with the templates \
+                    that declare these parameters";
+        problems.conflict(&first.location, "parameters require `additional.templates`", hint);
     }
     let parameters = written.parameters.iter().map(|(name, value)| (name.clone(), value.value.clone()));
-    Additional { templates, parameters: parameters.collect() }
+    Ok(Additional { templates: templates?, parameters: parameters.collect() })
 }

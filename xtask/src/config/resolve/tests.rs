@@ -1,7 +1,11 @@
 //! Whole files in, the environment or every problem out.
 
-use crate::config::{Endpoint, Environment, Vpc, resolve};
+use crate::config::environment::Vpc;
+use crate::config::values::MOST_PARAMETER_BYTES;
+use crate::config::{Endpoint, Environment, resolve};
 use crate::fail::{Kind, Problem};
+use crate::model::contract::CONTRACT;
+use crate::model::engine::Engine;
 use std::fmt::Write as _;
 
 /// A file that is complete, and whatever is to be added to it.
@@ -21,8 +25,8 @@ pub(super) fn bad(text: &str) -> String {
 
 pub(super) fn shown(problems: &[Problem]) -> String {
     problems.iter().fold(String::new(), |mut text, problem| {
-        let Problem { kind, place, message, hint } = problem;
-        writeln!(text, "{place}: {message} [{kind}]\n    {hint}").unwrap();
+        let Problem { kind, location, message, hint } = problem;
+        writeln!(text, "{location}: {message} [{kind}]\n    {hint}").unwrap();
         text
     })
 }
@@ -100,6 +104,30 @@ fn the_local_file_needs_one_line() {
 }
 
 #[test]
+fn the_engine_is_ec2_and_an_unknown_one_is_refused() {
+    assert_eq!(good(&aws("")).engine, Engine::Ec2);
+    assert_eq!(good(&format!("engine = 'ec2'\n{}", aws(""))).engine, Engine::Ec2);
+    insta::assert_snapshot!(bad(&format!("engine = 'fargate'\n{}", aws(""))), @r"
+    environments/dev.toml:1 `engine`: invalid engine: `fargate` [invalid_value]
+        use `ec2`
+    ");
+}
+
+/// Only the endpoint decides it, and another endpoint than `local` is not on this machine.
+#[test]
+fn templates_are_told_whether_the_cloud_is_local() {
+    let local = |environment: &Environment| {
+        assert_eq!(environment.parameters()["Local"], environment.is_local().to_string());
+        environment.is_local()
+    };
+    assert!(local(&good("aws.endpoint = 'local'")));
+    assert!(!local(&good(&aws(""))));
+    let url = "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\nendpoint = 'http://127.0.0.1:4566'\n\
+               [airflow]\nurl = 'http://127.0.0.1:8080'\n";
+    assert!(!local(&good(url)));
+}
+
+#[test]
 fn every_mistake_is_told_at_once() {
     let text = r#"
 project = 7
@@ -131,88 +159,88 @@ environment = "x"
 since = 2026-01-01
 "#;
     insta::assert_snapshot!(bad(text), @r#"
-    environments/dev.toml:2 `project`: is a whole number, must be a string [wrong_type]
-        write it in quotes: `project = "7"`
-    environments/dev.toml:3 `protected`: is a string, must be true or false [wrong_type]
-        write it without quotes: `protected = true`
-    environments/dev.toml:5 `aws.account`: `1234` is no account id, which has 12 digits [invalid_value]
-        find it with: aws sts get-caller-identity --query Account --output text
+    environments/dev.toml:2 `project`: expected a string, found an integer [wrong_type]
+        put it in quotes: `project = "7"`
+    environments/dev.toml:3 `protected`: expected true or false, found a string [wrong_type]
+        remove the quotes: `protected = true`
+    environments/dev.toml:5 `aws.account`: invalid account ID: `1234` (expected 12 digits) [invalid_value]
+        find it: aws sts get-caller-identity --query Account --output text
     environments/dev.toml:6 `aws.regoin`: unknown key [unknown_key]
-        write `region` if that is what you mean
-    environments/dev.toml:8 `airflow.url`: `airflow.example.com` is no web address: it does not begin with `http://` or `https://` [invalid_value]
-        write it like `https://airflow.example.com` or `http://127.0.0.1:8080`
-    environments/dev.toml:9 `airflow.port`: `80` is out of range: 1024 to 65535 (those below belong to the system) [invalid_value]
-        write a number from 1024 to 65535
+        rename it to `region`, or remove it
+    environments/dev.toml:8 `airflow.url`: invalid URL: `airflow.example.com` (it must start with `http://` or `https://`) [invalid_value]
+        use a URL like `https://airflow.example.com` or `http://127.0.0.1:8080`
+    environments/dev.toml:9 `airflow.port`: `80` is out of range: 1024 to 65535 (ports below 1024 are reserved) [invalid_value]
+        use a number from 1024 to 65535
     environments/dev.toml:10 `airflow.config.core.executor`: `core.executor` is set by the tool [owned_key]
         remove it: tasks run on Celery workers
-    environments/dev.toml:10 `airflow.config.core.fernet_key`: `core.fernet_key` holds a secret, and this file is no place for one [secret]
-        remove it here: the stack generates Airflow's own secrets, and connections and variables belong into Secrets Manager
-    environments/dev.toml:12 `network.vpc_id`: `vpc_id` and `vpc_cidr` exclude each other [conflict]
-        remove `vpc_cidr` to live in the existing VPC, or `vpc_id` and `subnet_ids` for an own one
-    environments/dev.toml:13 `network.vpc_cidr`: `10.0.0.0/8` is too wide or too narrow for a VPC [invalid_value]
-        take a prefix from 16 to 20, like `10.0.0.0/16`
-    environments/dev.toml:14 `network.subnet_ids`: is a list, must be a list of strings [wrong_type]
-        write a list of strings; `environments/dev.toml` explains `subnet_ids`
-    environments/dev.toml:16 `database.instance_class`: `huge` is no size of `t4g` [invalid_value]
-        choose one of its sizes: nano, micro, small, medium, large, xlarge, 2xlarge
-    environments/dev.toml:18 `database.max_storage_gib`: 210 GiB is less than a tenth above `storage_gib`, 200 GiB [conflict]
-        write 220 or more, or remove it
+    environments/dev.toml:10 `airflow.config.core.fernet_key`: `core.fernet_key` appears to contain a secret; secrets do not belong in this file [secret]
+        remove it: the stack generates the secrets of Airflow itself; store those of connections and variables in Secrets Manager
+    environments/dev.toml:12 `network.vpc_id`: `vpc_id` and `vpc_cidr` cannot be used together [conflict]
+        remove `vpc_cidr` to use the existing VPC, or `vpc_id` and `subnet_ids` to create a new one
+    environments/dev.toml:13 `network.vpc_cidr`: too large or too small for a VPC: `10.0.0.0/8` [invalid_value]
+        use a prefix length from 16 to 20, such as `10.0.0.0/16`
+    environments/dev.toml:14 `network.subnet_ids`: expected an array of strings, found an array with other values [wrong_type]
+        write an array of strings; `environments/dev.toml` explains `subnet_ids`
+    environments/dev.toml:16 `database.instance_class`: `t4g` has no size `huge` [invalid_value]
+        use one of its sizes: nano, micro, small, medium, large, xlarge, 2xlarge
+    environments/dev.toml:18 `database.max_storage_gib`: 210 GiB is less than 10 % above `storage_gib`, which is 200 GiB [conflict]
+        use 220 or more, or remove the key
     environments/dev.toml:20 `hosts.instance_type`: unknown key [unknown_key]
-        write it as `hosts.api_server.instance_type`, `hosts.scheduler.instance_type` or `workers.default.instance_type` if that is what you mean
-    environments/dev.toml:22 `workers.default.instance_type`: `m7g.large` is arm64, the hosts are x86_64 [conflict]
-        choose a type of x86_64, or set `hosts.architecture = "arm64"` for all hosts
-    environments/dev.toml:24 `workers.default.max`: 2 is less than `min`, 3 [conflict]
-        write 3 or more, or lower `min`
+        write it as `hosts.api_server.instance_type`, `hosts.scheduler.instance_type` or `workers.default.instance_type`, or remove it
+    environments/dev.toml:22 `workers.default.instance_type`: `m7g.large` is arm64, but the hosts are x86_64 [conflict]
+        use a type of x86_64, or set `hosts.architecture = "arm64"` for all hosts
+    environments/dev.toml:24 `workers.default.max`: 2 is less than `min`, which is 3 [conflict]
+        use 3 or more, or lower `min`
     environments/dev.toml:25 `workers.default.concurrency`: `0` is out of range: 1 to 128 tasks [invalid_value]
-        write a number from 1 to 128
+        use a number from 1 to 128
     environments/dev.toml:27 `tags.environment`: the tag `environment` is set by the tool [owned_key]
-        remove it, or choose another key
-    environments/dev.toml:28 `tags.since`: is a date, must be a string, a number, true or false [wrong_type]
-        put it in quotes
-    environments/dev.toml `aws.region`: a required key is missing [missing_key]
-        add `region = "eu-central-1"` or another one below `[aws]`
+        remove it, or use another key
+    environments/dev.toml:28 `tags.since`: expected a string, number or boolean, found a datetime [wrong_type]
+        put it in quotes: `"since" = "2026-01-01"`
+    environments/dev.toml `aws.region`: required key is missing [missing_key]
+        add `region = "eu-central-1"`, or another region, under `[aws]`
     "#);
 }
 
 #[test]
 fn what_is_missing_is_told_with_the_cure() {
     insta::assert_snapshot!(bad(""), @r#"
-    environments/dev.toml `aws.account`: a required key is missing [missing_key]
-        add `account = "…"` below `[aws]`, with what this prints: aws sts get-caller-identity --query Account --output text
-    environments/dev.toml `aws.region`: a required key is missing [missing_key]
-        add `region = "eu-central-1"` or another one below `[aws]`
-    environments/dev.toml `airflow.url`: a required key is missing [missing_key]
-        add `url = "https://airflow.example.com"` below `[airflow]`: the address at which people and components will reach Airflow
+    environments/dev.toml `aws.account`: required key is missing [missing_key]
+        add `account = "…"` under `[aws]`, with the number that this prints: aws sts get-caller-identity --query Account --output text
+    environments/dev.toml `aws.region`: required key is missing [missing_key]
+        add `region = "eu-central-1"`, or another region, under `[aws]`
+    environments/dev.toml `airflow.url`: required key is missing [missing_key]
+        add `url = "https://airflow.example.com"` under `[airflow]`: the address at which people and components will reach Airflow
     "#);
     insta::assert_snapshot!(bad(&aws("[network]\nvpc_id = 'vpc-0a1b2c3d'")), @r#"
-    environments/dev.toml `network.subnet_ids`: a required key is missing [missing_key]
-        add `subnet_ids = ["subnet-…", "subnet-…"]` below `[network]`: subnets of the VPC in two availability zones
+    environments/dev.toml `network.subnet_ids`: required key is missing [missing_key]
+        add `subnet_ids = ["subnet-…", "subnet-…"]` under `[network]`: subnets of the VPC in two availability zones
     "#);
 }
 
 #[test]
 fn a_file_that_is_not_toml() {
     insta::assert_snapshot!(bad("[aws\naccount = 12 34\nregion == 'x'\n"), @r"
-    environments/dev.toml:1: not TOML: unclosed table, expected `]` [invalid_toml]
-        correct the line; https://toml.io shows the syntax in one page
-    environments/dev.toml:3: not TOML: extra `=`, expected nothing [invalid_toml]
-        correct the line; https://toml.io shows the syntax in one page
-    environments/dev.toml:3: not TOML: unexpected key or value, expected newline, `#` [invalid_toml]
-        correct the line; https://toml.io shows the syntax in one page
+    environments/dev.toml:1: invalid TOML: unclosed table, expected `]` [invalid_toml]
+        correct the line; the syntax is described at https://toml.io
+    environments/dev.toml:3: invalid TOML: extra `=`, expected nothing [invalid_toml]
+        correct the line; the syntax is described at https://toml.io
+    environments/dev.toml:3: invalid TOML: unexpected key or value, expected newline, `#` [invalid_toml]
+        correct the line; the syntax is described at https://toml.io
     ");
 }
 
 #[test]
 fn tables_and_values_in_each_others_place() {
     insta::assert_snapshot!(bad("aws = 'x'\n[project]\na = 1\n[[hosts]]\nb = 2\n"), @r#"
-    environments/dev.toml:1 `aws`: is a string, must be a table [wrong_type]
-        write a line `[aws]` and the keys of `aws` below it
-    environments/dev.toml:2 `project`: is a table, must be a string [wrong_type]
+    environments/dev.toml:1 `aws`: expected a table, found a string [wrong_type]
+        start a table with the line `[aws]` and put its keys below
+    environments/dev.toml:2 `project`: expected a string, found a table [wrong_type]
         write a string; `environments/dev.toml` explains `project`
-    environments/dev.toml:4 `hosts`: is a list, must be a table [wrong_type]
-        write a line `[hosts]` and the keys of `hosts` below it
-    environments/dev.toml `airflow.url`: a required key is missing [missing_key]
-        add `url = "https://airflow.example.com"` below `[airflow]`: the address at which people and components will reach Airflow
+    environments/dev.toml:4 `hosts`: expected a table, found an array [wrong_type]
+        start a table with the line `[hosts]` and put its keys below
+    environments/dev.toml `airflow.url`: required key is missing [missing_key]
+        add `url = "https://airflow.example.com"` under `[airflow]`: the address at which people and components will reach Airflow
     "#);
 }
 
@@ -220,30 +248,31 @@ fn tables_and_values_in_each_others_place() {
 fn names_that_aws_would_refuse() {
     let long = "a".repeat(90);
     insta::assert_snapshot!(bad(&format!("project = '{long}'\n{}", aws(""))), @r"
-    environments/dev.toml:1 `project`: too long: the name of the queue would have 116 characters, 80 at most [name_too_long]
-        shorten the name of the project by 36 characters
+    environments/dev.toml:1 `project`: the name of the queue would be 116 characters long, the limit is 80 [name_too_long]
+        shorten the project name by 36 characters
     ");
     let bootstrap = resolve("bootstrap", &aws(""), "f.toml").unwrap_err();
     insta::assert_snapshot!(shown(&bootstrap), @r"
-    f.toml: the stack of this environment would be `ductwork-bootstrap`, which holds the artifact bucket [invalid_value]
-        give the file another name
+    f.toml: the stack name `ductwork-bootstrap` is reserved for the stack with the artifact bucket [invalid_value]
+        give the environment file another name
     ");
     let name = resolve("Production_of_Germany", &aws(""), "f.toml").unwrap_err();
     insta::assert_snapshot!(shown(&name), @r"
-    f.toml: `Production_of_Germany` is too long for an environment: 21 characters, 20 at most [invalid_value]
-        give the file a shorter name: names of AWS resources are made of it
+    f.toml: environment name `Production_of_Germany` is too long: 21 characters, the limit is 20 [invalid_value]
+        give the file a shorter name; it becomes part of AWS resource names
     ");
 }
 
 #[test]
 fn options_of_airflow_must_fit_into_a_parameter() {
+    assert!(CONTRACT.limits.airflow_config <= MOST_PARAMETER_BYTES);
     let options: String = (0..100).fold(String::new(), |mut text, i| {
         writeln!(text, "'custom.option_{i}' = '{}'", "x".repeat(30)).unwrap();
         text
     });
     insta::assert_snapshot!(bad(&aws(&format!("[airflow.config]\n{options}"))), @r"
-    environments/dev.toml:7 `airflow.config`: too long: 5383 characters as JSON, 4096 at most [invalid_value]
-        move what holds for every environment to `airflow/config/`
+    environments/dev.toml:7 `airflow.config`: too long: 5383 characters as JSON, the limit is 4096 [invalid_value]
+        move options that are the same for every environment to `airflow/config/`
     ");
 }
 
@@ -280,10 +309,10 @@ fn another_account_or_region_stops() {
     let fail = environment.check_identity("999988887777", Some("us-east-1")).unwrap_err();
     assert_eq!(fail.kind(), Kind::Usage);
     insta::assert_snapshot!(shown(fail.all_problems()), @r"
-    environments/dev.toml `aws.account`: the credentials belong to account `999988887777`, the environment lives in `111122223333` [wrong_account]
-        choose another --env, or log in to account 111122223333: export AWS_PROFILE=…
-    environments/dev.toml `aws.region`: AWS_REGION or AWS_DEFAULT_REGION is `us-east-1`, the environment lives in `eu-central-1` [wrong_region]
-        set it, or unset it: export AWS_REGION=eu-central-1
+    environments/dev.toml `aws.account`: the credentials belong to account `999988887777`, but the environment is in `111122223333` [wrong_account]
+        use another --env, or credentials of account 111122223333: export AWS_PROFILE=…
+    environments/dev.toml `aws.region`: AWS_REGION or AWS_DEFAULT_REGION is `us-east-1`, but the environment is in `eu-central-1` [wrong_region]
+        unset the variable, or set it: export AWS_REGION=eu-central-1
     ");
     let local = good("aws.endpoint = 'local'");
     assert!(local.check_identity("000000000000", Some("eu-west-3")).is_ok());

@@ -1,172 +1,195 @@
-//! Worker sets: each complete and fit for its hosts, and all of them together.
+//! Worker sets: each complete and suitable for its hosts, and all of them together.
 
-use super::Given;
 use super::check::{at, at_unless, truth};
+use super::defaults::Defaults;
 use super::hosts::{fits, instance_type, permissions, volume};
 use crate::config::document::Written;
 use crate::config::file;
-use crate::config::problems::{Place, Problems, Wrong};
+use crate::config::hosts::WorkerSet;
+use crate::config::problems::{Location, Problems, Reported};
 use crate::config::values::{Architecture, InstanceType, Pace, Queue, Size, WorkerSetName};
-use crate::config::worker_set::WorkerSet;
+use crate::model::contract::CONTRACT;
 
-const CONCURRENCY: u32 = 4;
-const GROWTH_THRESHOLD: f64 = 1.0;
-const SHRINK_THRESHOLD: f64 = 0.7;
-const SHRINK_AFTER_MINUTES: u32 = 10;
 const MOST_TYPES: usize = 5;
 const MOST_HOSTS: u32 = 100;
 
 /// All worker sets, sorted by name.
 pub fn workers(
     written: &file::Sets,
-    given: Given,
+    defaults: Defaults,
     architecture: Option<Architecture>,
     problems: &mut Problems,
-) -> Option<Vec<WorkerSet>> {
+) -> Result<Vec<WorkerSet>, Reported> {
     let mut found = Vec::new();
-    let mut whole = true;
+    let mut outcome = Ok(());
     for (name, keys) in written {
-        match worker_set(name, keys, given, architecture, problems) {
-            Some(set) => found.push((name, keys, set)),
-            None => whole = false,
+        match worker_set(name, keys, defaults, architecture, problems) {
+            Ok(set) => found.push(Found { name, keys, set }),
+            Err(reported) => outcome = Err(reported),
         }
     }
-    found.sort_by(|(_, _, a), (_, _, b)| a.name.cmp(&b.name));
+    found.sort_by(|a, b| a.set.name.cmp(&b.set.name));
     for (index, later) in found.iter().enumerate() {
-        found.iter().take(index).for_each(|earlier| apart(earlier, later, problems));
+        found.iter().take(index).for_each(|earlier| later.distinct_from(earlier, problems));
     }
-    if whole && !found.iter().any(|(_, _, set)| &*set.queue == Queue::DEFAULT) {
-        let queue = written.iter().find(|(name, _)| name.value == WorkerSetName::DEFAULT);
-        if let Some(queue) = queue.and_then(|(_, keys)| keys.queue.as_ref()) {
-            let message =
-                format!("no worker set serves `{}`, the queue of tasks that name none", Queue::DEFAULT);
-            problems
-                .conflict(&queue.place, Wrong::new(message, "remove it, or give that queue to another set"));
-        }
-    }
-    whole.then(|| found.into_iter().map(|(_, _, set)| set).collect())
+    outcome?;
+    someone_serves_the_default_queue(&found, problems);
+    Ok(found.into_iter().map(|found| found.set).collect())
 }
 
-type Found<'w> = (&'w Written<String>, &'w file::Worker, WorkerSet);
+/// A worker set and what it was made from.
+struct Found<'w> {
+    name: &'w Written<String>,
+    keys: &'w file::Worker,
+    set: WorkerSet,
+}
 
-/// Two sets have stacks and queues of their own.
-fn apart((_, _, a): &Found, (name, keys, b): &Found, problems: &mut Problems) {
-    if a.prefix() == b.prefix() {
-        let message = format!("`{}` and `{}` would both be the stack `{}`", a.name, b.name, a.prefix());
-        problems.conflict(&name.place, Wrong::new(message, "rename one of the two"));
+impl Found<'_> {
+    /// Reports two sets with the same stack or the same queue.
+    fn distinct_from(&self, earlier: &Found, problems: &mut Problems) {
+        let (a, b) = (&earlier.set, &self.set);
+        if a.prefix() == b.prefix() {
+            let message =
+                format!("`{}` and `{}` would become the same stack, `{}`", a.name, b.name, a.prefix());
+            problems.conflict(&self.name.location, message, "rename one of the two");
+        }
+        if a.queue == b.queue {
+            let location = at(&self.keys.queue).unwrap_or(&self.name.location);
+            let message = format!("`{}` and `{}` would both serve the queue `{}`", a.name, b.name, a.queue);
+            problems.conflict(location, message, "set a different `queue` for one of the two");
+        }
     }
-    if a.queue == b.queue {
-        let place = at(keys.queue.as_ref()).unwrap_or(&name.place);
-        let message = format!("`{}` and `{}` would both serve the queue `{}`", a.name, b.name, a.queue);
-        problems.conflict(place, Wrong::new(message, "give one of the two another `queue`"));
+}
+
+fn someone_serves_the_default_queue(found: &[Found], problems: &mut Problems) {
+    if found.iter().any(|found| found.set.queue.is_default()) {
+        return;
+    }
+    // The default set serves it unless its queue is written.
+    let default = found.iter().find(|found| found.set.name.is_default());
+    if let Some(location) = default.and_then(|default| at(&default.keys.queue)) {
+        let queue = &CONTRACT.worker_set.default;
+        let message = format!("no worker set serves `{queue}`, the queue of tasks that do not name one");
+        let hint = format!("remove it, or set `queue = \"{queue}\"` for another worker set");
+        problems.conflict(location, message, hint);
     }
 }
 
 fn worker_set(
     written_name: &Written<String>,
     written: &file::Worker,
-    given: Given,
+    defaults: Defaults,
     architecture: Option<Architecture>,
     problems: &mut Problems,
-) -> Option<WorkerSet> {
-    let name = WorkerSetName::parse(&written_name.value);
-    let name = name.map_err(|wrong| problems.invalid(&written_name.place, wrong)).ok();
-    let queue = match &written.queue {
-        Some(_) => problems.text(written.queue.as_ref(), Queue::parse),
-        None => name.as_ref().and_then(|name| Queue::parse(name).ok()),
-    };
-    let on_scheduler = truth(written.on_scheduler.as_ref(), false);
+) -> Result<WorkerSet, Reported> {
+    let name = problems.valid(&written_name.location, WorkerSetName::parse(&written_name.value));
+    let queue = problems.text(&written.queue, Queue::parse);
+    let on_scheduler = truth(&written.on_scheduler, false);
     if on_scheduler {
         without_hosts(written, problems);
     }
-    let least = if written_name.value == WorkerSetName::DEFAULT { given.hosts() } else { 0 };
-    let (min, max) = if on_scheduler { (0, 0) } else { size(written, least, problems) };
-    let (spot_percent, on_demand_base) = spot(written, max, problems);
-    let instance_type = instance_type(written.instance_type.as_ref(), architecture, Size::Medium, problems);
-    let more_instance_types = more_types(written, instance_type.as_ref(), architecture, problems);
-    let volume_gib = volume(written.volume_gib.as_ref(), problems);
-    let permissions = permissions(written.managed_policies.as_ref(), written.policies.as_ref(), problems);
-    let concurrency = problems.number(written.concurrency.as_ref(), 1..=128, "tasks");
-    let (growth_threshold, shrink_threshold) = thresholds(written, problems);
-    let shrink_after = problems.number(written.shrink_after_minutes.as_ref(), 1..=1440, "minutes");
-    let rollout = problems.choice(written.rollout.as_ref(), Pace::parse, Pace::OneAtATime);
-    Some(WorkerSet {
-        name: name?,
-        queue: queue?,
+    let is_default = name.as_ref().is_ok_and(WorkerSetName::is_default);
+    let size = size(written, if is_default { defaults.hosts() } else { 0 }, problems);
+    let spot = spot(written, size.ok(), problems);
+    let instance_type = instance_type(&written.instance_type, architecture, Size::Medium, problems);
+    let more_instance_types = more_types(written, instance_type.as_ref().ok(), architecture, problems);
+    let volume_gib = volume(&written.volume_gib, problems);
+    let permissions = permissions(&written.managed_policies, &written.policies, problems);
+    let scaling = &CONTRACT.scaling;
+    let concurrency = problems.number_or(&written.concurrency, scaling.concurrency, 1..=128, "tasks");
+    let thresholds = thresholds(written, problems);
+    let shrink_after = &written.shrink_after_minutes;
+    let shrink_after = problems.number_or(shrink_after, scaling.shrink_after_minutes, 1..=1440, "minutes");
+    let rollout = problems.choice(&written.rollout, Pace::parse, Pace::OneAtATime);
+    let name = name?;
+    let ((min, max), (spot_percent, on_demand_base)) = (if on_scheduler { (0, 0) } else { size? }, spot?);
+    let (growth_threshold, shrink_threshold) = thresholds?;
+    Ok(WorkerSet {
+        queue: queue?.unwrap_or_else(|| Queue::of(&name)),
+        name,
         on_scheduler,
-        concurrency: concurrency.unwrap_or(CONCURRENCY),
+        concurrency: concurrency?,
         instance_type: instance_type?,
         more_instance_types,
         spot_percent,
         on_demand_base,
         min,
         max,
-        volume_gib,
+        volume_gib: volume_gib?,
         growth_threshold,
         shrink_threshold,
-        shrink_after_minutes: shrink_after.unwrap_or(SHRINK_AFTER_MINUTES),
+        shrink_after_minutes: shrink_after?,
         rollout: rollout?,
         permissions,
     })
 }
 
-/// What only hosts of its own have.
+/// Reports keys that have no effect on a set without hosts.
 fn without_hosts(written: &file::Worker, problems: &mut Problems) {
     let keys = [
-        ("instance_type", at(written.instance_type.as_ref())),
-        ("more_instance_types", at_unless(written.more_instance_types.as_ref(), &Vec::new())),
-        ("spot_percent", at_unless(written.spot_percent.as_ref(), &0)),
-        ("on_demand_base", at_unless(written.on_demand_base.as_ref(), &0)),
-        ("min", at(written.min.as_ref())),
-        ("max", at(written.max.as_ref())),
-        ("volume_gib", at(written.volume_gib.as_ref())),
-        ("growth_threshold", at(written.growth_threshold.as_ref())),
-        ("shrink_threshold", at(written.shrink_threshold.as_ref())),
-        ("shrink_after_minutes", at(written.shrink_after_minutes.as_ref())),
-        ("rollout", at(written.rollout.as_ref())),
-        ("managed_policies", at_unless(written.managed_policies.as_ref(), &Vec::new())),
-        ("policies", at_unless(written.policies.as_ref(), &Vec::new())),
+        ("instance_type", at(&written.instance_type)),
+        ("more_instance_types", at_unless(&written.more_instance_types, &Vec::new())),
+        ("spot_percent", at_unless(&written.spot_percent, &0)),
+        ("on_demand_base", at_unless(&written.on_demand_base, &0)),
+        ("min", at(&written.min)),
+        ("max", at(&written.max)),
+        ("volume_gib", at(&written.volume_gib)),
+        ("growth_threshold", at(&written.growth_threshold)),
+        ("shrink_threshold", at(&written.shrink_threshold)),
+        ("shrink_after_minutes", at(&written.shrink_after_minutes)),
+        ("rollout", at(&written.rollout)),
+        ("managed_policies", at_unless(&written.managed_policies, &Vec::new())),
+        ("policies", at_unless(&written.policies, &Vec::new())),
     ];
-    let hint = "set it below `[hosts.scheduler]` if there is such a key, or remove `on_scheduler`";
-    problems.idle(&keys, "on a set without hosts of its own", hint);
+    let hint = "remove it (if `[hosts.scheduler]` has the key, set it there), or remove `on_scheduler`";
+    problems.no_effect(&keys, "on a worker set without hosts of its own", hint);
 }
 
-/// A missing `max` follows `min`, and the other way round.
-fn size(written: &file::Worker, least: u32, problems: &mut Problems) -> (u32, u32) {
-    let min = problems.number(written.min.as_ref(), 0..=MOST_HOSTS, "hosts");
-    let max = problems.number(written.max.as_ref(), 1..=MOST_HOSTS, "hosts");
-    let min = min.unwrap_or_else(|| max.map_or(least, |max| max.min(least)));
-    if let (Some(written), Some(max)) = (&written.max, max.filter(|max| *max < min)) {
-        let wrong = Wrong::new(
-            format!("{max} is less than `min`, {min}"),
-            format!("write {min} or more, or lower `min`"),
-        );
-        problems.conflict(&written.place, wrong);
+/// The least and the most hosts. Each defaults to the other; with neither, `default` decides.
+fn size(written: &file::Worker, default: u32, problems: &mut Problems) -> Result<(u32, u32), Reported> {
+    let min = problems.number(&written.min, 0..=MOST_HOSTS, "hosts");
+    let max = problems.number(&written.max, 1..=MOST_HOSTS, "hosts");
+    let (min, max) = (min?, max?);
+    let min = min.unwrap_or_else(|| max.map_or(default, |max| max.min(default)));
+    match (at(&written.max), max) {
+        (Some(location), Some(max)) if max < min => {
+            let message = format!("{max} is less than `min`, which is {min}");
+            Err(problems.conflict(location, message, format!("use {min} or more, or lower `min`")))
+        }
+        _ => Ok((min, max.unwrap_or(min.max(1)))),
     }
-    (min, max.unwrap_or(min.max(1)))
 }
 
-/// The share of Spot among the hosts, and how many come before it.
-fn spot(written: &file::Worker, max: u32, problems: &mut Problems) -> (u32, u32) {
-    let percent = problems.number(written.spot_percent.as_ref(), 0..=100, "percent").unwrap_or(0);
-    let base = problems.number(written.on_demand_base.as_ref(), 0..=MOST_HOSTS, "hosts").unwrap_or(0);
-    let on_scheduler = truth(written.on_scheduler.as_ref(), false);
-    if let Some(written_percent) = written.spot_percent.as_ref().filter(|_| percent > 0 && !on_scheduler) {
-        if written.max.is_none() {
-            let hint = "add `max`: hosts beyond the least may come and go, and Spot takes its share of them";
-            problems.conflict(&written_percent.place, Wrong::new("`spot_percent` without `max`", hint));
-        } else if base >= max {
-            let message =
-                format!("no host would be Spot: `on_demand_base`, {base}, is not below `max`, {max}");
-            let hint = "lower `on_demand_base`, raise `max`, or remove `spot_percent`";
-            problems.conflict(&written_percent.place, Wrong::new(message, hint));
+/// The share of Spot among the hosts, and the number of hosts that are never Spot.
+fn spot(
+    written: &file::Worker,
+    size: Option<(u32, u32)>,
+    problems: &mut Problems,
+) -> Result<(u32, u32), Reported> {
+    let percent = problems.number_or(&written.spot_percent, 0, 0..=100, "percent");
+    let base = problems.number_or(&written.on_demand_base, 0, 0..=MOST_HOSTS, "hosts");
+    let (percent, base) = (percent?, base?);
+    if let Some(location) = at_unless(&written.on_demand_base, &0).filter(|_| percent == 0) {
+        let hint = "add `spot_percent`, or remove it";
+        problems.conflict(location, "`on_demand_base` requires `spot_percent`", hint);
+    }
+    let has_hosts = !truth(&written.on_scheduler, false);
+    if let Some(location) = at(&written.spot_percent).filter(|_| percent > 0 && has_hosts) {
+        match size {
+            _ if written.max.is_none() => {
+                let hint = "add `max`: Spot only takes its share of the hosts that come and go above `min`";
+                problems.conflict(location, "`spot_percent` requires `max`", hint);
+            }
+            Some((_, max)) if base >= max => {
+                let message =
+                    format!("no host would be Spot: `on_demand_base` is {base}, and `max` is {max}");
+                let hint = "lower `on_demand_base`, raise `max`, or remove `spot_percent`";
+                problems.conflict(location, message, hint);
+            }
+            _ => {}
         }
     }
-    if let Some(written) = written.on_demand_base.as_ref().filter(|_| base > 0 && percent == 0) {
-        let wrong = Wrong::new("`on_demand_base` without `spot_percent`", "add `spot_percent`, or remove it");
-        problems.conflict(&written.place, wrong);
-    }
-    (percent, base)
+    Ok((percent, base))
 }
 
 fn more_types(
@@ -175,33 +198,32 @@ fn more_types(
     architecture: Option<Architecture>,
     problems: &mut Problems,
 ) -> Vec<InstanceType> {
-    let found = problems.texts(written.more_instance_types.as_ref(), MOST_TYPES, InstanceType::parse);
+    let found = problems.texts(&written.more_instance_types, MOST_TYPES, InstanceType::parse);
     let Some(written) = &written.more_instance_types else { return found };
     for chosen in &found {
         fits(written, chosen, architecture, problems);
     }
     if let Some(first) = first.filter(|first| found.contains(first)) {
-        let message = format!("`{first}` is `instance_type` already");
-        problems.conflict(&written.place, Wrong::new(message, "remove it from the list"));
+        let message = format!("`{first}` is already the `instance_type`");
+        problems.conflict(&written.location, message, "remove it from the list");
     }
     found
 }
 
-fn thresholds(written: &file::Worker, problems: &mut Problems) -> (f64, f64) {
-    let range = 0.1..=10.0;
-    let unit = "(tasks for each place on a host)";
-    let growth = problems.fraction(written.growth_threshold.as_ref(), range, unit);
-    let growth = growth.unwrap_or(GROWTH_THRESHOLD);
-    let written_shrink = written.shrink_threshold.as_ref();
-    let shrink = problems.fraction(written_shrink, 0.0..=10.0, unit);
-    if shrink.unwrap_or(SHRINK_THRESHOLD) >= growth {
-        let nowhere = Place { key: String::new(), line: None };
-        let place = at(written_shrink).or(at(written.growth_threshold.as_ref())).unwrap_or(&nowhere);
-        let message = format!(
-            "`shrink_threshold`, {}, is not below `growth_threshold`, {growth}",
-            shrink.unwrap_or(SHRINK_THRESHOLD)
-        );
-        problems.conflict(place, Wrong::new(message, "lower `shrink_threshold`, or hosts come and go"));
+/// The load per task slot above which hosts are added, and below which they are removed.
+fn thresholds(written: &file::Worker, problems: &mut Problems) -> Result<(f64, f64), Reported> {
+    let unit = "(tasks per task slot)";
+    let growth = problems.fraction(&written.growth_threshold, 0.1..=10.0, unit);
+    let shrink = problems.fraction(&written.shrink_threshold, 0.0..=10.0, unit);
+    let growth = growth?.unwrap_or(CONTRACT.scaling.growth_threshold);
+    let shrink = shrink?.unwrap_or(CONTRACT.scaling.shrink_threshold);
+    if shrink < growth {
+        return Ok((growth, shrink));
     }
-    (growth, shrink.unwrap_or(SHRINK_THRESHOLD))
+    // The defaults do not contradict each other, so one of the two is written.
+    let unwritten = Location::default();
+    let location = at(&written.shrink_threshold).or(at(&written.growth_threshold)).unwrap_or(&unwritten);
+    let message = format!("`shrink_threshold` is {shrink}, which is not below `growth_threshold`, {growth}");
+    let hint = "lower `shrink_threshold`; otherwise hosts are added and removed over and over";
+    Err(problems.conflict(location, message, hint))
 }

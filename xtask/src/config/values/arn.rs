@@ -1,35 +1,36 @@
-//! Names of things that exist in AWS already: ARNs, identifiers, zones.
+//! Names of resources that already exist in AWS: ARNs, hosted zones, snapshots.
 
-use super::super::problems::Wrong;
-use super::{Region, checked_text};
+use super::checked::checked_text;
+use super::cloud::Region;
+use crate::config::problems::Refusal;
 
 checked_text! {
-    /// Of a secret in Secrets Manager.
+    /// ARN of a secret in Secrets Manager.
     SecretArn
 }
 
 checked_text! {
-    /// Of a certificate in ACM.
+    /// ARN of a certificate in ACM.
     CertificateArn
 }
 
 checked_text! {
-    /// Of a managed policy, AWS's own or the account's.
+    /// ARN of a managed policy, from AWS or from the account.
     PolicyArn
 }
 
 checked_text! {
-    /// Of a public or private zone of Route 53.
+    /// ID of a public or private hosted zone in Route 53.
     HostedZoneId
 }
 
 checked_text! {
-    /// Name or ARN of a snapshot of RDS.
+    /// Name or ARN of an RDS snapshot.
     Snapshot
 }
 
-/// `arn:partition:service:region:account:resource` with the service, region and account as the predicates
-/// say and a resource that begins with `resource` and goes on.
+/// Whether `text` is `arn:partition:service:region:account:resource`: for this service, with a region and
+/// an account that satisfy the predicates, and a resource that is longer than its prefix `resource`.
 fn is_arn(
     text: &str,
     service: &str,
@@ -56,68 +57,72 @@ fn is_region(text: &str) -> bool {
     Region::parse(text).is_ok()
 }
 
-fn no_arn(text: &str, what: &str, command: &str) -> Wrong {
-    Wrong::new(format!("`{text}` is no ARN of {what}"), format!("find it with: aws {command}"))
+fn invalid(text: &str, what: &str, command: &str) -> Refusal {
+    Refusal::new(format!("invalid ARN of a {what}: `{text}`"), format!("find it: aws {command}"))
 }
 
-/// Where the thing is, and whether that is `region`.
-fn in_region(arn: &str, region: &Region) -> Result<(), Wrong> {
-    let at = arn.split(':').nth(3).unwrap_or_default();
-    if at == region.as_str() {
+/// Refuses a resource of another region.
+fn in_region(arn: &str, what: &str, region: &Region) -> Result<(), Refusal> {
+    let actual = arn.split(':').nth(3).unwrap_or_default();
+    if actual == region.as_str() {
         return Ok(());
     }
-    let message = format!("is in `{at}`, the environment lives in `{region}`");
-    Err(Wrong::new(message, format!("name one in {region}")))
+    let message = format!("the {what} is in `{actual}`, but the environment is in `{region}`");
+    Err(Refusal::new(message, format!("use a {what} in `{region}`")))
 }
 
 impl SecretArn {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         if is_arn(text, "secretsmanager", is_region, is_account, "secret:") {
             return Ok(Self(text.to_owned()));
         }
         if text.contains("://") {
-            let hint = "put the URL into Secrets Manager and write the ARN that this prints: \
-                        aws secretsmanager create-secret --name airflow-database --secret-string file://url.txt";
-            return Err(Wrong::new("holds a URL, and this file is no place for one with a password", hint));
+            let hint = "store the URL in Secrets Manager and use the ARN that this prints: \
+                        aws secretsmanager create-secret --name airflow-database \
+                        --secret-string file://url.txt --query ARN --output text";
+            let message = "expected the ARN of a secret, found a URL; a URL may contain a password, \
+                           and secrets do not belong in this file";
+            return Err(Refusal::new(message, hint));
         }
-        Err(no_arn(text, "a secret", "secretsmanager list-secrets --query SecretList[].ARN"))
+        Err(invalid(text, "secret", "secretsmanager list-secrets --query 'SecretList[].ARN'"))
     }
 
-    pub fn in_region(&self, region: &Region) -> Result<(), Wrong> {
-        in_region(self, region)
+    pub fn in_region(&self, region: &Region) -> Result<(), Refusal> {
+        in_region(self, "secret", region)
     }
 }
 
 impl CertificateArn {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         if is_arn(text, "acm", is_region, is_account, "certificate/") {
             return Ok(Self(text.to_owned()));
         }
-        let command = "acm list-certificates --query CertificateSummaryList[].[CertificateArn,DomainName]";
-        Err(no_arn(text, "a certificate", command))
+        let command = "acm list-certificates --query 'CertificateSummaryList[].[CertificateArn,DomainName]'";
+        Err(invalid(text, "certificate", command))
     }
 
-    pub fn in_region(&self, region: &Region) -> Result<(), Wrong> {
-        in_region(self, region)
+    pub fn in_region(&self, region: &Region) -> Result<(), Refusal> {
+        in_region(self, "certificate", region)
     }
 }
 
 impl PolicyArn {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let owner = |owner: &str| owner == "aws" || is_account(owner);
         if is_arn(text, "iam", str::is_empty, owner, "policy/") {
             return Ok(Self(text.to_owned()));
         }
-        let hint = "write it like `arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess`; \
-                    a document of your own goes into `policies`";
-        Err(Wrong::new(format!("`{text}` is no ARN of a managed policy"), hint))
+        let hint = "use an ARN like `arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess`; \
+                    list policy documents of this project under `policies`";
+        Err(Refusal::new(format!("invalid ARN of a managed policy: `{text}`"), hint))
     }
 }
 
 impl HostedZoneId {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         if let Some(id) = text.strip_prefix("/hostedzone/") {
-            return Err(Wrong::new(format!("`{text}` is a path"), format!("write `{id}`")));
+            let message = format!("expected the ID of a hosted zone, found a path: `{text}`");
+            return Err(Refusal::new(message, format!("use `{id}`")));
         }
         let rest = text.strip_prefix('Z').unwrap_or_default();
         if (1..=31).contains(&rest.len())
@@ -125,14 +130,14 @@ impl HostedZoneId {
         {
             return Ok(Self(text.to_owned()));
         }
-        let hint = "find it with: aws route53 list-hosted-zones --query HostedZones[].[Id,Name]";
-        Err(Wrong::new(format!("`{text}` is no id of a hosted zone, like `Z0123456789ABCDEFGHIJ`"), hint))
+        let hint = "find it: aws route53 list-hosted-zones --query 'HostedZones[].[Id,Name]'";
+        Err(Refusal::new(format!("invalid hosted zone ID: `{text}`"), hint))
     }
 }
 
 impl Snapshot {
-    /// Names as RDS gives them (automatic ones begin with `rds:`), or the ARN of a shared one.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    /// Accepts names by the rules of RDS (those of automatic snapshots start with `rds:`) and ARNs.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let name = text.strip_prefix("rds:").unwrap_or(text);
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         let named = name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
@@ -144,8 +149,8 @@ impl Snapshot {
         if text.len() <= 255 && (named || shared) {
             return Ok(Self(text.to_owned()));
         }
-        let command = "rds describe-db-snapshots --query DBSnapshots[].DBSnapshotIdentifier";
-        Err(Wrong::new(format!("`{text}` is no snapshot"), format!("find it with: aws {command}")))
+        let hint = "find it: aws rds describe-db-snapshots --query 'DBSnapshots[].DBSnapshotIdentifier'";
+        Err(Refusal::new(format!("invalid snapshot name or ARN: `{text}`"), hint))
     }
 }
 
@@ -185,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn things_in_another_region() {
+    fn resources_of_another_region() {
         let certificate = CertificateArn::parse("arn:aws:acm:us-east-1:111122223333:certificate/0a").unwrap();
         assert!(certificate.in_region(&Region::parse("us-east-1").unwrap()).is_ok());
         assert!(certificate.in_region(&Region::parse("eu-west-1").unwrap()).is_err());
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn zones_and_snapshots() {
         assert!(HostedZoneId::parse("Z0123456789ABCDEFGHIJ").is_ok());
-        assert_eq!(HostedZoneId::parse("/hostedzone/Z01").unwrap_err().hint, "write `Z01`");
+        assert_eq!(HostedZoneId::parse("/hostedzone/Z01").unwrap_err().hint, "use `Z01`");
         assert!(HostedZoneId::parse("example.com").is_err());
         for good in [
             "before-upgrade",

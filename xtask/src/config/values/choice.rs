@@ -1,22 +1,23 @@
 //! Choices between a few words, as the file writes them and as the templates do.
 
-use super::super::document::{list, nearest};
-use super::super::problems::Wrong;
+use crate::config::problems::Refusal;
+use crate::config::words::{list, nearest};
+use crate::model::engine::Engine;
 
-/// An enumeration with the word of each value in the file and, where it differs, in parameters.
+/// An enumeration with the word of each value in the file and, if it differs, in parameters.
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $($value:ident $word:literal $(as $parameter:literal)?),* $(,)?) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $($(#[$about:meta])* $value:ident $word:literal $(as $parameter:literal)?),* $(,)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name {
-            $($value,)*
+            $($(#[$about])* $value,)*
         }
 
         impl $name {
-            pub fn parse(text: &str) -> Result<Self, Wrong> {
+            pub fn parse(text: &str) -> Result<Self, Refusal> {
                 match text {
                     $($word => Ok(Self::$value),)*
-                    _ => Err(no_choice(text, $what, &[$($word),*])),
+                    _ => Err(refuse(text, $what, &[$($word),*])),
                 }
             }
 
@@ -39,68 +40,72 @@ macro_rules! choice {
     (@ $word:literal) => { $word };
 }
 
-fn no_choice(text: &str, what: &str, words: &[&str]) -> Wrong {
-    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-    let hint = match nearest(text, &words) {
-        Some(near) => format!("write `{near}` if that is what you mean"),
-        None => format!("write {}", list(&words)),
+fn refuse(text: &str, what: &str, words: &[&str]) -> Refusal {
+    let hint = match nearest(text, words) {
+        Some(near) if words.len() > 1 => {
+            let others: Vec<&&str> = words.iter().filter(|word| *word != near).collect();
+            format!("use `{near}`, or else {}", list(&others))
+        }
+        _ => format!("use {}", list(words)),
     };
-    Wrong::new(format!("`{text}` is no {what}"), hint)
+    Refusal::new(format!("invalid {what}: `{text}`"), hint)
+}
+
+/// The engine with this word.
+///
+/// # Errors
+/// There is no such engine; the cure names those that exist.
+pub fn engine(text: &str) -> Result<Engine, Refusal> {
+    let found = Engine::ALL.into_iter().find(|engine| engine.word() == text);
+    found.ok_or_else(|| refuse(text, "engine", &Engine::ALL.map(Engine::word)))
 }
 
 choice! {
-    /// What Airflow runs on.
-    Engine, "engine; `ec2` is the only one so far",
-    // Auto Scaling groups and CodeDeploy.
-    Ec2 "ec2",
-}
-
-choice! {
-    /// What the processors of the hosts are.
-    Architecture, "architecture of EC2",
-    // Intel and AMD.
+    /// The processor architecture of the hosts.
+    Architecture, "processor architecture",
+    /// Intel and AMD.
     X86 "x86_64",
-    // Graviton.
+    /// Graviton.
     Arm "arm64",
 }
 
 choice! {
-    /// How private subnets reach the internet.
-    Nat, "way out of private subnets",
-    // Not at all: hosts live in public subnets.
+    /// How hosts in private subnets reach the internet.
+    Nat, "NAT mode",
+    /// They do not exist: hosts are in public subnets.
     None "none",
     Single "single",
     PerZone "per_zone" as "per-zone",
 }
 
 choice! {
-    /// Who reaches the load balancer, if there is one.
-    LoadBalancer, "kind of load balancer",
+    /// Who can reach the load balancer, if there is one.
+    LoadBalancer, "load balancer",
     None "none",
     Internal "internal",
     InternetFacing "internet_facing" as "internet-facing",
 }
 
 choice! {
-    /// What keeps Airflow's metadata.
+    /// The database that keeps Airflow's metadata.
     DatabaseEngine, "database engine",
     Postgres "postgres",
     AuroraPostgres "aurora_postgres" as "aurora-postgresql",
     Mysql "mysql",
-    // One that this tool does not make, by its URL.
+    /// A database that the stack does not create, reached by its URL.
     Existing "existing",
 }
 
 choice! {
-    /// What carries tasks from schedulers to workers.
-    BrokerKind, "kind of broker",
+    /// What carries tasks from the schedulers to the workers.
+    BrokerKind, "broker",
     Sqs "sqs",
     Valkey "valkey",
 }
 
 choice! {
-    /// How many hosts of a group a rollout takes at once, in CodeDeploy's own words.
-    Pace, "pace of a rollout",
+    /// How many hosts of a group a rollout replaces at once, in CodeDeploy's own terms.
+    Pace, "rollout pace",
     OneAtATime "one_at_a_time" as "CodeDeployDefault.OneAtATime",
     HalfAtATime "half_at_a_time" as "CodeDeployDefault.HalfAtATime",
     AllAtOnce "all_at_once" as "CodeDeployDefault.AllAtOnce",
@@ -108,7 +113,7 @@ choice! {
 
 choice! {
     /// How people log in.
-    LoginMethod, "way to log in",
+    LoginMethod, "login method",
     Password "password",
     Google "google",
 }
@@ -123,13 +128,22 @@ mod tests {
         assert_eq!(LoadBalancer::parse("internal").unwrap().as_str(), "internal");
         assert_eq!(
             DatabaseEngine::parse("postgresql").unwrap_err().hint,
-            "write `postgres` if that is what you mean"
+            "use `postgres`, or else `aurora_postgres`, `mysql` or `existing`"
         );
-        assert_eq!(BrokerKind::parse("kafka").unwrap_err().hint, "write `sqs` or `valkey`");
+        assert_eq!(BrokerKind::parse("kafka").unwrap_err().hint, "use `sqs` or `valkey`");
         assert_eq!(
             LoadBalancer::parse("internet-facing").unwrap_err().hint,
-            "write `internet_facing` if that is what you mean"
+            "use `internet_facing`, or else `none` or `internal`"
         );
-        assert!(Engine::parse("EC2").is_err());
+    }
+
+    #[test]
+    fn an_unknown_engine_is_refused_with_those_that_exist() {
+        assert_eq!(engine("ec2"), Ok(Engine::Ec2));
+        for text in ["EC2", "fargate", "ecs-ec2", ""] {
+            let refusal = engine(text).unwrap_err();
+            assert_eq!(refusal.message, format!("invalid engine: `{text}`"));
+            assert_eq!(refusal.hint, "use `ec2`");
+        }
     }
 }

@@ -1,57 +1,61 @@
-//! Ranges of IPv4 addresses.
+//! IPv4 CIDR blocks.
 
-use super::super::problems::Wrong;
+use crate::config::problems::Refusal;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-/// A range of IPv4 addresses; the address is the range's first.
+/// An IPv4 CIDR block; the bits after the prefix are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
     first: Ipv4Addr,
     prefix: u8,
 }
 
-/// A private range large enough for the subnets of an own VPC.
+/// A private block that is large enough for the subnets of a new VPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VpcCidr(Cidr);
 
 impl Cidr {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        let hint = "write it like `203.0.113.0/24`, and one address like `203.0.113.7/32`";
-        let wrong = || Wrong::new(format!("`{text}` is no range of IPv4 addresses"), hint);
-        let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| wrong())?;
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let hint = "use a block like `203.0.113.0/24`, or `203.0.113.7/32` for a single address";
+        let invalid = || Refusal::new(format!("invalid IPv4 CIDR block: `{text}`"), hint);
+        let (address, prefix) = text.split_once('/').ok_or_else(invalid)?;
+        let address: Ipv4Addr = address.parse().map_err(|_| invalid())?;
         let digits =
             prefix.bytes().all(|b| b.is_ascii_digit()) && (prefix == "0" || !prefix.starts_with('0'));
-        let prefix: u8 = prefix.parse().ok().filter(|prefix| digits && *prefix <= 32).ok_or_else(wrong)?;
-        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-        let first = Ipv4Addr::from(u32::from(address) & mask);
-        if first != address {
-            return Err(Wrong::new(
-                format!("`{text}` does not begin with the first address of its range"),
-                format!("write `{first}/{prefix}`"),
-            ));
+        let prefix: u8 = prefix.parse().ok().filter(|prefix| digits && *prefix <= 32).ok_or_else(invalid)?;
+        let block = Self::containing(address, prefix);
+        if block.first != address {
+            let message = format!("a CIDR block must start at its network address, found `{text}`");
+            return Err(Refusal::new(message, format!("use `{block}`")));
         }
-        Ok(Self { first, prefix })
+        Ok(block)
     }
 
-    /// This machine alone: on AWS, nobody.
+    /// The block of this size that contains the address.
+    fn containing(address: Ipv4Addr, prefix: u8) -> Self {
+        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+        Self { first: Ipv4Addr::from(u32::from(address) & mask), prefix }
+    }
+
+    /// This machine only, which on AWS means nobody.
     pub const LOOPBACK: Self = Self { first: Ipv4Addr::LOCALHOST, prefix: 32 };
 }
 
 impl VpcCidr {
     pub const DEFAULT: Self = Self(Cidr { first: Ipv4Addr::new(10, 0, 0, 0), prefix: 16 });
 
-    /// The widest that a VPC may have is 16 bits; below 20 bits its subnets of 256 addresses do not fit.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    /// AWS allows no more than a /16; less than a /20 does not hold the subnets, of 256 addresses each.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let cidr = Cidr::parse(text)?;
         if !cidr.first.is_private() {
-            let hint = "take one within 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16";
-            return Err(Wrong::new(format!("`{text}` is no private range"), hint));
+            let hint = "use a block within 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16";
+            return Err(Refusal::new(format!("not a private address range: `{text}`"), hint));
         }
         if !(16..=20).contains(&cidr.prefix) {
-            let hint = format!("take a prefix from 16 to 20, like `{}/16`", cidr.first);
-            return Err(Wrong::new(format!("`{text}` is too wide or too narrow for a VPC"), hint));
+            let hint =
+                format!("use a prefix length from 16 to 20, such as `{}`", Cidr::containing(cidr.first, 16));
+            return Err(Refusal::new(format!("too large or too small for a VPC: `{text}`"), hint));
         }
         Ok(Self(cidr))
     }
@@ -83,7 +87,7 @@ mod tests {
         {
             assert!(Cidr::parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(Cidr::parse("10.1.2.3/16").unwrap_err().hint, "write `10.1.0.0/16`");
+        assert_eq!(Cidr::parse("10.1.2.3/16").unwrap_err().hint, "use `10.1.0.0/16`");
     }
 
     #[test]
@@ -94,6 +98,7 @@ mod tests {
         for bad in ["10.0.0.0/8", "10.0.0.0/24", "8.8.0.0/16", "172.32.0.0/16"] {
             assert!(VpcCidr::parse(bad).is_err(), "{bad}");
         }
+        assert!(VpcCidr::parse("10.1.2.0/24").unwrap_err().hint.ends_with("`10.1.0.0/16`"));
         assert_eq!(VpcCidr::DEFAULT.to_string(), "10.0.0.0/16");
         assert_eq!(Cidr::LOOPBACK.to_string(), "127.0.0.1/32");
     }

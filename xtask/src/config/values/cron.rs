@@ -1,16 +1,16 @@
-//! Times that come again, in the five fields of Auto Scaling, and zones of time.
+//! Recurring times in the cron format of Auto Scaling, and time zones.
 
-use super::super::problems::Wrong;
-use super::checked_text;
+use super::checked::checked_text;
+use crate::config::problems::Refusal;
 use std::ops::RangeInclusive;
 
 checked_text! {
-    /// Minute, hour, day of the month, month, day of the week.
+    /// Five fields: minute, hour, day of the month, month, day of the week.
     Cron
 }
 
 checked_text! {
-    /// A zone of the IANA database, by the form of its name.
+    /// A name in the form of the IANA time zone database.
     TimeZone
 }
 
@@ -33,7 +33,7 @@ const FIELDS: [Field; 5] = [
 ];
 
 impl Field {
-    /// `*`, a value, a range, a list of these, each perhaps with a step.
+    /// Accepts `*`, values, ranges, and lists of these, each with an optional step.
     fn takes(&self, text: &str) -> bool {
         text.split(',').all(|part| {
             let (values, step) = part.split_once('/').unwrap_or((part, "1"));
@@ -59,34 +59,33 @@ fn number(text: &str) -> Option<u8> {
 }
 
 impl Cron {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        let hint = "write five fields, like `0 20 * * MON-FRI`: \
-                    minute, hour, day of the month, month, day of the week";
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let hint = "write minute, hour, day of the month, month and day of the week, \
+                    such as `0 20 * * MON-FRI`";
         let fields: Vec<&str> = text.split(' ').filter(|field| !field.is_empty()).collect();
         if fields.len() != FIELDS.len() {
-            let message = format!("`{text}` has not five fields but {}", fields.len());
-            return Err(Wrong::new(message, hint));
+            let message = format!("expected five fields, found {}: `{text}`", fields.len());
+            return Err(Refusal::new(message, hint));
         }
         match FIELDS.iter().zip(&fields).find(|(field, text)| !field.takes(text)) {
             None => Ok(Self(fields.join(" "))),
-            Some((field, part)) => {
-                Err(Wrong::new(format!("`{part}` is no {} of a schedule", field.name), hint))
-            }
+            Some((field, part)) => Err(Refusal::new(format!("invalid {}: `{part}`", field.name), hint)),
         }
     }
 }
 
 impl TimeZone {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_+-".contains(c);
         let part = |part: &str| part.starts_with(|c: char| c.is_ascii_uppercase()) && part.chars().all(plain);
         let parts = text.split('/').count();
-        // Abbreviations such as CEST are no zones; UTC and a few three letters of IANA's are.
+        // Abbreviations such as CEST are not in the database; UTC and GMT are.
         if text.len() <= 64 && text.split('/').all(part) && (parts > 1 || text == "UTC" || text == "GMT") {
             return Ok(Self(text.to_owned()));
         }
-        let hint = "write `UTC` or a name like `Europe/Berlin`; https://en.wikipedia.org/wiki/List_of_tz_database_time_zones";
-        Err(Wrong::new(format!("`{text}` is no zone of the IANA database"), hint))
+        let hint = "use `UTC` or a name like `Europe/Berlin` from \
+                    https://en.wikipedia.org/wiki/List_of_tz_database_time_zones";
+        Err(Refusal::new(format!("invalid time zone: `{text}`"), hint))
     }
 }
 
@@ -124,11 +123,11 @@ mod tests {
         ] {
             assert!(Cron::parse(bad).is_err(), "{bad}");
         }
-        assert!(Cron::parse("0 25 * * *").unwrap_err().message.contains("`25` is no hour"));
+        assert!(Cron::parse("0 25 * * *").unwrap_err().message.contains("invalid hour: `25`"));
     }
 
     #[test]
-    fn zones_of_time() {
+    fn time_zones() {
         for good in ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"] {
             assert!(TimeZone::parse(good).is_ok(), "{good}");
         }

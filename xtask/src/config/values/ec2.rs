@@ -1,21 +1,22 @@
-//! Sizes of machines and databases, and the ids of what they live in.
+//! Instance types of EC2, RDS and ElastiCache, and IDs of VPCs and subnets.
 
-use super::super::document::nearest;
-use super::super::problems::Wrong;
-use super::{Architecture, checked_text};
+use super::checked::checked_text;
+use super::choice::Architecture;
+use crate::config::problems::Refusal;
+use crate::config::words::nearest;
 
 checked_text! {
-    /// `family.size` of EC2.
+    /// An EC2 instance type: `family.size`.
     InstanceType
 }
 
 checked_text! {
-    /// `db.family.size` of RDS.
+    /// An RDS instance class: `db.family.size`.
     InstanceClass
 }
 
 checked_text! {
-    /// `cache.family.size` of ElastiCache.
+    /// An ElastiCache node type: `cache.family.size`.
     CacheNodeType
 }
 
@@ -29,10 +30,10 @@ checked_text! {
     SubnetId
 }
 
-/// Sizes without a number in front
+/// Sizes that do not start with a number
 /// (<https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html>).
 const SIZES: [&str; 7] = ["nano", "micro", "small", "medium", "large", "xlarge", "metal"];
-/// Burstable families end here.
+/// The sizes of burstable families.
 const BURSTABLE_SIZES: [&str; 7] = ["nano", "micro", "small", "medium", "large", "xlarge", "2xlarge"];
 
 fn is_size(size: &str) -> bool {
@@ -41,7 +42,7 @@ fn is_size(size: &str) -> bool {
     SIZES.contains(&size) || size.strip_suffix("xlarge").is_some_and(number) || metal.is_some_and(number)
 }
 
-/// Letters, a digit, and what may follow: `t3`, `c7gn`, `u-6tb1`, `m8i-flex`.
+/// Letters, a digit, and what may follow, as in `t3`, `c7gn`, `u-6tb1` and `m8i-flex`.
 fn is_family(family: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     family.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
@@ -50,34 +51,32 @@ fn is_family(family: &str) -> bool {
         && !family.ends_with('-')
 }
 
-/// Says what is wrong with `family.size`, if anything.
-fn check(text: &str, example: &str) -> Result<(), Wrong> {
+/// Checks `family.size`.
+fn check(text: &str, example: &str) -> Result<(), Refusal> {
     let Some((family, size)) = text.split_once('.') else {
-        return Err(Wrong::new(
-            format!("`{text}` is no family and size with a dot between"),
-            format!("write it like `{example}`"),
-        ));
+        let message = format!("expected a family and a size separated by a dot, found `{text}`");
+        return Err(Refusal::new(message, format!("use a type like `{example}`")));
     };
     if !is_family(family) {
-        return Err(Wrong::new(format!("`{family}` is no family"), format!("write it like `{example}`")));
+        let message = format!("invalid instance family: `{family}`");
+        return Err(Refusal::new(message, format!("use a type like `{example}`")));
     }
     let burstable = matches!(family, "t2" | "t3" | "t3a" | "t4g");
     if burstable && !BURSTABLE_SIZES.contains(&size) {
-        let hint = format!("choose one of its sizes: {}", BURSTABLE_SIZES.join(", "));
-        return Err(Wrong::new(format!("`{size}` is no size of `{family}`"), hint));
+        let hint = format!("use one of its sizes: {}", BURSTABLE_SIZES.join(", "));
+        return Err(Refusal::new(format!("`{family}` has no size `{size}`"), hint));
     }
     if is_size(size) {
         return Ok(());
     }
-    let known: Vec<String> = SIZES.iter().map(ToString::to_string).collect();
-    let hint = match nearest(size, &known) {
-        Some(near) => format!("write `{family}.{near}` if that is what you mean"),
-        None => "choose a size of EC2: medium, large, xlarge, 2xlarge, 4xlarge and so on".to_owned(),
+    let hint = match nearest(size, &SIZES) {
+        Some(near) => format!("use `{family}.{near}`"),
+        None => "use a size such as medium, large, xlarge, 2xlarge or 4xlarge".to_owned(),
     };
-    Err(Wrong::new(format!("`{size}` is no size"), hint))
+    Err(Refusal::new(format!("unknown instance size: `{size}`"), hint))
 }
 
-/// The size of an instance type; its family follows from the architecture.
+/// The size of a default instance type; the family follows from the architecture.
 #[derive(Clone, Copy, Debug)]
 pub enum Size {
     Small,
@@ -85,17 +84,18 @@ pub enum Size {
 }
 
 impl InstanceType {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        for (prefix, what) in [("db.", "a class of RDS"), ("cache.", "a node type of ElastiCache")] {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        for (prefix, what) in [("db.", "RDS instance class"), ("cache.", "ElastiCache node type")] {
             if let Some(rest) = text.strip_prefix(prefix) {
-                return Err(Wrong::new(format!("`{text}` is {what}"), format!("write `{rest}`")));
+                let message = format!("expected an EC2 instance type, found an {what}: `{text}`");
+                return Err(Refusal::new(message, format!("use `{rest}`")));
             }
         }
         check(text, "m7i.large")?;
         Ok(Self(text.to_owned()))
     }
 
-    /// A small one for the UI, or one for hosts that run tasks.
+    /// The default type of this size.
     #[must_use]
     pub fn of(architecture: Architecture, size: Size) -> Self {
         let family = match architecture {
@@ -109,7 +109,7 @@ impl InstanceType {
         Self(format!("{family}.{size}"))
     }
 
-    /// Graviton families have a `g` behind the generation's digit; `a1` is the one without.
+    /// Graviton families have a `g` after the digit of the generation; `a1` is the only exception.
     #[must_use]
     pub fn architecture(&self) -> Architecture {
         let family = self.0.split('.').next().unwrap_or_default();
@@ -121,15 +121,13 @@ impl InstanceType {
 }
 
 impl InstanceClass {
-    /// The smallest that holds the metadata of a few thousand runs a day without swapping.
+    /// The smallest class that handles the metadata of a few thousand runs a day without swapping.
     pub const DEFAULT: &str = "db.t4g.small";
 
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let Some(rest) = text.strip_prefix("db.") else {
-            return Err(Wrong::new(
-                format!("`{text}` is no class of RDS, which begin with `db.`"),
-                format!("write it like `{}`", Self::DEFAULT),
-            ));
+            let message = format!("invalid RDS instance class: `{text}` (it must start with `db.`)");
+            return Err(Refusal::new(message, format!("use a class like `{}`", Self::DEFAULT)));
         };
         check(rest, Self::DEFAULT)?;
         Ok(Self(text.to_owned()))
@@ -143,13 +141,13 @@ impl Default for InstanceClass {
 }
 
 impl CacheNodeType {
-    /// The smallest that may have a replica and a password.
+    /// The smallest type that supports replicas and a password.
     pub const DEFAULT: &str = "cache.t4g.small";
 
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let Some(rest) = text.strip_prefix("cache.") else {
-            let message = format!("`{text}` is no node type of ElastiCache, which begin with `cache.`");
-            return Err(Wrong::new(message, format!("write it like `{}`", Self::DEFAULT)));
+            let message = format!("invalid ElastiCache node type: `{text}` (it must start with `cache.`)");
+            return Err(Refusal::new(message, format!("use a type like `{}`", Self::DEFAULT)));
         };
         check(rest, Self::DEFAULT)?;
         Ok(Self(text.to_owned()))
@@ -162,28 +160,27 @@ impl Default for CacheNodeType {
     }
 }
 
-/// `prefix-` and 8 or 17 lower-case hex digits: the old and the present length of ids.
-fn id(text: &str, prefix: &str, list: &str) -> Result<String, Wrong> {
+/// `prefix-` and 8 or 17 lower-case hex digits: the old and the current length of IDs.
+fn id(text: &str, prefix: &str, list: &str) -> Result<String, Refusal> {
     let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     let digits = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
     if matches!(digits.len(), 8 | 17) && digits.bytes().all(hex) {
         return Ok(text.to_owned());
     }
-    Err(Wrong::new(
-        format!("`{text}` is no id like `{prefix}-0a1b2c3d4e5f67890`"),
-        format!("find it with: aws ec2 {list}"),
-    ))
+    let message = format!("invalid ID: `{text}` (expected one like `{prefix}-0a1b2c3d4e5f67890`)");
+    Err(Refusal::new(message, format!("find it: aws ec2 {list}")))
 }
 
 impl VpcId {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        id(text, "vpc", "describe-vpcs --query Vpcs[].VpcId").map(Self)
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        id(text, "vpc", "describe-vpcs --query 'Vpcs[].VpcId'").map(Self)
     }
 }
 
 impl SubnetId {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        id(text, "subnet", "describe-subnets --query Subnets[].[SubnetId,VpcId,AvailabilityZone]").map(Self)
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let list = "describe-subnets --query 'Subnets[].[SubnetId,VpcId,AvailabilityZone]'";
+        id(text, "subnet", list).map(Self)
     }
 }
 
@@ -229,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_and_ids() {
+    fn classes_and_node_types_and_ids() {
         assert!(InstanceClass::parse("db.t4g.small").is_ok());
         assert!(InstanceClass::parse("t4g.small").is_err());
         assert!(InstanceClass::parse("db.t4g.huge").is_err());

@@ -1,37 +1,36 @@
-//! Who uses an environment and where they work: mail addresses, domains, roles, repositories.
+//! The people who use an environment: email addresses, domains, roles, and the repository they work in.
 
-use super::super::document::nearest;
-use super::super::problems::Wrong;
-use super::checked_text;
+use super::checked::checked_text;
+use crate::config::problems::Refusal;
+use crate::config::words::nearest;
 
 checked_text! {
-    /// A mail address, in lower case as logins are compared.
+    /// An email address in lower case, since logins are compared without case.
     Address
 }
 
 checked_text! {
-    /// A name of DNS, in lower case.
+    /// A DNS name in lower case.
     Domain
 }
 
 checked_text! {
-    /// A role of Airflow: one of its own, or the user's.
+    /// A role in Airflow: a built-in one, or one that the user created.
     Role
 }
 
 checked_text! {
-    /// `owner/name` on GitHub.
+    /// A GitHub repository: `owner/name`.
     Repository
 }
 
 checked_text! {
-    /// The id of a client that Google's console made.
+    /// An OAuth client ID from the Google Cloud console.
     GoogleClientId
 }
 
 impl Address {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        let hint = "write it like `name@example.com`";
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let plain = |c: char| c.is_ascii_alphanumeric() || ".!#$&'*+/=?^_`{|}~-".contains(c);
         match text.split_once('@') {
             Some((name, domain))
@@ -43,7 +42,10 @@ impl Address {
             {
                 Ok(Self(text.to_lowercase()))
             }
-            _ => Err(Wrong::new(format!("`{text}` is no mail address"), hint)),
+            _ => {
+                let hint = "use an address like `name@example.com`";
+                Err(Refusal::new(format!("invalid email address: `{text}`"), hint))
+            }
         }
     }
 
@@ -54,7 +56,7 @@ impl Address {
 }
 
 impl Domain {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let label = |label: &str| {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
@@ -64,51 +66,48 @@ impl Domain {
         if text.len() <= 253 && text.split('.').all(label) {
             return Ok(Self(text.to_lowercase()));
         }
-        let hint = "write it like `example.com`, without `https://` or `@`";
-        Err(Wrong::new(format!("`{text}` is no name of DNS"), hint))
+        let hint = "use a name like `example.com`, without `https://` or `@`";
+        Err(Refusal::new(format!("invalid DNS name: `{text}`"), hint))
     }
 }
 
-/// What FAB brings with it.
+/// The roles that Airflow creates (FAB auth manager).
 const ROLES: [&str; 5] = ["Admin", "Op", "User", "Viewer", "Public"];
 
 impl Role {
     pub const ADMIN: &str = "Admin";
-    /// May look at everything and change nothing.
+    /// Can see everything and change nothing.
     pub const VIEWER: &str = "Viewer";
-    /// May run DAGs and look after them.
+    /// Can run DAGs and operate Airflow.
     pub const OP: &str = "Op";
 
-    /// Roles of the user's own are taken, unless they look like a misspelt one.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        let known = ROLES.map(str::to_owned);
-        if known.iter().any(|role| role == text) {
+    /// Accepts roles that the user created, unless they look like a misspelt built-in one.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        if ROLES.contains(&text) {
             return Ok(Self(text.to_owned()));
         }
-        let hint = "write `Admin`, `Op`, `User`, `Viewer`, `Public` or the name of a role of your own";
         let plain = |c: char| c.is_ascii_alphanumeric() || " _-".contains(c);
         let first = text.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !first || text.len() > 64 || !text.chars().all(plain) || text.ends_with(' ') {
-            return Err(Wrong::new(format!("`{text}` is no role"), hint));
+            let hint = "use `Admin`, `Op`, `User`, `Viewer`, `Public` or the name of a role that you created";
+            return Err(Refusal::new(format!("invalid role: `{text}`"), hint));
         }
         let near =
-            known.iter().find(|role| role.eq_ignore_ascii_case(text)).or_else(|| nearest(text, &known));
+            ROLES.iter().find(|role| role.eq_ignore_ascii_case(text)).or_else(|| nearest(text, &ROLES));
         match near {
-            Some(near) => {
-                Err(Wrong::new(format!("`{text}` is no role of Airflow"), format!("write `{near}`")))
-            }
+            Some(near) => Err(Refusal::new(format!("unknown role: `{text}`"), format!("use `{near}`"))),
             None => Ok(Self(text.to_owned())),
         }
     }
 
-    /// One that is known to be right.
+    /// A role that is known to be valid.
     pub(in crate::config) fn known(name: &str) -> Self {
         Self(name.to_owned())
     }
 }
 
 impl Repository {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let plain = |part: &str, more: &str| {
             !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
         };
@@ -124,22 +123,23 @@ impl Repository {
         if is(text) && rest == text {
             return Ok(Self(text.to_owned()));
         }
-        let hint = if is(rest) { format!("write `{rest}`") } else { "write it like `owner/name`".to_owned() };
-        Err(Wrong::new(format!("`{text}` is no repository of GitHub"), hint))
+        let hint = if is(rest) { format!("use `{rest}`") } else { "use the form `owner/name`".to_owned() };
+        Err(Refusal::new(format!("invalid GitHub repository: `{text}`"), hint))
     }
 }
 
 impl GoogleClientId {
     const END: &str = ".apps.googleusercontent.com";
 
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let rest = text.strip_suffix(Self::END).unwrap_or_default();
         if !rest.is_empty() && rest.chars().all(plain) {
             return Ok(Self(text.to_owned()));
         }
-        let message = format!("is no client id of Google, which ends in `{}`", Self::END);
-        Err(Wrong::new(message, "copy it from https://console.cloud.google.com/apis/credentials"))
+        // The value is not shown: it may be the secret of the client, which is next to the ID in the console.
+        let message = format!("invalid Google client ID (it must end in `{}`)", Self::END);
+        Err(Refusal::new(message, "copy the ID from https://console.cloud.google.com/apis/credentials"))
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
     fn repositories_and_clients() {
         assert!(Repository::parse("acme/data.platform").is_ok());
         for bad in ["https://github.com/acme/data", "git@github.com:acme/data.git", "acme/data.git"] {
-            assert_eq!(Repository::parse(bad).unwrap_err().hint, "write `acme/data`", "{bad}");
+            assert_eq!(Repository::parse(bad).unwrap_err().hint, "use `acme/data`", "{bad}");
         }
         for bad in ["", "acme", "a/b/c"] {
             assert!(Repository::parse(bad).is_err(), "{bad}");

@@ -1,39 +1,43 @@
-//! Names that the user chooses: of the project, the environment, a tag, an option of Airflow; and URLs.
+//! Names that the user chooses: project, environment, tags, Airflow options, template parameters; and URLs.
 
-use super::super::problems::Wrong;
-use super::{checked_text, is_slug};
+use super::checked::{checked_text, is_slug};
+use crate::config::problems::Refusal;
 
 checked_text! {
-    /// The first part of the stack's name.
+    /// The first part of the stack name.
     ProjectName
 }
 
 checked_text! {
-    /// The name of the file in `environments/`, and with it part of S3 keys and names of secrets.
+    /// The name of the file in `environments/`, which becomes part of S3 keys and secret names.
     EnvironmentName
 }
 
 checked_text! {
-    /// `http` or `https`, a host, perhaps a port and a path; no credentials, no slash at the end.
+    /// An `http` or `https` URL with a host and an optional port and path; no credentials, no trailing slash.
     Url
 }
 
 checked_text! {
-    /// `section.option` of Airflow's configuration, as `airflow config get-value` takes them apart.
+    /// An Airflow option: `section.option`.
     AirflowKey
 }
+
+/// The most that CloudFormation accepts as the value of a parameter
+/// (<https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html>).
+pub const MOST_PARAMETER_BYTES: usize = 4096;
+
+const SLUG_RULES: &str =
+    "lower-case letters, digits and hyphens; start with a letter and do not end with a hyphen";
 
 impl ProjectName {
     pub const DEFAULT: &str = "ductwork";
 
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         if is_slug(text) {
             return Ok(Self(text.to_owned()));
         }
-        Err(Wrong::new(
-            format!("`{text}` is no name for a project"),
-            "use lower-case letters, digits and inner hyphens, beginning with a letter",
-        ))
+        Err(Refusal::new(format!("invalid project name: `{text}`"), format!("use {SLUG_RULES}")))
     }
 }
 
@@ -44,55 +48,57 @@ impl Default for ProjectName {
 }
 
 impl EnvironmentName {
-    /// What the templates accept as `EnvironmentName`.
+    /// The limit of the template parameter `EnvironmentName`.
     pub const LONGEST: usize = 20;
 
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let length = text.chars().count();
         if length > Self::LONGEST {
-            return Err(Wrong::new(
-                format!(
-                    "`{text}` is too long for an environment: {length} characters, {} at most",
-                    Self::LONGEST
-                ),
-                "give the file a shorter name: names of AWS resources are made of it",
+            let message = format!(
+                "environment name `{text}` is too long: {length} characters, the limit is {}",
+                Self::LONGEST
+            );
+            return Err(Refusal::new(
+                message,
+                "give the file a shorter name; it becomes part of AWS resource names",
             ));
         }
         if is_slug(text) {
             return Ok(Self(text.to_owned()));
         }
-        Err(Wrong::new(
-            format!("`{text}` is no name for an environment"),
-            "name the file in lower-case letters, digits and inner hyphens, beginning with a letter",
+        Err(Refusal::new(
+            format!("invalid environment name: `{text}`"),
+            format!("rename the file: use {SLUG_RULES}"),
         ))
     }
 }
 
 impl Url {
-    /// What the templates accept as `AirflowUrl`: no IPv6 address, no escapes in the path.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        let hint = "write it like `https://airflow.example.com` or `http://127.0.0.1:8080`";
-        let wrong = |why: &str| Err(Wrong::new(format!("`{text}` is no web address: {why}"), hint));
+    /// Accepts what the template parameter `AirflowUrl` accepts: no IPv6 address, no escapes in the path.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let hint = "use a URL like `https://airflow.example.com` or `http://127.0.0.1:8080`";
+        let invalid = |why: &str| Err(Refusal::new(format!("invalid URL: `{text}` ({why})"), hint));
         let plain = |text: &str, more: &str| {
             !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
         };
         let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
-            return wrong("it does not begin with `http://` or `https://`");
+            return invalid("it must start with `http://` or `https://`");
         };
         let mut parts = rest.trim_end_matches('/').split('/');
         let authority = parts.next().unwrap_or_default();
         if authority.contains('@') {
-            return Err(Wrong::new("holds a user name or password", "leave out everything up to the `@`"));
+            let message = "the URL contains a user name or password";
+            return Err(Refusal::new(message, "remove everything between `://` and `@`, and the `@`"));
         }
         let (host, port) = authority.rsplit_once(':').map_or((authority, "1"), |(host, port)| (host, port));
         if !plain(host, ".-") {
-            return wrong("it names no host");
+            return invalid("it has no valid host name");
         }
         if !plain(port, "") || !matches!(port.parse::<u16>(), Ok(1..)) {
-            return wrong("its port is not 1 to 65535");
+            return invalid("the port must be between 1 and 65535");
         }
         if !parts.all(|part| plain(part, "._~-")) {
-            return wrong("its path has more than letters, digits and `._~-` between single slashes");
+            return invalid("the path may only contain letters, digits, `._~-` and single slashes");
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }
@@ -107,7 +113,7 @@ impl Url {
         self.authority().rsplit_once(':').map_or(self.authority(), |(host, _)| host)
     }
 
-    /// The one it names, if it does.
+    /// The port, if the URL names one.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.authority().rsplit_once(':').and_then(|(_, port)| port.parse().ok())
@@ -118,7 +124,7 @@ impl Url {
         rest.split('/').next().unwrap_or_default()
     }
 
-    /// Airflow on this machine.
+    /// The address of Airflow on this machine.
     #[must_use]
     pub fn loopback(port: u16) -> Self {
         Self(format!("http://127.0.0.1:{port}"))
@@ -126,63 +132,70 @@ impl Url {
 }
 
 impl AirflowKey {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let name = |part: &str| {
             !part.is_empty()
                 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         };
         match text.split_once('.') {
             Some((section, option)) if name(section) && name(option) => Ok(Self(text.to_owned())),
-            _ => Err(Wrong::new(
-                format!("`{text}` is no option of Airflow"),
-                "write section and option in lower case with one dot between, like `\"core.parallelism\" = \"32\"`",
+            _ => Err(Refusal::new(
+                format!("invalid Airflow option: `{text}`"),
+                "write section and option in lower case, separated by a dot: `\"core.parallelism\" = \"32\"`",
             )),
         }
     }
 
-    /// The part behind the dot.
+    /// The part after the dot.
     #[must_use]
     pub fn option(&self) -> &str {
         self.0.split_once('.').map_or("", |(_, option)| option)
     }
 }
 
-/// Checks a parameter of the user's own, for a template that is not the tool's.
-pub fn parameter(name: &str, value: &str) -> Result<(), Wrong> {
+/// Checks a parameter of the user's additional templates.
+pub fn parameter(name: &str, value: &str) -> Result<(), Refusal> {
     if name.is_empty() || name.len() > 255 || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        let message = format!("`{name}` is no name of a parameter");
-        return Err(Wrong::new(message, "use letters and digits, as the template declares it"));
+        let message = format!("invalid parameter name: `{name}`");
+        return Err(Refusal::new(message, "use the name that the template declares: letters and digits"));
     }
     if ["Password", "Secret", "Token", "ApiKey", "PrivateKey"].iter().any(|end| name.ends_with(end)) {
-        let message = format!("`{name}` holds a secret, and this file is no place for one");
-        let hint = "let the template take the ARN of a secret, such as `…SecretArn`, and resolve it";
-        return Err(Wrong::new(message, hint));
+        let message = format!("`{name}` appears to contain a secret; secrets do not belong in this file");
+        let hint = "store the value in Secrets Manager, and give the template the ARN of the secret in a \
+                    parameter such as `LakeSecretArn`";
+        return Err(Refusal::new(message, hint));
     }
-    if value.len() > 4096 {
-        return Err(Wrong::new("too long: CloudFormation takes 4096 bytes at most", "shorten the value"));
+    if value.len() > MOST_PARAMETER_BYTES {
+        let message =
+            format!("value is too long: CloudFormation accepts at most {MOST_PARAMETER_BYTES} bytes");
+        return Err(Refusal::new(message, "shorten the value"));
     }
     Ok(())
 }
 
-/// Checks a tag against the rules that hold for every service
+/// Checks a tag against the rules that every AWS service accepts
 /// (<https://docs.aws.amazon.com/tag-editor/latest/userguide/tagging.html>).
-pub fn tag(key: &str, value: &str) -> Result<(), Wrong> {
+pub fn tag(key: &str, value: &str) -> Result<(), Refusal> {
     let allowed = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
-    let characters = "use letters, digits, blanks and `_.:/=+-@` only";
+    let characters = "use only letters, digits, spaces and `_.:/=+-@`";
     if key.is_empty() || key.chars().count() > 128 {
-        return Err(Wrong::new("the key of a tag must have 1 to 128 characters", "shorten the key"));
+        return Err(Refusal::new("a tag key must have 1 to 128 characters", "change the key"));
     }
     if value.chars().count() > 256 {
-        return Err(Wrong::new("the value of a tag may have 256 characters", "shorten the value"));
+        return Err(Refusal::new("a tag value must have at most 256 characters", "shorten the value"));
     }
     if !key.chars().all(allowed) {
-        return Err(Wrong::new("the key has characters that no tag may have", characters));
+        return Err(Refusal::new("the tag key contains characters that AWS does not allow", characters));
     }
     if !value.chars().all(allowed) {
-        return Err(Wrong::new(format!("`{value}` has characters that no tag may have"), characters));
+        let message = format!("the tag value contains characters that AWS does not allow: `{value}`");
+        return Err(Refusal::new(message, characters));
     }
     if key.to_lowercase().starts_with("aws:") {
-        return Err(Wrong::new("tags that begin with `aws:` belong to AWS", "choose another key"));
+        return Err(Refusal::new(
+            "tag keys that start with `aws:` are reserved for AWS",
+            "choose another key",
+        ));
     }
     Ok(())
 }

@@ -1,45 +1,50 @@
-//! Worker sets and their queues, and files of the project that belong to an environment.
+//! Names of worker sets and queues, and paths of files in the project.
 
-use super::super::problems::Wrong;
-use super::{checked_text, is_slug};
+use super::checked::{checked_text, is_slug};
+use crate::config::problems::Refusal;
+use crate::model::contract::CONTRACT;
 
 checked_text! {
-    /// The name of a worker set: a table below `workers`.
+    /// The name of a worker set: a table under `workers`.
     WorkerSetName
 }
 
 checked_text! {
-    /// A queue, as tasks name it.
+    /// The name of a queue, as tasks use it.
     Queue
 }
 
 checked_text! {
-    /// A JSON document of the project, by its path relative to the root.
+    /// A JSON file of the project, by its path relative to the project root.
     DocumentPath
 }
 
 checked_text! {
-    /// A folder of the project, by its path relative to the root.
+    /// A folder of the project, by its path relative to the project root.
     FolderPath
 }
 
 impl WorkerSetName {
-    /// The set that is always there.
-    pub const DEFAULT: &str = "default";
     pub const LONGEST: usize = 20;
 
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         if is_slug(text) && text.len() <= Self::LONGEST {
             return Ok(Self(text.to_owned()));
         }
         let hint = format!(
-            "use at most {} lower-case letters, digits and inner hyphens, beginning with a letter",
+            "use at most {} lower-case letters, digits and hyphens; start with a letter and do not end with a hyphen",
             Self::LONGEST
         );
-        Err(Wrong::new(format!("`{text}` is no name for a worker set"), hint))
+        Err(Refusal::new(format!("invalid worker set name: `{text}`"), hint))
     }
 
-    /// The name of its nested stack: `WorkerBigFish` for `big-fish`.
+    /// Whether this is the set that always exists.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.0 == CONTRACT.worker_set.default
+    }
+
+    /// The logical ID of its nested stack: `WorkerBigFish` for `big-fish`.
     #[must_use]
     pub fn prefix(&self) -> String {
         let mut prefix = String::from("Worker");
@@ -53,47 +58,58 @@ impl WorkerSetName {
 }
 
 impl Queue {
-    /// The one that tasks go to which name none; `operators.default_queue` of the hosts.
-    pub const DEFAULT: &str = "default";
+    /// The queue of a worker set that does not name one: every name of a set is valid for a queue.
+    #[must_use]
+    pub fn of(set: &WorkerSetName) -> Self {
+        Self(set.to_string())
+    }
 
-    /// No comma, which separates queues on Celery's command line.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    /// Whether tasks that name no queue use this one.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.0 == CONTRACT.worker_set.default
+    }
+
+    /// Refuses commas in particular: they separate queues on the Celery command line.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
         let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
         if first && text.len() <= 64 && text.bytes().all(plain) {
             return Ok(Self(text.to_owned()));
         }
-        let hint = "use at most 64 letters, digits, `_`, `.` and `-`, beginning with a letter or digit";
-        Err(Wrong::new(format!("`{text}` is no name for a queue"), hint))
+        let hint = "use at most 64 letters, digits, `_`, `.` and `-`; start with a letter or a digit";
+        Err(Refusal::new(format!("invalid queue name: `{text}`"), hint))
     }
 }
 
-/// The path without `./`, if it stays in the project; the cause if not.
+/// The path without `./` if it stays in the project, otherwise what is wrong with it.
 fn inside(text: &str) -> Result<String, &'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._- ".contains(c);
     let parts: Vec<&str> = text.trim_end_matches('/').split('/').filter(|part| *part != ".").collect();
     match parts.as_slice() {
-        _ if text.starts_with(['/', '~', '\\']) || text.get(1..3) == Some(":\\") => Err("is absolute"),
-        parts if parts.contains(&"..") => Err("leaves the project"),
-        parts if parts.iter().any(|part| part.is_empty() || !part.chars().all(plain)) => {
-            Err("has more than letters, digits, `._-` and blanks between single slashes")
+        _ if text.starts_with(['/', '~', '\\']) || text.get(1..3) == Some(":\\") => {
+            Err("the path is absolute")
         }
-        [] => Err("names nothing"),
+        parts if parts.contains(&"..") => Err("the path leaves the project"),
+        parts if parts.iter().any(|part| part.is_empty() || !part.chars().all(plain)) => {
+            Err("the path may only contain letters, digits, `._-`, spaces and single slashes")
+        }
+        [] => Err("the path is empty"),
         parts => Ok(parts.join("/")),
     }
 }
 
 impl DocumentPath {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        let hint = "write a path relative to the root of the project, like `policies/read-lake.json`";
-        let path = inside(text).map_err(|why| Wrong::new(format!("`{text}` {why}"), hint))?;
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let hint = "use a path relative to the project root, such as `policies/read-lake.json`";
+        let path = inside(text).map_err(|why| Refusal::new(format!("{why}: `{text}`"), hint))?;
         if !path.ends_with(".json") {
-            return Err(Wrong::new(format!("`{text}` is no JSON file"), hint));
+            return Err(Refusal::new(format!("the file name must end in `.json`: `{text}`"), hint));
         }
         Ok(Self(path))
     }
 
-    /// The last part.
+    /// The name of the file without its folder.
     #[must_use]
     pub fn file(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
@@ -101,9 +117,9 @@ impl DocumentPath {
 }
 
 impl FolderPath {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
-        let hint = "write the path of a folder relative to the root of the project, like `templates/more`";
-        inside(text).map(Self).map_err(|why| Wrong::new(format!("`{text}` {why}"), hint))
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let hint = "use the path of a folder relative to the project root, such as `templates/more`";
+        inside(text).map(Self).map_err(|why| Refusal::new(format!("{why}: `{text}`"), hint))
     }
 }
 

@@ -59,7 +59,10 @@ mod tests {
     #[test]
     fn only_a_protected_stack_refuses_and_only_replacements() {
         let told = |before: &BTreeMap<String, String>, after: &BTreeMap<String, String>| {
-            refused("environments/prod.toml", before, after).into_iter().map(|p| p.place).collect::<Vec<_>>()
+            refused("environments/prod.toml", before, after)
+                .into_iter()
+                .map(|p| p.location)
+                .collect::<Vec<_>>()
         };
         let old = parameters("true", "postgres", "none");
         let new = parameters("false", "mysql", "internal");

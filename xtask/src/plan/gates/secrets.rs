@@ -36,7 +36,7 @@ mod tests {
         let facts = Facts { secrets: Fact::Known(needed), ..facts() };
         let Verdict::Refused(_, problems) = judge(&facts) else { panic!("it passed") };
         assert_eq!(problems.len(), 1);
-        assert_eq!(problems[0].place, "environments/dev.toml `login.google`");
+        assert_eq!(problems[0].location, "environments/dev.toml `login.google`");
         assert!(problems[0].hint.contains("create-secret --name ductwork/dev/login/google"));
     }
 }

@@ -1,45 +1,46 @@
-//! Where an environment lives: the account, the region, and which cloud answers.
+//! The cloud that an environment is deployed to: account, region, endpoint.
 
-use super::super::document::{list, nearest};
-use super::super::problems::Wrong;
-use super::{Url, checked_text};
+use super::checked::checked_text;
+use super::text::Url;
+use crate::config::problems::Refusal;
+use crate::config::words::{list, nearest};
 
 checked_text! {
-    /// Twelve digits.
+    /// An AWS account ID: twelve digits.
     Account
 }
 
 checked_text! {
-    /// A region in the form of AWS's own names; whether it exists and is open to the account, AWS knows.
+    /// A region. Only its form is checked: whether it exists and is enabled for the account, AWS knows.
     Region
 }
 
-/// Which cloud answers.
+/// Where the AWS API is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// AWS itself.
     Aws,
-    /// The cloud that this tool starts on this machine.
+    /// The local cloud, which this tool starts on this machine.
     Local,
-    /// Something else that speaks AWS's API, at this address.
+    /// Another service that speaks the AWS API.
     Url(Url),
 }
 
 impl Account {
-    /// What the local cloud calls itself.
+    /// The account of the local cloud.
     pub const LOCAL: &str = "000000000000";
 
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
             return Ok(Self(text.to_owned()));
         }
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
         let hint = if digits.len() == 12 {
-            format!("write the digits alone: `account = \"{digits}\"`")
+            format!("remove everything but the digits: `account = \"{digits}\"`")
         } else {
-            "find it with: aws sts get-caller-identity --query Account --output text".to_owned()
+            "find it: aws sts get-caller-identity --query Account --output text".to_owned()
         };
-        Err(Wrong::new(format!("`{text}` is no account id, which has 12 digits"), hint))
+        Err(Refusal::new(format!("invalid account ID: `{text}` (expected 12 digits)"), hint))
     }
 
     #[must_use]
@@ -48,7 +49,7 @@ impl Account {
     }
 }
 
-/// First parts of all regions of all partitions.
+/// The first parts of all region names, in all partitions.
 const AREAS: [&str; 20] = [
     "af",
     "ap",
@@ -75,30 +76,31 @@ const DIRECTIONS: [&str; 9] =
     ["central", "east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"];
 
 impl Region {
-    /// Where the local cloud pretends to be.
+    /// The region of the local cloud.
     pub const LOCAL: &str = "us-east-1";
 
-    /// Area, direction and number, each from what AWS uses, so that a new region needs no change here.
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    /// Accepts any combination of an area, a direction and a digit that AWS uses: most new regions need no
+    /// change here.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         let parts = text.rsplit_once('-').and_then(|(front, number)| {
             let (area, direction) = front.rsplit_once('-')?;
             Some((area, direction, number))
         });
-        let no_region = format!("`{text}` is no region");
+        let invalid = format!("invalid region: `{text}`");
         let Some((area, direction, number)) = parts else {
-            return Err(Wrong::new(no_region, "write it like `eu-central-1`; leave out the zone's letter"));
+            return Err(Refusal::new(invalid, "use a region name like `eu-central-1`"));
         };
         let zone = |c: char| c.is_ascii_lowercase();
         if number.len() > 1 && number.ends_with(zone) {
             let region = text.trim_end_matches(zone);
-            return Err(Wrong::new(format!("`{text}` is a zone"), format!("write its region, `{region}`")));
+            let message = format!("expected a region, found an availability zone: `{text}`");
+            return Err(Refusal::new(message, format!("use its region: `{region}`")));
         }
         if number.len() != 1 || !matches!(number.as_bytes(), [b'1'..=b'9']) {
-            return Err(Wrong::new(no_region, "end it with one digit, like `eu-central-1`"));
+            return Err(Refusal::new(invalid, "use a name that ends in one digit, like `eu-central-1`"));
         }
-        let corrected = |word: &str, known: &[&str]| {
-            let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-            nearest(word, &known).cloned().ok_or_else(|| list(&known))
+        let corrected = |word: &str, known: &'static [&'static str]| {
+            nearest(word, known).copied().ok_or_else(|| list(known))
         };
         let rest = if AREAS.contains(&area) {
             if DIRECTIONS.contains(&direction) {
@@ -108,15 +110,11 @@ impl Region {
         } else {
             corrected(area, &AREAS).map(|near| format!("{near}-{direction}-{number}"))
         };
-        Err(Wrong::new(
-            no_region,
-            match rest {
-                Ok(near) => format!("write `{near}` if that is what you mean"),
-                Err(known) => {
-                    format!("choose one that begins with an area and a direction that AWS has: {known}")
-                }
-            },
-        ))
+        let hint = match rest {
+            Ok(near) => format!("use `{near}`"),
+            Err(known) => format!("use a name made of parts that AWS uses: {known}"),
+        };
+        Err(Refusal::new(invalid, hint))
     }
 
     #[must_use]
@@ -126,17 +124,15 @@ impl Region {
 }
 
 impl Endpoint {
-    pub fn parse(text: &str) -> Result<Self, Wrong> {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
         if text == "local" {
             return Ok(Self::Local);
         }
         if text.contains("://") {
             return Url::parse(text).map(Self::Url);
         }
-        Err(Wrong::new(
-            format!("`{text}` is no endpoint"),
-            "write `local`, the address of another cloud like `http://127.0.0.1:4566`, or leave it out for AWS",
-        ))
+        let hint = "use `local` or a URL like `http://127.0.0.1:4566`, or remove the key to use AWS";
+        Err(Refusal::new(format!("invalid endpoint: `{text}`"), hint))
     }
 }
 
@@ -163,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_regions_and_their_cures() {
+    fn invalid_regions_and_their_cures() {
         for (bad, cure) in [
             ("us-est-1", "`us-east-1`"),
             ("eu-centrall-1", "`eu-central-1`"),
@@ -175,8 +171,8 @@ mod tests {
             ("", "`eu-central-1`"),
             ("eu-central-1 ", "one digit"),
         ] {
-            let wrong = Region::parse(bad).unwrap_err();
-            assert!(wrong.hint.contains(cure), "{bad}: {}", wrong.hint);
+            let refusal = Region::parse(bad).unwrap_err();
+            assert!(refusal.hint.contains(cure), "{bad}: {}", refusal.hint);
         }
     }
 
@@ -189,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn clouds() {
+    fn endpoints() {
         assert_eq!(Endpoint::parse("local"), Ok(Endpoint::Local));
         assert!(matches!(Endpoint::parse("http://127.0.0.1:4566"), Ok(Endpoint::Url(_))));
         assert!(Endpoint::parse("localstack").is_err());

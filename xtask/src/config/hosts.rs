@@ -1,0 +1,67 @@
+//! The hosts of an environment: API servers, schedulers, and the worker sets that run tasks.
+
+use super::values::{Architecture, DocumentPath, InstanceType, Pace, PolicyArn, Queue, WorkerSetName};
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hosts {
+    pub architecture: Architecture,
+    /// How long a stopping worker waits for its running tasks.
+    pub drain: Duration,
+    pub api_server: HostGroup,
+    /// Each host runs scheduler, dag-processor and triggerer.
+    pub scheduler: HostGroup,
+}
+
+/// Hosts whose number is fixed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostGroup {
+    pub instance_type: InstanceType,
+    pub count: u32,
+    pub volume_gib: u32,
+    pub permissions: Permissions,
+}
+
+/// Permissions that the role of a component gets in addition to those it needs to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    pub managed: Vec<PolicyArn>,
+    /// Policy documents of the project.
+    pub documents: Vec<DocumentPath>,
+}
+
+/// A queue and the hosts that run its tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerSet {
+    pub name: WorkerSetName,
+    pub(super) queue: Queue,
+    /// Whether the schedulers' hosts run its tasks, so that it has no hosts of its own.
+    pub on_scheduler: bool,
+    /// The number of tasks that one host runs at the same time.
+    pub(super) concurrency: u32,
+    pub(super) instance_type: InstanceType,
+    /// Alternatives for when the first type is not available.
+    pub(super) more_instance_types: Vec<InstanceType>,
+    /// The share of Spot among the hosts above `on_demand_base`.
+    pub(super) spot_percent: u32,
+    pub(super) on_demand_base: u32,
+    pub min: u32,
+    pub max: u32,
+    pub(super) volume_gib: u32,
+    /// Hosts are added when the load per task slot exceeds this.
+    pub(super) growth_threshold: f64,
+    /// Hosts are removed when the load per task slot stays below this.
+    pub(super) shrink_threshold: f64,
+    /// How long the load must stay low.
+    pub(super) shrink_after_minutes: u32,
+    pub(super) rollout: Pace,
+    pub(super) permissions: Permissions,
+}
+
+impl WorkerSet {
+    /// The logical ID of its nested stack, which its outputs start with: `WorkerBigFish` for `big-fish`.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        self.name.prefix()
+    }
+}
