@@ -3,8 +3,8 @@
     python3 bench/scaling.py            # every shape, as the tables in bench/README.md
     python3 bench/scaling.py burst day  # some
 
-Our side is `ductwork_airflow/scaling.py` itself. The others are written down here from their sources: formula, alarms,
-cooldowns, bounds, and what becomes of the tasks of a host that is scaled in. Everything else is the same for all: hosts
+Our side is `ductwork_airflow/scaling/arithmetic.py` itself. The others are written down from their sources: formula,
+alarms, cooldowns, bounds, and what becomes of the tasks of a host that is scaled in. Everything else is the same for all: hosts
 of four slots that take tasks three minutes after their launch, one queue, first come, first served.
 
 Time has whole seconds; seconds in which nothing happens are skipped. The loads are drawn once from fixed seeds.
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "airflow"))
-from ductwork_airflow import scaling
+from ductwork_airflow.scaling import arithmetic
 
 BOOT_SECONDS = 180
 CONCURRENCY = 4
@@ -297,20 +297,20 @@ class Policy:
 
 
 class Ductwork(Policy):
-    """Our scaling.py with its defaults, every 15 s; the keeper protects a host with tasks and for a minute after."""
+    """Our arithmetic.py with its defaults, every 15 s; the keeper protects a host with tasks and for a minute after."""
 
     tick = 15
     idle_seconds = 60
 
     def __init__(self, least: int = 0, most: int = 10) -> None:
         super().__init__("**ductwork**", least, most)
-        self.rule = scaling.Rule(CONCURRENCY)
-        self.memory: scaling.Memory | None = None
+        self.rule = arithmetic.Rule(CONCURRENCY)
+        self.memory: arithmetic.Memory | None = None
 
     def decide(self, fleet: Fleet) -> int:
-        load = scaling.Load(len(fleet.queued), fleet.running)
-        bounds = scaling.Bounds(self.least, self.most)
-        decision = scaling.decide(self.rule, load, bounds, fleet.desired, self.memory, float(fleet.now))
+        load = arithmetic.Load(len(fleet.queued), fleet.running)
+        bounds = arithmetic.Bounds(self.least, self.most)
+        decision = arithmetic.decide(self.rule, load, bounds, fleet.desired, self.memory, float(fleet.now))
         self.memory = decision.memory
         return decision.capacity
 

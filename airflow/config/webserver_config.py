@@ -10,7 +10,7 @@ import os
 
 from flask_appbuilder.const import AUTH_DB, AUTH_OAUTH
 
-from ductwork_airflow import login
+from ductwork_airflow.extensions import login
 
 _login = login.parse(os.environ.get(login.CONFIG, ""))
 
@@ -30,7 +30,7 @@ AUTH_RATE_LIMIT = "10 per 20 second"
 RATELIMIT_STORAGE_URI = "memory://"
 
 if _login.method == "google":
-    from ductwork_airflow.login_manager import GoogleSecurityManager
+    from ductwork_airflow.extensions.login_manager import GoogleSecurityManager
 
     AUTH_TYPE = AUTH_OAUTH
     SECURITY_MANAGER_CLASS = GoogleSecurityManager

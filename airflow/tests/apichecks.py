@@ -29,7 +29,7 @@ LOGIN = {
 def health(port: int) -> tuple[int, dict[str, Any]]:
     """Status and document, without any login."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ductwork/health", timeout=8) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ductwork/health", timeout=120) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -42,7 +42,7 @@ def basic(port: int, user: str, password: str, path: str = "/api/v2/dags", schem
         f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"{scheme} {word}"}
     )
     try:
-        return int(urllib.request.urlopen(request, timeout=20).status)
+        return int(urllib.request.urlopen(request, timeout=120).status)
     except urllib.error.HTTPError as error:
         return error.code
 
@@ -54,7 +54,7 @@ def token(port: int, user: str, password: str) -> int:
         f"http://127.0.0.1:{port}/auth/token", body, {"Content-Type": "application/json"}
     )
     try:
-        return int(urllib.request.urlopen(request, timeout=20).status)
+        return int(urllib.request.urlopen(request, timeout=120).status)
     except urllib.error.HTTPError as error:
         return error.code
 
@@ -114,9 +114,9 @@ def check_a_dead_scheduler_and_a_dead_database(port: int, login: dict[str, str])
     assert status == 200
     assert document["components"]["scheduler"]["running"] == 0, document
     with dead_database(login):
-        wait_for("a dead database", lambda: health(port)[0] == 503, 10)
+        wait_for("a dead database", lambda: health(port)[0] == 503)
         assert health(port)[1] == {"database": "unhealthy", "reason": "OperationalError"}
-    wait_for("a database that is back", lambda: health(port)[0] == 200, 10)
+    wait_for("a database that is back", lambda: health(port)[0] == 200)
 
 
 def check_google(port: int, google: Google) -> None:

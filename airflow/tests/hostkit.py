@@ -163,7 +163,7 @@ class Api:
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
         data = json.dumps(body).encode() if body is not None else None
-        with urllib.request.urlopen(request, data, timeout=20) as answer:
+        with urllib.request.urlopen(request, data, timeout=120) as answer:
             text = answer.read()
             return json.loads(text) if text else {}
 
@@ -251,7 +251,7 @@ def make_stack(login: dict[str, str], **parameters: str) -> tuple[int, dict[str,
         "SecretsPrefix": "ductwork/test",
     }
     given = {"EnvironmentName": "test", "AirflowPort": str(port), "DrainSeconds": "60", "AirflowConfig": "{}",
-             "LoginConfig": "{}", "MailConfig": "{}", "EntryScheme": "none"} | parameters  # fmt: skip
+             "LoginConfig": "{}", "MailConfig": "{}", "EntryScheme": "none", "Local": "true"} | parameters  # fmt: skip
     template = {
         "Parameters": {name: {"Type": "String"} for name in given},
         "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},

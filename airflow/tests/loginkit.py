@@ -155,7 +155,7 @@ class Browser:
         """Status and text of the page at the end."""
         request = urllib.request.Request(self.base + path, headers=headers or {})
         try:
-            with self.opener.open(request, timeout=20) as answer:
+            with self.opener.open(request, timeout=120) as answer:
                 return answer.status, answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode(errors="replace")

@@ -35,7 +35,7 @@ class Server:
 
         self._loop.create_task(serve())
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        assert ready.wait(10)
+        assert ready.wait(120)
 
     def close(self) -> None:
         """No more mail."""

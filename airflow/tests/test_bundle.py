@@ -43,7 +43,7 @@ def storage(tmp_path, monkeypatch):
 @pytest.fixture
 def make(bucket, storage):
     """Makes bundle objects as Airflow does: one per use."""
-    from ductwork_airflow.bundle import S3DigestBundle
+    from ductwork_airflow.extensions.bundle import S3DigestBundle
 
     def made(version: str | None = None) -> S3DigestBundle:
         return S3DigestBundle(
@@ -146,7 +146,7 @@ def test_a_new_host_without_s3_says_so(make, monkeypatch):
     ],
 )
 def test_a_damaged_pointer_is_refused_and_changes_nothing(s3, bucket, make, pointer):
-    from ductwork_airflow.archive import BundleError
+    from ductwork_airflow.extensions.archive import BundleError
 
     digest = publish(s3, A, bucket)
     bundle = make()
@@ -158,7 +158,7 @@ def test_a_damaged_pointer_is_refused_and_changes_nothing(s3, bucket, make, poin
 
 
 def test_a_corrupt_object_is_never_used(s3, bucket, make, storage):
-    from ductwork_airflow.archive import BundleError
+    from ductwork_airflow.extensions.archive import BundleError
 
     digest = publish(s3, A, bucket)
     bundle = make()
@@ -204,7 +204,7 @@ def hostile(name: str, mode: int = 0o644 | stat.S_IFREG, twice: bool = False) ->
 def test_archives_that_reach_outside_or_are_no_archives_are_refused(s3, bucket, make, storage, data):
     import hashlib
 
-    from ductwork_airflow.archive import BundleError
+    from ductwork_airflow.extensions.archive import BundleError
 
     name = hashlib.sha256(data).hexdigest()
     put(s3, bucket, name, data)
@@ -243,7 +243,7 @@ def test_a_half_made_or_half_removed_copy_is_made_anew(s3, bucket, make, storage
 
 def _initialize(name: str, bucket: str, version: str | None, storage: str, results) -> None:
     os.environ["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH"] = storage
-    from ductwork_airflow.bundle import S3DigestBundle
+    from ductwork_airflow.extensions.bundle import S3DigestBundle
 
     bundle = S3DigestBundle(
         name=name, bucket=bucket, pointer_key=POINTER, refresh_interval=5, version=version
@@ -263,9 +263,9 @@ def test_many_processes_at_once_share_one_download(s3, bucket, storage, make):
     ]
     for worker in workers:
         worker.start()
-    assert [results.get(timeout=30) for _ in workers] == [A["dag.py"]] * len(workers)
+    assert [results.get(timeout=120) for _ in workers] == [A["dag.py"]] * len(workers)
     for worker in workers:
-        worker.join(10)
+        worker.join(120)
         assert worker.exitcode == 0
     assert list((storage / "dags/tmp").iterdir()) == []
 
@@ -324,21 +324,21 @@ def test_a_cleanup_that_has_begun_is_waited_for(s3, bucket, make, storage, clean
         if str(path).endswith(digest):
             (Path(path) / "dag.py").unlink()
             removing.set()
-            go_on.wait(10)
+            go_on.wait(120)
         real(path, *rest, **options)
 
     monkeypatch.setattr(base.shutil, "rmtree", slow_rmtree)
     cleaner = threading.Thread(target=clean)
     cleaner.start()
-    assert removing.wait(10)
+    assert removing.wait(120)
     task = make(digest)
     worker = threading.Thread(target=task.initialize)
     worker.start()
     worker.join(0.3)
     assert worker.is_alive(), "waits while its version is being removed"
     go_on.set()
-    worker.join(10)
-    cleaner.join(10)
+    worker.join(120)
+    cleaner.join(120)
     assert (task.path / "dag.py").read_text() == A["dag.py"]
     age_free = (storage / "_tracking/dags" / digest).read_text()
     assert datetime.fromisoformat(age_free) > datetime.now(timezone.utc) - timedelta(minutes=1)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ductwork_airflow import deployments, gate, health
+from ductwork_airflow.hosts import deployments, gate, health
 
 OLD, NEW = "a" * 64, "b" * 64
 

@@ -7,7 +7,8 @@ import os
 import threading
 import time
 
-from ductwork_airflow import health, health_app, run
+from ductwork_airflow.extensions import health_app
+from ductwork_airflow.hosts import health, run
 
 
 def check(ask, *, patience: float = 1.0, times: int = 1) -> list[tuple[bool, dict]]:
@@ -37,7 +38,7 @@ def test_many_who_ask_cost_one_query():
 
     def ask():
         asked.append(1)
-        time.sleep(0.2)
+        time.sleep(2)
         return {}
 
     assert check(ask, times=50) == [(True, {})] * 50
@@ -49,7 +50,7 @@ def test_a_database_that_swallows_packets_keeps_nobody_waiting_and_comes_back():
 
     def ask():
         asked.append(1)
-        release.wait(10)
+        release.wait(120)
         return {}
 
     async def story():
@@ -58,12 +59,15 @@ def test_a_database_that_swallows_packets_keeps_nobody_waiting_and_comes_back():
         dead = [await checker.check(), await checker.check()]
         took = time.monotonic() - began
         release.set()
-        await asyncio.sleep(0.1)
-        return dead, took, await checker.check()
+        after = await checker.check()
+        while not after[0]:
+            await asyncio.sleep(0.05)
+            after = await checker.check()
+        return dead, took, after
 
     dead, took, after = asyncio.run(story())
     assert dead == [(False, {"database": "unhealthy", "reason": "no answer within 0.2 s"})] * 2
-    assert took < 2
+    assert took < 60, "the question itself would hang for two minutes"
     assert len(asked) == 1, "nobody starts a second question beside one that hangs"
     assert after == (True, {})
 

@@ -14,7 +14,7 @@ import sqlalchemy
 from conftest import AIRFLOW, ROOT, tool
 from hostkit import Host, temporary_root
 
-from ductwork_airflow import connections, database, drain, envfile, health, install
+from ductwork_airflow.hosts import connections, database, drain, envfile, health, install
 
 
 def url(login: dict[str, str]) -> str:
@@ -302,13 +302,14 @@ class TestDatabase:
             assert database.lock(other, "another", wait=False)
             thread = threading.Thread(target=second)
             thread.start()
-            time.sleep(0.3)
+            waiting = "select 1 from pg_locks where locktype = 'advisory' and not granted"
+            wait_for("the second one waits", lambda: connection.exec_driver_sql(waiting).fetchall())
             order.append("first")
-        thread.join(10)
+        thread.join(120)
         assert order == ["first", "second"]
         assert database.lock(other, "migrate", wait=False), "given back"
         other.close()
-        assert database.lock(connection, "migrate", wait=False), "a lock ends with its connection"
+        wait_for("a lock ends with its connection", lambda: database.lock(connection, "migrate", wait=False))
 
 
 def test_the_recorded_hostname_is_the_one_of_airflow():

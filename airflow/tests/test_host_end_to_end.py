@@ -7,6 +7,7 @@ lets a running task finish and uploads its log; a second installation that finds
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -23,37 +24,39 @@ from werkzeug.security import check_password_hash, generate_password_hash
 COMPONENTS = "api-server scheduler dag-processor triggerer worker"
 
 
-def pinned(word: str, extra: str = "") -> dict[str, str]:
-    """A DAG whose two tasks and helper package say `word`; the first task lasts until the pointer has moved."""
+def pinned(word: str, host: Host) -> dict[str, str]:
+    """A DAG whose two tasks and helper package say `word`, and one with a slow task; both wait to be let go."""
     return {
         "mylib/__init__.py": f"WORD = {word!r}\n",
         "two.py": f"""
 from airflow.sdk import dag, task
+import os
 import time
 
 @dag(dag_id="two", schedule=None, is_paused_upon_creation=False)
 def two():
     @task
     def first():
-        time.sleep(6)
+        while not os.path.exists({str(host.root / "go-two")!r}):
+            time.sleep(0.1)
         import mylib
         return {word!r} + mylib.WORD
     @task
     def second(value):
         import mylib
         return value + {word!r} + mylib.WORD
-    second(first()){extra}
+    second(first())
 
 two()
 """,
-        "slow.py": """
+        "slow.py": f"""
 from airflow.sdk import dag, task
 
 @dag(dag_id="slow", schedule=None, is_paused_upon_creation=False)
 def slow():
     @task.bash
     def sleep():
-        return "sleep 6; echo finished-by-itself"
+        return "while [ ! -e {host.root}/go-slow ]; do sleep 0.1; done; echo finished-by-itself"
     sleep()
 
 slow()
@@ -62,7 +65,7 @@ slow()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_deploy_run_move_the_pointer_and_drain(aws, s3, postgres):
     port, _ = make_stack(postgres)
     with temporary_root() as root:
@@ -107,7 +110,7 @@ def in_database(login: dict[str, str], query: str) -> list[tuple]:
 
 
 def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
-    digest = publish(s3, pinned("A"))
+    digest = publish(s3, pinned("A", host))
     deploy(host)
     api = Api(port)
     api.login("admin", "first-password-of-admin")
@@ -115,7 +118,7 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     # the smoke task, on this host's worker, of this revision
     wait_for("smoke DAG", lambda: api.dag("ductwork_smoke"))
     run = api.trigger("ductwork_smoke")
-    wait_for("smoke run", lambda: api.state("ductwork_smoke", run)["state"] == "success", 60)
+    wait_for("smoke run", lambda: api.state("ductwork_smoke", run)["state"] == "success")
     assert api.value("ductwork_smoke", run, "report")["revision"] == REVISION
     assert api.value("ductwork_smoke", run, "report")["airflow"] == "3.3.2"
 
@@ -127,24 +130,23 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     dag = wait_for("DAG two", lambda: api.dag("two"))
     assert dag["bundle_version"] == digest
     first = api.trigger("two")
-    wait_for("first task", lambda: api.task("two", first, "first")["state"] == "running", 30)
+    wait_for("first task", lambda: api.task("two", first, "first")["state"] == "running")
     began = time.monotonic()
-    newer = publish(s3, pinned("B"))
+    newer = publish(s3, pinned("B", host))
     api.call("PUT", f"/api/v2/parseDagFile/{dag['file_token']}")
-    wait_for("new version", lambda: api.dag("two")["bundle_version"] == newer, 30)
+    wait_for("new version", lambda: api.dag("two")["bundle_version"] == newer)
     print(f"pointer to bundle_version: {time.monotonic() - began:.1f} s")
     assert api.task("two", first, "first")["state"] == "running"
     second = api.trigger("two")
-    wait_for(
-        "both runs", lambda: all(api.state("two", run)["state"] == "success" for run in (first, second)), 60
-    )
+    (host.root / "go-two").touch()
+    wait_for("both runs", lambda: all(api.state("two", run)["state"] == "success" for run in (first, second)))
     assert api.value("two", first, "second") == "AAAA"
     assert api.value("two", second, "second") == "BBBB"
     assert [api.state("two", run)["bundle_version"] for run in (first, second)] == [digest, newer]
 
     # a stop waits for the running task and for its log's upload
     slow = api.trigger("slow")
-    wait_for("slow task", lambda: api.task("slow", slow, "sleep")["state"] == "running", 30)
+    wait_for("slow task", lambda: api.task("slow", slow, "sleep")["state"] == "running")
     pids = [int(host.svc("mainpid", component).stdout) for component in COMPONENTS.split()]
     changed = json.dumps({"username": "admin", "password": "second-password-of-admin"})
     secrets = boto3.client("secretsmanager")
@@ -153,7 +155,10 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     assert in_database(postgres, "select count(*) from connection") == [(0,)]
     wish = json.dumps({"database.load_default_connections": "True"})
     update_stack(LoginConfig=json.dumps(LOGIN), EntryScheme="internal", AirflowConfig=wish)
+    letting_go = threading.Thread(target=let_go_once_stopping, args=(host,))
+    letting_go.start()
     said = deploy(host, ["after_install"])
+    letting_go.join(120)
     assert "no task was cut short" in said
     states = "select state, try_number from task_instance where dag_id = 'slow'"
     assert in_database(postgres, states) == [("success", 1)]
@@ -172,6 +177,12 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
         assert secret not in text
 
 
+def let_go_once_stopping(host: Host) -> None:
+    """The slow task ends only after the worker was told to stop."""
+    wait_for("the stop of the worker", lambda: host.svc("status", "worker").stdout.strip() != "active")
+    (host.root / "go-slow").touch()
+
+
 def make_old_user(login: dict[str, str]) -> None:
     """Somebody with a password, from before Google was chosen."""
     statement = f"""insert into ab_user (id, first_name, last_name, username, email, active, password)
@@ -183,7 +194,7 @@ def make_old_user(login: dict[str, str]) -> None:
 def story_of_login(host: Host, port: int, postgres: dict[str, str], google: Google) -> None:
     """The second installation has Google's login; of all components only its API server runs."""
     assert host.svc("start", "api-server").returncode == 0
-    wait_for("API server", lambda: answers(port), 60)
+    wait_for("API server", lambda: answers(port))
     apichecks.check_google(port, google)
     apichecks.check_proxy(port, google)
     apichecks.check_passwords_beside_google(port)

@@ -9,8 +9,9 @@ import json
 import pytest
 from loginkit import CLIENT, DOMAIN, PERSON
 
-from ductwork_airflow import basic_login, login, migrate
-from ductwork_airflow.login import LoginError, admit, parse
+from ductwork_airflow.extensions import basic_login, login
+from ductwork_airflow.extensions.login import LoginError, admit, parse
+from ductwork_airflow.release import migrate
 
 GOOGLE = parse(
     json.dumps(

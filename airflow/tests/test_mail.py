@@ -13,8 +13,8 @@ import pytest
 from conftest import AIRFLOW
 from test_settings import HOST, OUTPUTS, PARAMETERS
 
-from ductwork_airflow import mail
-from ductwork_airflow.settings import SettingsError, host_environment
+from ductwork_airflow.extensions import mail
+from ductwork_airflow.hosts.settings import SettingsError, host_environment
 
 SMTP = {"smtp_host": "smtp.example.com", "smtp_port": "587", "smtp_starttls": "True", "smtp_ssl": "False",
         "smtp_mail_from": "airflow@example.com"}  # fmt: skip

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
@@ -19,7 +18,8 @@ from botocore.stub import ANY, Stubber
 from conftest import AIRFLOW, REGION, wait_for
 from test_gate import NEW, OLD, info
 
-from ductwork_airflow import database, scaler
+from ductwork_airflow.hosts import database
+from ductwork_airflow.scaling import scaler
 
 NOW = 1_800_000_000.0
 TABLES = """
@@ -273,6 +273,11 @@ def test_without_auto_scaling_it_still_publishes(make, sql, stubs):
     assert beats(one)
 
 
+def nobody_leads(sql) -> bool:
+    """Whether no session holds the lead any more."""
+    return not list(sql("select 1 from pg_locks where locktype = 'advisory' and granted"))
+
+
 def test_only_one_leads_and_the_other_beats_too(make, sql, stubs):
     first, second = make(), make()
     stubs.group(("asg-default", 0, 10, 0, []))
@@ -284,6 +289,7 @@ def test_only_one_leads_and_the_other_beats_too(make, sql, stubs):
     assert beats(second)
     # the leader's connection goes, and with it the lead
     sql("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted")
+    wait_for("the end of its session", lambda: nobody_leads(sql))
     stubs.group(("asg-default", 0, 10, 0, []))
     stubs.put()
     second.round()
@@ -299,12 +305,13 @@ def test_only_one_leads_and_the_other_beats_too(make, sql, stubs):
 LEADER = f"""
 import sys, time
 sys.path.insert(0, {str(AIRFLOW)!r})
-from ductwork_airflow import database, scaler
+from ductwork_airflow.hosts import database
+from ductwork_airflow.scaling import scaler
 connection = database.open_url(sys.argv[1], 0)
 scaler.be_mortal(connection, int(sys.argv[2]))
 assert database.lock(connection, scaler.LOCK, wait=False)
 print("leads", flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
@@ -334,11 +341,7 @@ def test_the_loss_of_the_leader_costs_one_round(make, sql, stubs, leader):
     assert not one.leads
     os.kill(other.pid, signal.SIGKILL)
     other.wait()
-
-    def gone() -> bool:
-        return not list(sql("select 1 from pg_locks where locktype = 'advisory' and granted"))
-
-    wait_for("the end of its session", gone, 5)
+    wait_for("the end of its session", lambda: nobody_leads(sql))
     stubs.group(("asg-default", 0, 10, 0, []))
     stubs.put()
     one.round()
@@ -352,7 +355,7 @@ def test_a_leader_that_hangs_loses_the_lead(make, sql, stubs, leader):
     one.round()
     assert not one.leads
     os.kill(other.pid, signal.SIGSTOP)
-    time.sleep(1.5)
+    wait_for("the end of its session", lambda: nobody_leads(sql))
     stubs.group(("asg-default", 0, 10, 0, []))
     stubs.put()
     one.round()
@@ -450,7 +453,7 @@ class TestRepair:
 
 def test_it_imports_no_airflow():
     """Each scheduler host pays for its memory."""
-    code = "import sys, ductwork_airflow.scaler, ductwork_airflow.keeper; print('airflow' in sys.modules)"
+    code = "import sys, ductwork_airflow.scaling.scaler, ductwork_airflow.hosts.keeper; print('airflow' in sys.modules)"
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(AIRFLOW)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

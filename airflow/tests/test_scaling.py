@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from ductwork_airflow import scaling
-from ductwork_airflow.scaling import Bounds, Load, Rule, decide, wanted_hosts
+from ductwork_airflow.scaling import arithmetic
+from ductwork_airflow.scaling.arithmetic import Bounds, Load, Rule, decide, wanted_hosts
 
 RULE = Rule(concurrency=4)
 WIDE = Bounds(0, 10)
@@ -166,17 +166,17 @@ def test_memory_stays_small():
 
 def test_loads_by_queue():
     rows = [(None, "queued", 2), ("default", "running", 3), ("big", "restarting", 1), ("big", "scheduled", 9)]
-    assert scaling.loads(rows) == {"default": Load(2, 3), "big": Load(0, 1)}
+    assert arithmetic.loads(rows) == {"default": Load(2, 3), "big": Load(0, 1)}
 
 
 def test_rule_of_a_worker_set():
     given = {"concurrency": 2, "growth_threshold": 1.5, "shrink_threshold": 0.5, "shrink_after_minutes": 3}
-    assert scaling.rule_of(given) == Rule(2, 1.5, 0.5, 180.0)
-    assert scaling.rule_of({"concurrency": "4"}) == Rule(4)
+    assert arithmetic.rule_of(given) == Rule(2, 1.5, 0.5, 180.0)
+    assert arithmetic.rule_of({"concurrency": "4"}) == Rule(4)
 
 
 def test_what_is_published():
-    found = scaling.set_metrics("ductwork-x", "big", Load(3, 2), 2, 1)
+    found = arithmetic.set_metrics("ductwork-x", "big", Load(3, 2), 2, 1)
     assert [(one["MetricName"], one["Value"], one["Unit"]) for one in found] == [
         ("TasksQueued", 3, "Count"),
         ("TasksRunning", 2, "Count"),
@@ -188,9 +188,9 @@ def test_what_is_published():
         {"Name": "Environment", "Value": "ductwork-x"},
         {"Name": "WorkerSet", "Value": "big"},
     ]
-    bare = scaling.set_metrics("s", "small", Load(1, 0), None, None)
+    bare = arithmetic.set_metrics("s", "small", Load(1, 0), None, None)
     assert [one["MetricName"] for one in bare] == ["TasksQueued", "TasksRunning"]
     ages = {"SchedulerHeartbeatAge": 4.5, "TriggererHeartbeatAge": None}
     assert [
-        (one["MetricName"], one["Value"], one["Unit"]) for one in scaling.environment_metrics("s", ages, 2)
+        (one["MetricName"], one["Value"], one["Unit"]) for one in arithmetic.environment_metrics("s", ages, 2)
     ] == [("SchedulerHeartbeatAge", 4.5, "Seconds"), ("ImportErrors", 2, "Count")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import ssl
@@ -14,9 +15,10 @@ import pytest
 from conftest import AIRFLOW
 from hostkit import SETS
 
-from ductwork_airflow import configure, connections, envfile, run, secret
-from ductwork_airflow.connections import database_uri
-from ductwork_airflow.settings import Host, SettingsError, host_environment, overrides
+from ductwork_airflow import contract
+from ductwork_airflow.hosts import configure, connections, envfile, run, secret
+from ductwork_airflow.hosts.connections import database_uri
+from ductwork_airflow.hosts.settings import Host, SettingsError, host_environment, overrides
 
 OUTPUTS = {
     "AirflowUrl": "http://127.0.0.1:8080/",
@@ -59,7 +61,7 @@ SECRETS = {
     "arn:cache": json.dumps({"username": "default", "password": "c@che/pass word"}),
     "arn:admin": json.dumps({"username": "admin", "password": "a" * 32}),
     "arn:service": json.dumps({"username": "service", "password": "s" * 32}),
-    "ductwork/test/login/google": "client-secret",
+    contract.google_secret("test"): "client-secret",
 }
 GOOGLE = json.dumps({"method": "google", "google_client_id": "id", "google_domain": "example.com"})
 
@@ -71,16 +73,75 @@ SERVER_PORTS = (
 )
 
 
-def test_aws_and_local_differ_only_by_the_endpoint():
+LOCAL = PARAMETERS | {"Local": "true"}
+
+
+def test_aws_and_local_differ_only_by_what_a_local_cloud_lacks():
     aws = host_environment(OUTPUTS, PARAMETERS, HOST)
-    local = host_environment(OUTPUTS, PARAMETERS, replace(HOST, endpoint_url="http://127.0.0.1:4566"))
+    local = host_environment(OUTPUTS, LOCAL, replace(HOST, endpoint_url="http://127.0.0.1:4566"))
     differing = {key for key in aws.keys() | local.keys() if aws.get(key) != local.get(key)}
     assert differing == {
         *SERVER_PORTS,
         "AWS_ENDPOINT_URL",
         "AWS_EC2_METADATA_DISABLED",
         "AIRFLOW__API__HOST",
+        "DUCTWORK_LOCAL",
     }
+
+
+def test_the_endpoint_says_nothing_but_where_the_sdks_call():
+    aws = host_environment(OUTPUTS, PARAMETERS, HOST)
+    elsewhere = host_environment(OUTPUTS, PARAMETERS, replace(HOST, endpoint_url="http://127.0.0.1:4566"))
+    assert elsewhere == aws | {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
+
+
+class Recorded(dict):
+    """A mapping that remembers which names were read."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.read = set()
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name, default=None):
+        self.read.add(name)
+        return super().get(name, default)
+
+
+def test_hosts_read_exactly_what_the_contract_lists():
+    """A name that is read but not listed could change without a rollout; one that is listed but not read would
+    restart workers for nothing."""
+    outputs, parameters = Recorded(OUTPUTS), Recorded(PARAMETERS)
+    host_environment(outputs, parameters, replace(HOST, endpoint_url="http://127.0.0.1:1"))
+    sets = json.loads(OUTPUTS["WorkerSets"]).values()
+    of_sets = {one["prefix"] + suffix for one in sets for suffix in contract.WORKER_SET_OUTPUTS.values()}
+    assert outputs.read == {*contract.OUTPUTS, *of_sets}
+    assert parameters.read == set(contract.PARAMETERS)
+
+
+def test_what_configure_reads_is_listed_too():
+    outputs = Recorded(OUTPUTS | {"DatabaseEngine": "existing"})
+    configure.existing_database(outputs, lambda _: "postgresql://u:p@db/airflow")
+    assert outputs.read <= set(contract.OUTPUTS)
+
+
+def test_components_are_those_of_the_contract():
+    assert tuple(run.COMMANDS) == contract.COMPONENTS
+    listed = subprocess.run(
+        ["bash", str(AIRFLOW / "host/bin/components"), "all"], capture_output=True, text=True, check=True
+    )
+    assert tuple(listed.stdout.split()) == contract.COMPONENTS
+
+
+def test_the_smoke_dag_is_the_one_that_the_tool_runs():
+    tree = ast.parse((AIRFLOW / "ductwork_airflow/smoke/ductwork_smoke.py").read_text())
+    ids = [
+        word.value.value for word in ast.walk(tree) if isinstance(word, ast.keyword) and word.arg == "dag_id"
+    ]
+    assert ids == [contract.SMOKE_DAG]
 
 
 def test_the_values_that_break_airflow_when_they_are_wrong():
@@ -176,7 +237,7 @@ print("ANSWER" + json.dumps([
     database, results, queue, imports, late, prefetch = json.loads(answer[0].removeprefix("ANSWER"))
     assert database == results == "p:@/?#[]%41 &+;='\"\\ü"
     assert queue == OUTPUTS["WorkerDefaultQueueUrl"]
-    assert imports == ["ductwork_airflow.worker_signals"]
+    assert imports == ["ductwork_airflow.extensions.worker_signals"]
     # With both of these a worker holds no message that it does not work on: nothing is invisible for 12 h after a stop.
     assert (late, prefetch) == (True, 1)
 
@@ -325,9 +386,7 @@ class TestBroker:
         assert "AIRFLOW__CELERY__BROKER_URL" not in secret.secret_environment(
             env, SECRETS.__getitem__, "api-server"
         )
-        local = secret.secret_environment(
-            env | {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, SECRETS.__getitem__, "worker"
-        )
+        local = secret.secret_environment(env | {"DUCTWORK_LOCAL": "True"}, SECRETS.__getitem__, "worker")
         assert local["AIRFLOW__CELERY__BROKER_URL"] == "redis://:c%40che%2Fpass%20word@cache.internal:6379/0"
 
     def test_kombu_connects_with_tls_and_the_right_password(self):
@@ -347,7 +406,7 @@ class TestDatabases:
             {"DatabaseEngine": engine, "DatabaseSecretArn": "x"}, lambda _: value
         )
         env = host_environment(OUTPUTS | {"DatabaseEngine": engine}, PARAMETERS, HOST, kind)
-        env |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"} if local else {}
+        env |= {"DUCTWORK_LOCAL": str(local)}
         secrets = SECRETS | ({"arn:db": value} if value else {})
         return env | secret.secret_environment(env, secrets.__getitem__)
 
@@ -439,9 +498,7 @@ def test_only_the_api_server_gets_the_secret_of_the_login():
 
 def test_hosts_of_one_machine_listen_side_by_side():
     """Locally everything shares one address; on AWS the ports are those that the security groups open."""
-    local = host_environment(
-        OUTPUTS, {**PARAMETERS, "AirflowPort": "9000"}, replace(HOST, endpoint_url="http://127.0.0.1:1")
-    )
+    local = host_environment(OUTPUTS, {**LOCAL, "AirflowPort": "9000"}, HOST)
     assert [local[option] for option in SERVER_PORTS] == ["9001", "9002", "9003"]
     aws = host_environment(OUTPUTS, {**PARAMETERS, "AirflowPort": "9000"}, replace(HOST, endpoint_url=None))
     assert [aws[option] for option in SERVER_PORTS] == ["8974", "8793", "8794"]

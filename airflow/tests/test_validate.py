@@ -29,7 +29,7 @@ NAME()
 def judge(dags: Path, *options: str, env: dict[str, str] | None = None) -> dict:
     """Runs it; the document."""
     done = subprocess.run(
-        [sys.executable, "-m", "ductwork_airflow.validate", "--dags", str(dags), *options],
+        [sys.executable, "-m", "ductwork_airflow.release.validate", "--dags", str(dags), *options],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(AIRFLOW)} | (env or {}),
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
@@ -63,9 +63,9 @@ BROKEN = {
     "serialise.py": (DAG + "with DAG('ser', params={'x': object()}): E(task_id='a')\n", "import_error", 3, "", ""),
     "exits.py": (DAG + "import os\nos._exit(3)\n", "import_error", None, "ends the process", "exit"),
     "quits.py": (DAG + "\nraise SystemExit(3)\n", "import_error", 4, "SystemExit", ""),
-    "sleeps.py": (DAG + "import time\ntime.sleep(60)\n", "timeout", 4, "2 s", "into a task"),
+    "sleeps.py": (DAG + "import time\ntime.sleep(60)\n", "timeout", 4, "6 s", "into a task"),
     "hangs.py": (DAG + "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\nwhile True: pass\n",
-                 "timeout", None, "2 s", "into a task"),
+                 "timeout", None, "6 s", "into a task"),
     "variable.py": (DAG + "from airflow.sdk import Variable\nVariable.get('nothing')\n", "import_error", 4, "", "task"),
 }  # fmt: skip
 
@@ -78,7 +78,7 @@ def broken(tmp_path_factory) -> dict:
     good = {"aaa.py": GOOD.replace("NAME", "aaa"), "zzz.py": GOOD.replace("NAME", "zzz")}
     write(folder, sources | good | {"libx/__init__.py": "def fail():\n    raise ValueError('deep words')\n"})
     (folder / ".airflowignore").write_text("libx/\n")
-    return judge(folder, "--timeout-seconds", "2")
+    return judge(folder, "--timeout-seconds", "6")
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -150,7 +150,7 @@ def test_plugins_beside_the_dags_are_there_and_the_working_directory_is_not(tmp_
 
 def test_it_says_when_it_cannot_judge(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "ductwork_airflow.validate", "--dags", str(tmp_path / "none")],
+        [sys.executable, "-m", "ductwork_airflow.release.validate", "--dags", str(tmp_path / "none")],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(AIRFLOW)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::path::Path;
 use std::time::Duration;
 
-/// What the validator says of a whole bundle; see `ductwork_airflow.validate`.
+/// What the validator says of a whole bundle; see `ductwork_airflow.release.validate`.
 #[derive(Debug, Deserialize)]
 struct Report {
     dags: DagIndex,
@@ -59,7 +59,7 @@ fn prepare(
     let command = Cmd::new(venv.join("bin/python"), scratch.path())
         .args([
             "-m",
-            "ductwork_airflow.validate",
+            "ductwork_airflow.release.validate",
             "--timeout-seconds",
             &per_file.as_secs().to_string(),
             "--dags",

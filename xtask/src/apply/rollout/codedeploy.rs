@@ -147,7 +147,7 @@ async fn position(aws: &Aws, id: &str) -> Option<String> {
 }
 
 /// Whether the group has scaled to zero, which CodeDeploy calls a failure. The scaler on the scheduler's
-/// hosts repeats such a deployment as soon as there is an instance (`ductwork_airflow/scaler.py`).
+/// hosts repeats such a deployment as soon as there is an instance (`ductwork_airflow/scaling/scaler.py`).
 fn is_empty(info: &DeploymentInfo) -> bool {
     info.error_information().and_then(|error| error.code()) == Some(&ErrorCode::NoInstances)
 }

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.providers.amazon.aws.secrets.secrets_manager import SecretsManagerBackend
 
-from ductwork_airflow import mail
+from ductwork_airflow.extensions import mail
 
 _SMTP = ("smtp_host", "smtp_port", "smtp_starttls", "smtp_ssl", "smtp_mail_from")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from ductwork_airflow import envfile
+from ductwork_airflow.hosts import envfile
 
 
 def svc() -> Path:

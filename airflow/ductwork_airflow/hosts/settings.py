@@ -15,32 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ductwork_airflow import connections, login, mail, worker_sets
+from ductwork_airflow import contract
+from ductwork_airflow.extensions import login, mail
+from ductwork_airflow.hosts import connections
+from ductwork_airflow.scaling import worker_sets
 
 SQS_LONGEST_VISIBILITY_SECONDS = 43_200
 # Airflow acknowledges a message when its task has ended, so a longer task would be delivered a second time.
 VALKEY_VISIBILITY_SECONDS = 86_400
-# Of Airflow itself; templates/network.yaml opens the two log servers to the api-server.
-SCHEDULER_HEALTH_PORT, WORKER_LOG_PORT, TRIGGERER_LOG_PORT = 8974, 8793, 8794
-LONGEST_OVERRIDES = 4096
-REFRESH_SECONDS = 5  # between two looks at the pointer, where AirflowConfig does not say
-
-# What the tool itself decides: an override would cut the parts from each other, or put a secret into a file.
-_MANAGED = frozenset(
-    """core.fernet_key core.executor core.plugins_folder core.execution_api_server_url
-    core.hostname_callable database.sql_alchemy_conn database.sql_alchemy_conn_async
-    database.sql_alchemy_connect_args_async core.auth_manager fab.config_file
-    fab.enable_proxy_fix fab.proxy_fix_x_for fab.proxy_fix_x_proto fab.proxy_fix_x_host fab.proxy_fix_x_port
-    fab.proxy_fix_x_prefix secrets.backend secrets.backend_kwargs
-    smtp.smtp_host smtp.smtp_port smtp.smtp_starttls smtp.smtp_ssl smtp.smtp_mail_from
-    email.email_conn_id email.from_email
-    celery.broker_url celery.result_backend celery.extra_celery_config celery.worker_enable_remote_control
-    api.secret_key api.port api.host api_auth.jwt_secret operators.default_queue
-    dag_processor.dag_bundle_config_list dag_processor.dag_bundle_storage_path
-    celery_broker_transport_options.predefined_queues celery_broker_transport_options.visibility_timeout
-    logging.worker_log_server_port logging.trigger_log_server_port
-    scheduler.enable_health_check scheduler.scheduler_health_check_server_port""".split()
-)
+REFRESH_SECONDS = 5  # between two looks at the pointer, if AirflowConfig says nothing
 _KEY = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
 
 
@@ -55,7 +38,9 @@ class Host:
     root: Path  # stands for `/`; on EC2 it is
     region: str
     environment: str
-    endpoint_url: str | None = None  # AWS_ENDPOINT_URL: set only by a local cloud
+    endpoint_url: str | None = (
+        None  # AWS_ENDPOINT_URL, which is passed on to the AWS SDKs and says nothing else
+    )
     stack: str = ""  # the master stack
     components: tuple[str, ...] = ()  # of host.env, without those that a worker set adds
     worker_set: str = ""  # of a worker's host
@@ -89,15 +74,15 @@ def overrides(text: str) -> dict[str, str]:
     if not isinstance(given, dict):
         raise SettingsError("AirflowConfig is not a JSON object")
     faults = (
-        [f"AirflowConfig is longer than {LONGEST_OVERRIDES} characters"]
-        if len(text) > LONGEST_OVERRIDES
+        [f"AirflowConfig is longer than {contract.LONGEST_AIRFLOW_CONFIG} characters"]
+        if len(text) > contract.LONGEST_AIRFLOW_CONFIG
         else []
     )
     result = {}
     for key, value in given.items():
         if not _KEY.fullmatch(key):
             faults.append(f"AirflowConfig: `{key}` is not of the form section.option")
-        elif key in _MANAGED or key.endswith(("_secret", "_cmd", "_password")):
+        elif contract.is_owned_by_hosts(key):
             faults.append(f"AirflowConfig: `{key}` is set by Ductwork and cannot be overridden")
         elif isinstance(value, str) and any(ord(character) < 32 for character in value):
             faults.append(f"AirflowConfig: the value of `{key}` has a control character")
@@ -114,11 +99,11 @@ def bundles(outputs: Mapping[str, str], host: Host, refresh_seconds: int) -> lis
     """The two DAG bundles: the user's, pinned by digest, and the tool's own smoke test."""
     return [
         {
-            "name": "dags",
-            "classpath": "ductwork_airflow.bundle.S3DigestBundle",
+            "name": contract.DAG_BUNDLE,
+            "classpath": "ductwork_airflow.extensions.bundle.S3DigestBundle",
             "kwargs": {
                 "bucket": outputs["ArtifactBucket"],
-                "pointer_key": f"environments/{host.environment}/current.json",
+                "pointer_key": contract.pointer_key(host.environment),
                 "refresh_interval": refresh_seconds,
             },
         },
@@ -130,15 +115,12 @@ def bundles(outputs: Mapping[str, str], host: Host, refresh_seconds: int) -> lis
     ]
 
 
-_OUTPUTS = """AirflowUrl ArtifactBucket LogsBucket SecretsPrefix CodeDeployApplication WorkerSets
-    DatabaseEngine DatabaseHost DatabasePort DatabaseName DatabaseSecretArn BrokerKind CacheHost CachePort
-    FernetKeySecretArn JwtSecretArn ApiSecretArn AdminSecretArn ServiceSecretArn CacheSecretArn""".split()
-_PARAMETERS = "AirflowPort DrainSeconds".split()
+_NUMBERS = ("AirflowPort", "DrainSeconds")  # parameters
 
 
 def _checked(outputs: Mapping[str, str], parameters: Mapping[str, str]) -> None:
-    faults = [f"the stack has no output `{name}`" for name in _OUTPUTS if not outputs.get(name)]
-    for name in _PARAMETERS:
+    faults = [f"the stack has no output `{name}`" for name in contract.OUTPUTS if not outputs.get(name)]
+    for name in _NUMBERS:
         if not str(parameters.get(name, "")).isdecimal():
             faults.append(f"the stack's parameter `{name}` is not a number: `{parameters.get(name)}`")
     for check in (
@@ -175,8 +157,16 @@ def host_environment(
         "PYTHONPATH": str(host.code),
         "AWS_REGION": host.region,
         "AWS_DEFAULT_REGION": host.region,  # the only name that boto3 reads
-        **{f"DUCTWORK_{_snake(name)}": outputs[name] for name in _OUTPUTS if name.startswith("Database")},
-        **{f"DUCTWORK_{_snake(name)}": outputs[name] for name in _OUTPUTS if name.endswith("SecretArn")},
+        **{
+            f"DUCTWORK_{_snake(name)}": outputs[name]
+            for name in contract.OUTPUTS
+            if name.startswith("Database")
+        },
+        **{
+            f"DUCTWORK_{_snake(name)}": outputs[name]
+            for name in contract.OUTPUTS
+            if name.endswith("SecretArn")
+        },
         "DUCTWORK_AIRFLOW_PORT": parameters["AirflowPort"],
         "DUCTWORK_APPLICATION": outputs["CodeDeployApplication"],
         "DUCTWORK_BEHIND_BALANCER": str(_behind_balancer(parameters)),
@@ -197,24 +187,30 @@ def host_environment(
     }
     if host.files:
         fixed["DUCTWORK_FILES"] = host.files  # tasks find the shared folder by it
+    local = is_local(parameters)
+    fixed["DUCTWORK_LOCAL"] = str(local)
     if host.endpoint_url:
-        fixed |= {"AWS_ENDPOINT_URL": host.endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"}
+        fixed["AWS_ENDPOINT_URL"] = host.endpoint_url
+    if local:
+        fixed["AWS_EC2_METADATA_DISABLED"] = "true"
     refresh = custom.get(variable("dag_processor", "refresh_interval"), str(REFRESH_SECONDS))
     if not refresh.isdecimal():
         raise SettingsError(f"AirflowConfig: `dag_processor.refresh_interval` is not a number: `{refresh}`")
-    concurrency = sum(int(sets[name]["concurrency"]) for name in serves or [worker_sets.DEFAULT])
+    concurrency = sum(int(sets[name]["concurrency"]) for name in serves or [contract.DEFAULT_WORKER_SET])
     options = (
         _options(outputs, parameters, host)
         | _broker(outputs, sets, host)
         | mail.options(parameters.get("MailConfig", ""))
         | {
             "celery.worker_concurrency": str(concurrency),
-            "operators.default_queue": sets[worker_sets.DEFAULT]["queue"],
+            "operators.default_queue": sets[contract.DEFAULT_WORKER_SET]["queue"],
             "dag_processor.dag_bundle_config_list": json.dumps(bundles(outputs, host, int(refresh))),
         }
     )
-    if database == "mysql" and not host.endpoint_url:
-        options["database.sql_alchemy_connect_args_async"] = "ductwork_airflow.mysql_tls.CONNECT_ARGUMENTS"
+    if database == "mysql" and not local:
+        options["database.sql_alchemy_connect_args_async"] = (
+            "ductwork_airflow.extensions.mysql_tls.CONNECT_ARGUMENTS"
+        )
     named = {variable(*key.split(".")): value for key, value in options.items()}
     result = fixed | named | custom
     broken = [key for key, value in result.items() if "\n" in value or "\0" in value]
@@ -233,17 +229,24 @@ def _behind_balancer(parameters: Mapping[str, str]) -> bool:
     return parameters.get("EntryScheme", "none") != "none"
 
 
-def _ports(first: int, host: Host) -> tuple[int, int, int]:
+def is_local(parameters: Mapping[str, str]) -> bool:
+    """Whether the environment is in a local cloud, as the stack says. Stacks of earlier releases do not say it."""
+    return parameters.get("Local", "false") == "true"
+
+
+def _ports(parameters: Mapping[str, str]) -> tuple[int, int, int]:
     """Health of the scheduler, logs of worker and triggerer. Hosts of a local cloud share one machine's ports with each
     other and with other projects, so theirs follow the port of the API."""
-    if host.endpoint_url:
+    if is_local(parameters):
+        first = int(parameters["AirflowPort"])
         return first + 1, first + 2, first + 3
-    return SCHEDULER_HEALTH_PORT, WORKER_LOG_PORT, TRIGGERER_LOG_PORT
+    ports = contract.PORTS
+    return ports["scheduler_health"], ports["worker_logs"], ports["triggerer_logs"]
 
 
 def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host) -> dict[str, str]:
     url = outputs["AirflowUrl"].rstrip("/")
-    health, worker_log, triggerer_log = _ports(int(parameters["AirflowPort"]), host)
+    health, worker_log, triggerer_log = _ports(parameters)
     prefix = outputs["SecretsPrefix"].strip("/")
     return {
         "core.executor": "CeleryExecutor",
@@ -258,11 +261,11 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "fab.proxy_fix_x_host": "0",
         "fab.proxy_fix_x_prefix": "0",
         "api.base_url": url,
-        "api.host": "127.0.0.1" if host.endpoint_url else "0.0.0.0",
+        "api.host": "127.0.0.1" if is_local(parameters) else "0.0.0.0",
         "api.port": parameters["AirflowPort"],
         "api.workers": "1",
         "api.expose_config": "False",
-        "celery.extra_celery_config": json.dumps({"imports": ["ductwork_airflow.worker_signals"]}),
+        "celery.extra_celery_config": json.dumps({"imports": ["ductwork_airflow.extensions.worker_signals"]}),
         # A rollout restarts the API server under running tasks. Airflow's own 5 tries give up after some 8 s, and the
         # task is killed; these last for about 4 minutes, less than the scheduler waits for a heartbeat (300 s).
         "workers.execution_api_retries": "40",
@@ -277,7 +280,7 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "logging.remote_logging": "True",
         "logging.remote_base_log_folder": f"s3://{outputs['LogsBucket']}/airflow",
         "logging.remote_log_conn_id": "",  # empty: boto3's own chain, so the instance's role
-        "secrets.backend": "ductwork_airflow.secrets_backend.DuctworkSecretsBackend",
+        "secrets.backend": "ductwork_airflow.extensions.secrets_backend.DuctworkSecretsBackend",
         "secrets.backend_kwargs": json.dumps(
             {
                 "connections_prefix": f"{prefix}/connections",

@@ -14,7 +14,7 @@ from typing import Any
 from airflow.providers.fab.auth_manager.models import User
 from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
 
-from ductwork_airflow import login
+from ductwork_airflow.extensions import login
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ductwork_airflow import secret
+from ductwork_airflow.hosts import secret
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -1,4 +1,4 @@
-"""Makes the environment of requirements.lock on a host: `python -m ductwork_airflow.install`. Standard library only.
+"""Creates the environment of requirements.lock: `python -m ductwork_airflow.hosts.install`. Standard library only.
 
 An environment's folder is named by its lock and holds `.complete` once it is whole; the release tool follows the same
 rule, so on a developer's machine the one it made is found here. /opt/ductwork/venv then points at it.
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ductwork_airflow import envfile
+from ductwork_airflow.hosts import envfile
 
 log = logging.getLogger("ductwork.install")
 
@@ -124,7 +124,7 @@ def driver(venvs: Path, folder: Path, lock: Path, tools_lock: Path) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="ductwork_airflow.install", description=__doc__)
+    parser = argparse.ArgumentParser(prog="ductwork_airflow.hosts.install", description=__doc__)
     parser.add_argument("--driver", action="store_true", help="add what the database in airflow.env needs")
     wanted = parser.parse_args(arguments)
     envfile.log_to_stderr()

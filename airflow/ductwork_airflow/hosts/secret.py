@@ -9,7 +9,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ductwork_airflow import connections, login
+from ductwork_airflow.extensions import login
+from ductwork_airflow.hosts import connections
 
 Fetch = Callable[[str], str]
 
@@ -32,9 +33,9 @@ def secrets_manager(region: str) -> Fetch:
     return fetch
 
 
-def _on_this_machine(env: Mapping[str, str]) -> bool:
+def _is_local(env: Mapping[str, str]) -> bool:
     """Whether database and cache are those of a local cloud, which have no certificates."""
-    return bool(env.get("AWS_ENDPOINT_URL"))
+    return env.get("DUCTWORK_LOCAL") == "True"
 
 
 def database_url(env: Mapping[str, str], fetch: Fetch) -> str:
@@ -47,7 +48,7 @@ def database_url(env: Mapping[str, str], fetch: Fetch) -> str:
     host, port, name = place
     dialect = connections.kind(env["DUCTWORK_DATABASE_ENGINE"])
     parts = (user["username"], user["password"], host, port, name)
-    return connections.own_database(dialect, parts, tls=not _on_this_machine(env))
+    return connections.own_database(dialect, parts, tls=not _is_local(env))
 
 
 def _broker(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, str]:
@@ -56,7 +57,7 @@ def _broker(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, s
         return {}
     place = (env["DUCTWORK_CACHE_HOST"], env["DUCTWORK_CACHE_PORT"])
     password = json.loads(fetch(env["DUCTWORK_CACHE_SECRET_ARN"]))["password"]
-    url = connections.cache_url(password, *place, tls=not _on_this_machine(env))
+    url = connections.cache_url(password, *place, tls=not _is_local(env))
     return {"AIRFLOW__CELERY__BROKER_URL": url}
 
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion, get_bundle_tracking_file
 
-from ductwork_airflow.archive import BundleError, extract, is_complete, sha256_of, touch_all
+from ductwork_airflow.extensions.archive import BundleError, extract, is_complete, sha256_of, touch_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

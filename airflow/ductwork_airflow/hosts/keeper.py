@@ -1,4 +1,4 @@
-"""Keeps a worker host from ending under its tasks: `python -m ductwork_airflow.keeper`.
+"""Keeps a worker host from ending under its tasks: `python -m ductwork_airflow.hosts.keeper`.
 
 Every five seconds it asks the host itself, and calls AWS only where something changes:
 - A host with a task is protected from scale-in; one without has lost the protection a minute later, so that Auto
@@ -34,12 +34,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ductwork_airflow import background, envfile, gate, services
+from ductwork_airflow import contract
+from ductwork_airflow.hosts import background, envfile, gate, services
 
 log = logging.getLogger("ductwork.keeper")
 
 ROUND_SECONDS = 5.0  # AWS's advice for Spot interruptions
-HOOK = "drain"  # the termination hook's name in templates/host-group.yaml
 IDLE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 60.0
 # A task that is told to end gets this time before EC2 switches the host off.
@@ -268,7 +268,7 @@ class Keeper:
             return
         self.reported = True
         since = gate.closed_file(self.env).stat().st_mtime
-        command = [sys.executable, "-m", "ductwork_airflow.drain", "--since", str(since)]
+        command = [sys.executable, "-m", "ductwork_airflow.hosts.drain", "--since", str(since)]
         with self.faults.told("report of the drain"):
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             said = done.stdout.splitlines() or ["could not find out whether a task was cut short"]
@@ -291,7 +291,7 @@ class Keeper:
     def action(self) -> dict[str, str]:
         """How Auto Scaling knows the hook's action."""
         return {
-            "LifecycleHookName": HOOK,
+            "LifecycleHookName": contract.LIFECYCLE_HOOK,
             "AutoScalingGroupName": self.group,
             "InstanceId": self.instance,
         }

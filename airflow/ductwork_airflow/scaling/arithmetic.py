@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ductwork_airflow import contract
+
 QUEUED_STATES = ("queued",)
 RUNNING_STATES = ("running", "restarting")
 
@@ -24,11 +26,12 @@ class Rule:
     """How a worker set scales, of its section in the environment file."""
 
     concurrency: int  # tasks that a host runs at once
-    growth_threshold: float = (
-        1.0  # a host counts as full with this share of its slots; above 1 tasks may wait
-    )
-    shrink_threshold: float = 0.7  # the set is too large while less than this share of its slots has a task
-    patience_seconds: float = 600.0  # so long must it have been too large
+    # A host counts as full with this share of its slots in use; above 1, tasks may wait.
+    growth_threshold: float = contract.SCALING["growth_threshold"]
+    # The set is too large while less than this share of its slots has a task...
+    shrink_threshold: float = contract.SCALING["shrink_threshold"]
+    # ... and shrinks if it has been too large for so long.
+    patience_seconds: float = 60.0 * contract.SCALING["shrink_after_minutes"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether this host's components work: `python -m ductwork_airflow.health api-server worker … --timeout-seconds 300`.
+"""Whether this host's components work: `python -m ductwork_airflow.hosts.health api-server worker …`.
 
 "Runs" is not "works". A component counts as healthy when its process is of this rollout (younger than airflow.env) and
 - api-server: it answers and says itself that its database is healthy,
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ductwork_airflow import database, envfile, gate, secret, services
-from ductwork_airflow.run import beat_file, component_environment, ready_file
+from ductwork_airflow.hosts import database, envfile, gate, secret, services
+from ductwork_airflow.hosts.run import beat_file, component_environment, ready_file
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -147,7 +147,7 @@ def wait(
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 0 when every component works, else 1 and what is wrong."""
     envfile.log_to_stderr()
-    parser = argparse.ArgumentParser(prog="ductwork_airflow.health", description=__doc__)
+    parser = argparse.ArgumentParser(prog="ductwork_airflow.hosts.health", description=__doc__)
     parser.add_argument("components", nargs="*")
     parser.add_argument("--timeout-seconds", type=float, default=300.0)
     options = parser.parse_args(arguments)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ductwork_airflow import background, deployments
+from ductwork_airflow.hosts import background, deployments
 
 log = logging.getLogger("ductwork.gate")
 

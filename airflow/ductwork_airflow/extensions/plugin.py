@@ -21,13 +21,13 @@ class DuctworkPlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """`/ductwork/health`."""
-        from ductwork_airflow.health_app import make_app
+        from ductwork_airflow.extensions.health_app import make_app
 
         return [{"app": make_app(), "url_prefix": "/ductwork", "name": "Ductwork"}]
 
     @cached_property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Basic authentication."""
-        from ductwork_airflow.basic_login import BasicLogin
+        from ductwork_airflow.extensions.basic_login import BasicLogin
 
         return [{"middleware": BasicLogin, "args": [], "kwargs": {}, "name": "Ductwork basic authentication"}]

@@ -1,9 +1,9 @@
-"""Scales the worker sets and publishes how the environment is: `python -m ductwork_airflow.scaler`.
+"""Scales the worker sets and publishes how the environment is: `python -m ductwork_airflow.scaling.scaler`.
 
 Runs on every scheduler host; one leads, by a lock in the database that ends with its connection. Should that host be
 lost, another leads in the next round. A round, every 15 seconds: counts task instances per queue, publishes metrics,
 sets the desired capacity of each set's group, and deploys again what was deployed to a group while it had no host.
-What is decided is in scaling.py. Imports neither Airflow nor a model of it, which would cost 200 MB of each host.
+What is decided is in arithmetic.py. Imports neither Airflow nor a model of it, which would cost 200 MB of each host.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ductwork_airflow import background, database, deployments, envfile, scaling, secret
+from ductwork_airflow.hosts import background, database, deployments, envfile, secret
+from ductwork_airflow.scaling import arithmetic
 
 log = logging.getLogger("ductwork.scaler")
 
@@ -30,14 +31,14 @@ JOBS = {
     "DagProcessorHeartbeatAge": "DagProcessorJob",
     "TriggererHeartbeatAge": "TriggererJob",
 }
-COUNTED = (*scaling.QUEUED_STATES, *scaling.RUNNING_STATES)
+COUNTED = (*arithmetic.QUEUED_STATES, *arithmetic.RUNNING_STATES)
 
 
 @dataclass(frozen=True)
 class Look:
     """What the database says in one round."""
 
-    loads: dict[str, scaling.Load]
+    loads: dict[str, arithmetic.Load]
     ages: dict[str, float | None]
     import_errors: int
 
@@ -60,7 +61,7 @@ def look(connection: Any, now: float, default_queue: str = "default") -> Look:
     }
     errors = int(database.rows(connection, "select count(*) from import_error")[0][0])
     ages = {metric: max(0.0, now - beats[job]) if job in beats else None for metric, job in JOBS.items()}
-    return Look(scaling.loads([tuple(row) for row in counted], default_queue), ages, errors)
+    return Look(arithmetic.loads([tuple(row) for row in counted], default_queue), ages, errors)
 
 
 def be_mortal(connection: Any, silence_seconds: int = SILENCE_SECONDS) -> None:
@@ -93,7 +94,7 @@ class Group:
 
     name: str
     settings: Mapping[str, Any]
-    memory: scaling.Memory | None = None
+    memory: arithmetic.Memory | None = None
     hosts: frozenset[str] = frozenset()
     repair_at: float = 0.0
 
@@ -188,11 +189,11 @@ class Scaler:
     def act(self, found: Look) -> None:
         """Scales, publishes and repairs; each on its own."""
         described = self.describe()
-        metrics = scaling.environment_metrics(self.env["DUCTWORK_STACK"], found.ages, found.import_errors)
+        metrics = arithmetic.environment_metrics(self.env["DUCTWORK_STACK"], found.ages, found.import_errors)
         for group in self.groups:
             with self.faults.told(f"worker set {group.name}"):
                 metrics += self.scale(
-                    group, found.loads.get(group.queue, scaling.Load()), described.get(group.scaled)
+                    group, found.loads.get(group.queue, arithmetic.Load()), described.get(group.scaled)
                 )
         self.tell_of_lost_queues(found)
         with self.faults.told("metrics"):
@@ -218,22 +219,22 @@ class Scaler:
         return found
 
     def scale(
-        self, group: Group, load: scaling.Load, described: Mapping[str, Any] | None
+        self, group: Group, load: arithmetic.Load, described: Mapping[str, Any] | None
     ) -> list[dict[str, Any]]:
         """Sets the capacity of a set, if it must change; returns what is to be published of it."""
         stack = self.env["DUCTWORK_STACK"]
-        rule = scaling.rule_of(group.settings)
+        rule = arithmetic.rule_of(group.settings)
         if not group.scaled:
-            return scaling.set_metrics(stack, group.name, load, None, None)
+            return arithmetic.set_metrics(stack, group.name, load, None, None)
         if described is None:
             group.memory, group.hosts = None, frozenset()
-            return scaling.set_metrics(stack, group.name, load, scaling.wanted_hosts(load, rule), None)
+            return arithmetic.set_metrics(stack, group.name, load, arithmetic.wanted_hosts(load, rule), None)
         group.hosts = frozenset(
             one["InstanceId"] for one in described["Instances"] if one["LifecycleState"] == "InService"
         )
         capacity = int(described["DesiredCapacity"])
-        bounds = scaling.Bounds(int(described["MinSize"]), int(described["MaxSize"]))
-        decision = scaling.decide(rule, load, bounds, capacity, group.memory, self.clock())
+        bounds = arithmetic.Bounds(int(described["MinSize"]), int(described["MaxSize"]))
+        decision = arithmetic.decide(rule, load, bounds, capacity, group.memory, self.clock())
         group.memory = decision.memory
         # A capacity that cannot be set is a fault, but the metrics are true all the same.
         with self.faults.told(f"capacity of worker set {group.name}"):
@@ -247,7 +248,7 @@ class Scaler:
                     "worker set %s: %d -> %d hosts (%d queued, %d running)",
                     group.name, capacity, decision.capacity, load.queued, load.running,
                 )  # fmt: skip
-        return scaling.set_metrics(stack, group.name, load, decision.wanted, len(group.hosts))
+        return arithmetic.set_metrics(stack, group.name, load, decision.wanted, len(group.hosts))
 
     def tell_of_lost_queues(self, found: Look) -> None:
         """Tasks on a queue that no worker set serves would wait for ever without a word."""

@@ -1,4 +1,4 @@
-"""Judges a directory of DAGs before it is released: `python -m ductwork_airflow.validate --dags DIR`.
+"""Judges a directory of DAGs before it is released: `python -m ductwork_airflow.release.validate --dags DIR`.
 
 This half imports no Airflow. It starts `validate_child.py` in a clean environment, reads one line per file, and
 kills it when a file takes too long; the files after that one go to a new child. So a DAG file that hangs, ends the
@@ -188,7 +188,7 @@ def _judge_whole(report: dict[str, Any], slow: float) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; prints the document."""
-    parser = argparse.ArgumentParser(prog="ductwork_airflow.validate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="ductwork_airflow.release.validate", description=__doc__)
     parser.add_argument("--dags", type=Path, required=True, help="directory of the DAGs")
     parser.add_argument("--plugins", type=Path, help="plugins folder (default: `plugins` beside the DAGs)")
     parser.add_argument(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ductwork_airflow import database
+from ductwork_airflow.hosts import database
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

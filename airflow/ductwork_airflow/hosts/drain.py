@@ -1,4 +1,4 @@
-"""Says which task instances a stopped worker has cut short: `python -m ductwork_airflow.drain --since EPOCH`.
+"""Says which task instances a stopped worker has cut short: `python -m ductwork_airflow.hosts.drain --since EPOCH`.
 
 Runs after the worker's process has ended. Airflow notices such tasks only minutes later, when their heartbeat is
 missing; a person who deploys wants to know now. Prints one line per task instance, or that there is none.
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
-from ductwork_airflow import database, envfile, secret
-from ductwork_airflow.run import component_environment
+from ductwork_airflow.hosts import database, envfile, secret
+from ductwork_airflow.hosts.run import component_environment
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -82,7 +82,7 @@ def cut_short(
 def main(arguments: list[str] | None = None) -> int:
     """The command line; always 0 when it could find out."""
     envfile.log_to_stderr()
-    parser = argparse.ArgumentParser(prog="ductwork_airflow.drain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="ductwork_airflow.hosts.drain", description=__doc__)
     parser.add_argument(
         "--since", type=float, required=True, help="when the stop began, in seconds since the epoch"
     )

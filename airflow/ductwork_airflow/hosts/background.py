@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ductwork_airflow import envfile
+from ductwork_airflow.hosts import envfile
 
 log = logging.getLogger("ductwork.background")
 

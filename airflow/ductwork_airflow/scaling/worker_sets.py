@@ -6,15 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# The set that serves the tasks that name no queue.
-DEFAULT = "default"
-NONE = "-"  # what an output says where there is nothing, such as the queue of another broker
-_NUMBERS = ("concurrency", "growth_threshold", "shrink_threshold", "shrink_after_minutes", "min", "max")
-_OUTPUTS = {
-    "queue_url": "QueueUrl",
-    "auto_scaling_group": "AutoScalingGroup",
-    "deployment_group": "DeploymentGroup",
-}
+from ductwork_airflow import contract
 
 
 class WorkerSetsError(ValueError):
@@ -28,12 +20,13 @@ def resolve(outputs: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         found = {name: dict(one) for name, one in sets.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise WorkerSetsError(f"the stack's output `WorkerSets` cannot be read: {error}") from error
-    faults = [] if DEFAULT in found else [f"the stack has no worker set `{DEFAULT}`"]
+    default = contract.DEFAULT_WORKER_SET
+    faults = [] if default in found else [f"the stack has no worker set `{default}`"]
     for name, one in found.items():
         faults += [
-            f"worker set `{name}` has no `{key}`" for key in ("prefix", "queue", *_NUMBERS) if key not in one
+            f"worker set `{name}` has no `{key}`" for key in contract.WORKER_SET_KEYS if key not in one
         ]
-        for key, output in _OUTPUTS.items():
+        for key, output in contract.WORKER_SET_OUTPUTS.items():
             full = f"{one.get('prefix')}{output}"
             one[key] = outputs.get(full, "")
             if not one[key]:

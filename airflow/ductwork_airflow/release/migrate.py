@@ -1,4 +1,4 @@
-"""Brings the database to the schema of this Airflow and keeps the local users: `python -m ductwork_airflow.migrate`.
+"""Migrates the database to this Airflow and keeps the local users: `python -m ductwork_airflow.release.migrate`.
 
 One process for all, because each start of Airflow costs seconds. Safe when several hosts run it at once: they take
 turns by a lock of the database, and the second finds nothing to do. Passwords are those of Secrets Manager; a user or
@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ductwork_airflow import database, envfile, login, secret
-from ductwork_airflow.run import component_environment, prepare_home
+from ductwork_airflow.extensions import login
+from ductwork_airflow.hosts import database, envfile, secret
+from ductwork_airflow.hosts.run import component_environment, prepare_home
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

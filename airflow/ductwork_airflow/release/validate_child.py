@@ -170,7 +170,7 @@ def main() -> None:
     """Reports every file to the descriptor and ends without running anyone's exit handlers."""
     root, channel, skip = Path(sys.argv[1]), int(sys.argv[2]), set(json.loads(sys.argv[3]))
     # On a host the package's parent is on the path, and neither its own folder nor the working directory is.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
     os.set_inheritable(channel, False)
 
     def send(message: dict[str, Any]) -> None:

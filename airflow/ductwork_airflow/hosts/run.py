@@ -1,4 +1,4 @@
-"""Starts a component, of Airflow or our own: `python -m ductwork_airflow.run <component>`.
+"""Starts a component, of Airflow or our own: `python -m ductwork_airflow.hosts.run <component>`.
 
 Reads airflow.env, puts the secrets into the environment and becomes the component by exec, so that the process that
 systemd or supervisord watches and sends SIGTERM to is the component itself. Secrets are on no disk and in no argument
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ductwork_airflow import envfile, gate, secret
+from ductwork_airflow.hosts import envfile, gate, secret
 
 log = logging.getLogger("ductwork.run")
 
@@ -23,13 +23,13 @@ COMMANDS: dict[str, Command] = {
     "scheduler": lambda env: _airflow("scheduler"),
     "dag-processor": lambda env: _airflow("dag-processor"),
     "triggerer": lambda env: _airflow("triggerer"),
-    "scaler": lambda env: _module("ductwork_airflow.scaler"),
+    "scaler": lambda env: _module("ductwork_airflow.scaling.scaler"),
     # Neither -H (it asks by remote control, which SQS lacks, and dies) nor mingle and gossip, which need it too and are
     # of no use with Valkey.
     "worker": lambda env: _airflow(
         "celery", "worker", "-q", env["DUCTWORK_QUEUES"], "--without-mingle", "--without-gossip"
     ),
-    "keeper": lambda env: _module("ductwork_airflow.keeper"),
+    "keeper": lambda env: _module("ductwork_airflow.hosts.keeper"),
 }
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "AWS_", "DUCTWORK_", "REQUESTS_CA_BUNDLE", "SSL_CERT_", "no_proxy",
              "NO_PROXY", "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")  # fmt: skip

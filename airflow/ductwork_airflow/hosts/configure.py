@@ -1,4 +1,4 @@
-"""Writes /etc/ductwork/airflow.env from the stack's outputs and parameters: `python -m ductwork_airflow.configure`."""
+"""Writes airflow.env from the stack's outputs and parameters: `python -m ductwork_airflow.hosts.configure`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ductwork_airflow import connections, envfile, secret
-from ductwork_airflow.settings import Host, SettingsError, host_environment
+from ductwork_airflow.hosts import connections, envfile, secret
+from ductwork_airflow.hosts.settings import Host, SettingsError, host_environment
 
 
 def stack_values(stack: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,0 +1,56 @@
+"""What Python, Rust and the templates have to agree on: contract.json, which travels with the host revision.
+
+Rust compiles the same file into the release tool; tests compare the templates with it. Holds no logic. Standard library
+only: it is read before the environment of requirements.lock exists.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_CONTRACT: dict[str, Any] = json.loads(Path(__file__).with_name("contract.json").read_text(encoding="utf-8"))
+
+# Everything that can run on a host, in the order of its start.
+COMPONENTS: tuple[str, ...] = tuple(_CONTRACT["components"])
+
+# Outputs and parameters of the master stack that hosts read; a change of any other must not restart anything.
+OUTPUTS: tuple[str, ...] = tuple(_CONTRACT["outputs"]["hosts"])
+WORKER_SET_OUTPUTS: dict[str, str] = _CONTRACT["outputs"]["worker_set"]
+PARAMETERS: tuple[str, ...] = tuple(_CONTRACT["parameters"]["hosts"])
+# Stands for a value if there is none, such as the queue of another broker.
+NONE: str = _CONTRACT["outputs"]["none"]
+
+WORKER_SET_KEYS: tuple[str, ...] = tuple(_CONTRACT["worker_set"]["keys"])
+# The set that serves the tasks that name no queue.
+DEFAULT_WORKER_SET: str = _CONTRACT["worker_set"]["default"]
+SCALING: dict[str, float] = _CONTRACT["scaling"]
+
+LIFECYCLE_HOOK: str = _CONTRACT["lifecycle_hook"]
+PORTS: dict[str, int] = _CONTRACT["ports"]
+LONGEST_AIRFLOW_CONFIG: int = _CONTRACT["limits"]["airflow_config"]
+DAG_BUNDLE: str = _CONTRACT["dags"]["bundle"]
+SMOKE_DAG: str = _CONTRACT["dags"]["smoke"]
+
+_OPTIONS: dict[str, Any] = _CONTRACT["options"]
+
+
+def pointer_key(environment: str) -> str:
+    """Where the artifact bucket says which bundle an environment runs."""
+    return str(_CONTRACT["keys"]["pointer"]).replace("{environment}", environment)
+
+
+def google_secret(environment: str) -> str:
+    """The name of the secret that belongs to the Google client."""
+    return str(_CONTRACT["secrets"]["google"]).replace("{environment}", environment)
+
+
+def is_owned_by_hosts(option: str) -> bool:
+    """Whether `section.option` is decided on the host or holds a secret, so that AirflowConfig must not set it."""
+    owned = (name for name, one in _OPTIONS["owned"].items() if one["set_by"] == "hosts")
+    return (
+        any(option.startswith(name[:-1]) if name.endswith("*") else option == name for name in owned)
+        or option in _OPTIONS["secret"]
+        or option.endswith(tuple(_OPTIONS["secret_endings"]))
+    )

@@ -1,0 +1,1 @@
+"""How many hosts each worker set has: its settings, the arithmetic, and the program that applies it."""
