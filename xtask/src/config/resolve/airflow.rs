@@ -1,6 +1,6 @@
 //! The address of Airflow, its options, and settings for DAGs.
 
-use super::check::truth;
+use super::check::flag;
 use super::owned::option;
 use crate::config::document::Written;
 use crate::config::environment::{Airflow, Dags};
@@ -35,8 +35,8 @@ pub fn airflow(
     Ok(Airflow {
         url: url?,
         port,
-        load_examples: truth(&written.load_examples, false),
-        load_default_connections: truth(&written.load_default_connections, false),
+        load_examples: flag(&written.load_examples, false),
+        load_default_connections: flag(&written.load_default_connections, false),
         config,
     })
 }
