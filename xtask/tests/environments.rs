@@ -1,4 +1,4 @@
-//! The environment files of this repository: complete, right, and true in what they say about defaults.
+//! The environment files of this repository: valid, complete, and right about the defaults.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ fn resolved(text: &str) -> Environment {
     resolve("dev", text, "environments/dev.toml").unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
-/// The `key = value` behind `mark`, if that is what the line is.
+/// The `key = value` after `mark`, if the line consists of these.
 fn behind<'l>(line: &'l str, mark: &str) -> Option<&'l str> {
     let rest = line.strip_prefix(mark)?;
     let key = rest.split_once(" = ")?.0;
@@ -27,14 +27,14 @@ fn behind<'l>(line: &'l str, mark: &str) -> Option<&'l str> {
     (key.starts_with('"') || key.chars().all(plain)).then_some(rest)
 }
 
-/// The file with what stands behind one of the marks no longer commented out.
+/// The file with the lines after one of the marks no longer commented out.
 fn uncommented(text: &str, marks: &[&str]) -> Vec<String> {
     let live = |line| marks.iter().find_map(|mark| behind(line, mark)).unwrap_or(line).to_owned();
     text.lines().map(live).collect()
 }
 
 #[test]
-fn every_environment_of_the_repository_is_right() {
+fn every_environment_of_the_repository_is_valid() {
     let names = environment::names(root()).unwrap();
     assert_eq!(names, ["dev", "local", "prod"]);
     for name in names {
@@ -54,9 +54,9 @@ fn the_defaults_that_dev_toml_shows_are_the_defaults() {
 }
 
 #[test]
-fn the_examples_of_dev_toml_are_right() {
+fn the_examples_of_dev_toml_are_valid() {
     let mut lines = uncommented(&dev(), &["# e.g. ", "# "]);
-    // The examples show the other choice: an existing VPC, a load balancer, logins by Google.
+    // The examples show the alternatives: an existing VPC, a load balancer, logins with Google.
     for (default, other) in [
         ("url = \"http://airflow.dev.example.com:8080\"", "url = \"https://airflow.example.com\""),
         ("load_balancer = \"none\"", "load_balancer = \"internet_facing\""),
@@ -71,7 +71,7 @@ fn the_examples_of_dev_toml_are_right() {
 }
 
 #[test]
-fn the_example_of_an_existing_database_is_right() {
+fn the_example_of_an_existing_database_is_valid() {
     let secret = dev().lines().find_map(|line| {
         behind(line, "# e.g. ").filter(|key| key.starts_with("url_secret")).map(str::to_owned)
     });
@@ -80,7 +80,7 @@ fn the_example_of_an_existing_database_is_right() {
     assert!(!resolved(&text).parameters()["DatabaseUrlSecretArn"].is_empty());
 }
 
-/// What `prod.toml` is meant to show.
+/// `prod.toml` is the example of high availability.
 #[test]
 fn production_is_highly_available() {
     let production = environment::load(root(), "prod").unwrap();
@@ -118,7 +118,7 @@ fn dev_toml_explains_every_key() {
             let example = line.starts_with("# e.g. ");
             assert!(
                 example || before.starts_with("# ") && behind(before, "# ").is_none(),
-                "environments/dev.toml: write above `{dotted}` what it is and why one would change it"
+                "environments/dev.toml: write above `{dotted}` what it is and when to change it"
             );
             explained.insert(dotted);
         }

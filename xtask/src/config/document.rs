@@ -109,7 +109,7 @@ impl<'a, 'd> Table<'a, 'd> {
 
     pub fn boolean(&mut self, key: &str) -> Option<Written<bool>> {
         self.scalar(key, Expected::Boolean, |value| match value {
-            DeValue::Boolean(truth) => Some(*truth),
+            DeValue::Boolean(flag) => Some(*flag),
             _ => None,
         })
     }

@@ -8,7 +8,7 @@ pub type Text = Option<Written<String>>;
 pub type Texts = Option<Written<Vec<String>>>;
 pub type Number = Option<Written<i64>>;
 pub type Fraction = Option<Written<f64>>;
-pub type Truth = Option<Written<bool>>;
+pub type Boolean = Option<Written<bool>>;
 /// Keys that the user chooses, their values as text.
 pub type Free = Vec<(String, Written<String>)>;
 /// Tables that the user names; the default worker set is always among them.
@@ -38,7 +38,7 @@ key! {
     Texts: Table::strings,
     Number: Table::integer,
     Fraction: Table::fraction,
-    Truth: Table::boolean,
+    Boolean: Table::boolean,
     Free: Table::free,
     Word: |table: &mut Table, key: &str| Word(table.word(key)),
     Sets: |table: &mut Table, key: &str| table.named(key, &CONTRACT.worker_set.default, Worker::keys),
@@ -77,8 +77,8 @@ tables! {
         project: Text,
         team: Text,
         engine: Text,
-        protected: Truth,
-        high_availability: Truth,
+        protected: Boolean,
+        high_availability: Boolean,
         aws: Aws,
         airflow: Airflow,
         dags: Dags,
@@ -103,7 +103,7 @@ tables! {
 
     Aws { account: Text, region: Text, endpoint: Text }
 
-    Airflow { url: Text, port: Number, load_examples: Truth, load_default_connections: Truth, config: Free }
+    Airflow { url: Text, port: Number, load_examples: Boolean, load_default_connections: Boolean, config: Free }
 
     Dags { parse_timeout_seconds: Number, refresh_interval_seconds: Number }
 
@@ -111,8 +111,8 @@ tables! {
         vpc_cidr: Text,
         zones: Number,
         nat: Text,
-        interface_endpoints: Truth,
-        flow_logs: Truth,
+        interface_endpoints: Boolean,
+        flow_logs: Boolean,
         vpc_id: Text,
         subnet_ids: Texts,
         public_subnet_ids: Texts,
@@ -123,8 +123,8 @@ tables! {
         allowed_cidrs: Texts,
         certificate_arn: Text,
         hosted_zone_id: Text,
-        access_logs: Truth,
-        firewall: Truth,
+        access_logs: Boolean,
+        firewall: Boolean,
     }
 
     Database {
@@ -134,7 +134,7 @@ tables! {
         storage_gib: Number,
         max_storage_gib: Number,
         backup_days: Number,
-        multi_az: Truth,
+        multi_az: Boolean,
         min_capacity: Fraction,
         max_capacity: Fraction,
         snapshot: Text,
@@ -143,7 +143,7 @@ tables! {
 
     Broker { kind: Text, node_type: Text, replicas: Number }
 
-    Files { shared: Truth }
+    Files { shared: Boolean }
 
     Backup { retention_days: Number }
 
@@ -163,7 +163,7 @@ tables! {
         volume_gib: Number,
         concurrency: Number,
         queue: Text,
-        on_scheduler: Truth,
+        on_scheduler: Boolean,
         growth_threshold: Fraction,
         shrink_threshold: Fraction,
         shrink_after_minutes: Number,
@@ -178,7 +178,7 @@ tables! {
 
     Alerts { email: Text, budget_usd: Number }
 
-    Audit { trail: Truth }
+    Audit { trail: Boolean }
 
     Login {
         method: Text,
@@ -190,9 +190,9 @@ tables! {
         roles: Free,
     }
 
-    Mail { host: Text, port: Number, starttls: Truth, ssl: Truth, from: Text }
+    Mail { host: Text, port: Number, starttls: Boolean, ssl: Boolean, from: Text }
 
-    GitHub { repository: Text, create_provider: Truth }
+    GitHub { repository: Text, create_provider: Boolean }
 
     Additional { templates: Text, parameters: Free }
 }

@@ -55,13 +55,13 @@ fn phrase(value: &DeValue) -> String {
     format!("{article} {name}")
 }
 
-/// A string, a number or a truth value as text; nothing for a date, an array or a table.
+/// A string, a number or a boolean as text; nothing for a date, an array or a table.
 pub fn scalar(value: &DeValue) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) => Some(number.to_string()),
         DeValue::Float(number) => Some(number.to_string()),
-        DeValue::Boolean(truth) => Some(truth.to_string()),
+        DeValue::Boolean(flag) => Some(flag.to_string()),
         DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
     }
 }

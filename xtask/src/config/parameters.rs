@@ -67,14 +67,14 @@ impl Environment {
     #[must_use]
     pub fn airflow_config(&self) -> String {
         let parse = self.dags.parse_timeout.as_secs();
-        let truth = |truth: bool| if truth { "True" } else { "False" };
+        let python = |flag: bool| if flag { "True" } else { "False" };
         let mut all = BTreeMap::from([
             pair("core.dagbag_import_timeout", parse),
-            pair("core.load_examples", truth(self.airflow.load_examples)),
+            pair("core.load_examples", python(self.airflow.load_examples)),
             // The process gets 20 s more than the import that it runs, as in Airflow's defaults.
             pair("dag_processor.dag_file_processor_timeout", parse + 20),
             pair("dag_processor.refresh_interval", self.dags.refresh_interval.as_secs()),
-            pair("database.load_default_connections", truth(self.airflow.load_default_connections)),
+            pair("database.load_default_connections", python(self.airflow.load_default_connections)),
         ]);
         all.extend(self.airflow.config.iter().map(|(key, value)| pair(key.as_str(), value)));
         Value::from_iter(all).to_string()
@@ -213,7 +213,7 @@ impl Mail {
 }
 
 impl WorkerSet {
-    /// The parameters of `templates/worker-set.yaml` that belong to this set alone.
+    /// The parameters of `worker-set.yaml` that belong to this set alone.
     #[must_use]
     pub fn parameters(&self) -> BTreeMap<String, String> {
         BTreeMap::from([

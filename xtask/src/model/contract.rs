@@ -85,11 +85,16 @@ pub struct Ports {
 }
 
 impl Ports {
+    #[must_use]
+    pub fn all(&self) -> [u16; 3] {
+        let Self { scheduler_health, worker_logs, triggerer_logs } = *self;
+        [scheduler_health, worker_logs, triggerer_logs]
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> u16 {
-        let Self { scheduler_health, worker_logs, triggerer_logs } = self;
-        [scheduler_health, worker_logs, triggerer_logs].map(|_| 1).iter().sum()
+        self.all().map(|_| 1).iter().sum()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with an environment file: each with place, cause and cure, all at once, by every verb.
+//! Problems of an environment file: every verb reports all of them, each with location, cause and cure.
 
 use crate::project::Project;
 
@@ -13,7 +13,7 @@ const VERBS: [&[&str]; 8] = [
     &["destroy", "--yes"],
 ];
 
-/// What every verb says of an environment file with this content.
+/// What every verb says about an environment file with this content.
 #[track_caller]
 fn refused(text: &str) -> String {
     let project = Project::new();
@@ -61,7 +61,7 @@ fn a_wrong_type() {
 }
 
 #[test]
-fn no_toml() {
+fn invalid_toml() {
     insta::assert_snapshot!(refused("[aws\nendpoint = \"local\"\n"), @"
     error: `environments/bad.toml` has a problem
 
@@ -187,7 +187,7 @@ fn a_missing_file() {
     ");
 }
 
-/// Nobody cures one problem only to be shown the next.
+/// Nobody should fix one problem only to be shown the next.
 #[test]
 fn the_file_and_the_tree_together() {
     let project = Project::new();

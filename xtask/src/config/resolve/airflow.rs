@@ -1,13 +1,13 @@
 //! The address of Airflow, its options, and settings for DAGs.
 
-use super::check::truth;
+use super::check::flag;
 use super::owned::option;
 use crate::config::document::Written;
 use crate::config::environment::{Airflow, Dags};
 use crate::config::file;
 use crate::config::problems::{Problems, Refusal, Reported};
 use crate::config::values::{AirflowKey, Url};
-use crate::model::contract::{CONTRACT, Ports};
+use crate::model::contract::CONTRACT;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ pub fn airflow(
     Ok(Airflow {
         url: url?,
         port,
-        load_examples: truth(&written.load_examples, false),
-        load_default_connections: truth(&written.load_default_connections, false),
+        load_examples: flag(&written.load_examples, false),
+        load_default_connections: flag(&written.load_default_connections, false),
         config,
     })
 }
@@ -44,9 +44,8 @@ pub fn airflow(
 fn port(written: &file::Number, problems: &mut Problems) -> Result<u16, Reported> {
     let number = problems.number(written, 1024..=65535, "(ports below 1024 are reserved)")?;
     let port = number.and_then(|number| u16::try_from(number).ok()).unwrap_or(PORT);
-    let Ports { scheduler_health, worker_logs, triggerer_logs } = &CONTRACT.ports;
     match written {
-        Some(written) if [scheduler_health, worker_logs, triggerer_logs].contains(&&port) => {
+        Some(written) if CONTRACT.ports.all().contains(&port) => {
             let message = format!("port `{port}` is used by another component of Airflow");
             let refusal = Refusal::new(message, format!("use another port, such as {PORT}"));
             Err(problems.invalid(&written.location, refusal))

@@ -1,7 +1,7 @@
 //! Checks of single values: each gives the value, or reports a problem.
 
 use crate::config::document::Written;
-use crate::config::file::{Fraction, Number, Text, Texts, Truth};
+use crate::config::file::{Boolean, Fraction, Number, Text, Texts};
 use crate::config::problems::{Location, Problems, Refusal, Reported};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -151,6 +151,6 @@ pub fn at_unless<'w, T: PartialEq>(written: &'w Option<Written<T>>, default: &T)
     written.as_ref().filter(|written| written.value != *default).map(|written| &written.location)
 }
 
-pub fn truth(written: &Truth, default: bool) -> bool {
+pub fn flag(written: &Boolean, default: bool) -> bool {
     written.as_ref().map_or(default, |written| written.value)
 }

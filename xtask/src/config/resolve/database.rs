@@ -1,6 +1,6 @@
 //! The metadata database and the broker.
 
-use super::check::{at, at_unless, truth};
+use super::check::{at, at_unless, flag};
 use super::defaults::Defaults;
 use crate::config::environment::{Broker, Database};
 use crate::config::file;
@@ -51,7 +51,7 @@ pub fn database(
         storage_gib,
         max_storage_gib,
         backup_days: backup_days?,
-        multi_az: truth(&written.multi_az, defaults.high_availability),
+        multi_az: flag(&written.multi_az, defaults.high_availability),
         min_capacity,
         max_capacity,
         snapshot: snapshot?,

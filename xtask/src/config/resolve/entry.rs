@@ -1,6 +1,6 @@
 //! How people reach Airflow from outside: the load balancer, its certificate, and who is let in.
 
-use super::check::{at, at_unless, truth};
+use super::check::{at, at_unless, flag};
 use super::defaults::Defaults;
 use crate::config::environment::Entry;
 use crate::config::file::{self, File};
@@ -41,8 +41,8 @@ pub fn entry(file: &File, around: Surroundings, problems: &mut Problems) -> Resu
         allowed: allowed?,
         certificate: certificate?,
         hosted_zone: hosted_zone?,
-        access_logs: truth(&written.access_logs, around.defaults.protected),
-        firewall: truth(&written.firewall, false),
+        access_logs: flag(&written.access_logs, around.defaults.protected),
+        firewall: flag(&written.firewall, false),
     })
 }
 

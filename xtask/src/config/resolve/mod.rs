@@ -26,7 +26,7 @@ use super::values::{
 use crate::fail::Problem;
 use crate::model::contract::CONTRACT;
 use crate::model::engine::Engine;
-use check::truth;
+use check::flag;
 use defaults::Defaults;
 use std::collections::BTreeMap;
 
@@ -56,8 +56,8 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let local = endpoint.as_ref().map(|endpoint| *endpoint == Endpoint::Local).map_err(|error| *error);
     let defaults = Defaults {
         local: local == Ok(true),
-        protected: truth(&written.protected, false),
-        high_availability: truth(&written.high_availability, false),
+        protected: flag(&written.protected, false),
+        high_availability: flag(&written.high_availability, false),
     };
     let balancer =
         problems.choice(&written.entry.load_balancer, LoadBalancer::parse, defaults.load_balancer());

@@ -1,6 +1,6 @@
 //! The network of an environment: a new VPC, or an existing one with its subnets.
 
-use super::check::{at, at_unless, truth};
+use super::check::{at, at_unless, flag};
 use super::defaults::Defaults;
 use crate::config::environment::{Network, Vpc};
 use crate::config::file;
@@ -31,11 +31,11 @@ pub fn network(
         None => Vpc::New(cidr?.unwrap_or(VpcCidr::DEFAULT)),
     };
     Ok(Network {
-        flow_logs: truth(&written.flow_logs, defaults.protected && matches!(vpc, Vpc::New(_))),
+        flow_logs: flag(&written.flow_logs, defaults.protected && matches!(vpc, Vpc::New(_))),
         vpc,
         zones: zones?,
         nat: nat?,
-        interface_endpoints: truth(&written.interface_endpoints, false),
+        interface_endpoints: flag(&written.interface_endpoints, false),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Retention, monitoring, the sleep schedule, and the user's additional templates.
 
-use super::check::{at, truth};
+use super::check::{at, flag};
 use super::defaults::Defaults;
 use crate::config::environment::{Additional, Monitoring, Schedule, Storage};
 use crate::config::file::{self, File};
@@ -18,7 +18,7 @@ pub fn storage(written: &File, problems: &mut Problems) -> Result<Storage, Repor
     let vault = problems.number_or(&written.backup.retention_days, 0, 0..=3650, "days");
     let logs = problems.number_or(&written.logs.retention_days, LOG_RETENTION_DAYS, 1..=3650, "days");
     Ok(Storage {
-        shared_files: truth(&written.files.shared, false),
+        shared_files: flag(&written.files.shared, false),
         vault_retention_days: vault?,
         log_retention_days: logs?,
     })
@@ -36,7 +36,7 @@ pub fn monitoring(
         service_log_retention_days: retention?,
         alert_email: email?,
         budget_usd: budget?,
-        audit_trail: truth(&written.audit.trail, defaults.protected),
+        audit_trail: flag(&written.audit.trail, defaults.protected),
     })
 }
 

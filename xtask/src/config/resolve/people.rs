@@ -1,6 +1,6 @@
 //! How people log in, how Airflow sends them mail, and which repository deploys.
 
-use super::check::{at, at_unless, truth};
+use super::check::{at, at_unless, flag};
 use crate::config::document::Written;
 use crate::config::environment::{GitHub, Google, Login, Mail};
 use crate::config::file;
@@ -95,8 +95,8 @@ fn roles(written: &file::Login, domain: Option<&Domain>, problems: &mut Problems
 
 pub fn mail(written: &file::Mail, problems: &mut Problems) -> Result<Option<Mail>, Reported> {
     let host = problems.text(&written.host, Domain::parse);
-    let ssl = truth(&written.ssl, false);
-    let starttls = truth(&written.starttls, !ssl);
+    let ssl = flag(&written.ssl, false);
+    let starttls = flag(&written.starttls, !ssl);
     let port = problems.number(&written.port, 1..=65535, "");
     let from = problems.text(&written.from, Address::parse);
     if let (Some(location), true, true) = (at(&written.ssl), ssl, starttls) {
@@ -132,6 +132,6 @@ fn without_host(written: &file::Mail, problems: &mut Problems) {
 
 pub fn github(written: &file::GitHub, problems: &mut Problems) -> Result<GitHub, Reported> {
     let repository = problems.text(&written.repository, Repository::parse)?;
-    let create_provider = repository.is_some() && truth(&written.create_provider, true);
+    let create_provider = repository.is_some() && flag(&written.create_provider, true);
     Ok(GitHub { repository, create_provider })
 }

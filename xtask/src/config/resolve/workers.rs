@@ -1,6 +1,6 @@
 //! Worker sets: each complete and suitable for its hosts, and all of them together.
 
-use super::check::{at, at_unless, truth};
+use super::check::{at, at_unless, flag};
 use super::defaults::Defaults;
 use super::hosts::{fits, instance_type, permissions, volume};
 use crate::config::document::Written;
@@ -84,7 +84,7 @@ fn worker_set(
 ) -> Result<WorkerSet, Reported> {
     let name = problems.valid(&written_name.location, WorkerSetName::parse(&written_name.value));
     let queue = problems.text(&written.queue, Queue::parse);
-    let on_scheduler = truth(&written.on_scheduler, false);
+    let on_scheduler = flag(&written.on_scheduler, false);
     if on_scheduler {
         without_hosts(written, problems);
     }
@@ -173,7 +173,7 @@ fn spot(
         let hint = "add `spot_percent`, or remove it";
         problems.conflict(location, "`on_demand_base` requires `spot_percent`", hint);
     }
-    let has_hosts = !truth(&written.on_scheduler, false);
+    let has_hosts = !flag(&written.on_scheduler, false);
     if let Some(location) = at(&written.spot_percent).filter(|_| percent > 0 && has_hosts) {
         match size {
             _ if written.max.is_none() => {
