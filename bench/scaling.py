@@ -4,8 +4,8 @@
     python3 bench/scaling.py burst day  # some
 
 Our side is `ductwork_airflow/scaling/arithmetic.py` itself. The others are written down from their sources: formula,
-alarms, cooldowns, bounds, and what becomes of the tasks of a host that is scaled in. Everything else is the same for all: hosts
-of four slots that take tasks three minutes after their launch, one queue, first come, first served.
+alarms, cooldowns, bounds, and what becomes of the tasks of a host that is scaled in. Everything else is the same for
+all: hosts of four slots that take tasks three minutes after their launch, one queue, first come, first served.
 
 Time has whole seconds; seconds in which nothing happens are skipped. The loads are drawn once from fixed seeds.
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from conftest import AIRFLOW, ROOT, tool
+from conftest import AIRFLOW, ROOT, tool, wait_for
 from hostkit import Host, temporary_root
 
 from ductwork_airflow.hosts import connections, database, drain, envfile, health, install

@@ -7,6 +7,7 @@ lets a running task finish and uploads its log; a second installation that finds
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,11 @@ from loginkit import CLIENT_SECRET, Google
 from werkzeug.security import check_password_hash, generate_password_hash
 
 COMPONENTS = "api-server scheduler dag-processor triggerer worker"
+
+
+def waits_for(gate: Path) -> str:
+    """A command that ends once the file exists."""
+    return f"while [ ! -e {shlex.quote(str(gate))} ]; do sleep 0.1; done; echo finished-by-itself"
 
 
 def pinned(word: str, host: Host) -> dict[str, str]:
@@ -56,7 +62,7 @@ from airflow.sdk import dag, task
 def slow():
     @task.bash
     def sleep():
-        return "while [ ! -e {host.root}/go-slow ]; do sleep 0.1; done; echo finished-by-itself"
+        return {waits_for(host.root / "go-slow")!r}
     sleep()
 
 slow()
@@ -179,7 +185,8 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
 
 def let_go_once_stopping(host: Host) -> None:
     """The slow task ends only after the worker was told to stop."""
-    wait_for("the stop of the worker", lambda: host.svc("status", "worker").stdout.strip() != "active")
+    log = host.root / "var/log/ductwork/worker.log"
+    wait_for("the stop of the worker", lambda: "Warm shutdown" in log.read_text())
     (host.root / "go-slow").touch()
 
 

@@ -385,6 +385,7 @@ def settings(postgres: dict[str, str], cloud: Cloud, root: Path) -> dict[str, st
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": cloud.endpoint,
+        "DUCTWORK_LOCAL": "True",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{cloud.endpoint}/metadata",
         "DUCTWORK_DATABASE_ENGINE": "postgres",
         "DUCTWORK_DATABASE_HOST": postgres["host"],
