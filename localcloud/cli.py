@@ -7,8 +7,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from localcloud.paths import State, state_at
-from localcloud.problems import Refused
+from localcloud.base.paths import State, state_at
+from localcloud.base.problems import Refused
 
 EXIT_REFUSED = 2
 DRAIN_SECONDS = 30.0
@@ -53,10 +53,10 @@ def _run(options: argparse.Namespace, state: State) -> int:
     if options.verb == "serve":
         # Byte code makes the difference between 0.5 s and 2 s of start-up.
         sys.dont_write_bytecode = False
-        from localcloud.server import serve
+        from localcloud.emulator.server import serve
 
         return serve(state, options.port)
-    from localcloud.stopping import stop, wipe
+    from localcloud.life.stopping import stop, wipe
 
     (stop if options.verb == "stop" else wipe)(state, options.drain)
     return 0

@@ -13,19 +13,20 @@ from ministack import app as ministack_app
 from ministack.core import persistence
 from ministack.services import cloudformation
 
-from localcloud import recover, watch
-from localcloud.calls import Calls
+from localcloud.base.paths import State
 from localcloud.cfn.install import install as install_types
 from localcloud.codedeploy.api import TARGET_PREFIX, Service
 from localcloud.codedeploy.engine import Engine
 from localcloud.codedeploy.store import Store
-from localcloud.fleet import Fleet
-from localcloud.hostenv import METADATA, HostEnv
-from localcloud.metadata import Metadata
-from localcloud.paths import State
-from localcloud.saver import Saver
-from localcloud.services import add_service, keep_state
-from localcloud.shapes import Application, Message, Receive, Scope, Send
+from localcloud.emulator import watch
+from localcloud.emulator.saver import Saver
+from localcloud.emulator.services import add_service, keep_state
+from localcloud.emulator.shapes import Application, Message, Receive, Scope, Send
+from localcloud.fleet.ec2 import Fleet
+from localcloud.fleet.hostenv import METADATA, HostEnv
+from localcloud.fleet.metadata import Metadata
+from localcloud.iam.recording import Calls
+from localcloud.life import recover
 
 log = logging.getLogger("localcloud")
 QUIESCE = "/_localcloud/quiesce"

@@ -12,7 +12,7 @@ from ministack.services import alb, backup, budgets, cloudtrail, waf
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import draw_name, register, tags_of, truth
-from localcloud.shapes import Answer, Made
+from localcloud.emulator.shapes import Answer, Made
 
 
 def _checked(resource_type: str, answer: Answer) -> dict:

@@ -11,7 +11,7 @@ from ministack.services import s3
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import register, tags_of
-from localcloud.shapes import Answer, Made
+from localcloud.emulator.shapes import Answer, Made
 
 
 def _leaf(parent: Element, tag: str, value: object) -> None:

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from ministack.services import rds
 from ministack.services.cloudformation import provisioners
 
+from localcloud.base.files import write_atomic
+from localcloud.base.paths import State
+from localcloud.base.ports import HOST
 from localcloud.cfn.registry import draw_name, register, tags_of
-from localcloud.files import write_atomic
-from localcloud.paths import State
-from localcloud.ports import HOST
-from localcloud.postgres import DatabaseFailed, Server
-from localcloud.shapes import Made
+from localcloud.databases.postgres import DatabaseFailed, Server
+from localcloud.emulator.shapes import Made
 
 log = logging.getLogger("localcloud.rds")
 INSTANCE, CLUSTER = "AWS::RDS::DBInstance", "AWS::RDS::DBCluster"
@@ -186,12 +186,16 @@ class Databases:
             except (DatabaseFailed, OSError) as error:
                 log.error("database %s: %s", home.name, error)
 
+    def replacements(self) -> dict[str, Callable[..., object]]:
+        """By the names of ministack's own functions."""
+        return {
+            "_rds_db_instance_create": self.create,
+            "_rds_db_instance_delete": self.delete,
+            "_rds_db_cluster_create": self.create_cluster,
+            "_rds_db_cluster_delete": self.delete_cluster,
+        }
+
     def install(self) -> None:
-        # ministack's own update calls create and delete by these names when it replaces the instance or cluster.
-        provisioners._rds_db_instance_create = self.create
-        provisioners._rds_db_instance_delete = self.delete
-        provisioners._rds_db_cluster_create = self.create_cluster
-        provisioners._rds_db_cluster_delete = self.delete_cluster
         register(
             INSTANCE, self.create, self.delete, self.update,
             snapshot=provisioners._rds_db_instance_snapshot, blocking=True,

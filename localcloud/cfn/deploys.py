@@ -10,7 +10,7 @@ from localcloud.cfn.registry import draw_name, register, tags_of
 from localcloud.codedeploy.api import Service
 from localcloud.codedeploy.errors import ApiError
 from localcloud.codedeploy.store import arn
-from localcloud.shapes import Made
+from localcloud.emulator.shapes import Made
 
 # Property names whose API form is not just a lower first letter.
 NAMES = {"Ec2TagFilters": "ec2TagFilters", "ECSServices": "ecsServices", "Ec2TagSet": "ec2TagSet"}

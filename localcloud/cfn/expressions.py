@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ministack.services.cloudformation import changesets, engine, handlers, stacks
+from ministack.services.cloudformation import engine
 
 ministack_conditions = engine._evaluate_conditions
 
@@ -44,8 +44,3 @@ def update_policy(stack: dict, logical_id: str | None) -> dict:
         resource.get("UpdatePolicy") or {}, {}, params, conditions, template.get("Mappings", {}), "", ""
     )
     return {key: value for key, value in policy.items() if value is not engine._NO_VALUE}
-
-
-def install() -> None:
-    for module in (engine, changesets, handlers, stacks):
-        module._evaluate_conditions = evaluate_conditions

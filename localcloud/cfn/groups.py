@@ -9,12 +9,11 @@ from __future__ import annotations
 from ministack.services import autoscaling, cloudformation
 from ministack.services.cloudformation import provisioners
 
-from localcloud import instances
 from localcloud.cfn.expressions import update_policy
 from localcloud.cfn.registry import draw_name, register, truth
-from localcloud.fleet import COMING, Fleet
-from localcloud.scaling import NUMBERS, SIZES, check_sizes
-from localcloud.shapes import Made
+from localcloud.emulator.shapes import Made
+from localcloud.fleet.ec2 import COMING, Fleet, instances
+from localcloud.fleet.scaling import NUMBERS, SIZES, check_sizes
 
 TYPE = "AWS::AutoScaling::AutoScalingGroup"
 

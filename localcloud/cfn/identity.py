@@ -10,7 +10,7 @@ from ministack.services import iam
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import register, tags_of
-from localcloud.shapes import Made
+from localcloud.emulator.shapes import Made
 
 
 def _profile_arn(name: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from localcloud.base.paths import State
 from localcloud.cfn import (
     account,
     buckets,
-    expressions,
     identity,
     monitoring,
     nested,
@@ -17,14 +17,13 @@ from localcloud.cfn.databases import Databases
 from localcloud.cfn.deploys import Deploys
 from localcloud.cfn.groups import Groups
 from localcloud.codedeploy.api import Service
-from localcloud.fleet import Fleet
-from localcloud.paths import State
-from localcloud.scaling import Scaling
+from localcloud.emulator import patches
+from localcloud.fleet.ec2 import Fleet
+from localcloud.fleet.scaling import Scaling
 
 
 def install(state: State, fleet: Fleet, service: Service) -> Databases:
     """Answers the databases, which the cloud boots."""
-    expressions.install()
     nested.install()
     secrets.install()
     buckets.install()
@@ -34,7 +33,7 @@ def install(state: State, fleet: Fleet, service: Service) -> Databases:
     monitoring.install()
     databases = Databases(state)
     databases.install()
-    Scaling(fleet, service.store).install()
+    patches.apply(fleet, Scaling(fleet, service.store), databases)
     Groups(fleet).install()
     Deploys(service).install()
     registry.finish()

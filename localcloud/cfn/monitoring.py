@@ -8,9 +8,9 @@ each save slower.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
-from ministack.services import alb, cloudwatch, elasticache, sns
-from ministack.services.cloudformation import provisioners
+from ministack.services import cloudwatch, elasticache, sns
 
 from localcloud.cfn.registry import extend, truth
 
@@ -27,7 +27,7 @@ SAVED = {
 NO_METRIC = {"MetricName": "-", "Namespace": "-"}
 
 
-def _state() -> dict:
+def state() -> dict:
     return {key: copy.deepcopy(getattr(cloudwatch, name)) for key, name in SAVED.items()}
 
 
@@ -61,11 +61,12 @@ def _cache(name: str, props: dict) -> None:
 def install() -> None:
     extend("AWS::SNS::Topic", _topic)
     extend("AWS::ElastiCache::ReplicationGroup", _cache)
-    cloudwatch.get_state = _state
-    cloudwatch.TWO_WEEKS_SECONDS = DAY
-    record = provisioners._cw_metric_alarm_record
 
-    def with_metrics(name: str, props: dict) -> dict:
+
+def with_metrics(record: Callable[[str, dict], dict]) -> Callable[[str, dict], dict]:
+    """The record of an alarm on several metrics, or ministack's own of an alarm on one."""
+
+    def alarm_record(name: str, props: dict) -> dict:
         if not props.get("Metrics"):
             return record(name, props)
         alarm = record(name, {**props, **NO_METRIC, "Metrics": None})
@@ -73,7 +74,9 @@ def install() -> None:
             alarm.pop(key, None)
         return {**alarm, "Metrics": [_metric(entry) for entry in props["Metrics"]]}
 
-    provisioners._cw_metric_alarm_record = with_metrics
-    short_name = alb._target_group_full_name_from_arn
-    # On AWS the attribute begins with the kind, as the metrics' dimension does.
-    alb._target_group_full_name_from_arn = lambda arn: f"targetgroup/{short_name(arn)}"
+    return alarm_record
+
+
+def with_kind(short_name: Callable[[str], str]) -> Callable[[str], str]:
+    """The full name of a target group from its ARN."""
+    return lambda arn: f"targetgroup/{short_name(arn)}"

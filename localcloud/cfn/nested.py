@@ -28,7 +28,7 @@ from ministack.services.cloudformation.helpers import _resolve_template
 
 from localcloud.cfn.expressions import evaluate_conditions
 from localcloud.cfn.registry import register
-from localcloud.shapes import Action, Answer, Made
+from localcloud.emulator.shapes import Action, Answer, Made
 
 TYPE = "AWS::CloudFormation::Stack"
 GONE_KEPT = 60  # deleted nested stacks, with their events; AWS keeps them for 90 days
@@ -229,7 +229,7 @@ def _forget_long_gone() -> None:
 STACK_ID = re.compile(rb"<StackId>([^<]+)</StackId>")
 
 
-def _with_parents(describe: Action) -> Action:
+def with_parents(describe: Action) -> Action:
     """DescribeStacks with ParentId and RootId, which ministack keeps but does not answer."""
 
     def ids(match: re.Match[bytes]) -> bytes:
@@ -248,5 +248,3 @@ def _with_parents(describe: Action) -> Action:
 
 def install() -> None:
     register(TYPE, create, delete, update, blocking=True)
-    actions = cloudformation._ACTION_HANDLERS
-    actions["DescribeStacks"] = _with_parents(actions["DescribeStacks"])

@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable
 
 from ministack.core.responses import new_uuid
-from ministack.services import ec2, ssm
+from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import register, tags_of, truth
-from localcloud.shapes import Action, Answer, Made
+from localcloud.emulator.shapes import Action, Answer, Made
 
 # Public parameters with the newest Amazon Linux 2023; ministack knows only some of them.
 PUBLIC_IMAGES = [
@@ -83,7 +83,7 @@ def _nat_update(
 NAT_ADDRESSES = re.compile(rb"<natGatewayId>(nat-[0-9a-f]+)</natGatewayId>.*?(<natGatewayAddressSet/>)", re.S)
 
 
-def _with_addresses(describe: Action) -> Action:
+def with_addresses(describe: Action) -> Action:
     """DescribeNatGateways with the Elastic IP, which ministack keeps but does not answer."""
 
     def addresses(match: re.Match[bytes]) -> bytes:
@@ -102,7 +102,7 @@ def _with_addresses(describe: Action) -> Action:
     return handler
 
 
-def _endpoint_xml(original: Callable[..., str]) -> Callable[..., str]:
+def endpoint_xml(original: Callable[..., str]) -> Callable[..., str]:
     """An endpoint with what only interface endpoints have."""
 
     def xml(endpoint: dict, tag: str = "item") -> str:
@@ -243,7 +243,8 @@ def install() -> None:
     _install_rule("AWS::EC2::SecurityGroupEgress", "IpPermissionsEgress", "egress")
     register("AWS::EC2::FlowLog", _flow_log_create, _flow_log_delete, _retag)
     register("AWS::EC2::PrefixList", _prefix_list_create, _prefix_list_delete, _prefix_list_update)
-    ec2._ACTION_MAP["DescribeNatGateways"] = _with_addresses(ec2._ACTION_MAP["DescribeNatGateways"])
-    ec2._vpce_fields_xml = _endpoint_xml(ec2._vpce_fields_xml)
-    for name in PUBLIC_IMAGES:
-        ssm._PUBLIC_AMI_PARAMETERS.setdefault(name, "ami-0c2023a1b2c3d4e5f")
+
+
+def with_public_images(known: dict[str, str]) -> dict[str, str]:
+    """The public parameters that name images, with those that hosts are launched from."""
+    return dict.fromkeys(PUBLIC_IMAGES, "ami-0c2023a1b2c3d4e5f") | known

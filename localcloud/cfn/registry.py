@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ministack.core.responses import new_uuid
-from ministack.services.cloudformation import provisioners, stacks
+from ministack.services.cloudformation import provisioners
 
-from localcloud.shapes import Create, Delete, Made, Update
+from localcloud.emulator.shapes import Create, Delete, Made, Update
 
 # Types whose handlers wait for a process or a thread; ministack then runs them off its event loop.
 _blocking: set[str] = set()
@@ -142,14 +142,13 @@ def extend(resource_type: str, complete: Callable[[str, dict], None]) -> None:
     handler.update(create=created, update=updated, update_with_logical_id=True)
 
 
+def on_worker_thread(original: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Whether a type waits for something: ours, and those that ministack knows."""
+    return lambda resource_type: resource_type in _blocking or original(resource_type)
+
+
 def finish() -> None:
     """Call once, after every register."""
-    original = stacks._runs_on_worker_thread
-
-    def runs_on_worker_thread(resource_type: str) -> bool:
-        return resource_type in _blocking or original(resource_type)
-
-    stacks._runs_on_worker_thread = runs_on_worker_thread
     for resource_type, names in CREATE_ONLY.items():
         provisioners._REPLACING_PROPERTIES.setdefault(resource_type, names)
     for resource_type, where in TAGGED.items():

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import secrets
 import string
+from collections.abc import Callable
 
 from ministack.services import secretsmanager
-from ministack.services.cloudformation import drift, provisioners
+from ministack.services.cloudformation import provisioners
 
 from localcloud.cfn.registry import draw_name, register, truth
-from localcloud.shapes import Made
+from localcloud.emulator.shapes import Made
 
 # docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -111,15 +112,10 @@ def delete(physical_id: str, props: dict) -> None:
     provisioners._sm_secret_delete(_name(physical_id), props)
 
 
-def _read(physical_id: str, props: dict) -> dict | None:
+def reader(ministacks: Callable[[str, dict], dict | None]) -> Callable[[str, dict], dict | None]:
     """For drift detection, which looks a secret up by its name."""
-    return ministack_reader(_name(physical_id), props)
-
-
-ministack_reader, READ = drift._DRIFT_READERS["AWS::SecretsManager::Secret"]
+    return lambda physical_id, props: ministacks(_name(physical_id), props)
 
 
 def install() -> None:
-    drift._DRIFT_READERS["AWS::SecretsManager::Secret"] = (_read, READ)
-    provisioners._sm_secret_string = secret_string
     register("AWS::SecretsManager::Secret", create, delete, update)

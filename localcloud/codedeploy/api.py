@@ -14,7 +14,7 @@ from localcloud.codedeploy.api_groups import Groups
 from localcloud.codedeploy.engine import Engine
 from localcloud.codedeploy.errors import ApiError
 from localcloud.codedeploy.store import Store
-from localcloud.shapes import Answer, Operation
+from localcloud.emulator.shapes import Answer, Operation
 
 log = logging.getLogger("localcloud.codedeploy")
 TARGET_PREFIX = "CodeDeploy_20141006"

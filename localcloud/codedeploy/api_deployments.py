@@ -8,7 +8,7 @@ from localcloud.codedeploy.api_groups import _list
 from localcloud.codedeploy.engine import Engine
 from localcloud.codedeploy.errors import ApiError
 from localcloud.codedeploy.store import ACTIVE, Store, check_revision
-from localcloud.shapes import Operation
+from localcloud.emulator.shapes import Operation
 
 STATUSES = ("Created", "Queued", "InProgress", "Baking", "Succeeded", "Failed", "Stopped", "Ready")
 TARGET_STATUSES = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Unknown", "Ready")

@@ -6,12 +6,12 @@ import time
 
 from ministack.core.responses import new_uuid
 
+from localcloud.base.paging import page
 from localcloud.codedeploy import errors
 from localcloud.codedeploy.errors import ApiError
 from localcloud.codedeploy.health import BUILT_IN, DEFAULT
 from localcloud.codedeploy.store import Store, arn, check_name, check_revision, new_group_id, revision_key
-from localcloud.paging import page
-from localcloud.shapes import Operation
+from localcloud.emulator.shapes import Operation
 
 GROUP_FIELDS = (
     "serviceRoleArn",

@@ -16,8 +16,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcloud.base.files import remove_tree, write_atomic
 from localcloud.codedeploy.appspec import FILE_NAMES, AppSpec, AppSpecError, parse
-from localcloud.files import remove_tree, write_atomic
 
 MAX_REVISIONS = 5
 

@@ -16,7 +16,8 @@ from contextvars import copy_context
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region, request_scope
 
-from localcloud import procs
+from localcloud.base import procs
+from localcloud.base.paths import State
 from localcloud.codedeploy import bundle, selection
 from localcloud.codedeploy.agent import Agent, Work
 from localcloud.codedeploy.bundle import BundleError
@@ -24,8 +25,7 @@ from localcloud.codedeploy.health import Gate
 from localcloud.codedeploy.hooks import Running
 from localcloud.codedeploy.records import NO_ROLLBACK, brief, diagnostics, new_info, new_target, overview
 from localcloud.codedeploy.store import ACTIVE, Store, revision_key
-from localcloud.fleet import Fleet
-from localcloud.paths import State
+from localcloud.fleet.ec2 import Fleet
 
 log = logging.getLogger("localcloud.codedeploy")
 INTERRUPTED = "The local cloud was stopped while the deployment ran."

@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from localcloud.base.files import write_atomic
 from localcloud.codedeploy.plan import Plan
-from localcloud.files import write_atomic
 
 Log = Callable[[str], None]
 

@@ -18,10 +18,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from localcloud import procs
+from localcloud.base import procs
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "eu-central-1"
+STUCK = 300  # seconds after which a wait is given up; on a busy machine what it waits for just comes later
 
 
 class RunningCloud:
@@ -52,7 +53,7 @@ class RunningCloud:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + STUCK
         while not ready.exists():
             assert self.process.poll() is None, (self.state / "cloud.log").read_text()
             assert time.monotonic() < deadline, "the cloud did not come up"
@@ -67,17 +68,17 @@ class RunningCloud:
 
     def stop(self, drain: float = 5) -> None:
         subprocess.run(
-            self.command("stop", "--drain", str(drain)), cwd=ROOT, env=self.env, check=True, timeout=90
+            self.command("stop", "--drain", str(drain)), cwd=ROOT, env=self.env, check=True, timeout=STUCK
         )
         if self.process is not None:
-            self.process.wait(10)
+            self.process.wait(STUCK)
 
     def client(self, service: str, region: str = REGION):
         return client(self.endpoint, service, region)
 
     def post(self, path: str) -> int:
         request = urllib.request.Request(self.endpoint + path, method="POST")
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=STUCK) as answer:
             return answer.status
 
     def saved(self, **words: str) -> None:
@@ -132,14 +133,14 @@ def name() -> str:
     return f"t{uuid.uuid4().hex[:10]}"
 
 
-def until(check: Callable[[], object], seconds: float = 20, what: str = "the condition") -> object:
-    deadline = time.monotonic() + seconds
+def until(check: Callable[[], object], what: str = "the condition") -> object:
+    deadline = time.monotonic() + STUCK
     while time.monotonic() < deadline:
         value = check()
         if value:
             return value
         time.sleep(0.03)
-    raise AssertionError(f"{what} did not hold within {seconds} s")
+    raise AssertionError(f"{what} did not hold within {STUCK} s")
 
 
 class Stacks:
@@ -157,8 +158,8 @@ class Stacks:
     def status(self, stack: str) -> str:
         return self.api.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
 
-    def settle(self, stack: str, seconds: float = 60) -> str:
-        until(lambda: not self.status(stack).endswith("_IN_PROGRESS"), seconds, f"{stack} settled")
+    def settle(self, stack: str) -> str:
+        until(lambda: not self.status(stack).endswith("_IN_PROGRESS"), what=f"{stack} settled")
         return self.status(stack)
 
     def _request(
@@ -197,7 +198,7 @@ class Stacks:
     def delete(self, stack: str) -> str:
         stack_id = self.api.describe_stacks(StackName=stack)["Stacks"][0]["StackId"]
         self.api.delete_stack(StackName=stack)
-        until(lambda: self.status(stack_id) in ("DELETE_COMPLETE", "DELETE_FAILED"), 60, "deleted")
+        until(lambda: self.status(stack_id) in ("DELETE_COMPLETE", "DELETE_FAILED"), what="deleted")
         return self.status(stack_id)
 
     def outputs(self, stack: str) -> dict[str, str]:

@@ -93,10 +93,12 @@ def appspec(hooks: dict[str, list[dict]], files: list[dict] | None = None, **mor
     return json.dumps({"version": 0.0, "os": "linux", "files": files or [], "hooks": hooks, **more})
 
 
-def telling(word: str, extra: dict[str, str] | None = None, **spec: object) -> dict[str, str]:
+def telling(
+    word: str, extra: dict[str, str] | None = None, seconds: int = 300, **spec: object
+) -> dict[str, str]:
     """A revision whose every hook writes a line into /tale and that installs /opt/app/word."""
     events = ("ApplicationStop", "BeforeInstall", "AfterInstall", "ApplicationStart", "ValidateService")
-    hooks = {event: [{"location": "hooks/tell", "timeout": 20}] for event in events}
+    hooks = {event: [{"location": "hooks/tell", "timeout": seconds}] for event in events}
     files = [{"source": "app", "destination": "/opt/app"}]
     return {
         "appspec.yml": appspec(hooks, files, **spec),
@@ -141,8 +143,8 @@ class Site:
     def info(self, deployment: str) -> dict:
         return self.api.get_deployment(deploymentId=deployment)["deploymentInfo"]
 
-    def wait(self, deployment: str, seconds: float = 40) -> dict:
-        until(lambda: self.info(deployment)["status"] in ("Succeeded", "Failed", "Stopped"), seconds, "ended")
+    def wait(self, deployment: str) -> dict:
+        until(lambda: self.info(deployment)["status"] in ("Succeeded", "Failed", "Stopped"), what="ended")
         return self.info(deployment)
 
     def run(self, content: dict | None = None, **options: object) -> dict:

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localcloud.cfn.secrets import generate
-from localcloud.postgres import binaries
+from localcloud.databases.postgres import binaries
 from localcloud.tests.conftest import RunningCloud, Stacks
 
 SECRET = {

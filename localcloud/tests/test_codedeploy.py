@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from botocore.exceptions import ClientError
 
-from localcloud.hostenv import access_key
+from localcloud.fleet.hostenv import access_key
 from localcloud.tests.conftest import RunningCloud, until
 from localcloud.tests.fleetkit import (
     UNTIL_GO,
@@ -31,7 +31,7 @@ def site(cloud: RunningCloud) -> Site:
     return make_site(cloud, f"site{time.monotonic_ns()}")
 
 
-def script(body: str, event: str = "AfterInstall", timeout: int = 20) -> dict[str, str]:
+def script(body: str, event: str = "AfterInstall", timeout: int = 300) -> dict[str, str]:
     return {
         "appspec.yml": appspec({event: [{"location": "hooks/it", "timeout": timeout}]}),
         "hooks/it": "#!/bin/sh\n" + body,
@@ -97,8 +97,8 @@ def test_environment_of_hooks(site: Site) -> None:
             "ScriptMissing",
             "does not exist",
         ),
-        (script("sleep 30", timeout=1), "ScriptTimedOut", "failed to complete in 1 seconds"),
-        (script("sleep 5 &", timeout=2), "UnknownError", "failed to close STDOUT"),
+        (script("sleep 3600", timeout=1), "ScriptTimedOut", "failed to complete in 1 seconds"),
+        (script("sleep 3600 &", timeout=2), "UnknownError", "failed to close STDOUT"),
     ],
     ids=["exit-code", "missing", "timeout", "left-open"],
 )

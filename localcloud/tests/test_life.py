@@ -8,14 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from localcloud import procs, supervisors
-from localcloud.paths import state_at
-from localcloud.tests.conftest import ROOT, RunningCloud, Stacks, until
+from localcloud.base import procs
+from localcloud.base.paths import state_at
+from localcloud.fleet import supervisors
+from localcloud.tests.conftest import ROOT, STUCK, RunningCloud, Stacks, until
 from localcloud.tests.fleetkit import OUTPUTS, Site, appspec, resources, telling
 from localcloud.tests.test_cfn import DB_OUTPUTS, SECRET, database, query
 from localcloud.tests.test_codedeploy import script
@@ -27,7 +27,7 @@ startsecs = 0
 """
 MADE = '"StackStatus": "CREATE_COMPLETE"'
 UNIT = {
-    "appspec.yml": appspec({"ApplicationStart": [{"location": "hooks/start", "timeout": 20}]}),
+    "appspec.yml": appspec({"ApplicationStart": [{"location": "hooks/start", "timeout": 300}]}),
     "hooks/start": "#!/bin/sh\nset -e\ncat > \"$DUCTWORK_HOST_ROOT/etc/supervisor.d/sleeper.conf\" <<'U'\n"
     + SLEEPER
     + 'U\n"$DUCTWORK_SUPERVISORCTL" -c "$DUCTWORK_SUPERVISOR_CONF" update\n',
@@ -206,13 +206,14 @@ def test_stop_during_a_stack_operation_cuts_it_short_and_deletes_nothing(fresh: 
     parts["Group"]["Properties"]["MaxSize"] = "9"
     keep = site.root()
     # The second instance hangs in its launch deployment, so the update of the group waits.
-    hang = {**telling("hang"), "hooks/tell": '#!/bin/sh\n[ -e "$DUCTWORK_HOST_ROOT/tale" ] || sleep 60\n'}
+    hang = {
+        **telling("hang", seconds=3600),
+        "hooks/tell": '#!/bin/sh\n[ -e "$DUCTWORK_HOST_ROOT/tale" ] || sleep 3600\n',
+    }
     assert site.run(hang)["status"] == "Succeeded"
     stacks.api.update_stack(StackName="all", TemplateBody=json.dumps({"Resources": parts}))
     until(lambda: len(list((fresh.state / "instances").iterdir())) == 2, what="the second launch")
-    begun = time.monotonic()
-    fresh.stop(drain=1)
-    assert time.monotonic() - begun < 30, "it does not wait for the hook"
+    fresh.stop(drain=1)  # it does not wait for the hook
     assert fresh.processes() == []
     fresh.start()
     assert Stacks(fresh).status("all") == "UPDATE_ROLLBACK_COMPLETE"
@@ -236,7 +237,7 @@ def test_a_fleet_whose_record_was_lost_is_made_whole(fresh: RunningCloud) -> Non
 
 def run(*args: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "localcloud", *args], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "localcloud", *args], cwd=ROOT, capture_output=True, text=True, timeout=STUCK
     )
 
 
@@ -290,7 +291,7 @@ def test_one_cloud_per_folder_and_wipe(fresh: RunningCloud) -> None:
     assert (refused.returncode, "already runs" in refused.stderr) == (2, True)
     assert run("wipe", "--state", str(fresh.state)).returncode == 0
     assert not fresh.state.exists()
-    assert fresh.process is not None and fresh.process.wait(5) == 0
+    assert fresh.process is not None and fresh.process.wait(STUCK) == 0
 
 
 def test_a_ministack_that_lacks_a_name_is_refused(tmp_path: Path) -> None:
@@ -300,7 +301,7 @@ def test_a_ministack_that_lacks_a_name_is_refused(tmp_path: Path) -> None:
     )
     refused = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "s")], cwd=ROOT, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=STUCK,
     )  # fmt: skip
     assert refused.returncode == 2
     assert "lacks `ministack.services.autoscaling._reconcile_instances`" in refused.stderr

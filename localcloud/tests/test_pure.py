@@ -13,18 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import cloudconfig, compat, procs
+from localcloud.base import procs
+from localcloud.base.files import write_atomic
+from localcloud.base.paths import state_at
+from localcloud.base.problems import Refused
 from localcloud.codedeploy.appspec import AppSpecError, Script, parse
 from localcloud.codedeploy.bundle import BundleError, Layout, store
 from localcloud.codedeploy.health import BUILT_IN, Gate, Policy, RevisionHealth, Target
 from localcloud.codedeploy.install import clean_up, execute
 from localcloud.codedeploy.plan import InstallError, Planner
-from localcloud.compat import NAMES
-from localcloud.files import write_atomic
-from localcloud.paths import state_at
-from localcloud.problems import Refused
-from localcloud.saver import Saver, settle
-from localcloud.statefolder import open_folder
+from localcloud.emulator import compat, patches
+from localcloud.emulator.compat import NAMES
+from localcloud.emulator.saver import Saver, settle
+from localcloud.fleet import cloudconfig
+from localcloud.life.statefolder import open_folder
 from localcloud.tests.fleetkit import revision
 
 
@@ -308,11 +310,11 @@ def test_write_atomic_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_every_private_name_of_ministack_is_checked_at_the_start() -> None:
-    """compat.py lists what an upgrade can take away."""
+    """emulator/compat.py lists what an upgrade can take away."""
     listed = {f"{module.rpartition('.')[2]}.{name}" for module, names in NAMES.items() for name in names}
     modules = "|".join(sorted({entry.partition(".")[0] for entry in listed}))
     used = set()
-    for path in Path(compat.__file__).parent.rglob("*.py"):
+    for path in Path(compat.__file__).parent.parent.rglob("*.py"):
         if "tests" in path.parts:
             continue
         text = path.read_text(encoding="utf-8").replace("ministack_app._", "app._")
@@ -322,3 +324,41 @@ def test_every_private_name_of_ministack_is_checked_at_the_start() -> None:
                 private = [alias.name for alias in node.names if alias.name.startswith("_")]
                 used |= {f"{str(node.module).rpartition('.')[2]}.{name}" for name in private}
     assert used - listed == set()
+
+
+def replaced(text: str) -> list[str]:
+    """Names of ministack's modules that this source assigns to."""
+    tree = ast.parse(text)
+    modules = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ministack")
+        for alias in node.names
+    }
+    targets = [
+        target
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name)
+    ]
+    return [f"{target.value.id}.{target.attr}" for target in targets if target.value.id in modules]
+
+
+def test_only_patches_py_replaces_what_ministack_has() -> None:
+    for path in Path(compat.__file__).parent.parent.rglob("*.py"):
+        assert replaced(path.read_text(encoding="utf-8")) == [], f"{path}: move it to emulator/patches.py"
+    assert replaced("from ministack.services import ec2\nec2._x = 1\nother.y = 2\n") == ["ec2._x"]
+
+
+def test_every_patch_has_a_reason() -> None:
+    tree = ast.parse(Path(patches.__file__).read_text(encoding="utf-8"))
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Patch"
+    ]
+    assert len(calls) > 10
+    for call in calls:
+        reason = call.args[3]
+        assert isinstance(reason, ast.Name) or len(str(reason.value)) > 20, ast.unparse(call)

@@ -13,12 +13,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from localcloud import procs
-from localcloud.files import write_atomic
-from localcloud.hostenv import MARK
-from localcloud.paths import State
+from localcloud.base import procs
+from localcloud.base.files import write_atomic
+from localcloud.base.paths import State
+from localcloud.fleet.hostenv import MARK
 
-log = logging.getLogger("localcloud.supervisors")
+log = logging.getLogger("localcloud.fleet.supervisors")
 BOOT_SECONDS = 20.0
 KILL_GRACE = 3.0
 

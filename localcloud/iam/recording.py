@@ -23,10 +23,10 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.core.router import extract_access_key_id
 from ministack.services import autoscaling, cloudformation, s3, secretsmanager, sqs
 
-from localcloud import instances
-from localcloud.hostenv import instance_of
+from localcloud.fleet import instances
+from localcloud.fleet.hostenv import instance_of
 
-log = logging.getLogger("localcloud.calls")
+log = logging.getLogger("localcloud.iam.recording")
 CBOR_ACTION = re.compile(r"^/service/[^/]+/operation/([A-Za-z]+)$")
 MAX_BYTES = 8_000_000  # then the file becomes calls.jsonl.1 and a new one begins
 # A batch is authorized as the single action.

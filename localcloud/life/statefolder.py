@@ -15,12 +15,12 @@ import socket
 from pathlib import Path
 from typing import IO
 
-from localcloud import ports, procs
-from localcloud.files import write_atomic
-from localcloud.paths import State
-from localcloud.ports import HOST
-from localcloud.problems import Refused
-from localcloud.saver import check_saved, settle
+from localcloud.base import ports, procs
+from localcloud.base.files import write_atomic
+from localcloud.base.paths import State
+from localcloud.base.ports import HOST
+from localcloud.base.problems import Refused
+from localcloud.emulator.saver import check_saved, settle
 
 # What no quoting gets into supervisord's configuration: `%`, which is alembic's as well, the bracket of the file
 # pattern that [include] makes of the path, and the beginning of a comment.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from localcloud.files import write_atomic
+from localcloud.base.files import write_atomic
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from importlib.metadata import PackageNotFoundError, version
 
-from localcloud.problems import Refused
+from localcloud.base.problems import Refused
 
 SUPPORTED = "1.5.33"
 NAMES: dict[str, tuple[str, ...]] = {

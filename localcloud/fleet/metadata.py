@@ -17,11 +17,10 @@ from pathlib import Path
 from ministack.core.responses import request_scope
 from ministack.services import ec2
 
-from localcloud import instances
-from localcloud.fleet import LEAVING, Fleet
-from localcloud.hostenv import METADATA, SECRET_KEY, access_key
-from localcloud.paths import State
-from localcloud.shapes import Answer
+from localcloud.base.paths import State
+from localcloud.emulator.shapes import Answer
+from localcloud.fleet.ec2 import LEAVING, Fleet, instances
+from localcloud.fleet.hostenv import METADATA, SECRET_KEY, access_key
 
 TOKEN_HEADER, TTL_HEADER = "x-aws-ec2-metadata-token", "x-aws-ec2-metadata-token-ttl-seconds"
 MAX_TTL = 21600

@@ -9,7 +9,7 @@ from typing import Protocol
 from ministack import app as ministack_app
 from ministack.core import router
 
-from localcloud.shapes import Answer
+from localcloud.emulator.shapes import Answer
 
 
 class StateModule(Protocol):

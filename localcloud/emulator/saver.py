@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from localcloud.files import write_atomic
+from localcloud.base.files import write_atomic
 
-log = logging.getLogger("localcloud.saver")
+log = logging.getLogger("localcloud.emulator.saver")
 SETTLE_SECONDS = 0.05  # collects the writes of one burst
 LAST_READ = "cloudformation"
 NEW = ".new"  # suffix of a batch's files until all of them are written

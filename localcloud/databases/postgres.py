@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localcloud import ports, procs
-from localcloud.files import remove_tree, write_atomic
-from localcloud.paths import State
+from localcloud.base import ports, procs
+from localcloud.base.files import remove_tree, write_atomic
+from localcloud.base.paths import State
 
-log = logging.getLogger("localcloud.postgres")
+log = logging.getLogger("localcloud.databases.postgres")
 START_SECONDS = 30.0
 # PostgreSQL refuses to run as root; any other account will do, and this one exists everywhere.
 UNPRIVILEGED = "nobody"

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localcloud.compat import check_ministack
-from localcloud.hostenv import host_env
-from localcloud.paths import State
-from localcloud.statefolder import HOST, bind, open_folder, withdraw, write_ready
+from localcloud.base.paths import State
+from localcloud.emulator.compat import check_ministack
+from localcloud.fleet.hostenv import host_env
+from localcloud.life.statefolder import HOST, bind, open_folder, withdraw, write_ready
 
 if TYPE_CHECKING:
     from localcloud.cloud import Cloud

@@ -13,11 +13,11 @@ import time
 import urllib.request
 from pathlib import Path
 
-from localcloud import procs
-from localcloud.files import remove_tree
-from localcloud.paths import State, runtime_dir
-from localcloud.problems import Refused
-from localcloud.statefolder import read_ready
+from localcloud.base import procs
+from localcloud.base.files import remove_tree
+from localcloud.base.paths import State, runtime_dir
+from localcloud.base.problems import Refused
+from localcloud.life.statefolder import read_ready
 
 CLOUD_GRACE = 8.0
 
@@ -42,8 +42,8 @@ def stop(state: State, drain_seconds: float) -> None:
     cloud = running_cloud(state)
     if cloud is not None:
         _quiesce(state)
-    from localcloud.postgres import stop_all as stop_databases
-    from localcloud.supervisors import stop_all as stop_instances
+    from localcloud.databases.postgres import stop_all as stop_databases
+    from localcloud.fleet.supervisors import stop_all as stop_instances
 
     stop_instances(state, drain_seconds)
     stop_databases(state)

@@ -11,11 +11,10 @@ from xml.sax.saxutils import escape
 from ministack.services import autoscaling
 from ministack.services.autoscaling import _p, _parse_member_list, _parse_nested
 
-from localcloud import instances, lifecycle
 from localcloud.cfn.registry import truth
 from localcloud.codedeploy.store import Store
-from localcloud.fleet import Fleet
-from localcloud.shapes import Action, Answer
+from localcloud.emulator.shapes import Action, Answer
+from localcloud.fleet.ec2 import Fleet, instances, lifecycle
 
 SIZES = ("MinSize", "MaxSize", "DesiredCapacity")
 NUMBERS = ("DefaultCooldown", "HealthCheckGracePeriod", "MaxInstanceLifetime", "DefaultInstanceWarmup")
@@ -216,8 +215,8 @@ class Scaling:
                     hooks.append(_codedeploy_hook(name, entry["terminationHook"], lifecycle.TERMINATING))
         return hooks
 
-    def install(self) -> None:
-        autoscaling._reconcile_instances = self._fleet.reconcile
+    def operations(self) -> dict[str, Action]:
+        """What the API is asked for, by its name."""
         operations = {
             "DescribeAutoScalingGroups": self.describe,
             "UpdateAutoScalingGroup": self.update,
@@ -230,7 +229,7 @@ class Scaling:
             "RecordLifecycleActionHeartbeat": self.heartbeat,
             "DescribeLifecycleHooks": self.describe_hooks,
         }
-        autoscaling._ACTION_MAP.update({name: _refusing(run) for name, run in operations.items()})
+        return {name: _refusing(run) for name, run in operations.items()}
 
 
 def _codedeploy_hook(group: str, name: str, transition: str) -> dict:

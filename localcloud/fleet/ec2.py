@@ -18,13 +18,13 @@ from ministack.core.concurrency import spawn_background
 from ministack.core.responses import AccountRegionScopedDict, get_region, request_scope
 from ministack.services import autoscaling, ec2
 
-from localcloud import cloudconfig, instances, lifecycle, supervisors
+from localcloud.base.files import remove_tree
+from localcloud.base.paths import State
 from localcloud.cfn.registry import truth
-from localcloud.files import remove_tree
-from localcloud.hostenv import HostEnv
-from localcloud.paths import State
+from localcloud.fleet import cloudconfig, instances, lifecycle, supervisors
+from localcloud.fleet.hostenv import HostEnv
 
-log = logging.getLogger("localcloud.fleet")
+log = logging.getLogger("localcloud.fleet.ec2")
 DRAIN_SECONDS = 60.0
 COMING = ("Pending",)
 LEAVING = ("Terminating", "Terminating:Wait", "Terminating:Proceed")

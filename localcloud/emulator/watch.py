@@ -8,9 +8,9 @@ import re
 
 from ministack import app as ministack_app
 
-from localcloud.calls import CBOR_ACTION, Calls
-from localcloud.saver import Saver
-from localcloud.shapes import Answer, Handler
+from localcloud.emulator.saver import Saver
+from localcloud.emulator.shapes import Answer, Handler
+from localcloud.iam.recording import CBOR_ACTION, Calls
 
 READS = ("Describe", "List", "Get", "BatchGet", "Head", "Validate", "Estimate", "Search", "Lookup", "Filter")
 QUERY_ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")

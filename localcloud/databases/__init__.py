@@ -1,0 +1,1 @@
+"""Real database servers behind the records of RDS."""

@@ -1,0 +1,119 @@
+"""Every function and constant of ministack that is replaced, each with the reason why. No other module replaces any.
+
+Resource types are no patches: they are registered (`cfn/registry.py`), as services are (`emulator/services.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from ministack.services import alb, autoscaling, cloudformation, cloudwatch, ec2, ssm
+from ministack.services.cloudformation import changesets, drift, engine, handlers, provisioners, stacks
+
+from localcloud.cfn import expressions, monitoring, nested, network, registry, secrets
+from localcloud.cfn.databases import Databases
+from localcloud.fleet.ec2 import Fleet
+from localcloud.fleet.scaling import Scaling
+
+Wrap = Callable[[Any], Any]  # from what ministack has to what takes its place
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A name of ministack, or an entry of one of its tables, with what replaces it."""
+
+    owner: ModuleType | dict[Any, Any]
+    name: str
+    wrap: Wrap
+    reason: str
+
+    def apply(self) -> None:
+        """Put the replacement in; a table may lack the entry, which is then added."""
+        if isinstance(self.owner, dict):
+            self.owner[self.name] = self.wrap(self.owner.get(self.name))
+        else:
+            setattr(self.owner, self.name, self.wrap(getattr(self.owner, self.name)))
+
+
+def instead(replacement: object) -> Wrap:
+    """Ignore what ministack has."""
+    return lambda _: replacement
+
+
+def patches(fleet: Fleet, scaling: Scaling, databases: Databases) -> list[Patch]:
+    """All of them."""
+    conditions = "a condition may compare the values of any function; ministack resolves only references"
+    return [
+        *(
+            Patch(module, "_evaluate_conditions", instead(expressions.evaluate_conditions), conditions)
+            for module in (engine, changesets, handlers, stacks)
+        ),
+        Patch(
+            stacks, "_runs_on_worker_thread", registry.on_worker_thread,
+            "types of ours that wait for a process must not hold up the whole cloud",
+        ),
+        Patch(
+            cloudformation._ACTION_HANDLERS, "DescribeStacks", nested.with_parents,
+            "a nested stack names its parent and root",
+        ),
+        Patch(
+            drift._DRIFT_READERS, "AWS::SecretsManager::Secret", lambda pair: (secrets.reader(pair[0]), pair[1]),
+            "the physical id of a secret is its ARN, while ministack looks it up by its name",
+        ),
+        Patch(
+            provisioners, "_sm_secret_string", instead(secrets.secret_string),
+            "GenerateSecretString as documented: excluded characters, one of each kind, template keys",
+        ),
+        Patch(
+            provisioners, "_cw_metric_alarm_record", monitoring.with_metrics,
+            "alarms on expressions over several metrics",
+        ),
+        Patch(
+            cloudwatch, "get_state", instead(monitoring.state),
+            "the state holds keys that JSON cannot; it must survive a restart",
+        ),
+        Patch(
+            cloudwatch, "TWO_WEEKS_SECONDS", instead(monitoring.DAY),
+            "the state is written often, so points of metrics are kept for a day",
+        ),
+        Patch(
+            alb, "_target_group_full_name_from_arn", monitoring.with_kind,
+            "the attribute begins with its kind, as the dimension of the metrics does",
+        ),
+        Patch(
+            ec2._ACTION_MAP, "DescribeNatGateways", network.with_addresses,
+            "a NAT gateway lists its elastic addresses",
+        ),
+        Patch(
+            ec2, "_vpce_fields_xml", network.endpoint_xml,
+            "an endpoint lists its subnets, groups and policy",
+        ),
+        Patch(
+            ssm, "_PUBLIC_AMI_PARAMETERS", network.with_public_images,
+            "hosts are launched from Amazon Linux 2023 of both architectures",
+        ),
+        Patch(
+            autoscaling, "_reconcile_instances", instead(fleet.reconcile),
+            "instances are directories with processes, launched and ended by the fleet",
+        ),
+        *(
+            Patch(autoscaling._ACTION_MAP, name, instead(operation), "answered from real instances, or missing")
+            for name, operation in scaling.operations().items()
+        ),
+        *(
+            Patch(
+                provisioners, name, instead(function),
+                "ministack's own update creates and deletes by these names where it replaces a database",
+            )
+            for name, function in databases.replacements().items()
+        ),
+    ]  # fmt: skip
+
+
+def apply(fleet: Fleet, scaling: Scaling, databases: Databases) -> None:
+    """Replace them all; called once at start-up."""
+    for patch in patches(fleet, scaling, databases):
+        patch.apply()
