@@ -105,7 +105,7 @@ fn unparsed(error: &clap::Error, text: &str) -> Fail {
     };
     let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
     let fail = tips.fold(Fail::usage(message), Fail::hint);
-    fail.hint("see what there is: cargo xtask --help")
+    fail.hint("list the releases: cargo xtask --help")
 }
 
 async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
@@ -154,7 +154,7 @@ async fn interruption() {
 }
 
 fn broken(error: tokio::task::JoinError) -> Fail {
-    Fail::bug("the command broke").because(error)
+    Fail::bug("the command ended unexpectedly").because(error)
 }
 
 #[cfg(test)]

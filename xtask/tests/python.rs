@@ -125,7 +125,7 @@ fn pytest(which: Venv, folder: &str) {
     let text =
         passes(Command::new(python).args(["dev/run_pytest.py", folder]).env("PYTHONDONTWRITEBYTECODE", "1"));
     assert!(text.contains(" passed"), "{text}");
-    eprintln!("{folder}: {}", text.lines().last().unwrap_or_default());
+    support::say(&format!("{folder}: {}", text.lines().last().unwrap_or_default()));
 }
 
 #[test]

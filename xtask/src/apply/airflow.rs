@@ -76,7 +76,7 @@ pub async fn refreshed(
                     asked = ask(airflow, move |airflow| airflow.parse_file(&token)).await.is_ok();
                 }
                 let done = expected.len() - behind.len();
-                sink.progress(format!("{done} of {} DAGs are on the new bundle", expected.len()));
+                sink.progress(format!("{done} of {} DAGs use the new bundle", expected.len()));
             }
         }
         backoff.wait().await;

@@ -231,5 +231,5 @@ async fn a_bucket_that_is_gone_is_gone_and_one_that_keeps_its_objects_ends_in_wo
     let deaf = mock!(Client::delete_objects).then_output(|| DeleteObjectsOutput::builder().build());
     let client = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&full, &deaf]);
     let fail = buckets::delete(&client, "logs").await.unwrap_err();
-    assert!(fail.to_string().contains("lists them still"), "{fail}");
+    assert!(fail.to_string().contains("still lists objects"), "{fail}");
 }

@@ -118,7 +118,7 @@ pub(crate) fn release(bundle: &str, host: &str, template: &str) -> Release {
 
 /// A plan of these steps alone.
 pub(crate) fn plan(target: &Release, steps: Vec<Step>) -> Plan {
-    Plan { target: target.clone(), previous: None, source: Source::Record, validates: false, steps }
+    Plan { release: target.clone(), previous: None, source: Source::Record, validates: false, steps }
 }
 
 /// The pointer moved to the release.

@@ -73,7 +73,7 @@ pub async fn acquire(store: &Store) -> Result<Lease> {
         }
         backoff.wait().await;
     }
-    Err(Fail::new(Kind::Locked, format!("several deployments want `{environment}` at once"))
+    Err(Fail::new(Kind::Locked, format!("several deployments compete for `{environment}` at once"))
         .hint("wait until the others are done, then run the command again"))
 }
 

@@ -50,7 +50,7 @@ pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
     });
     match refusal {
         Err(_) => {
-            Err(Fail::usage("a deployment would be refused").hint("cure the problems above, then plan again"))
+            Err(Fail::usage("a deployment would be refused").hint("fix the problems above, then plan again"))
         }
         Ok(()) if args.check && !unchanged => Err(Fail::new(Kind::Changes, "there are changes to deploy")
             .hint(format!("deploy them: cargo xtask deploy --env {}", args.env.env))),
@@ -62,7 +62,7 @@ pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
 async fn stack(prepared: &Prepared) -> Result<StackPreview> {
     match &prepared.decision {
         Some(decision) if prepared.plan.has("stack") => {
-            preview::preview(&prepared.context, &prepared.plan.target, decision).await
+            preview::preview(&prepared.context, &prepared.plan.release, decision).await
         }
         _ => Ok(StackPreview::None),
     }

@@ -9,7 +9,7 @@ use crate::plan::gates::Runs;
 use crate::plan::templates::Packaged;
 use crate::session::prepare::Observed;
 use crate::session::project::Project;
-use crate::session::tree::Target;
+use crate::session::tree::Candidate;
 use crate::session::{Session, Setup, deployment};
 use crate::ui::{EnvArg, Ui};
 use clap::Args;
@@ -43,11 +43,11 @@ pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
 }
 
 /// A recorded release, all of which is in the bucket.
-async fn recorded(session: &Session, release: Release) -> Result<Target> {
+async fn recorded(session: &Session, release: Release) -> Result<Candidate> {
     let body = release::whole(&session.store, &release).await?;
     let root = Packaged { path: "master.yaml".to_owned(), digest: release.stack.template, body };
     let artifacts = Artifacts { root: Some(root.clone()), ..Artifacts::default() };
-    Ok(Target { release, root, artifacts })
+    Ok(Candidate { release, root, artifacts })
 }
 
 /// The last release that was deployed successfully before the current one.
@@ -57,7 +57,7 @@ async fn before_current(session: &Session, observed: &Observed) -> Result<String
     let all = release::deployments(&session.store, 50).await?;
     let earlier = all.iter().find(|d| d.outcome == Outcome::Deployed && Some(&d.release) != current);
     earlier.map(|deployment| deployment.release.clone()).ok_or_else(|| {
-        Fail::usage(format!("`{name}` has no earlier release to go back to"))
-            .hint(format!("see what there is: cargo xtask history --env {name}"))
+        Fail::usage(format!("`{name}` has no earlier release to roll back to"))
+            .hint(format!("list the releases: cargo xtask history --env {name}"))
     })
 }

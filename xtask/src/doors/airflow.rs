@@ -73,7 +73,7 @@ impl Airflow {
         }
         let answer = accepted(&url, answer)?;
         let token = answer["access_token"].as_str();
-        let token = token.ok_or_else(|| Fail::failed(format!("`{url}` gave no token")))?;
+        let token = token.ok_or_else(|| Fail::failed(format!("`{url}` returned no token")))?;
         self.token = Some(Secret::new(token));
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Airflow {
         loop {
             let page = self.get(&format!("{path}&limit=100&offset={}", items.len()))?;
             let rows: Vec<T> = serde_json::from_value(page[key].clone()).map_err(|e| {
-                Fail::failed(format!("Airflow's list of {key} is not as expected")).because(e)
+                Fail::failed(format!("Airflow's list of {key} has an unexpected shape")).because(e)
             })?;
             let total = page["total_entries"].as_u64().unwrap_or_default();
             let last = rows.is_empty();
@@ -131,7 +131,7 @@ impl Airflow {
         let body = json!({ "logical_date": null, "conf": conf });
         let run = self.send("POST", &format!("/api/v2/dags/{dag}/dagRuns"), &body)?;
         let id = run["dag_run_id"].as_str();
-        id.map(str::to_owned).ok_or_else(|| Fail::failed(format!("Airflow started no run of `{dag}`")))
+        id.map(str::to_owned).ok_or_else(|| Fail::failed(format!("Airflow did not start a run of `{dag}`")))
     }
 
     /// `queued`, `running`, `success` or `failed`.

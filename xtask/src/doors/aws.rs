@@ -189,7 +189,7 @@ where
         }
         SdkError::TimeoutError(_) => (None, "no answer in time".to_owned()),
         SdkError::ConstructionFailure(_) => (None, innermost(Some(&error))),
-        _ => (None, format!("an answer that makes no sense: {}", innermost(Some(&error)))),
+        _ => (None, format!("unexpected answer: {}", innermost(Some(&error)))),
     };
     Fail::failed(what).because(AwsError { service: service.to_owned(), code, text })
 }
@@ -220,4 +220,11 @@ where
     E: ProvideErrorMetadata,
 {
     error.as_service_error().and_then(|e| e.meta().code()).unwrap_or_default()
+}
+
+/// CloudFormation has no code of its own for a stack that is not there; its words are the only sign.
+#[must_use]
+pub fn is_absent_stack<E: ProvideErrorMetadata, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> bool {
+    let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
+    code(error) == "ValidationError" && message.is_some_and(|text| text.contains("does not exist"))
 }

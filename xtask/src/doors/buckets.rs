@@ -23,7 +23,7 @@ pub async fn delete(s3: &Client, bucket: &str) -> Result<usize> {
             break;
         }
         if objects.first() == last.as_ref() {
-            return Err(Fail::failed(what()).cause("S3 says that objects are deleted, and lists them still"));
+            return Err(Fail::failed(what()).cause("S3 still lists objects that it reported as deleted"));
         }
         last = objects.first().cloned();
         gone += objects.len();

@@ -51,7 +51,7 @@ fn unwritable(path: &Path, error: std::io::Error) -> Fail {
         ErrorKind::PermissionDenied => {
             fail.hint(format!("make it writable for you: sudo chown -R \"$(id -un)\" '{there}'"))
         }
-        ErrorKind::ReadOnlyFilesystem => fail.hint("work in a copy of the project that can be written"),
+        ErrorKind::ReadOnlyFilesystem => fail.hint("work in a writable copy of the project"),
         ErrorKind::StorageFull => fail.hint("free some disk space and run the command again"),
         _ => fail,
     };

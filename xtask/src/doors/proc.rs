@@ -5,6 +5,8 @@
 
 use crate::fail::{Fail, Result};
 use crate::model::text::tail;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::process::CommandExt as _;
@@ -121,8 +123,7 @@ pub fn find(name: &str) -> Option<PathBuf> {
 /// The name of this machine.
 #[must_use]
 pub fn host() -> String {
-    let uname = Cmd::new("uname", Path::new("/")).arg("-n").env("PATH", "/usr/bin:/bin").run();
-    uname.map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[must_use]
@@ -140,20 +141,16 @@ pub fn realm() -> Option<String> {
 }
 
 /// Whether a process of this machine is known to be gone. One of another user is not: it cannot be
-/// signalled either, but for another reason. The shell's own `kill` is everywhere, the program is not.
+/// signalled either, but for another reason.
 #[must_use]
 pub fn is_gone(pid: u32) -> bool {
-    let line = format!("kill -0 {pid}");
-    let kill = Cmd::new("/bin/sh", Path::new("/")).args(["-c", &line]).env("LC_ALL", "C");
-    kill.output().is_ok_and(|output| {
-        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("No such process")
-    })
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 /// Ends this very process at once, as `kill -9` would: for the crash tests.
 pub fn kill_self() {
-    let pid = std::process::id().to_string();
-    let _ = Command::new("kill").args(["-9", &pid]).status();
+    let _ = kill_process(getpid(), Signal::KILL);
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub async fn ask<T: Send + 'static>(
 ) -> Result<T> {
     let airflow = airflow.clone();
     let joined = tokio::task::spawn_blocking(move || call(&airflow)).await;
-    joined.map_err(|e| Fail::bug("a request to Airflow broke off").because(e))?
+    joined.map_err(|e| Fail::bug("a request to Airflow was interrupted").because(e))?
 }
 
 /// A session with a token.
@@ -62,7 +62,7 @@ pub async fn session(url: &str, login: Login) -> Result<Airflow> {
     let joined = tokio::task::spawn_blocking(move || {
         airflow.log_in(&login.username, &login.password).map(|()| airflow)
     });
-    joined.await.map_err(|e| Fail::bug("a request to Airflow broke off").because(e))?
+    joined.await.map_err(|e| Fail::bug("a request to Airflow was interrupted").because(e))?
 }
 
 /// What every component says of itself.

@@ -1,6 +1,6 @@
 //! Makes the DAG bundle of `dags/`: one archive whose sha256 is its name.
 
-use super::pack::{self, Subject};
+use super::pack::{self, Packing};
 use super::tree::{self, Content, Modes, Source};
 use crate::doors::archive::{self, Entry};
 use crate::fail::{Problem, Result};
@@ -25,8 +25,8 @@ pub fn bundle(root: &Path, cache: &Path) -> Result<Bundle> {
 /// As [`bundle`].
 pub fn bundle_on(root: &Path, cache: &Path, threads: NonZeroUsize) -> Result<Bundle> {
     let (entries, problems) = read(root);
-    let subject = Subject { name: "the DAG bundle", folder: &cache.join("bundles") };
-    pack::pack(root, subject, entries, problems, threads)
+    let packing = Packing { name: "the DAG bundle", folder: &cache.join("bundles") };
+    pack::pack(root, packing, entries, problems, threads)
 }
 
 /// What is wrong with the folder; nothing is packed.

@@ -31,13 +31,16 @@ struct Found {
 pub async fn parse(root: &Path, bundle: &Path, per_file: Duration, sink: &Sink) -> Result<Parsed> {
     let (root, bundle, sink) = (root.to_owned(), bundle.to_owned(), sink.clone());
     let prepared = tokio::task::spawn_blocking(move || prepare(&root, &bundle, per_file, &sink));
-    let (command, sink, _scratch) =
-        prepared.await.map_err(|error| Fail::bug("preparing the validator broke").because(error))??;
+    let (command, sink, _scratch) = prepared
+        .await
+        .map_err(|error| Fail::bug("the preparation of the validator ended unexpectedly").because(error))??;
     let output = command.tokio().output().await;
     let output = output.map_err(|e| Fail::failed("cannot run the DAG validator").because(e))?;
     let report: Report = serde_json::from_slice(&output.stdout).map_err(|error| {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        Fail::failed(format!("the DAG validator broke ({})", output.status)).because(error).cause(tail(&text))
+        Fail::failed(format!("the DAG validator ended unexpectedly ({})", output.status))
+            .because(error)
+            .cause(tail(&text))
     })?;
     Ok(judged(report, &sink))
 }

@@ -17,7 +17,7 @@ pub fn load(root: &Path, name: &str) -> Result<Environment> {
         return Err(if fs::exists(&path) { fail.hint(wrong.hint) } else { with_names(fail, root, name) });
     }
     let Some(environment) = read(root, name)? else {
-        let fail = Fail::usage(format!("there is no environment `{name}`, no file `{file}`"));
+        let fail = Fail::usage(format!("there is no environment `{name}`: no file `{file}`"));
         return Err(with_names(fail, root, name));
     };
     match in_reach(root, &environment, &file)? {
@@ -67,7 +67,7 @@ fn with_names(fail: Fail, root: &Path, name: &str) -> Fail {
         Err(error) => return fail.cause(error.to_string()),
     };
     match config::nearest(name, &names) {
-        _ if names.is_empty() => fail.hint("make one: copy an environment file to environments/dev.toml"),
+        _ if names.is_empty() => fail.hint("create one: copy an environment file to environments/dev.toml"),
         Some(near) => fail.hint(format!("use --env {near}")),
         None => fail.hint(format!("use --env with one of: {}", names.join(", "))),
     }
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(refused(files, "../dev").message(), "invalid environment name: `../dev`");
         assert_eq!(
             refused(&[], "dev").message(),
-            "there is no environment `dev`, no file `environments/dev.toml`"
+            "there is no environment `dev`: no file `environments/dev.toml`"
         );
     }
 

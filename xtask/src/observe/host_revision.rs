@@ -1,6 +1,6 @@
 //! Makes the host revision: the archive CodeDeploy unpacks on every host.
 
-use super::pack::{self, Subject};
+use super::pack::{self, Packing};
 use super::tree::{self, Content, Modes, Source};
 use crate::doors::archive::{self, Entry, Mode};
 use crate::doors::stat::Stat;
@@ -38,8 +38,8 @@ const REQUIRED: [(&str, &str); 1] = [("airflow/host/appspec.yml", "appspec.yml")
 /// All that is missing or wrong together; a file that changes meanwhile; a full disk.
 pub fn host_revision(root: &Path, cache: &Path) -> Result<Bundle> {
     let (entries, problems) = read(root);
-    let subject = Subject { name: "the host revision", folder: &cache.join("hosts") };
-    pack::pack(root, subject, entries, problems, archive::all_processors())
+    let packing = Packing { name: "the host revision", folder: &cache.join("hosts") };
+    pack::pack(root, packing, entries, problems, archive::all_processors())
 }
 
 /// All that is missing or wrong; nothing is packed.
@@ -71,7 +71,7 @@ fn read(root: &Path) -> (Vec<Entry>, Vec<Problem>) {
 
 fn missing(file: &str) -> Problem {
     let cure = format!("restore it, for instance: git checkout -- {file}");
-    Problem::new("missing", file, "is not there, and no host starts without it", cure)
+    Problem::new("missing", file, "does not exist, and hosts need it to start", cure)
 }
 
 /// `airflow/host` shares the root of the revision with all the others.

@@ -46,7 +46,7 @@ pub fn checkov(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<InFo
 fn failed_checks(report: &Value) -> Result<Vec<Problem>> {
     let results = &report["results"];
     if results.is_null() && report.get("passed").is_none() {
-        return Err(Fail::failed("checkov's answer has another shape").cause(report.to_string()));
+        return Err(Fail::failed("unexpected output of checkov").cause(report.to_string()));
     }
     let unread = results["parsing_errors"].as_array().into_iter().flatten().map(|file| {
         let place = format!("templates/{}", file.as_str().unwrap_or_default().trim_start_matches('/'));
@@ -197,7 +197,8 @@ impl Checkov {
         let place =
             format!("templates/{}:{}", self.file_path.trim_start_matches('/'), self.file_line_range.0);
         let message = format!("{}: {} ({})", self.resource, self.check_name, self.check_id);
-        let hint = "mend it, or give the reason in the resource's own `Metadata: {checkov: {skip: [{id, comment}]}}`";
+        let hint =
+            "fix it, or give the reason in the resource's own `Metadata: {checkov: {skip: [{id, comment}]}}`";
         Problem::new("checkov", place, message, hint)
     }
 }

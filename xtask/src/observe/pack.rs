@@ -24,7 +24,7 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// What is packed, for messages.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct Packing<'a> {
     /// Such as `the DAG bundle`.
     pub name: &'a str,
     /// Where its archives and its record are kept.
@@ -34,7 +34,7 @@ pub struct Subject<'a> {
 /// Packs what [`tree::read`] found; or all problems, those of the reading included.
 pub fn pack(
     root: &Path,
-    subject: Subject<'_>,
+    packing: Packing<'_>,
     mut entries: Vec<Entry>,
     mut problems: Vec<Problem>,
     threads: NonZeroUsize,
@@ -42,34 +42,34 @@ pub fn pack(
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     if !problems.is_empty() {
         problems.extend(tree::unreadable(root, &entries));
-        return Err(refused(subject, problems));
+        return Err(refused(packing, problems));
     }
     let fingerprint = fingerprint(&entries);
-    if let Some(bundle) = Record::of(subject.folder, fingerprint) {
+    if let Some(bundle) = Record::of(packing.folder, fingerprint) {
         return Ok(bundle);
     }
     let began = time::unix();
-    let archive = match archive::write(&entries, subject.folder, threads) {
+    let archive = match archive::write(&entries, packing.folder, threads) {
         Ok(archive) => archive,
-        Err(Error::Other(fail)) => return Err(fail.context(format!("cannot pack {}", subject.name))),
+        Err(Error::Other(fail)) => return Err(fail.context(format!("cannot pack {}", packing.name))),
         Err(Error::Unreadable(path, error)) => {
             let problems = tree::unreadable(root, &entries);
             let fail = Fail::failed(format!("cannot read `{}`", path.display())).because(error);
-            return Err(if problems.is_empty() { fail } else { refused(subject, problems) });
+            return Err(if problems.is_empty() { fail } else { refused(packing, problems) });
         }
     };
     let bundle = bundle(archive, entries.len());
     if entries.iter().all(|entry| entry.stat.changed.0 < began - COARSEST_TICK) {
-        Record::keep(subject.folder, fingerprint, &bundle);
+        Record::keep(packing.folder, fingerprint, &bundle);
     }
-    prune(subject.folder, &bundle.path);
+    prune(packing.folder, &bundle.path);
     Ok(bundle)
 }
 
-fn refused(subject: Subject<'_>, mut problems: Vec<Problem>) -> Fail {
+fn refused(packing: Packing<'_>, mut problems: Vec<Problem>) -> Fail {
     problems.sort_by(|a, b| (&a.location, &a.kind).cmp(&(&b.location, &b.kind)));
     problems.dedup();
-    Fail::problems(format!("cannot pack {}", subject.name), problems)
+    Fail::problems(format!("cannot pack {}", packing.name), problems)
 }
 
 fn bundle(archive: Archive, files: usize) -> Bundle {

@@ -85,7 +85,7 @@ fn runtime(release: &Release) -> (&'static str, String) {
 }
 
 fn missing(what: &str, store: &Store, key: &str) -> Problem {
-    let message = format!("the {what} is gone from the artifact bucket");
+    let message = format!("the {what} is missing from the artifact bucket");
     let hint = "choose another release, or deploy its commit from a clone: cargo xtask history";
     Problem::new("missing_artifact", store.location(key), message, hint)
 }

@@ -8,9 +8,7 @@ pub async fn exists(aws: &Aws, id: &str) -> Result<bool> {
     match aws.secrets.describe_secret().secret_id(id).send().await {
         Ok(_) => Ok(true),
         Err(error) if aws::code(&error) == "ResourceNotFoundException" => Ok(false),
-        Err(error) => {
-            Err(aws::failure("Secrets Manager", format!("cannot look for the secret `{id}`"), error))
-        }
+        Err(error) => Err(aws::failure("Secrets Manager", format!("cannot check the secret `{id}`"), error)),
     }
 }
 

@@ -11,7 +11,6 @@ use crate::doors::aws;
 use crate::fail::{Context as _, Fail, Result};
 use crate::model::stack::{Protection, STACK_TYPE, StackFacts, Status, Stuck};
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::{Stack, StackResourceSummary, TemplateStage};
 use std::collections::BTreeMap;
 
@@ -22,8 +21,8 @@ pub async fn stack(client: &Client, name: &str) -> Result<Option<StackFacts>> {
     let Some(stack) = stack? else { return Ok(None) };
     let mut facts = facts(&stack, template?)?;
     if needs_resources(facts.status) {
-        let place = Place { arn: facts.arn.clone(), path: String::new(), skip: String::new() };
-        facts.stuck = stuck(client, place).await?;
+        let node = StackNode { arn: facts.arn.clone(), path: String::new(), skip: String::new() };
+        facts.stuck = stuck(client, node).await?;
     }
     Ok(Some(facts))
 }
@@ -47,10 +46,8 @@ pub async fn existing(client: &Client, name: &str, environment: &str) -> Result<
 async fn describe(client: &Client, name: &str) -> Result<Option<Stack>> {
     match client.describe_stacks().stack_name(name).send().await {
         Ok(output) => Ok(output.stacks.and_then(|stacks| stacks.into_iter().next())),
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => {
-            Err(aws::failure("CloudFormation", format!("cannot look at the stack `{name}`"), error))
-        }
+        Err(error) if aws::is_absent_stack(&error) => Ok(None),
+        Err(error) => Err(aws::failure("CloudFormation", format!("cannot read the stack `{name}`"), error)),
     }
 }
 
@@ -67,16 +64,11 @@ async fn template(client: &Client, name: &str) -> Result<Option<String>> {
     }
 }
 
-/// The service has no error of its own for a stack that is not there.
-fn is_absent<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
-    aws::code(error) == "ValidationError" && message.is_some_and(|text| text.contains("does not exist"))
-}
-
 fn facts(stack: &Stack, template: Option<String>) -> Result<StackFacts> {
     let name = stack.stack_name().unwrap_or_default().to_owned();
     let status = stack.stack_status().map_or("", |status| status.as_str());
-    let status: Status = status.parse().failed(|| format!("cannot judge the stack `{name}`"))?;
+    let status: Status =
+        status.parse().failed(|| format!("cannot interpret the state of the stack `{name}`"))?;
     let parameter =
         |p: &aws_sdk_cloudformation::types::Parameter| pair(p.parameter_key(), p.parameter_value());
     let output = |o: &aws_sdk_cloudformation::types::Output| pair(o.output_key(), o.output_value());
@@ -110,21 +102,21 @@ fn needs_resources(status: Status) -> bool {
 }
 
 /// A stack of the tree: where it is, and what `ContinueUpdateRollback` puts before its resources.
-struct Place {
+struct StackNode {
     arn: String,
     path: String,
     skip: String,
 }
 
-/// The resources in a failed state, those of nested stacks in place of the nested stack.
-async fn stuck(client: &Client, place: Place) -> Result<Vec<Stuck>> {
-    let mut places = vec![place];
+/// The resources in a failed state, and instead of a nested stack those within it.
+async fn stuck(client: &Client, node: StackNode) -> Result<Vec<Stuck>> {
+    let mut nodes = vec![node];
     let mut found = Vec::new();
-    while let Some(place) = places.pop() {
-        for resource in resources(client, &place.arn).await? {
-            match nested(&place, &resource) {
-                Some(nested) => places.push(nested),
-                None => found.push(stuck_resource(&place, &resource)),
+    while let Some(node) = nodes.pop() {
+        for resource in resources(client, &node.arn).await? {
+            match nested(&node, &resource) {
+                Some(nested) => nodes.push(nested),
+                None => found.push(stuck_resource(&node, &resource)),
             }
         }
     }
@@ -149,25 +141,25 @@ fn status(resource: &StackResourceSummary) -> &str {
     resource.resource_status().map_or("", |status| status.as_str())
 }
 
-fn nested(place: &Place, resource: &StackResourceSummary) -> Option<Place> {
+fn nested(node: &StackNode, resource: &StackResourceSummary) -> Option<StackNode> {
     let arn = resource.physical_resource_id().filter(|id| id.starts_with("arn:"))?;
     let is_stack = resource.resource_type() == Some(STACK_TYPE);
     let name = arn.split('/').nth(1)?;
-    is_stack.then(|| Place {
+    is_stack.then(|| StackNode {
         arn: arn.to_owned(),
-        path: format!("{}{}/", place.path, resource.logical_resource_id().unwrap_or_default()),
+        path: format!("{}{}/", node.path, resource.logical_resource_id().unwrap_or_default()),
         skip: format!("{name}."),
     })
 }
 
-fn stuck_resource(place: &Place, resource: &StackResourceSummary) -> Stuck {
+fn stuck_resource(node: &StackNode, resource: &StackResourceSummary) -> Stuck {
     let logical = resource.logical_resource_id().unwrap_or_default();
     Stuck {
-        path: format!("{}{logical}", place.path),
+        path: format!("{}{logical}", node.path),
         kind: resource.resource_type().unwrap_or_default().to_owned(),
         status: status(resource).to_owned(),
         reason: resource.resource_status_reason().map(str::to_owned),
-        skip_name: format!("{}{logical}", place.skip),
+        skip_name: format!("{}{logical}", node.skip),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads the templates of the project; which of them matter is decided by `plan::templates`.
 
-use super::pack::{self, Subject};
+use super::pack::{self, Packing};
 use super::tree::{self, Content, Modes, Source};
 use crate::doors::{archive, fs};
 use crate::fail::{Fail, Problem, Result};
@@ -30,7 +30,7 @@ pub fn archive(project: &Path, cache: &Path) -> Result<Bundle> {
     let mut problems = Vec::new();
     let mut entries = tree::read(project, &[source], &mut problems);
     entries.retain(|entry| entry.name.ends_with(".yaml"));
-    let packed = Subject { name: "the templates", folder: &cache.join("template-sets") };
+    let packed = Packing { name: "the templates", folder: &cache.join("template-sets") };
     pack::pack(project, packed, entries, problems, archive::all_processors())
 }
 
@@ -59,7 +59,7 @@ pub fn policies(project: &Path, paths: &[String]) -> Result<Vec<Vec<u8>>> {
             None => {
                 let hint =
                     "correct the path in the environment file, relative to the project, or add the file";
-                missing.push(Problem::new("missing", path, "is not there", hint));
+                missing.push(Problem::new("missing", path, "does not exist", hint));
             }
         }
     }

@@ -178,7 +178,7 @@ impl Composer {
         for (index, policy) in additions.policies.iter().enumerate() {
             let document: Option<Value> = serde_json::from_slice(&policy.document).ok();
             let Some(document) = document.filter(|document| document.get("Statement").is_some()) else {
-                let message = "is no policy document: a JSON object with `Statement`";
+                let message = "is not a policy document, a JSON object with `Statement`";
                 let hint = "see IAM's JSON policy reference, or remove it from the environment file";
                 self.problems.push(Problem::new("bad_policy", &policy.path, message, hint));
                 continue;

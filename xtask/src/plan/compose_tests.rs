@@ -215,9 +215,9 @@ fn everything_wrong_is_told_together() {
         told,
         [
             "not_a_template templates/additional/alias.yaml:2: CloudFormation takes no aliases",
-            "unknown_parameter templates/master.yaml: `Data` is given `Size`, which `templates/data.yaml` does not declare",
-            "bad_policy policies/x.json: is no policy document: a JSON object with `Statement`",
-            "unknown_parameter templates/additional/a-b.yaml: nothing gives the parameter `Nobody`: it is no output of the master stack",
+            "unknown_parameter templates/master.yaml: `Data` passes `Size`, which `templates/data.yaml` does not declare",
+            "bad_policy policies/x.json: is not a policy document, a JSON object with `Statement`",
+            "unknown_parameter templates/additional/a-b.yaml: nothing provides the parameter `Nobody`: it is not an output of the master stack",
             "clash templates/additional/a-b.yaml: `VpcId` is an output of the master stack and in `additional.parameters`",
             "clash templates/additional/a_b.yaml: its stack would be `AdditionalAB`, as that of another template",
             "unknown_parameter templates/additional/: no additional template declares the parameter `Lost`",

@@ -1,5 +1,5 @@
-//! Which steps lead from what an environment runs to a release. A rollback is the same plan with an earlier
-//! release as its target.
+//! Which steps lead from what an environment runs to a release. A rollback is the same plan for an
+//! earlier release.
 
 use super::running::Running;
 use crate::model::digest::Digest;
@@ -79,7 +79,7 @@ impl Serialize for Step {
     }
 }
 
-/// Where the target of a plan comes from.
+/// Where a release comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Files of this tree: to be checked and uploaded.
@@ -96,7 +96,7 @@ pub struct Facts {
     pub previous: Option<Release>,
     /// There is no artifact bucket yet.
     pub without_bucket: bool,
-    /// The stack does not exist, or is not in the state or shape that the target asks for.
+    /// The stack does not exist, or is not in the state or shape that the release asks for.
     pub stack_differs: bool,
     /// Airflow does not answer as it should.
     pub unhealthy: bool,
@@ -104,7 +104,7 @@ pub struct Facts {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    pub target: Release,
+    pub release: Release,
     pub previous: Option<String>,
     pub source: Source,
     /// Whether the DAGs have to be parsed before any step.
@@ -113,7 +113,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether the environment runs the target already.
+    /// Whether the environment runs the release already.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.steps == [Step::Health]
@@ -138,34 +138,34 @@ impl Plan {
     }
 }
 
-/// The steps to `target`.
+/// The steps to `release`.
 #[must_use]
-pub fn plan(target: &Release, source: Source, facts: &Facts) -> Plan {
+pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let running = &facts.running;
-    let bundle = running.bundle != Some(target.bundle);
-    let dags = running.dags != Some(target.bundle);
-    let runtime = running.runtime != Some(target.runtime) || facts.unhealthy;
-    let stack = facts.stack_differs || running.stack.as_ref() != Some(&target.stack);
+    let bundle = running.bundle != Some(release.bundle);
+    let dags = running.dags != Some(release.bundle);
+    let runtime = running.runtime != Some(release.runtime) || facts.unhealthy;
+    let stack = facts.stack_differs || running.stack.as_ref() != Some(&release.stack);
     // Two releases of the same parts, such as of two commits: only someone who names the second one wants it.
-    let renamed = source == Source::Record && running.release.as_deref() != Some(target.id());
+    let renamed = source == Source::Record && running.release.as_deref() != Some(release.id());
     let changed = bundle || dags || runtime || stack || renamed;
     let tree = source == Source::Tree;
     let repeat = if facts.unhealthy { Repeat::Yes } else { Repeat::No };
-    let id = || target.id().to_owned();
+    let id = || release.id().to_owned();
     let wanted = |wanted: bool, step: Step| wanted.then_some(step);
     let steps = [
-        wanted(facts.without_bucket || (tree && asks_for_provider(running, target)), Step::Bootstrap),
-        wanted(tree && bundle, Step::Bundle(target.bundle)),
-        wanted(stack, Step::Stack { spec: target.stack.clone(), release: id() }),
+        wanted(facts.without_bucket || (tree && asks_for_provider(running, release)), Step::Bootstrap),
+        wanted(tree && bundle, Step::Bundle(release.bundle)),
+        wanted(stack, Step::Stack { spec: release.stack.clone(), release: id() }),
         // After a mere stack update too: hosts read settings from its outputs.
-        wanted(runtime || stack, Step::Rollout(Rollout { runtime: target.runtime, repeat })),
-        wanted(true, Step::Pointer(Box::new(target.clone()))),
-        wanted(dags, Step::Dags(target.bundle)),
-        wanted(runtime || stack, Step::Smoke { runtime: target.runtime, release: id() }),
+        wanted(runtime || stack, Step::Rollout(Rollout { runtime: release.runtime, repeat })),
+        wanted(true, Step::Pointer(Box::new(release.clone()))),
+        wanted(dags, Step::Dags(release.bundle)),
+        wanted(runtime || stack, Step::Smoke { runtime: release.runtime, release: id() }),
     ];
     Plan {
         // What is said of an unchanged environment is said of the release that runs.
-        target: facts.previous.as_ref().filter(|_| !changed).unwrap_or(target).clone(),
+        release: facts.previous.as_ref().filter(|_| !changed).unwrap_or(release).clone(),
         previous: facts.previous.as_ref().map(|release| release.id().to_owned()),
         source,
         validates: tree && changed && (bundle || runtime),
@@ -174,10 +174,10 @@ pub fn plan(target: &Release, source: Source, facts: &Facts) -> Plan {
 }
 
 /// Whether GitHub is to deploy from now on, for which the bootstrap stack has to trust it.
-fn asks_for_provider(running: &Running, target: &Release) -> bool {
+fn asks_for_provider(running: &Running, release: &Release) -> bool {
     let asks =
         |stack: &StackSpec| stack.parameters.get("GitHubRepository").is_some_and(|name| !name.is_empty());
-    asks(&target.stack) && !running.stack.as_ref().is_some_and(asks)
+    asks(&release.stack) && !running.stack.as_ref().is_some_and(asks)
 }
 
 #[cfg(test)]
@@ -277,7 +277,7 @@ mod tests {
         let target = Release::new(Parts { commit: Some("another".to_owned()), ..parts("b", "h", "t", "p") });
         let plan_of = |source| plan(&target, source, &running(&now));
         assert!(plan_of(Source::Tree).is_unchanged());
-        assert_eq!(plan_of(Source::Tree).target.id(), now.id(), "it is what runs and what is recorded");
+        assert_eq!(plan_of(Source::Tree).release.id(), now.id(), "it is what runs and what is recorded");
         assert_eq!(names(&plan_of(Source::Record)), "pointer", "whoever names a release gets it");
     }
 

@@ -100,7 +100,7 @@ fn complete(desired: &Desired) -> Result<BTreeMap<String, String>, Vec<Problem>>
     let place = format!("templates/{}", desired.template.path);
     let unknown = desired.parameters.keys().filter(|name| !declared.contains_key(*name)).map(|name| {
         let message = format!("there is no parameter `{name}`");
-        Problem::new("unknown_parameter", &place, message, "declare it, or do not give it")
+        Problem::new("unknown_parameter", &place, message, "declare it, or do not set it")
     });
     let given = |name: &String| desired.parameters.contains_key(name);
     let missing =
@@ -164,7 +164,7 @@ fn by_status(facts: &StackFacts, differences: impl FnOnce() -> Vec<String>) -> D
         | S::UpdateRollbackCompleteCleanupInProgress
         | S::ImportInProgress
         | S::ImportRollbackInProgress => {
-            Decision::new(StackAction::Wait, format!("an operation is under way: {}", facts.status))
+            Decision::new(StackAction::Wait, format!("an operation is in progress: {}", facts.status))
         }
         // The service takes only a delete in these states. In the first nothing is left to lose.
         S::RollbackComplete => delete(facts, "its creation failed and was undone"),

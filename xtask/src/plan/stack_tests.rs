@@ -76,27 +76,27 @@ fn every_state_has_its_action() {
         })
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    CREATE_IN_PROGRESS → Wait: an operation is under way: CREATE_IN_PROGRESS
+    CREATE_IN_PROGRESS → Wait: an operation is in progress: CREATE_IN_PROGRESS
     CREATE_FAILED → DeleteThenCreate: its creation failed [ask: delete what is left of the stack, with Broker/Queue, Old, then create it]
     CREATE_COMPLETE → None: nothing changed
-    ROLLBACK_IN_PROGRESS → Wait: an operation is under way: ROLLBACK_IN_PROGRESS
+    ROLLBACK_IN_PROGRESS → Wait: an operation is in progress: ROLLBACK_IN_PROGRESS
     ROLLBACK_FAILED → DeleteThenCreate: its creation failed and could not be undone [ask: delete what is left of the stack, with Broker/Queue, Old, then create it]
     ROLLBACK_COMPLETE → DeleteThenCreate: its creation failed and was undone
-    DELETE_IN_PROGRESS → Wait: an operation is under way: DELETE_IN_PROGRESS
+    DELETE_IN_PROGRESS → Wait: an operation is in progress: DELETE_IN_PROGRESS
     DELETE_FAILED → DeleteThenCreate: its deletion got stuck [ask: delete what is left of the stack, with Broker/Queue, Old, then create it]
     DELETE_COMPLETE → Create: the stack was deleted
-    UPDATE_IN_PROGRESS → Wait: an operation is under way: UPDATE_IN_PROGRESS
-    UPDATE_COMPLETE_CLEANUP_IN_PROGRESS → Wait: an operation is under way: UPDATE_COMPLETE_CLEANUP_IN_PROGRESS
+    UPDATE_IN_PROGRESS → Wait: an operation is in progress: UPDATE_IN_PROGRESS
+    UPDATE_COMPLETE_CLEANUP_IN_PROGRESS → Wait: an operation is in progress: UPDATE_COMPLETE_CLEANUP_IN_PROGRESS
     UPDATE_COMPLETE → None: nothing changed
     UPDATE_FAILED → Rollback: an update failed with rollback switched off [ask: roll the stack back to its last good state, then update it]
-    UPDATE_ROLLBACK_IN_PROGRESS → Wait: an operation is under way: UPDATE_ROLLBACK_IN_PROGRESS
+    UPDATE_ROLLBACK_IN_PROGRESS → Wait: an operation is in progress: UPDATE_ROLLBACK_IN_PROGRESS
     UPDATE_ROLLBACK_FAILED → ContinueRollback ["p-dev-Broker-1X.Queue"]: an update failed and could not be undone [ask: continue the rollback, if need be leaving these as they are: Broker/Queue (denied); then update the stack]
-    UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS → Wait: an operation is under way: UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS
+    UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS → Wait: an operation is in progress: UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS
     UPDATE_ROLLBACK_COMPLETE → None: nothing changed
     REVIEW_IN_PROGRESS → Create: the stack was prepared but never created
-    IMPORT_IN_PROGRESS → Wait: an operation is under way: IMPORT_IN_PROGRESS
+    IMPORT_IN_PROGRESS → Wait: an operation is in progress: IMPORT_IN_PROGRESS
     IMPORT_COMPLETE → None: nothing changed
-    IMPORT_ROLLBACK_IN_PROGRESS → Wait: an operation is under way: IMPORT_ROLLBACK_IN_PROGRESS
+    IMPORT_ROLLBACK_IN_PROGRESS → Wait: an operation is in progress: IMPORT_ROLLBACK_IN_PROGRESS
     IMPORT_ROLLBACK_FAILED → Refuse: an import failed and could not be undone
     IMPORT_ROLLBACK_COMPLETE → None: nothing changed
     "#);

@@ -60,7 +60,7 @@ pub fn package(sources: &Sources, root: &str) -> Result<Package> {
         _ => {
             let file = format!("templates/{root}");
             let cure = format!("restore it, for instance: git checkout -- {file}");
-            let problem = Problem::new("missing", &file, "is not there", cure);
+            let problem = Problem::new("missing", &file, "does not exist", cure);
             Err(Fail::problems(format!("there is no `{file}`"), vec![problem]))
         }
     }
@@ -138,7 +138,7 @@ impl Packer<'_> {
 
     fn follow(&mut self, from: &str, reference: &Reference, above: &mut Vec<String>) {
         let Some(child) = reference.child.as_deref() else {
-            let message = format!("`{}` leads out of `templates/`", reference.written);
+            let message = format!("`{}` points outside `templates/`", reference.written);
             let hint = "keep every template below `templates/`";
             return self.problem("outside", from, reference.line, message, hint);
         };

@@ -87,8 +87,8 @@ fn every_problem_is_told_at_once_with_file_and_line() {
     templates/master.yaml:21 bad_template_url: `s3://bucket/key` is neither a path nor an http(s) URL
     templates/master.yaml:27 bad_template_url: a nested stack without `TemplateURL`
     templates/master.yaml:5 missing_child: there is no `templates/absent.yaml`
-    templates/master.yaml:9 outside: `../outside.yaml` leads out of `templates/`
-    templates/master.yaml:13 outside: `/etc/passwd` leads out of `templates/`
+    templates/master.yaml:9 outside: `../outside.yaml` points outside `templates/`
+    templates/master.yaml:13 outside: `/etc/passwd` points outside `templates/`
     templates/broken.yaml:3 not_yaml: not YAML: invalid indentation
     ");
 }

@@ -20,7 +20,7 @@ impl Output for Made {
         let files = count(usize::try_from(*files).unwrap_or(usize::MAX), "file");
         let upload = match self.uploaded {
             Some(true) => "upload  done\n",
-            Some(false) => "upload  was there already\n",
+            Some(false) => "upload  not needed, it exists\n",
             None => "",
         };
         let (raw, zipped) = (bytes(*raw), bytes(*zip_bytes));
@@ -45,7 +45,7 @@ mod tests {
         let first = format!("bundle  {digest}\nholds   3 files, 4.2 kB\nzip     1.3 kB in /p/x.zip\n");
         assert_eq!(text(None), first);
         assert_eq!(text(Some(true)), format!("{first}upload  done\n"));
-        assert_eq!(text(Some(false)), format!("{first}upload  was there already\n"));
+        assert_eq!(text(Some(false)), format!("{first}upload  not needed, it exists\n"));
     }
 
     fn json(uploaded: Option<bool>) -> serde_json::Value {

@@ -1,5 +1,6 @@
 //! The changes of a change set: a tree for people, rows for machines.
 
+use super::wrap::{WIDTH, lines};
 use crate::model::change::{Change, ChangeAction, Fate, Replacement, flatten};
 use crate::model::text::count;
 use serde::Serialize;
@@ -7,7 +8,7 @@ use std::fmt::Write as _;
 
 /// One line of the contract's `changes`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub struct ChangeRow {
     pub path: String,
     #[serde(rename = "type")]
     pub kind: String,
@@ -18,8 +19,8 @@ pub struct Row {
 
 /// The tree as rows, parents first.
 #[must_use]
-pub fn rows(changes: &[Change]) -> Vec<Row> {
-    let row = |change: &Change| Row {
+pub fn rows(changes: &[Change]) -> Vec<ChangeRow> {
+    let row = |change: &Change| ChangeRow {
         path: change.path.clone(),
         kind: change.kind.clone(),
         action: change.action.word(),
@@ -69,7 +70,6 @@ fn without_tags(changes: &[Change]) -> (Vec<Change>, usize) {
 
 /// Where the type begins; names are cut before it.
 const TYPE_COLUMN: usize = 36;
-const WIDTH: usize = 80;
 
 fn write_change(text: &mut String, change: &Change, depth: usize) {
     let indent = "  ".repeat(depth);
@@ -78,7 +78,7 @@ fn write_change(text: &mut String, change: &Change, depth: usize) {
     let _ = writeln!(text, "{head:TYPE_COLUMN$}{}", cut(&change.kind, WIDTH - TYPE_COLUMN));
     if let Some(words) = words(change) {
         let indent = format!("{indent}    ");
-        for line in wrap(&words, WIDTH - indent.len()) {
+        for line in lines(&words, WIDTH - indent.len()) {
             let _ = writeln!(text, "{indent}{line}");
         }
     }
@@ -151,23 +151,6 @@ fn cut(text: &str, width: usize) -> String {
     let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
     short.push('…');
     short
-}
-
-/// Lines of at most `width` characters, broken at spaces.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < width);
-        match line {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            None => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 #[cfg(test)]

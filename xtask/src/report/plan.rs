@@ -1,6 +1,6 @@
 //! A plan as text or as the JSON of the contract.
 
-use super::{Output, changes};
+use super::{Output, changes, wrap};
 use crate::model::change::StackPreview;
 use crate::model::dags::DagDiff;
 use crate::plan::deployment::Plan;
@@ -50,11 +50,11 @@ fn json(preview: &Preview) -> Value {
     let problems: Vec<_> = preview.gates.iter().flat_map(|gate| &gate.problems).collect();
     json!({
         "environment": preview.environment,
-        "release": plan.target.id(),
+        "release": plan.release.id(),
         "previous": plan.previous,
         "steps": plan.names(),
-        "bundle": { "digest": plan.target.bundle, "action": upload(plan.has("bundle")) },
-        "host": { "digest": plan.target.runtime.digest(), "action": upload(plan.rolls_out()) },
+        "bundle": { "digest": plan.release.bundle, "action": upload(plan.has("bundle")) },
+        "host": { "digest": plan.release.runtime.digest(), "action": upload(plan.rolls_out()) },
         "image": {},
         "stack": { "name": preview.stack_name, "action": action(&preview.stack), "changes": rows },
         "dags": preview.dags,
@@ -66,7 +66,7 @@ fn json(preview: &Preview) -> Value {
 fn text(preview: &Preview) -> String {
     let plan = &preview.plan;
     let mut out = String::new();
-    let id = plan.target.id();
+    let id = plan.release.id();
     if plan.is_unchanged() {
         let _ = writeln!(out, "nothing to do: `{}` runs release {id}", preview.environment);
     } else {
@@ -142,7 +142,7 @@ fn some(ids: &[String]) -> String {
 
 /// A name in front, the text beside it within 80 columns.
 fn row(out: &mut String, name: &str, text: &str) {
-    let lines = text.lines().flat_map(|line| changes::wrap(line, 71));
+    let lines = text.lines().flat_map(|line| wrap::lines(line, 71));
     for (number, line) in lines.enumerate() {
         let name = if number == 0 { name } else { "" };
         let _ = writeln!(out, "{}", format!("{name:9}{line}").trim_end());

@@ -122,7 +122,7 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
 #[test]
 fn a_stack_with_an_operation_in_progress_is_not_an_error() {
     let mut preview = preview(Running::default());
-    preview.stack = StackPreview::Unsettled("an operation is under way: UPDATE_IN_PROGRESS".to_owned());
+    preview.stack = StackPreview::Unsettled("an operation is in progress: UPDATE_IN_PROGRESS".to_owned());
     let text = fits(&preview);
     assert!(text.contains("cannot preview the changes of `ductwork-dev`"), "{text}");
     assert_eq!(json(&preview)["stack"]["action"], "update");

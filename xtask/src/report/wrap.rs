@@ -12,23 +12,34 @@ const PROGRAMS: [&str; 11] =
 /// copies: it stays in one line where it fits into one, and always where it is a command.
 #[must_use]
 pub fn wrap(first: &str, rest: &str, text: &str) -> String {
-    let mut out = String::new();
-    let mut line = first.to_owned();
+    let pieces = pieces(text, WIDTH.saturating_sub(rest.chars().count()));
+    let lines = fill(first, rest, &pieces, WIDTH);
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}
+
+/// `text` in lines of at most `width` columns, broken at blanks only, never within backticks.
+#[must_use]
+pub fn lines(text: &str, width: usize) -> Vec<String> {
+    fill("", "", &words(text), width)
+}
+
+fn fill(first: &str, rest: &str, pieces: &[String], width: usize) -> Vec<String> {
+    let mut lines = vec![first.to_owned()];
     let mut begun = false;
-    for piece in pieces(text, WIDTH.saturating_sub(rest.chars().count())) {
-        if begun && line.chars().count() + 1 + piece.chars().count() > WIDTH {
-            out += line.trim_end();
-            out.push('\n');
-            rest.clone_into(&mut line);
-            begun = false;
+    for piece in pieces {
+        let line = lines
+            .last_mut()
+            .filter(|line| !begun || line.chars().count() + 1 + piece.chars().count() <= width);
+        match line {
+            Some(line) => {
+                line.push_str(if begun { " " } else { "" });
+                line.push_str(piece);
+            }
+            None => lines.push(format!("{rest}{piece}")),
         }
-        if begun {
-            line.push(' ');
-        }
-        line += &piece;
         begun = true;
     }
-    out + line.trim_end() + "\n"
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// What must not be broken: words, spans in backticks, and perhaps the end.

@@ -36,7 +36,7 @@ async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
     ui.say(&format!("health check failed although nothing changed: {fail}"));
     ui.say("redeploying the current host revision");
     prepared.facts.unhealthy = true;
-    prepared.plan = plan(&prepared.plan.target, prepared.plan.source, &prepared.facts);
+    prepared.plan = plan(&prepared.plan.release, prepared.plan.source, &prepared.facts);
     run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await
 }
 
@@ -46,7 +46,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
     let Prepared { context, plan, mut progress, started, watch, .. } = prepared;
     let deployment = Deployment {
         deployment: time::ulid(),
-        release: plan.target.id().to_owned(),
+        release: plan.release.id().to_owned(),
         previous: plan.previous.clone(),
         outcome: match outcome {
             Ok(outcome) => *outcome,
@@ -67,7 +67,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         let whole = is_whole(outcome.as_ref().err(), touched || lease.inherited);
         let given = if whole { lease.release().await } else { lease.abandon().await };
         if let Err(fail) = given {
-            sink.note(format!("the lease could not be given back, it expires by itself: {fail}"));
+            sink.note(format!("the lease could not be released and will expire by itself: {fail}"));
         }
     }
     Closing {

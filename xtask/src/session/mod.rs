@@ -53,7 +53,9 @@ impl Session {
         if environment.is_local() {
             let (root, sink) = (project.root.clone(), sink.clone());
             let started = tokio::task::spawn_blocking(move || local_cloud::up(&root, &sink));
-            started.await.map_err(|error| Fail::bug("starting the local cloud broke").because(error))??;
+            started.await.map_err(|error| {
+                Fail::bug("the start of the local cloud ended unexpectedly").because(error)
+            })??;
         }
         Self::connect(project, environment).await
     }
@@ -74,8 +76,9 @@ impl Session {
 async fn local(project: &Project, environment: &Environment) -> Result<Aws> {
     let root = project.root.clone();
     let running = tokio::task::spawn_blocking(move || local_cloud::running(&root));
-    let running =
-        running.await.map_err(|error| Fail::bug("looking for the local cloud broke").because(error))?;
+    let running = running
+        .await
+        .map_err(|error| Fail::bug("the look at the local cloud ended unexpectedly").because(error))?;
     let cloud = running?.ok_or_else(|| {
         Fail::usage("the local cloud is not running")
             .hint("start it: cargo xtask local up")
@@ -92,9 +95,10 @@ async fn remote(environment: &Environment) -> Result<Aws> {
     };
     if let Some(url) = endpoint.clone() {
         let answers = tokio::task::spawn_blocking(move || (net::answers(&url), url)).await;
-        let (answers, url) = answers.map_err(|error| Fail::bug("a connection broke").because(error))?;
+        let (answers, url) =
+            answers.map_err(|error| Fail::bug("a connection ended unexpectedly").because(error))?;
         if !answers {
-            let hint = "start what should answer there, or correct the address";
+            let hint = "start the service that should answer there, or correct the address";
             let problem = Problem::new("no_answer", location, format!("nothing listens at `{url}`"), hint);
             return Err(Fail::problems(format!("cannot connect to the cloud of `{name}`"), vec![problem]));
         }

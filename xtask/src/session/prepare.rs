@@ -1,7 +1,7 @@
 //! What plan, deploy and rollback have in common: observe, plan, and ask the gates.
 
 use super::preflight;
-use super::tree::{self, Target};
+use super::tree::{self, Candidate};
 use super::{Session, Setup};
 use crate::apply::context::{Artifacts, Context, Progress, State};
 use crate::apply::timed::{Ended, timed};
@@ -114,7 +114,7 @@ struct Preparing {
 
 impl Setup {
     /// The tree as a release.
-    pub fn tree(&self) -> Result<Target> {
+    pub fn tree(&self) -> Result<Candidate> {
         tree::from_tree(&self.session.project.root, &self.session.environment)
     }
 
@@ -123,11 +123,11 @@ impl Setup {
         self,
         ui: &Ui,
         observed: Observed,
-        target: Target,
+        target: Candidate,
         source: Source,
         runs: Runs,
     ) -> Result<Prepared> {
-        let Target { release, root, mut artifacts } = target;
+        let Candidate { release, root, mut artifacts } = target;
         let decided = self.session.decide(&release, &root, observed.stack.as_ref());
         let facts = observed.facts(&decided);
         let plan = plan(&release, source, &facts);

@@ -13,8 +13,8 @@ pub struct Project {
 impl Project {
     /// The nearest folder upwards that holds `environments/` and `dags/` or `Cargo.toml`.
     pub fn find() -> Result<Self> {
-        let here =
-            std::env::current_dir().map_err(|e| Fail::usage("the current folder is gone").because(e))?;
+        let here = std::env::current_dir()
+            .map_err(|e| Fail::usage("the current folder no longer exists").because(e))?;
         let is_root =
             |folder: &&Path| folder.join("environments").is_dir() && folder.join("Cargo.toml").is_file();
         match here.ancestors().find(is_root) {
@@ -32,7 +32,7 @@ impl Project {
         match path.chars().find(|c| ['%', ':'].contains(c)) {
             None => Ok(Self { root: root.to_owned() }),
             Some(bad) => Err(Fail::usage(format!("the project's path contains `{bad}`: `{path}`"))
-                .cause("supervisord, Python and Airflow give that character a meaning of their own")
+                .cause("supervisord, Python or Airflow treats that character specially")
                 .hint(format!("rename the folder, for instance: mv '{path}' '{}'", path.replace(bad, "-")))),
         }
     }

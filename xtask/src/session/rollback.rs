@@ -23,7 +23,7 @@ pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
     let back = plan(&previous, Source::Record, &facts);
     // Whoever agreed to the deployment wants it taken back when it fails; there may be nobody left to ask.
     prepared.context.ask = Arc::new(|_| Ok(()));
-    let failed = prepared.plan.target.id();
+    let failed = prepared.plan.release.id();
     match run::run(&prepared.context, &back, &mut prepared.progress).await {
         Ok(()) => fail
             .context(format!("release {failed} failed and {} is back", previous.id()))
@@ -31,7 +31,7 @@ pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
         Err(second) => fail
             .context(format!("release {failed} failed and so did the rollback to {}", previous.id()))
             .cause(format!("during the rollback: {second}"))
-            .hint("repair what is named above, then deploy again: it goes on from whatever state it finds")
+            .hint("fix the problems above, then deploy again: the deployment continues from any state")
             .with_kind(Kind::RollbackFailed),
     }
 }
@@ -43,7 +43,7 @@ fn destination(prepared: &Prepared, fail: &Fail) -> Option<Release> {
     if !prepared.progress.touched() || lost || fail.kind() == Kind::Locked {
         return None;
     }
-    prepared.facts.previous.clone().filter(|previous| previous.id() != prepared.plan.target.id())
+    prepared.facts.previous.clone().filter(|previous| previous.id() != prepared.plan.release.id())
 }
 
 #[cfg(test)]

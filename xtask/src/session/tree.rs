@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// A release that is to run, with what is at hand of it.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct Candidate {
     pub release: Release,
     /// The root of its composed templates.
     pub root: Packaged,
@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// Reads the whole tree; all problems of all parts are reported together.
-pub fn from_tree(project: &Path, environment: &Environment) -> Result<Target> {
+pub fn from_tree(project: &Path, environment: &Environment) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
     let bundle = bundle::bundle(project, &cache);
     let host = host_revision::host_revision(project, &cache);
@@ -49,7 +49,7 @@ pub fn from_tree(project: &Path, environment: &Environment) -> Result<Target> {
         root: Some(root.clone()),
         bootstrap: Some(bootstrap),
     };
-    Ok(Target { release, root, artifacts })
+    Ok(Candidate { release, root, artifacts })
 }
 
 fn archive(made: Bundle) -> Archive {

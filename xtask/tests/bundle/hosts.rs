@@ -59,9 +59,9 @@ fn plugins_are_optional_and_everything_else_is_missed_at_once() {
     fs::remove_dir_all(tree.path("airflow/ductwork_airflow")).unwrap();
     insta::assert_snapshot!(problems(host_revision(tree.root(), &tree.cache())), @r#"
     missing airflow/ductwork_airflow: there is no such folder -> restore it, for instance: git checkout -- airflow/ductwork_airflow
-    missing airflow/host/appspec.yml: is not there, and no host starts without it -> restore it, for instance: git checkout -- airflow/host/appspec.yml
-    missing airflow/requirements.lock: is not there, and no host starts without it -> restore it, for instance: git checkout -- airflow/requirements.lock
-    missing airflow/tools.lock: is not there, and no host starts without it -> restore it, for instance: git checkout -- airflow/tools.lock
+    missing airflow/host/appspec.yml: does not exist, and hosts need it to start -> restore it, for instance: git checkout -- airflow/host/appspec.yml
+    missing airflow/requirements.lock: does not exist, and hosts need it to start -> restore it, for instance: git checkout -- airflow/requirements.lock
+    missing airflow/tools.lock: does not exist, and hosts need it to start -> restore it, for instance: git checkout -- airflow/tools.lock
     "#);
 }
 

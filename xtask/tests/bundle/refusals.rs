@@ -14,7 +14,7 @@ use xtask::observe::tree::{self, Content, Modes, Source};
 #[test]
 fn a_missing_and_an_empty_folder() {
     let tree = Tree::new();
-    insta::assert_snapshot!(tree.problems(), @"missing dags: there is no such folder -> make it: mkdir -p dags");
+    insta::assert_snapshot!(tree.problems(), @"missing dags: there is no such folder -> create it: mkdir -p dags");
     tree.file("dags/.airflowignore", "x")
         .file("dags/.hidden.py", "x")
         .file("dags/__pycache__/a.cpython-311.pyc", "x");
@@ -47,15 +47,15 @@ fn symbolic_links() {
     tree.link("dags/broken.py", "nowhere.py").link("dags/a/up", "..").link("dags/self", "self");
     tree.link("dags/a/over", "../b").link("dags/b/back", "../a");
     insta::assert_snapshot!(tree.problems(), @r#"
-    symlink_cycle dags/a/over/back: is a symbolic link that leads back to where it is -> remove the link, or let it lead to another folder
-    symlink_cycle dags/a/up: is a symbolic link that leads back to where it is -> remove the link, or let it lead to another folder
+    symlink_cycle dags/a/over/back: is a symbolic link to itself or to a folder above it -> remove the link, or let it lead to another folder
+    symlink_cycle dags/a/up: is a symbolic link to itself or to a folder above it -> remove the link, or let it lead to another folder
     symlink_absolute dags/absolute.py: is a symbolic link to the absolute path `/etc/hostname` -> make it relative, for it leads elsewhere in another checkout: ln -sfnr TARGET LINK
-    symlink_cycle dags/b/back/over: is a symbolic link that leads back to where it is -> remove the link, or let it lead to another folder
-    symlink_cycle dags/b/back/up: is a symbolic link that leads back to where it is -> remove the link, or let it lead to another folder
-    symlink_broken dags/broken.py: is a symbolic link to `nowhere.py`, which is not there -> remove the link or restore what it leads to
-    symlink_leaves dags/out: is a symbolic link out of the folder, to `../shared` -> put the files themselves there instead of the link
-    symlink_leaves dags/out.py: is a symbolic link out of the folder, to `../shared/x.py` -> put the files themselves there instead of the link
-    symlink_cycle dags/self: is a symbolic link that leads back to where it is -> remove the link, or let it lead to another folder
+    symlink_cycle dags/b/back/over: is a symbolic link to itself or to a folder above it -> remove the link, or let it lead to another folder
+    symlink_cycle dags/b/back/up: is a symbolic link to itself or to a folder above it -> remove the link, or let it lead to another folder
+    symlink_broken dags/broken.py: is a symbolic link to `nowhere.py`, which does not exist -> remove the link or restore what it leads to
+    symlink_leaves dags/out: is a symbolic link that points outside the folder, to `../shared` -> put the files themselves there instead of the link
+    symlink_leaves dags/out.py: is a symbolic link that points outside the folder, to `../shared/x.py` -> put the files themselves there instead of the link
+    symlink_cycle dags/self: is a symbolic link to itself or to a folder above it -> remove the link, or let it lead to another folder
     "#);
 }
 
@@ -80,7 +80,7 @@ fn the_folder_itself_may_be_a_link_within_the_project_only() {
     other.link("dags", tree.path("src/flows").to_str().unwrap());
     let problems = other.problems();
     assert!(
-        problems.starts_with("symlink_leaves dags: is a symbolic link out of the folder, to `/"),
+        problems.starts_with("symlink_leaves dags: is a symbolic link that points outside the folder, to `/"),
         "{problems}"
     );
 }
@@ -95,7 +95,7 @@ fn what_is_no_file() {
     insta::assert_snapshot!(tree.problems(), @r#"
     special_file dags/debug.sock: is a socket, not a file -> move it elsewhere, or leave it out by a line in `.gitignore`
     special_file dags/pipe: is a named pipe, not a file -> move it elsewhere, or leave it out by a line in `.gitignore`
-    symlink_leaves dags/zero: is a symbolic link out of the folder, to `../../../../../../../../dev/null` -> put the files themselves there instead of the link
+    symlink_leaves dags/zero: is a symbolic link that points outside the folder, to `../../../../../../../../dev/null` -> put the files themselves there instead of the link
     "#);
 }
 
@@ -153,8 +153,9 @@ fn a_file_that_changes_while_it_is_read() {
         other => panic!("{other:?}"),
     };
     let same_length_later = || {
-        std::thread::sleep(std::time::Duration::from_millis(20));
         tree.file("dags/b.py", "c");
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+        fs::File::options().write(true).open(tree.path("dags/b.py")).unwrap().set_modified(later).unwrap();
     };
     let shorter = || {
         tree.file("dags/b.py", "");

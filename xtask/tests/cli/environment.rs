@@ -175,13 +175,13 @@ fn several_at_once() {
 #[test]
 fn a_missing_file() {
     let project = Project::new();
-    insta::assert_snapshot!(project.refused(&["deploy", "--env", "staging"]), @r"
-    error: there is no environment `staging`, no file `environments/staging.toml`
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "staging"]), @"
+    error: there is no environment `staging`: no file `environments/staging.toml`
 
     hint: use --env with one of: dev, local, prod
     ");
-    insta::assert_snapshot!(project.refused(&["status", "--env", "dve"]), @r"
-    error: there is no environment `dve`, no file `environments/dve.toml`
+    insta::assert_snapshot!(project.refused(&["status", "--env", "dve"]), @"
+    error: there is no environment `dve`: no file `environments/dve.toml`
 
     hint: use --env dev
     ");
@@ -202,9 +202,9 @@ fn the_file_and_the_tree_together() {
         cure: rename it to `account`, or remove it
 
       dags: there is no such folder
-        cure: make it: mkdir -p dags
+        cure: create it: mkdir -p dags
 
-      airflow/host/appspec.yml: is not there, and no host starts without it
+      airflow/host/appspec.yml: does not exist, and hosts need it to start
         cure: restore it, for instance: git checkout -- airflow/host/appspec.yml
 
       templates/master.yaml:92: there is no `templates/storage.yaml`

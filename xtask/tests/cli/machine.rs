@@ -273,7 +273,7 @@ fn everything_at_once() {
       caused by: `[SCRATCH]/bin/python3` is Python 3.8.10
 
       dags: there is no such folder
-        cure: make it: mkdir -p dags
+        cure: create it: mkdir -p dags
 
       environments/local.toml `airflow.port`:
         port [PORT] of this machine is taken, and Airflow needs [PORT] to [LAST]

@@ -30,13 +30,13 @@ fn no_dags() {
     error: `local` cannot be deployed
 
       dags: there is no such folder
-        cure: make it: mkdir -p dags
+        cure: create it: mkdir -p dags
     ");
     insta::assert_snapshot!(project.refused(&["bundle-dags"]), @r"
     error: cannot pack the DAG bundle
 
       dags: there is no such folder
-        cure: make it: mkdir -p dags
+        cure: create it: mkdir -p dags
     ");
 }
 
@@ -112,10 +112,10 @@ fn no_master_template() {
     insta::assert_snapshot!(project.refused(&["deploy"]), @"
     error: `local` cannot be deployed
 
-      templates/master.yaml: is not there
+      templates/master.yaml: does not exist
         cure: restore it, for instance: git checkout -- templates/master.yaml
 
-      templates/engines/ec2/engine.yaml: is not there
+      templates/engines/ec2/engine.yaml: does not exist
         cure: restore it, for instance:
           git checkout -- templates/engines/ec2/engine.yaml
     ");
@@ -129,10 +129,10 @@ fn parts_of_the_host_revision_missing() {
     insta::assert_snapshot!(project.refused(&["deploy"]), @r"
     error: `local` cannot be deployed
 
-      airflow/requirements.lock: is not there, and no host starts without it
+      airflow/requirements.lock: does not exist, and hosts need it to start
         cure: restore it, for instance: git checkout -- airflow/requirements.lock
 
-      airflow/host/appspec.yml: is not there, and no host starts without it
+      airflow/host/appspec.yml: does not exist, and hosts need it to start
         cure: restore it, for instance: git checkout -- airflow/host/appspec.yml
     ");
 }
@@ -142,8 +142,7 @@ fn a_path_that_other_programs_misread() {
     let project = Project::named("100%");
     insta::assert_snapshot!(project.refused(&["deploy"]), @"
     error: the project's path contains `%`: `[PROJECT]`
-      caused by: supervisord, Python and Airflow give that character a meaning of
-        their own
+      caused by: supervisord, Python or Airflow treats that character specially
 
     hint: rename the folder, for instance:
           mv '[PROJECT]' '[SCRATCH]/100-'
@@ -153,8 +152,7 @@ fn a_path_that_other_programs_misread() {
     }
     insta::assert_snapshot!(Project::named("a:b").refused(&["deploy"]), @"
     error: the project's path contains `:`: `[PROJECT]`
-      caused by: supervisord, Python and Airflow give that character a meaning of
-        their own
+      caused by: supervisord, Python or Airflow treats that character specially
 
     hint: rename the folder, for instance:
           mv '[PROJECT]' '[SCRATCH]/a-b'

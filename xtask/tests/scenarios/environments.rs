@@ -142,8 +142,8 @@ Resources:
 "#;
 
 /// A second environment beside the first, with a load balancer, in a network that was there before.
-pub fn second(given: &Given, airflow: &str, rest: &str) -> String {
-    let Given { vpc, private, public, .. } = given;
+pub fn second(existing: &Existing, airflow: &str, rest: &str) -> String {
+    let Existing { vpc, private, public, .. } = existing;
     format!(
         r#"
 [aws]
@@ -162,7 +162,7 @@ public_subnet_ids = {public:?}
 
 /// What the account had before Ductwork came.
 #[derive(serde::Deserialize)]
-pub struct Given {
+pub struct Existing {
     pub vpc: String,
     pub private: Vec<String>,
     pub public: Vec<String>,
@@ -171,7 +171,7 @@ pub struct Given {
     pub database_url: String,
 }
 
-impl Given {
+impl Existing {
     pub fn prepare(project: &Project) -> Self {
         let made = project.python(&["xtask/tests/scenarios/cloud.py", "prepare"]).expect(0);
         serde_json::from_value(made.json()).unwrap()

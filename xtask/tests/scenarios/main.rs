@@ -16,7 +16,7 @@ mod support;
 mod watch;
 
 use cloud::{Cloud, text};
-use environments::{ADDITIONAL, EVERYTHING, Given, HIGHLY_AVAILABLE, POLICY, SMALLEST, deploy, second};
+use environments::{ADDITIONAL, EVERYTHING, Existing, HIGHLY_AVAILABLE, POLICY, SMALLEST, deploy, second};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use support::free_ports;
@@ -25,7 +25,7 @@ use support::project::Project;
 /// A scratch project, and what its cloud held before the first deployment.
 struct Stage {
     project: Project,
-    given: Given,
+    existing: Existing,
     before: Cloud,
 }
 
@@ -33,9 +33,9 @@ impl Stage {
     fn new() -> Self {
         let project = Project::without_airflow();
         project.run(&["local", "up"]).expect(0);
-        let given = Given::prepare(&project);
+        let existing = Existing::prepare(&project);
         let before = Cloud::look(&project);
-        Self { project, given, before }
+        Self { project, existing, before }
     }
 
     /// What is there that was not before.
@@ -57,7 +57,7 @@ macro_rules! all {
 }
 
 fn announce(what: &str) {
-    eprintln!("--- {what}");
+    support::say(&format!("--- {what}"));
 }
 
 #[test]
@@ -218,12 +218,12 @@ fn back(stage: &Stage, first: &Value) {
 /// deployments end after the stack.
 fn beside_it_in_an_existing_network(stage: &Stage) {
     announce("existing network, MySQL, requested certificate");
-    let (project, given) = (&stage.project, &stage.given);
+    let (project, existing) = (&stage.project, &stage.existing);
     let before = Cloud::look(project);
     let port = free_ports();
     let secure = format!("url = \"https://airflow.example.com\"\nport = {port}");
     let entry = |certificate: &str| {
-        let zone = &given.zone;
+        let zone = &existing.zone;
         format!(
             "\n[entry]\nload_balancer = \"internet_facing\"\nhosted_zone_id = \"{zone}\"\n{certificate}\n\
              [database]\nengine = \"mysql\"\nversion = \"8.4\"\n"
@@ -236,29 +236,29 @@ fn beside_it_in_an_existing_network(stage: &Stage) {
         assert_eq!(run.code, None, "{}", run.stderr);
         Cloud::look(project).since(&before)
     };
-    let made = stack_only(&second(given, &secure, &entry("")));
-    all!(network::existing(&made, &given.private), stores::mysql(&made),);
-    let public = given.public.iter().map(String::as_str).collect();
+    let made = stack_only(&second(existing, &secure, &entry("")));
+    all!(network::existing(&made, &existing.private), stores::mysql(&made),);
+    let public = existing.public.iter().map(String::as_str).collect();
     let balancer = entry::balancer(&made, "internet-facing", &public, port);
     entry::encrypted(balancer, text(&made.only("certificates")["CertificateArn"]));
     let zone = Cloud::look(project);
-    entry::named(&made, zone.get("zones", &format!("/hostedzone/{}", given.zone)), balancer);
+    entry::named(&made, zone.get("zones", &format!("/hostedzone/{}", existing.zone)), balancer);
 
-    announce("given certificate");
-    let certificate = format!("certificate_arn = \"{}\"\n", given.certificate);
-    let made = stack_only(&second(given, &secure, &entry(&certificate)));
-    entry::encrypted(made.only("balancers"), &given.certificate);
+    announce("existing certificate");
+    let certificate = format!("certificate_arn = \"{}\"\n", existing.certificate);
+    let made = stack_only(&second(existing, &secure, &entry(&certificate)));
+    entry::encrypted(made.only("balancers"), &existing.certificate);
     made.none(&["certificates"]);
 
     announce("existing database");
-    let url = &given.database_url;
+    let url = &existing.database_url;
     let database = format!("\n[database]\nengine = \"existing\"\nurl_secret = \"{url}\"\n");
-    project.write("environments/second.toml", &second(given, &format!("port = {port}"), &database));
+    project.write("environments/second.toml", &second(existing, &format!("port = {port}"), &database));
     let result = project.run(&["deploy", "--env", "second", "--yes", "--format", "json"]).expect(0).json();
     assert_eq!(result["outcome"], "deployed");
     let made = Cloud::look(project).since(&before);
     all!(
-        network::existing(&made, &given.private),
+        network::existing(&made, &existing.private),
         stores::existing_database(&made, url),
         made.none(&["balancers", "target_groups"]),
     );

@@ -3,10 +3,18 @@
 #![allow(dead_code)]
 
 pub mod project;
+pub mod stages;
+pub mod tasks;
 
 use serde_json::Value;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Tells how far a long test is, past what the test runner keeps back until a test fails.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
 
 /// One run of the binary.
 #[derive(Debug)]

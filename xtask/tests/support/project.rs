@@ -12,7 +12,12 @@ use xtask::model::event::Sink;
 pub struct Project {
     scratch: tempfile::TempDir,
     pub port: u16,
+    /// What `restore` puts back: every file below `EDITED`, by name.
+    kept: BTreeMap<String, Vec<u8>>,
 }
+
+/// What stages edit.
+const EDITED: [&str; 5] = ["dags", "plugins", "airflow/host", "environments", "templates"];
 
 impl Project {
     /// Copies what git would: tracked files, and untracked ones that are not ignored. The Python
@@ -37,11 +42,34 @@ impl Project {
         std::os::unix::fs::symlink(root.join(".ductwork/venvs"), scratch.path().join(".ductwork/venvs"))
             .unwrap();
         let port = free_ports();
-        let project = Self { scratch, port };
-        project.edit("environments/local.toml", |text| {
-            format!("{text}\n[airflow]\nport = {port}\n\n[dags]\nparse_timeout_seconds = 10\n")
-        });
+        let project = Self { scratch, port, kept: BTreeMap::new() };
+        project.edit("environments/local.toml", |text| format!("{text}\n[airflow]\nport = {port}\n"));
         project
+    }
+
+    /// Remembers the files as they are now.
+    pub fn keep(&mut self) {
+        self.kept = self.edited();
+    }
+
+    /// Puts them back as they were.
+    pub fn restore(&self) {
+        for name in self.edited().into_keys().filter(|name| !self.kept.contains_key(name)) {
+            self.remove(&name);
+        }
+        for (name, bytes) in &self.kept {
+            if fs::read(self.path().join(name)).ok().as_ref() != Some(bytes) {
+                fs::write(self.path().join(name), bytes).unwrap();
+            }
+        }
+    }
+
+    fn edited(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for folder in EDITED {
+            collect(self.path(), Path::new(folder), &mut found);
+        }
+        found
     }
 
     /// The same with hosts that run no Airflow, but what answers the tool like one (`host/stub.py`): a
@@ -99,6 +127,12 @@ impl Project {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// What a verb that was spawned with `--format json` has printed once it has ended well.
+    #[track_caller]
+    pub fn result(&self, child: Child) -> Value {
+        run_of(&child.wait_with_output().unwrap()).expect(0).json()
+    }
+
     /// `deploy --env local` with its JSON result.
     #[track_caller]
     pub fn deploy(&self) -> Value {
@@ -125,6 +159,14 @@ impl Project {
 
     pub fn pointer(&self) -> Value {
         self.object("environments/local/current.json").unwrap_or(Value::Null)
+    }
+
+    /// What the workers of its hosts have logged.
+    pub fn worker_logs(&self) -> Vec<String> {
+        let hosts = fs::read_dir(self.path().join(".ductwork/local/instances")).unwrap().flatten();
+        hosts
+            .filter_map(|host| fs::read_to_string(host.path().join("var/log/ductwork/worker.log")).ok())
+            .collect()
     }
 
     /// Live processes that belong to this project's local cloud: pid → command line.
@@ -159,6 +201,19 @@ impl Project {
         let mut airflow = xtask::doors::airflow::Airflow::new(&format!("http://127.0.0.1:{}", self.port));
         airflow.log_in("admin", &xtask::model::secret::Secret::new(secret.trim())).unwrap();
         airflow
+    }
+}
+
+/// Every file below a folder, by its name from `root`.
+fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(root.join(folder)).unwrap().flatten() {
+        let name = folder.join(entry.file_name());
+        if root.join(&name).is_dir() {
+            collect(root, &name, found);
+        } else {
+            let bytes = fs::read(root.join(&name)).unwrap();
+            found.insert(name.to_string_lossy().into_owned(), bytes);
+        }
     }
 }
 

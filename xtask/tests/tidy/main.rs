@@ -14,7 +14,7 @@ const LONGEST_VERB: usize = 120;
 
 /// Who may import whom; `fail` is open to all, and whoever is not here may import everything. Of what
 /// stands behind `types:`, only types may be named: what a plan is, not how one is made.
-const IMPORTS: [(&str, &[&str]); 8] = [
+const IMPORTS: [(&str, &[&str]); 10] = [
     ("model", &["model"]),
     ("fail", &["fail"]),
     ("config", &["model", "config"]),
@@ -25,6 +25,8 @@ const IMPORTS: [(&str, &[&str]); 8] = [
     // reads and the same pure functions as before.
     ("apply", &["model", "plan", "observe", "doors", "apply"]),
     ("report", &["model", "types:plan", "report"]),
+    ("ui", &["model", "doors", "apply", "report", "ui"]),
+    ("session", &["model", "config", "plan", "observe", "doors", "apply", "report", "ui", "session"]),
 ];
 
 /// Who may know the types of the SDK.

@@ -37,7 +37,7 @@ async fn last_deployment(aws: &Aws, order: &Order<'_>) -> Result<Option<Deployme
     let group = aws.codedeploy.get_deployment_group();
     let group = group.application_name(order.application).deployment_group_name(order.group).send().await;
     let group = group.map_err(|e| {
-        aws::failure("CodeDeploy", format!("cannot look at deployment group `{}`", order.group), e)
+        aws::failure("CodeDeploy", format!("cannot read deployment group `{}`", order.group), e)
     })?;
     let info = group.deployment_group_info();
     let last = info.and_then(|info| info.last_attempted_deployment()).and_then(|last| last.deployment_id());
@@ -50,7 +50,7 @@ async fn last_deployment(aws: &Aws, order: &Order<'_>) -> Result<Option<Deployme
 async fn deployment(aws: &Aws, id: &str) -> Result<DeploymentInfo> {
     let answer = aws.codedeploy.get_deployment().deployment_id(id).send().await;
     let answer =
-        answer.map_err(|e| aws::failure("CodeDeploy", format!("cannot look at deployment `{id}`"), e))?;
+        answer.map_err(|e| aws::failure("CodeDeploy", format!("cannot read deployment `{id}`"), e))?;
     answer
         .deployment_info
         .ok_or_else(|| Fail::failed(format!("CodeDeploy knows nothing of deployment `{id}`")))
@@ -177,7 +177,7 @@ struct Instance {
 }
 
 async fn targets(aws: &Aws, id: &str) -> Result<Vec<Instance>> {
-    let what = || format!("cannot look at the instances of deployment `{id}`");
+    let what = || format!("cannot read the instances of deployment `{id}`");
     let mut ids = Vec::new();
     let mut next = None;
     loop {

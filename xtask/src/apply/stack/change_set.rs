@@ -168,7 +168,7 @@ async fn settle(client: &Client, arn: &str) -> Result<DescribeChangeSetOutput> {
             return Ok(described);
         }
         if start.elapsed() > CREATION {
-            return Err(Fail::failed("the change set was not made in half an hour"));
+            return Err(Fail::failed("the change set was not ready within half an hour"));
         }
         backoff.wait().await;
     }
@@ -221,7 +221,7 @@ async fn findings(client: &Client, arn: &str) -> Vec<String> {
 async fn taken_back(client: &Client, change_set: &ChangeSet, fail: Fail) -> Fail {
     match discard(client, change_set).await {
         Ok(()) => fail,
-        Err(left) => fail.cause(format!("and it could not be taken back: {left}")),
+        Err(left) => fail.cause(format!("and it could not be undone: {left}")),
     }
 }
 

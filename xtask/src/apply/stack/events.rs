@@ -106,7 +106,7 @@ impl Sight {
             }
             Err(error) => error,
         };
-        if is_gone(&error) {
+        if aws::is_absent_stack(&error) {
             return Ok(Some((Status::DeleteComplete, None)));
         }
         self.refused = if passes(&error) { 0 } else { self.refused + 1 };
@@ -125,14 +125,7 @@ impl Sight {
 const GOES_ON: &str = "the operation goes on without this tool: run the same command again to follow it";
 
 fn lost(watch: &StackWatch<'_>) -> Fail {
-    Fail::failed(format!("lost sight of the stack `{}`", watch.stack))
-}
-
-/// A deleted stack that the service has forgotten.
-fn is_gone<R>(error: &SdkError<DescribeStacksError, R>) -> bool {
-    use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
-    let message = error.as_service_error().and_then(|error| error.message());
-    aws::code(error) == "ValidationError" && message.is_some_and(|text| text.contains("does not exist"))
+    Fail::failed(format!("lost track of the stack `{}`", watch.stack))
 }
 
 /// Throttling, a broken connection, a fault of the service.

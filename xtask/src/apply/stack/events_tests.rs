@@ -183,7 +183,7 @@ async fn throttling_is_told_once_and_borne() {
 async fn trouble_that_does_not_pass_ends_the_watching_and_says_that_the_operation_goes_on() {
     let log = Log::default();
     let fail = run(&World::new(&["UPDATE_IN_PROGRESS", "ExpiredToken"]).rules(&log), &log).await.unwrap_err();
-    assert!(fail.message().starts_with("lost sight of the stack"), "{fail}");
+    assert!(fail.message().starts_with("lost track of the stack"), "{fail}");
     assert!(fail.hints()[0].contains("goes on"));
     let fail = run(&World::new(&["Throttling"]).rules(&log), &log).await.unwrap_err();
     assert!(fail.to_string().contains("Throttling"));

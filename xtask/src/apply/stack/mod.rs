@@ -59,7 +59,7 @@ pub async fn converge(context: &Context, goal: &Goal<'_>) -> Result<Done> {
             return Ok(done);
         }
     }
-    Err(Fail::failed(format!("stack `{}` does not come to rest", goal.stack))
+    Err(Fail::failed(format!("stack `{}` stays in an operation", goal.stack))
         .hint("somebody else may be working on it: wait, then run the same command again"))
 }
 
@@ -149,7 +149,7 @@ async fn agreed(context: &Context, sink: &Sink, change_set: &ChangeSet) -> Resul
     let Err(fail) = context.consent(sink, &question) else { return Ok(()) };
     Err(match change_set::discard(&context.aws.cloudformation, change_set).await {
         Ok(()) => fail,
-        Err(left) => fail.cause(format!("and the change set could not be taken back: {left}")),
+        Err(left) => fail.cause(format!("and the change set could not be deleted: {left}")),
     })
 }
 

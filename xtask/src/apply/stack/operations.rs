@@ -34,11 +34,7 @@ pub async fn delete(client: &Client, target: StackHandle<'_>) -> Result<Followed
     call.send().await.map_err(|error| {
         let protected = error.message().is_some_and(|text| text.contains("TerminationProtection"));
         let fail = refused("cannot delete the stack", error);
-        if protected {
-            fail.hint("take the environment's protection off and deploy that first")
-        } else {
-            fail
-        }
+        if protected { fail.hint("remove the environment's protection and deploy that first") } else { fail }
     })?;
     follow(client, &target.watch(since)).await
 }
@@ -60,7 +56,7 @@ pub async fn continue_rollback(client: &Client, target: StackHandle<'_>, skip: &
     if first.status != Status::UpdateRollbackFailed || still.is_empty() {
         return Ok(first);
     }
-    target.sink.note(format!("stuck again; leaving as they are: {}", still.join(", ")));
+    target.sink.note(format!("stuck again; leaving these as they are: {}", still.join(", ")));
     continue_without(client, target, &still).await
 }
 

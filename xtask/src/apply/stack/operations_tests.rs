@@ -65,7 +65,7 @@ async fn a_rollback_skips_only_what_still_fails_and_only_at_the_second_attempt()
     insta::assert_snapshot!(lines.join("\n"), @r#"
     continue []
     note: Broken UPDATE_FAILED: no
-    note: stuck again; leaving as they are: Broken
+    note: stuck again; leaving these as they are: Broken
     continue ["Broken"]
     "#);
 }

@@ -9,11 +9,11 @@ use crate::model::release::Release;
 use crate::plan::stack::{Decision, StackAction};
 
 /// Makes a change set, reads it and deletes it, if there is a stack that takes one.
-pub async fn preview(context: &Context, target: &Release, decision: &Decision) -> Result<StackPreview> {
+pub async fn preview(context: &Context, release: &Release, decision: &Decision) -> Result<StackPreview> {
     match decision.action {
         StackAction::Create | StackAction::DeleteThenCreate => Ok(StackPreview::Create),
         StackAction::None => Ok(StackPreview::None),
-        StackAction::Update => update(context, target).await,
+        StackAction::Update => update(context, release).await,
         StackAction::Wait
         | StackAction::Rollback
         | StackAction::ContinueRollback { .. }
@@ -21,11 +21,11 @@ pub async fn preview(context: &Context, target: &Release, decision: &Decision) -
     }
 }
 
-async fn update(context: &Context, target: &Release) -> Result<StackPreview> {
-    let root = master::root(context, &target.stack).await?;
-    let desired = master::desired(context, &target.stack, target.id(), &root);
-    templates::upload(&context.store, master::uploads(context, &target.stack)).await?;
-    let url = master::url(context, &target.stack);
+async fn update(context: &Context, release: &Release) -> Result<StackPreview> {
+    let root = master::root(context, &release.stack).await?;
+    let desired = master::desired(context, &release.stack, release.id(), &root);
+    templates::upload(&context.store, master::uploads(context, &release.stack)).await?;
+    let url = master::url(context, &release.stack);
     let request = Request {
         stack: &context.stack,
         purpose: Purpose::Update,

@@ -16,7 +16,9 @@ pub(super) async fn upload(store: &Store, templates: &[Packaged]) -> Result<usiz
     }
     let mut sent = 0;
     while let Some(done) = tasks.join_next().await {
-        sent += usize::from(done.map_err(|error| Fail::bug("an upload broke").because(error))?? == Sent::Yes);
+        sent += usize::from(
+            done.map_err(|error| Fail::bug("an upload ended unexpectedly").because(error))?? == Sent::Yes,
+        );
     }
     Ok(sent)
 }

@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context, sink: &Sink) -> Result<Ended> {
     let deployed = facts.map(|facts| facts.parameters).unwrap_or_default();
     let has = |(name, value): (&String, &String)| value != "true" || deployed.get(name) == Some(value);
     if context.bootstrap.iter().all(has) && context.store.exists().await? {
-        return Ok(Ended::skipped(format!("bucket `{bucket}` is there")));
+        return Ok(Ended::skipped(format!("bucket `{bucket}` exists")));
     }
     let template =
         context.artifacts.bootstrap.as_ref().ok_or_else(|| Fail::bug("there is no bootstrap template"))?;

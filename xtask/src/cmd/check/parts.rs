@@ -34,7 +34,7 @@ pub async fn apart(
     let (root, sink) = (root.to_owned(), sink.clone());
     let check = move || check(&root, &sink).unwrap_or_else(|fail| told(fail, name));
     let work = tokio::task::spawn_blocking(move || timed(name, || Ok((check(), ()))));
-    let done = work.await.map_err(|error| Fail::bug("a check broke").because(error))?;
+    let done = work.await.map_err(|error| Fail::bug("a check ended unexpectedly").because(error))?;
     done.map(|(checked, ())| checked)
 }
 

@@ -98,7 +98,7 @@ impl Store {
             Ok(_) => Ok(true),
             // A HEAD has no body to name an error in.
             Err(error) if status(&error) == Some(404) => Ok(false),
-            Err(error) => Err(aws::failure("S3", format!("cannot look at `{}`", self.location(key)), error)),
+            Err(error) => Err(aws::failure("S3", format!("cannot read `{}`", self.location(key)), error)),
         }
     }
 

@@ -75,8 +75,8 @@ pub(super) async fn upload(store: &Store, key: &str, content: Content<'_>, diges
     let size = content.size()?;
     if size > LARGEST {
         return Err(Fail::usage(format!("the archive for `{key}` is larger than 5 GiB"))
-            .cause("S3 takes no more in one upload")
-            .hint("keep data in S3 and let the DAGs read it there"));
+            .cause("S3 accepts no more in a single upload")
+            .hint("keep data in S3 and let the DAGs read them there"));
     }
     // 403 is what a HEAD of a missing key gets without the right to list.
     if size >= ASK_FIRST && store.has(key).await.unwrap_or(false) {

@@ -107,7 +107,7 @@ impl Walk<'_> {
         if !folder.is_dir() {
             let name = self.source.folder;
             let cure = match self.source.content {
-                Content::Users => format!("make it: mkdir -p {name}"),
+                Content::Users => format!("create it: mkdir -p {name}"),
                 Content::Runtime => format!("restore it, for instance: git checkout -- {name}"),
             };
             return self.problem(&folder, "missing", "there is no such folder", cure);

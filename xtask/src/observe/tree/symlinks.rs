@@ -37,12 +37,12 @@ fn above(walk: &Walk<'_>, stat: Stat) -> bool {
 
 pub(super) fn leaves(walk: &mut Walk<'_>, path: &Path) {
     let target = path.read_link().unwrap_or_default();
-    let message = format!("is a symbolic link out of the folder, to `{}`", target.display());
+    let message = format!("is a symbolic link that points outside the folder, to `{}`", target.display());
     walk.problem(path, "symlink_leaves", message, "put the files themselves there instead of the link");
 }
 
 fn cycle(walk: &mut Walk<'_>, path: &Path) {
-    let message = "is a symbolic link that leads back to where it is";
+    let message = "is a symbolic link to itself or to a folder above it";
     walk.problem(path, "symlink_cycle", message, "remove the link, or let it lead to another folder");
 }
 
@@ -50,7 +50,7 @@ fn broken(walk: &mut Walk<'_>, path: &Path, error: &std::io::Error) {
     match error.kind() {
         std::io::ErrorKind::NotFound => {
             let target = path.read_link().unwrap_or_default();
-            let message = format!("is a symbolic link to `{}`, which is not there", target.display());
+            let message = format!("is a symbolic link to `{}`, which does not exist", target.display());
             walk.problem(path, "symlink_broken", message, "remove the link or restore what it leads to");
         }
         // too many links: one leads to another and back

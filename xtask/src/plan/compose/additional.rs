@@ -78,8 +78,9 @@ impl Composer {
             (None, None) if name == MASTER_STACK_NAME => Some(json!({ "Ref": "AWS::StackName" })),
             (None, None) if default => None,
             (None, None) => {
-                let message =
-                    format!("nothing gives the parameter `{name}`: it is no output of the master stack");
+                let message = format!(
+                    "nothing provides the parameter `{name}`: it is not an output of the master stack"
+                );
                 let hint = "name an output (cargo xtask package, templates/README.md), give it a default, or set it in `additional.parameters`";
                 self.problem("unknown_parameter", path, message, hint);
                 None

@@ -73,8 +73,8 @@ impl Composer {
         let given = stack["Properties"]["Parameters"].as_object().cloned().unwrap_or_default();
         for name in given.keys().filter(|name| !declared.contains_key(*name)) {
             let child = stack["Properties"]["TemplateURL"].as_str().unwrap_or_default();
-            let message = format!("`{id}` is given `{name}`, which `templates/{child}` does not declare");
-            let hint = "declare it there, or take it out here";
+            let message = format!("`{id}` passes `{name}`, which `templates/{child}` does not declare");
+            let hint = "declare it there, or remove it here";
             self.problem("unknown_parameter", MASTER, message, hint);
         }
     }

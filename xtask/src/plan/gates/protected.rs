@@ -32,8 +32,11 @@ fn refused(file: &str, before: &BTreeMap<String, String>, after: &BTreeMap<Strin
         // Without a balancer there is none to replace.
         (old != new && !(parameter == "EntryScheme" && old == "none")).then(|| {
             let shown = |value: &str| if value.is_empty() { "none".to_owned() } else { format!("`{value}`") };
-            let message =
-                format!("changes from {} to {}, which replaces something protected", shown(old), shown(new));
+            let message = format!(
+                "changes from {} to {}, which would replace protected resources",
+                shown(old),
+                shown(new)
+            );
             let hint = "deploy with `protected = false` first, then this change, then protect it again";
             Problem::new("protected", format!("{file} `{key}`"), message, hint)
         })

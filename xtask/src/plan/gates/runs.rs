@@ -44,7 +44,7 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
 fn broken(breaking: &[String], unfinished: &BTreeSet<String>) -> Vec<Problem> {
     let problem = |dag: &String| {
         let message = "is moved to another file or removed while one of its runs is unfinished";
-        let hint = "wait for the run, or give it up: cargo xtask deploy --force";
+        let hint = "wait for the run to end, or let it fail: cargo xtask deploy --force";
         Problem::new("breaks_runs", format!("DAG `{dag}`"), message, hint)
     };
     breaking.iter().filter(|dag| unfinished.contains(*dag)).map(problem).collect()

@@ -1,0 +1,42 @@
+//! Workers from zero and back to it, with real Airflow: nobody asks for a host but the tasks themselves.
+
+use crate::support::project::Project;
+use crate::support::say;
+use crate::support::tasks::{probe, run_probe, until};
+
+#[test]
+fn hosts_come_with_the_first_task_and_go_after_the_last() {
+    let project = Project::new();
+    project.write("dags/probe.py", &probe("one"));
+    let set = "\n[workers.default]\nmin = 0\nmax = 1\nshrink_after_minutes = 1\n";
+    // A worker that ends leaves its last long poll open (10 s), and the queue may still answer it. What comes then
+    // is invisible until Airflow sends it again, after ten minutes unless this says otherwise.
+    let resend = "\n[airflow.config]\n'scheduler.task_queued_timeout' = 60\n\
+                  'scheduler.task_queued_timeout_check_interval' = 10\n\
+                  'scheduler.num_stuck_in_queued_retries' = 100\n";
+    project.edit("environments/local.toml", |text| format!("{text}{set}{resend}"));
+    let works = || project.components().contains_key("worker");
+
+    // The first deployment finds no worker. Its own proof, a task that runs, brings one up.
+    let result = project.deploy();
+    assert_eq!(result["outcome"], "deployed");
+    assert!(works());
+    let took = until("the end of the idle host", || !works());
+    say(&format!("    no host after {:.0} s without a task", took.as_secs_f64()));
+
+    let watch = std::time::Instant::now();
+    assert_eq!(run_probe(&project.airflow()), ["one", "one one"]);
+    say(&format!("    executed {:.0} s after it was asked for", watch.elapsed().as_secs_f64()));
+
+    // Scaling and draining are judged too: the end-to-end run has neither.
+    let judged = project.python(&["-m", "localcloud.iam"]).expect(0);
+    say(&format!("    {}", judged.stderr.trim()));
+    let calls = project.read(".ductwork/local/calls.jsonl");
+    for action in
+        ["SetDesiredCapacity", "CreateDeployment", "SetInstanceProtection", "CompleteLifecycleAction"]
+    {
+        assert!(calls.contains(action), "nobody called {action}");
+    }
+    project.run(&["destroy", "--env", "local", "--yes"]).expect(0);
+    project.run(&["local", "down"]).expect(0);
+}

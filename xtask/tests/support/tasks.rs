@@ -1,0 +1,108 @@
+//! A DAG of the tests whose first task runs until the test lets it go, and waits for what it does.
+
+use super::project::Project;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use xtask::doors::airflow::Airflow;
+
+/// After this a test gives up. On a busy machine what it waits for only comes later.
+const STUCK: Duration = Duration::from_secs(600);
+
+/// Waits until something is true, and says how long it took.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
+    let watch = Instant::now();
+    while !is_so() {
+        assert!(watch.elapsed() < STUCK, "{what}: not after {STUCK:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    watch.elapsed()
+}
+
+const PROBE: &str = r#"
+"""A probe of the tests."""
+import time
+from pathlib import Path
+from airflow.sdk import dag, task
+
+@dag(schedule=None, catchup=False, tags=["test"])
+def probe():
+    @task
+    def first(params: dict | None = None) -> str:
+        held = (params or {}).get("held")
+        if held:
+            Path(held, "running").touch()
+            while Path(held).exists() and not Path(held, "go").exists():
+                time.sleep(0.05)
+        return "VERSION"
+
+    @task
+    def second(before: str) -> str:
+        return before + " VERSION"
+
+    second(first())
+
+probe()
+"#;
+
+/// The DAG `probe`; its tasks return the version.
+pub fn probe(version: &str) -> String {
+    PROBE.replace("VERSION", version)
+}
+
+/// Waits for a run to end and says how.
+#[track_caller]
+pub fn finished(airflow: &Airflow, dag: &str, run: &str) -> String {
+    let mut state = String::new();
+    until(&format!("the end of run `{run}` of `{dag}`"), || {
+        state = airflow.run_state(dag, run).unwrap();
+        state == "success" || state == "failed"
+    });
+    state
+}
+
+/// What the tasks of a new run return.
+#[track_caller]
+pub fn run_probe(airflow: &Airflow) -> [Value; 2] {
+    let run = airflow.trigger("probe", &json!({})).unwrap();
+    assert_eq!(finished(airflow, "probe", &run), "success");
+    ["first", "second"].map(|task| airflow.returned("probe", &run, task).unwrap())
+}
+
+/// A run whose first task waits on a worker.
+pub struct Held {
+    pub run: String,
+    folder: tempfile::TempDir,
+}
+
+impl Held {
+    /// Triggers it and waits until the task runs.
+    #[track_caller]
+    pub fn begin(airflow: &Airflow) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // A worker may run its tasks as another user.
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), everybody).unwrap();
+        let run = airflow.trigger("probe", &json!({ "held": folder.path() })).unwrap();
+        let running = folder.path().join("running");
+        until("the held task runs", || running.exists());
+        Self { run, folder }
+    }
+
+    pub fn let_go(&self) {
+        std::fs::write(self.folder.path().join("go"), "").unwrap();
+    }
+}
+
+impl Drop for Held {
+    /// A stage that fails leaves no task behind that waits for ever.
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+/// How often a worker of this project was told to finish its tasks and end.
+pub fn workers_told_to_end(project: &Project) -> usize {
+    let logs = project.worker_logs();
+    logs.iter().map(|log| log.matches("worker: Warm shutdown").count()).sum()
+}
