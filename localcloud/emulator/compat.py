@@ -94,7 +94,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_resolve_refs",
         "validate_template_support",
     ),
-    "ministack.services.cloudformation.helpers": ("_resolve_template",),
+    "ministack.services.cloudformation.helpers": (
+        "_resolve_document",
+        "_resolve_template",
+    ),
     "ministack.services.cloudformation.provisioners": (
         "_DEFERRED_PREDECESSOR_DELETES",
         "_NAME_SEED",

@@ -11,9 +11,17 @@ from types import ModuleType
 from typing import Any
 
 from ministack.services import alb, autoscaling, cloudformation, cloudwatch, ec2, ssm
-from ministack.services.cloudformation import changesets, drift, engine, handlers, provisioners, stacks
+from ministack.services.cloudformation import (
+    changesets,
+    drift,
+    engine,
+    handlers,
+    helpers,
+    provisioners,
+    stacks,
+)
 
-from localcloud.cfn import expressions, monitoring, nested, network, registry, secrets
+from localcloud.cfn import expressions, monitoring, nested, network, registry, secrets, urls
 from localcloud.cfn.databases import Databases
 from localcloud.fleet.ec2 import Fleet
 from localcloud.fleet.scaling import Scaling
@@ -54,6 +62,10 @@ def patches(fleet: Fleet, scaling: Scaling, databases: Databases) -> list[Patch]
         Patch(
             stacks, "_runs_on_worker_thread", registry.on_worker_thread,
             "types of ours that wait for a process must not hold up the whole cloud",
+        ),
+        Patch(
+            helpers, "_resolve_document", urls.with_bucket_hosts,
+            "a template's URL may name the bucket in its host; ministack looks for it in the path only",
         ),
         Patch(
             cloudformation._ACTION_HANDLERS, "DescribeStacks", nested.with_parents,

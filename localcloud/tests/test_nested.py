@@ -7,7 +7,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from localcloud.tests.conftest import RunningCloud, Stacks
+from localcloud.tests.conftest import REGION, RunningCloud, Stacks, until
 from localcloud.tests.test_cfn import DB_OUTPUTS, SECRET, database, query
 
 CHILD = {
@@ -140,3 +140,83 @@ def test_a_child_update_that_fails_goes_back(cloud: RunningCloud, stacks: Stacks
         "StackResourceDetail"
     ]
     assert stacks.status(child["PhysicalResourceId"]) == "UPDATE_ROLLBACK_COMPLETE"
+
+
+ADDRESSES = {
+    "bucket in the path": "https://s3.{region}.{suffix}/{bucket}/{key}",
+    "bucket in the host": "https://{bucket}.s3.{region}.{suffix}/{key}",
+}
+
+
+@pytest.fixture
+def bucket(cloud: RunningCloud, stacks: Stacks) -> str:
+    """The artifact bucket, whose name follows from the account and the region."""
+    account = cloud.client("sts").get_caller_identity()["Account"]
+    bucket = f"ductwork-{account}-{REGION}"
+    if bucket not in [found["Name"] for found in stacks.s3.list_buckets()["Buckets"]]:
+        stacks.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return bucket
+
+
+def queue_named(name: str) -> dict:
+    return {"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}}}}
+
+
+def exists(cloud: RunningCloud, queue: str) -> bool:
+    return bool(cloud.client("sqs").list_queues(QueueNamePrefix=queue).get("QueueUrls"))
+
+
+@pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
+def test_a_nested_stack_reads_its_template_wherever_the_parent_is_deployed(
+    cloud: RunningCloud, stacks: Stacks, name: str, bucket: str, address: str
+) -> None:
+    key = f"templates/{name}.yaml"
+    stacks.upload(bucket, key, queue_named(name))
+    url = address.format(
+        region="${AWS::Region}", suffix="${AWS::URLSuffix}", key=key,
+        bucket="ductwork-${AWS::AccountId}-${AWS::Region}",
+    )  # fmt: skip
+    child = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": {"Fn::Sub": url}}}
+    template = {"Resources": {"Child": child}}
+    stacks.api.validate_template(TemplateBody=json.dumps(template))
+    changes = run_change_set(stacks, name, template, "CREATE", 1)["Changes"]
+    assert [change["ResourceChange"]["LogicalResourceId"] for change in changes] == ["Child"]
+    assert stacks.settle(name) == "CREATE_COMPLETE", stacks.reasons(name)
+    assert exists(cloud, name)
+
+    with pytest.raises(WaiterError) as nothing:
+        run_change_set(stacks, name, template, "UPDATE", 2)
+    reason = nothing.value.last_response["StatusReason"]
+    assert "didn't contain changes" in reason or "No updates" in reason
+
+
+@pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
+def test_a_root_template_is_read_by_its_aws_address(
+    cloud: RunningCloud, stacks: Stacks, name: str, bucket: str, address: str
+) -> None:
+    url = address.format(region=REGION, suffix="amazonaws.com", bucket=bucket, key=f"templates/{name}.json")
+    stacks.upload(bucket, f"templates/{name}.json", queue_named(name))
+    stacks.api.create_stack(StackName=name, TemplateURL=url)
+    assert stacks.settle(name) == "CREATE_COMPLETE", stacks.reasons(name)
+    assert exists(cloud, name)
+
+    stacks.upload(bucket, f"templates/{name}.json", queue_named(f"{name}-2"))
+    made = stacks.api.create_change_set(StackName=name, ChangeSetName="second", TemplateURL=url)
+    until(
+        lambda: stacks.api.describe_change_set(ChangeSetName=made["Id"])["Status"] == "CREATE_COMPLETE",
+        "the change set is made",
+    )
+    stacks.api.execute_change_set(ChangeSetName=made["Id"])
+    assert stacks.settle(name) == "UPDATE_COMPLETE", stacks.reasons(name)
+    assert exists(cloud, f"{name}-2")
+
+
+@pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
+def test_a_template_that_is_not_there_fails_the_nested_stack(
+    stacks: Stacks, name: str, bucket: str, address: str
+) -> None:
+    url = address.format(region=REGION, suffix="amazonaws.com", bucket=bucket, key=f"templates/{name}.yaml")
+    nested = {"Child": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}}
+    stack = stacks.create(name, nested)
+    assert stacks.settle(stack) == "ROLLBACK_COMPLETE"
+    assert any(f"the template at {url} cannot be read" in reason for reason in stacks.reasons(stack))

@@ -17,6 +17,7 @@ from localcloud.base import procs
 from localcloud.base.files import write_atomic
 from localcloud.base.paths import state_at
 from localcloud.base.problems import Refused
+from localcloud.cfn.urls import path_style
 from localcloud.codedeploy.appspec import AppSpecError, Script, parse
 from localcloud.codedeploy.bundle import BundleError, Layout, store
 from localcloud.codedeploy.health import BUILT_IN, Gate, Policy, RevisionHealth, Target
@@ -362,3 +363,22 @@ def test_every_patch_has_a_reason() -> None:
     for call in calls:
         reason = call.args[3]
         assert isinstance(reason, ast.Name) or len(str(reason.value)) > 20, ast.unparse(call)
+
+
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        (
+            "https://b.s3.eu-central-1.amazonaws.com/k/t.yaml",
+            "https://s3.eu-central-1.amazonaws.com/b/k/t.yaml",
+        ),
+        ("https://b.c.s3.us-east-1.amazonaws.com/t", "https://s3.us-east-1.amazonaws.com/b.c/t"),
+        ("https://b.s3-eu-west-1.amazonaws.com/t", "https://s3-eu-west-1.amazonaws.com/b/t"),
+        ("https://b.s3.amazonaws.com/t", "https://s3.amazonaws.com/b/t"),
+        ("https://b.s3.cn-north-1.amazonaws.com.cn/t", "https://s3.cn-north-1.amazonaws.com.cn/b/t"),
+        ("https://s3.eu-central-1.amazonaws.com/b/t", "https://s3.eu-central-1.amazonaws.com/b/t"),
+        ("http://127.0.0.1:4566/b/t", "http://127.0.0.1:4566/b/t"),
+    ],
+)
+def test_a_template_url_that_names_the_bucket_in_its_host_is_read_by_its_path(url: str, read: str) -> None:
+    assert path_style(url) == read
