@@ -1,6 +1,6 @@
 """Every function and constant of ministack that is replaced, each with the reason why. No other module replaces any.
 
-Resource types are no patches: they are registered (`cfn/registry.py`), as services are (`emulator/services.py`).
+Resource types are not patches: they are registered (`cfn/registry.py`), as services are (`emulator/services.py`).
 """
 
 from __future__ import annotations

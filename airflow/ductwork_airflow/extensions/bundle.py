@@ -122,7 +122,7 @@ class S3DigestBundle(BaseDagBundle):
         try:
             body = self._s3.get_object(Bucket=self.bucket, Key=self.pointer_key)["Body"].read()
         except ClientError as error:
-            # A role that may not list the bucket is told AccessDenied where there is no such object; a pointer that is
+            # A role that may not list the bucket is told AccessDenied if there is no such object; a pointer that is
             # there but cannot be read is then seen by the release tool, which waits for the DAGs to show its digest.
             missing = error.response["Error"]["Code"] in ("NoSuchKey", "404", "AccessDenied")
             if missing and not self._shown():

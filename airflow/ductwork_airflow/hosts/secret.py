@@ -62,7 +62,7 @@ def _broker(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, s
 
 
 def _login(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, str]:
-    """What only the API server needs to let people in. The names of those who keep a password are no secret."""
+    """What only the API server needs to let people in. The names of users with a password are not secret."""
     if component != "api-server" or login.parse(env["DUCTWORK_LOGIN"]).method != "google":
         return {}
     local = (json.loads(fetch(env[f"DUCTWORK_{who}_SECRET_ARN"]))["username"] for who in ("ADMIN", "SERVICE"))

@@ -60,7 +60,7 @@ pub async fn refreshed(
     loop {
         let late = watch.elapsed() >= REFRESHED_WITHIN;
         match ask(airflow, |airflow| airflow.dags(&CONTRACT.dags.bundle)).await {
-            // A server that has just been restarted, or has much to do: that is no verdict on the bundle.
+            // A server that has just been restarted, or has much to do: that says nothing about the bundle.
             Err(fail) if late => return Err(fail),
             Err(fail) => sink.progress(format!("waiting for Airflow: {fail}")),
             Ok(dags) => {

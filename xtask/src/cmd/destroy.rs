@@ -55,7 +55,7 @@ pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
     };
     let result = destroy::run(doomed, &remains, &mut setup.records).await;
     if let (Err(_), Some(lease)) = (&result, held) {
-        // What is left is no release; the next command must look at all of it.
+        // What is left is not a release; the next command must look at all of it.
         let _ = lease.abandon().await;
     }
     result?;

@@ -147,10 +147,10 @@ impl Intercept for Counter {
 
 /// What AWS answered, or why it did not answer: service, code, message and request id, nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AwsError {
+struct AwsError {
     service: String,
     /// The service's own word; none if the request never reached it or the answer made no sense.
-    pub code: Option<String>,
+    code: Option<String>,
     text: String,
 }
 

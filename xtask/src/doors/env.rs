@@ -31,12 +31,6 @@ pub fn ci() -> bool {
     text("CI").is_some()
 }
 
-/// `NO_COLOR`, see <https://no-color.org>.
-#[must_use]
-pub fn no_color() -> bool {
-    text("NO_COLOR").is_some()
-}
-
 /// Who deploys: the actor of a GitHub workflow, else the user of this machine.
 #[must_use]
 pub fn actor() -> String {

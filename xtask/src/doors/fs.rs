@@ -14,7 +14,7 @@ pub fn read_to_string(path: &Path) -> Result<String> {
     fs::read_to_string(path).failed(|| format!("cannot read `{}`", path.display()))
 }
 
-/// The content, or nothing where there is no such file.
+/// The content, or nothing if there is no such file.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -86,10 +86,6 @@ pub fn scratch_dir(folder: &Path) -> Result<tempfile::TempDir> {
     tempfile::TempDir::new_in(folder).map_err(|e| unwritable(folder, e))
 }
 
-pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(|error| unwritable(to, error))
-}
-
 /// Removes a file or a whole folder; nothing there is fine.
 pub fn remove(path: &Path) -> Result<()> {
     let result = match path.symlink_metadata() {
@@ -109,7 +105,7 @@ pub fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// The names in a folder, sorted; nothing where there is no such folder.
+/// The names in a folder, sorted; nothing if there is no such folder.
 pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,

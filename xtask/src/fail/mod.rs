@@ -207,16 +207,6 @@ impl Fail {
         words
     }
 
-    /// The first error of type `E` in the chain, for callers that act on what happened underneath.
-    #[must_use]
-    pub fn find<E: Error + 'static>(&self) -> Option<&E> {
-        let errors = self.inner.causes.iter().filter_map(|cause| match cause {
-            Cause::Error(error) => Some(error.as_ref()),
-            Cause::Words(_) => None,
-        });
-        errors.flat_map(|error| sources(error)).find_map(|error| error.downcast_ref())
-    }
-
     #[must_use]
     pub fn hints(&self) -> &[String] {
         &self.inner.hints
@@ -257,17 +247,11 @@ impl fmt::Display for Fail {
 pub trait Context<T> {
     /// The error becomes a failure of the work (exit 1).
     fn failed(self, message: impl FnOnce() -> String) -> Result<T>;
-    /// The error becomes a failure of usage or configuration (exit 2).
-    fn usage(self, message: impl FnOnce() -> String) -> Result<T>;
 }
 
 impl<T, E: Error + Send + Sync + 'static> Context<T> for std::result::Result<T, E> {
     fn failed(self, message: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|error| Fail::failed(message()).because(error))
-    }
-
-    fn usage(self, message: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| Fail::usage(message()).because(error))
     }
 }
 
@@ -309,8 +293,6 @@ mod tests {
         let inner = "x".parse::<i32>().unwrap_err();
         let fail = Fail::failed("top").because(Outer(inner.clone())).cause("words");
         assert_eq!(fail.causes(), ["outer".to_owned(), inner.to_string(), "words".to_owned()]);
-        assert_eq!(fail.find::<std::num::ParseIntError>(), Some(&inner));
-        assert!(fail.find::<std::io::Error>().is_none());
     }
 
     #[test]

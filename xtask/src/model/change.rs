@@ -86,7 +86,7 @@ impl Change {
         }
     }
 
-    /// A nested stack whose own changes are listed stands for them and is no work of its own.
+    /// A nested stack whose own changes are listed stands for them and is not counted.
     #[must_use]
     pub fn is_folder(&self) -> bool {
         !self.nested.is_empty()

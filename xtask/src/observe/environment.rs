@@ -26,7 +26,7 @@ pub fn load(root: &Path, name: &str) -> Result<Environment> {
     }
 }
 
-/// The environment by itself; nothing where there is no such file.
+/// The environment by itself; nothing if there is no such file.
 fn read(root: &Path, name: &str) -> Result<Option<Environment>> {
     let file = format!("environments/{name}.toml");
     let bytes = fs::read_if_there(&root.join(&file)).map_err(|fail| fail.with_kind(Kind::Usage))?;

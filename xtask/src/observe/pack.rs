@@ -134,7 +134,7 @@ fn stat(path: &Path) -> Option<Stat> {
     path.symlink_metadata().ok().map(|meta| Stat::of(&meta))
 }
 
-/// Keeps `current` and the latest others. Failing to tidy up is no failure.
+/// Keeps `current` and the latest others. Failing to tidy up is not an error.
 fn prune(folder: &Path, current: &Path) {
     let Ok(paths) = fs::list(folder) else { return };
     let (mut zips, others): (Vec<PathBuf>, Vec<PathBuf>) =

@@ -40,7 +40,7 @@ pub async fn release(store: &Store, id: &str) -> Result<Release> {
 }
 
 /// The root template of a recorded release, after a look at everything the release is made of: nothing
-/// may be touched for a release that is no longer complete. Whatever is gone is told at once.
+/// may be touched for a release that is no longer complete. Everything that is missing is reported together.
 pub async fn whole(store: &Store, release: &Release) -> Result<String> {
     let mut gone = Vec::new();
     for (what, key) in [

@@ -14,7 +14,7 @@ use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::{Stack, StackResourceSummary, TemplateStage};
 use std::collections::BTreeMap;
 
-/// The stack of that name or ARN; none where there is no such stack. Two calls, and one for each
+/// The stack of that name or ARN; none if there is no such stack. Two calls, and one for each
 /// stack of the tree where it is stuck.
 pub async fn stack(client: &Client, name: &str) -> Result<Option<StackFacts>> {
     let (stack, template) = tokio::join!(describe(client, name), template(client, name));

@@ -59,7 +59,7 @@ impl Step {
         }
     }
 
-    /// Whether two deployments must not do it at once. There is no place for a lease before `bootstrap` has
+    /// Whether two deployments must not do it at once. A lease has nowhere to be before `bootstrap` has
     /// made the bucket.
     #[must_use]
     pub fn needs_lease(&self) -> bool {

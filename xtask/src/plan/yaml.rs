@@ -124,7 +124,7 @@ impl Node {
         found.map(|(_, value)| value)
     }
 
-    /// Keys and values; none where this is no mapping.
+    /// Keys and values; none if this is not a mapping.
     #[must_use]
     pub fn entries(&self) -> &[(Node, Node)] {
         match &self.kind {

@@ -14,7 +14,7 @@ use crate::plan::compose::{Additions, compose};
 use crate::plan::templates::Packaged;
 use std::path::Path;
 
-/// A release that is to run, with what is at hand of it.
+/// A release that is meant to run, with everything that was made for it.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub release: Release,

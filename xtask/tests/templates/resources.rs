@@ -41,8 +41,8 @@ const OUTPUTS: [&str; 26] = [
 fn master_has_the_outputs_that_others_read() {
     let templates = all();
     let outputs = templates["master.yaml"].outputs();
-    use names::outputs::{ADMIN_SECRET, AIRFLOW_URL, ARTIFACT_BUCKET, CODEDEPLOY_APPLICATION};
-    let tool = [ADMIN_SECRET, AIRFLOW_URL, ARTIFACT_BUCKET, CODEDEPLOY_APPLICATION].into_iter();
+    use names::outputs::{ADMIN_SECRET, AIRFLOW_URL, CODEDEPLOY_APPLICATION};
+    let tool = [ADMIN_SECRET, AIRFLOW_URL, CODEDEPLOY_APPLICATION].into_iter();
     let wanted: BTreeSet<&str> = OUTPUTS.into_iter().chain(tool).collect();
     let missing = wanted.into_iter().filter(|name| !outputs.contains_key(name));
     none(
