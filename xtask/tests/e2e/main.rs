@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use support::project::Project;
 use support::say;
 use support::stages::Stages;
-use support::tasks::{Held, finished, probe, run_probe, until, workers_told_to_end};
+use support::tasks::{Held, RESEND, finished, probe, run_probe, until, workers_told_to_end};
 
 /// api-server; scheduler, dag-processor, triggerer, scaler; worker, keeper.
 const COMPONENTS: usize = 7;
@@ -22,6 +22,7 @@ const COMPONENTS: usize = 7;
 fn from_a_clone_to_airflow_and_back() {
     let mut project = Project::new();
     project.write("dags/probe.py", &probe("one"));
+    project.edit("environments/local.toml", |text| format!("{text}{RESEND}"));
     project.keep();
     say("--- first deployment");
     first_deployment(&project);

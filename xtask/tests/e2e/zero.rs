@@ -2,19 +2,14 @@
 
 use crate::support::project::Project;
 use crate::support::say;
-use crate::support::tasks::{probe, run_probe, until};
+use crate::support::tasks::{RESEND, probe, run_probe, until};
 
 #[test]
 fn hosts_come_with_the_first_task_and_go_after_the_last() {
     let project = Project::new();
     project.write("dags/probe.py", &probe("one"));
     let set = "\n[workers.default]\nmin = 0\nmax = 1\nshrink_after_minutes = 1\n";
-    // A worker that ends leaves its last long poll open (10 s), and the queue may still answer it. What comes then
-    // is invisible until Airflow sends it again, after ten minutes unless this says otherwise.
-    let resend = "\n[airflow.config]\n'scheduler.task_queued_timeout' = 60\n\
-                  'scheduler.task_queued_timeout_check_interval' = 10\n\
-                  'scheduler.num_stuck_in_queued_retries' = 100\n";
-    project.edit("environments/local.toml", |text| format!("{text}{set}{resend}"));
+    project.edit("environments/local.toml", |text| format!("{text}{set}{RESEND}"));
     let works = || project.components().contains_key("worker");
 
     // The first deployment finds no worker. Its own proof, a task that runs, brings one up.
