@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -102,10 +103,12 @@ def written_out(folder: Path, binary: Path) -> Path:
     package = json.loads(run(binary, "package", "--env", "local", "--format", "json", cwd=folder))
     for template in package["templates"]:
         text = Path(package["folder"], f"{template['digest']}.yaml").read_text()
+        here = folder / "peer" / template["path"]
         for child in package["templates"]:
-            text = text.replace(child["url"], child["path"])
-        (folder / "peer").mkdir(exist_ok=True)
-        (folder / "peer" / template["path"]).write_text(text)
+            path = os.path.relpath(folder / "peer" / child["path"], here.parent)
+            text = re.sub(r'\{"Fn::Sub": "[^"]*/' + child["digest"] + r'\.yaml"\}', f'"{path}"', text)
+        here.parent.mkdir(parents=True, exist_ok=True)
+        here.write_text(text)
     return folder / "peer/master.yaml"
 
 
