@@ -8,6 +8,7 @@ import os
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from conftest import AIRFLOW
 from hostkit import SETS
 
 from ductwork_airflow import contract
-from ductwork_airflow.hosts import configure, connections, envfile, run, secret
+from ductwork_airflow.hosts import configure, connections, envfile, run, secret, settings
 from ductwork_airflow.hosts.connections import database_uri
 from ductwork_airflow.hosts.settings import Host, SettingsError, host_environment, overrides
 
@@ -95,20 +96,22 @@ def test_the_endpoint_says_nothing_but_where_the_sdks_call():
     assert elsewhere == aws | {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
 
 
-class Recorded(dict):
-    """A mapping that remembers which names were read."""
+class Recorded(Mapping):
+    """Remembers which names were read; `get` and `in` count too. Reading everything at once is refused."""
 
-    def __init__(self, values):
-        super().__init__(values)
-        self.read = set()
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.read: set[str] = set()
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> str:
         self.read.add(name)
-        return super().__getitem__(name)
+        return self._values[name]
 
-    def get(self, name, default=None):
-        self.read.add(name)
-        return super().get(name, default)
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("hosts must read each value by its name")
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 def test_hosts_read_exactly_what_the_contract_lists():
@@ -120,6 +123,19 @@ def test_hosts_read_exactly_what_the_contract_lists():
     of_sets = {one["prefix"] + suffix for one in sets for suffix in contract.WORKER_SET_OUTPUTS.values()}
     assert outputs.read == {*contract.OUTPUTS, *of_sets}
     assert parameters.read == set(contract.PARAMETERS)
+
+
+def test_every_listed_name_is_used(monkeypatch):
+    """The check that every output is there reads all of them and uses none, so it does not count here."""
+    monkeypatch.setattr(settings, "_checked", lambda outputs, parameters: None)
+    outputs, parameters = Recorded(TestBroker.OUTPUTS), Recorded(PARAMETERS | {"LoginConfig": GOOGLE})
+    env = Recorded(host_environment(outputs, parameters, HOST))
+    for component in contract.COMPONENTS:
+        secret.secret_environment(env, SECRETS.__getitem__, component)
+    passed_on = {name for name in contract.OUTPUTS if settings.is_passed_on(name)}
+    unused = {name for name in passed_on if settings.passed_on_as(name) not in env.read}
+    assert outputs.read - unused >= set(contract.OUTPUTS)
+    assert parameters.read >= set(contract.PARAMETERS)
 
 
 def test_what_configure_reads_is_listed_too():

@@ -67,7 +67,7 @@ def _login(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, st
         return {}
     local = (json.loads(fetch(env[f"DUCTWORK_{who}_SECRET_ARN"]))["username"] for who in ("ADMIN", "SERVICE"))
     return {
-        login.CLIENT_SECRET: fetch(f"{env['DUCTWORK_SECRETS_PREFIX']}/login/google").strip(),
+        login.CLIENT_SECRET: fetch(env["DUCTWORK_GOOGLE_SECRET"]).strip(),
         login.LOCAL_USERS: json.dumps(sorted(local)),
     }
 

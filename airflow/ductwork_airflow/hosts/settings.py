@@ -157,16 +157,7 @@ def host_environment(
         "PYTHONPATH": str(host.code),
         "AWS_REGION": host.region,
         "AWS_DEFAULT_REGION": host.region,  # the only name that boto3 reads
-        **{
-            f"DUCTWORK_{_snake(name)}": outputs[name]
-            for name in contract.OUTPUTS
-            if name.startswith("Database")
-        },
-        **{
-            f"DUCTWORK_{_snake(name)}": outputs[name]
-            for name in contract.OUTPUTS
-            if name.endswith("SecretArn")
-        },
+        **{passed_on_as(name): outputs[name] for name in contract.OUTPUTS if is_passed_on(name)},
         "DUCTWORK_AIRFLOW_PORT": parameters["AirflowPort"],
         "DUCTWORK_APPLICATION": outputs["CodeDeployApplication"],
         "DUCTWORK_BEHIND_BALANCER": str(_behind_balancer(parameters)),
@@ -176,10 +167,10 @@ def host_environment(
         "DUCTWORK_COMPONENTS": " ".join(worker_sets.effective_components(host.components, serves)),
         "DUCTWORK_DATABASE_KIND": database,
         "DUCTWORK_DRAIN_SECONDS": parameters["DrainSeconds"],
+        "DUCTWORK_GOOGLE_SECRET": contract.google_secret(host.environment),
         "DUCTWORK_LOGIN": _one_line(parameters.get("LoginConfig") or "{}"),
         "DUCTWORK_QUEUES": ",".join(sets[name]["queue"] for name in serves),
         "DUCTWORK_REVISION": host.revision,
-        "DUCTWORK_SECRETS_PREFIX": outputs["SecretsPrefix"].strip("/"),
         "DUCTWORK_STACK": host.stack,
         "DUCTWORK_STATE": str(host.state),
         "DUCTWORK_WORKER_SET": host.worker_set,
@@ -217,6 +208,16 @@ def host_environment(
     if broken:
         raise SettingsError(f"line break in the value of {', '.join(broken)}")
     return result
+
+
+def is_passed_on(output: str) -> bool:
+    """Whether airflow.env has the output as it is, for the programs that fetch secrets at start."""
+    return output.startswith("Database") or output.endswith("SecretArn")
+
+
+def passed_on_as(output: str) -> str:
+    """The variable of airflow.env that holds such an output."""
+    return f"DUCTWORK_{_snake(output)}"
 
 
 def _one_line(text: str) -> str:

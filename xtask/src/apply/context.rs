@@ -3,7 +3,7 @@
 use super::lease::Lease;
 use crate::doors::airflow::Airflow;
 use crate::doors::aws::Aws;
-use crate::doors::store::{Found, Store};
+use crate::doors::store::{Content, Found, Sent, Store};
 use crate::fail::{Fail, Result};
 use crate::model::change::Change;
 use crate::model::cloud::Cloud;
@@ -53,6 +53,14 @@ impl Context {
     #[must_use]
     pub fn environment(&self) -> &str {
         self.store.environment()
+    }
+
+    /// Uploads an artifact that was made of the tree; that of a recorded release is in the bucket already.
+    pub async fn upload(&self, made: Option<&Archive>, digest: &Digest, key: &str) -> Result<Sent> {
+        match made.filter(|made| made.digest == *digest) {
+            Some(made) => self.store.upload(key, Content::File(&made.path), digest).await,
+            None => Ok(Sent::AlreadyThere),
+        }
     }
 
     /// Asks, with no live line that would be redrawn over the question.

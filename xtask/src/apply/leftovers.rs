@@ -2,6 +2,7 @@
 
 use crate::doors::store::Store;
 use crate::fail::Result;
+use crate::model::contract::CONTRACT;
 use crate::model::names::{self, outputs};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,8 @@ impl Leftovers {
     /// Adds what a stack with these outputs leaves behind.
     pub fn add(&mut self, outputs: &BTreeMap<String, String>) {
         let named = [outputs::LOGS_BUCKET, outputs::ACCESS_LOG_BUCKET].into_iter();
-        let named = named.filter_map(|name| outputs.get(name)).filter(|bucket| *bucket != outputs::NONE);
+        let named =
+            named.filter_map(|name| outputs.get(name)).filter(|bucket| **bucket != CONTRACT.outputs.none);
         self.buckets.extend(named.cloned());
         self.secrets.extend(outputs.get(outputs::FERNET_KEY_SECRET).cloned());
     }

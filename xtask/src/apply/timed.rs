@@ -56,6 +56,5 @@ fn record(name: &str, ending: Ending, took: Duration) -> StepRecord {
         Ending::Skipped => "skipped",
         Ending::Failed => "failed",
     };
-    let seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
-    StepRecord { name: name.to_owned(), outcome: outcome.to_owned(), seconds }
+    StepRecord { name: name.to_owned(), outcome: outcome.to_owned(), seconds: time::seconds(took) }
 }

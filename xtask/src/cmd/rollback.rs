@@ -4,6 +4,7 @@ use crate::apply::context::Artifacts;
 use crate::fail::{Fail, Result};
 use crate::model::release::{Outcome, Release};
 use crate::observe::release;
+use crate::plan::compose::MASTER;
 use crate::plan::deployment::Source;
 use crate::plan::gates::Runs;
 use crate::plan::templates::Packaged;
@@ -45,9 +46,8 @@ pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
 /// A recorded release, all of which is in the bucket.
 async fn recorded(session: &Session, release: Release) -> Result<Candidate> {
     let body = release::whole(&session.store, &release).await?;
-    let root = Packaged { path: "master.yaml".to_owned(), digest: release.stack.template, body };
-    let artifacts = Artifacts { root: Some(root.clone()), ..Artifacts::default() };
-    Ok(Candidate { release, root, artifacts })
+    let root = Packaged { path: MASTER.to_owned(), digest: release.stack.template, body };
+    Ok(Candidate { release, root, artifacts: Artifacts::default() })
 }
 
 /// The last release that was deployed successfully before the current one.

@@ -20,6 +20,12 @@ impl Stopwatch {
     }
 }
 
+/// Seconds as records and JSON documents have them: with three decimals.
+#[must_use]
+pub fn seconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
 /// Now, RFC 3339 in UTC with milliseconds.
 #[must_use]
 pub fn now() -> String {

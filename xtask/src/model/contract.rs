@@ -90,12 +90,6 @@ impl Ports {
         let Self { scheduler_health, worker_logs, triggerer_logs } = *self;
         [scheduler_health, worker_logs, triggerer_logs]
     }
-
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> u16 {
-        self.all().map(|_| 1).iter().sum()
-    }
 }
 
 /// What is refused for being too long.

@@ -9,13 +9,11 @@ pub mod outputs {
     pub const CODEDEPLOY_APPLICATION: &str = "CodeDeployApplication";
     /// JSON with an entry for each worker set, whose `prefix` begins the names of its outputs.
     pub const WORKER_SETS: &str = "WorkerSets";
-    /// Stands for a value where there is none, such as the hosts of a set that the scheduler's serve.
-    pub const NONE: &str = "-";
     pub const ADMIN_SECRET: &str = "AdminSecretArn";
     pub const SERVICE_SECRET: &str = "ServiceSecretArn";
     /// These two outlive the stack.
     pub const LOGS_BUCKET: &str = "LogsBucket";
-    /// Outlives the stack as well; [`NONE`] where a load balancer keeps no logs.
+    /// Outlives the stack as well; the contract's word for none if a load balancer keeps no logs.
     pub const ACCESS_LOG_BUCKET: &str = "AccessLogBucket";
     pub const FERNET_KEY_SECRET: &str = "FernetKeySecretArn";
     pub const AIRFLOW_URL: &str = "AirflowUrl";
@@ -38,8 +36,9 @@ pub fn worker_set_prefixes(outputs: &BTreeMap<String, String>) -> Vec<String> {
 pub fn deployment_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
     let groups =
         ["ApiServer", "Scheduler"].map(str::to_owned).into_iter().chain(worker_set_prefixes(outputs));
-    let names = groups.map(|prefix| format!("{prefix}DeploymentGroup"));
-    names.filter(|name| outputs.get(name).is_none_or(|group| group != outputs::NONE)).collect()
+    let suffix = &CONTRACT.outputs.worker_set["deployment_group"];
+    let names = groups.map(|prefix| format!("{prefix}{suffix}"));
+    names.filter(|name| outputs.get(name).is_none_or(|group| *group != CONTRACT.outputs.none)).collect()
 }
 
 /// One per account and region.
@@ -199,7 +198,7 @@ mod tests {
     #[test]
     fn groups_come_in_order_and_only_where_there_are_hosts() {
         let sets = r#"{"small": {"prefix": "WorkerSmall"}, "default": {"prefix": "WorkerDefault"}}"#;
-        let pairs = [(outputs::WORKER_SETS, sets), ("WorkerSmallDeploymentGroup", outputs::NONE)];
+        let pairs = [(outputs::WORKER_SETS, sets), ("WorkerSmallDeploymentGroup", &CONTRACT.outputs.none)];
         let outputs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let groups = ["ApiServerDeploymentGroup", "SchedulerDeploymentGroup", "WorkerDefaultDeploymentGroup"];
         assert_eq!(deployment_groups(&outputs), groups);

@@ -54,7 +54,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
             Err(_) => Outcome::Failed,
         },
         started,
-        seconds: (watch.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        seconds: time::seconds(watch.elapsed()),
         by: env::actor(),
         steps: std::mem::take(&mut progress.records),
     };

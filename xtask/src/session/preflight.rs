@@ -39,7 +39,7 @@ fn first_time(project: &Project, environment: &Environment) -> Result<()> {
 pub fn ports(environment: &Environment) -> Ports {
     let first = environment.airflow.port;
     // The health and log servers take the next ports on this machine.
-    let last = first.saturating_add(CONTRACT.ports.count());
+    let last = CONTRACT.ports.all().iter().fold(first, |port, _| port.saturating_add(1));
     let taken = (first..=last).find(|port| !net::is_free(*port));
     Ports { first, last, taken }
 }

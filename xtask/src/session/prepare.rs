@@ -129,6 +129,7 @@ impl Setup {
     ) -> Result<Prepared> {
         let Candidate { release, root, mut artifacts } = target;
         let decided = self.session.decide(&release, &root, observed.stack.as_ref());
+        artifacts.root = Some(root);
         let facts = observed.facts(&decided);
         let plan = plan(&release, source, &facts);
         let state = observed.state(&facts.running);

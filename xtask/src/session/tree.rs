@@ -42,12 +42,11 @@ pub fn from_tree(project: &Path, environment: &Environment) -> Result<Candidate>
     });
     let artifacts = Artifacts {
         bundle: Some(archive(bundle)),
-        dags: None,
         host_revision: Some(archive(host)),
         template_set: Some(archive(set)),
         templates,
-        root: Some(root.clone()),
         bootstrap: Some(bootstrap),
+        ..Artifacts::default()
     };
     Ok(Candidate { release, root, artifacts })
 }

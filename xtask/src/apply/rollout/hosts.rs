@@ -5,7 +5,7 @@ use super::super::context::{Context, State};
 use super::super::stack::read_outputs;
 use super::super::timed::Ended;
 use super::codedeploy::{self, Order};
-use crate::doors::store::{Content, Sent};
+use crate::doors::store::Sent;
 use crate::fail::Result;
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
@@ -39,7 +39,8 @@ pub(super) async fn run(
             continue;
         }
         if rolled == 0 {
-            state.uploads += usize::from(upload(context, revision).await? == Sent::Yes);
+            let made = context.artifacts.host_revision.as_ref();
+            state.uploads += usize::from(context.upload(made, revision, &key).await? == Sent::Yes);
         }
         state.running.unsettle_runtime();
         codedeploy::roll(&context.aws, &order, sink).await?;
@@ -49,16 +50,6 @@ pub(super) async fn run(
         return Ok(Ended::skipped("every host runs it already"));
     }
     Ok(Ended::done(format!("{} on {}", revision.short(), count(rolled, "deployment group"))))
-}
-
-/// A recorded revision is in the bucket already.
-async fn upload(context: &Context, revision: &Digest) -> Result<Sent> {
-    match context.artifacts.host_revision.as_ref().filter(|made| made.digest == *revision) {
-        Some(made) => {
-            context.store.upload(&names::host_key(revision), Content::File(&made.path), revision).await
-        }
-        None => Ok(Sent::AlreadyThere),
-    }
 }
 
 /// Tells revisions with the same files but other settings apart: hosts read theirs from the stack.

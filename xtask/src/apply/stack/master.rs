@@ -5,6 +5,7 @@ use crate::fail::{Fail, Result};
 use crate::model::names;
 use crate::model::release::StackSpec;
 use crate::model::stack::Protection;
+use crate::plan::compose::MASTER;
 use crate::plan::consent::Guard;
 use crate::plan::stack::Desired;
 use crate::plan::templates::Packaged;
@@ -33,7 +34,7 @@ pub async fn root(context: &Context, spec: &StackSpec) -> Result<Packaged> {
     let key = names::template_key(&spec.template);
     let body = context.store.text(&key).await?;
     let body = body.ok_or_else(|| Fail::failed(format!("`{}` is gone", context.store.location(&key))))?;
-    Ok(Packaged { path: "master.yaml".to_owned(), digest: spec.template, body })
+    Ok(Packaged { path: MASTER.to_owned(), digest: spec.template, body })
 }
 
 /// What has to be in the bucket before the stack can be changed: nothing for a recorded release.

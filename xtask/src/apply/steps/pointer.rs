@@ -2,7 +2,7 @@
 
 use super::super::context::{Context, State};
 use super::super::timed::Ended;
-use crate::doors::store::{Condition, Content, Found, Sent, Written};
+use crate::doors::store::{Condition, Found, Sent, Written};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::names;
 use crate::model::release::{Pointer, Release};
@@ -34,12 +34,7 @@ pub(super) async fn run(context: &Context, release: &Release, state: &mut State)
 
 /// A record names only what is in the bucket. The set of source templates is not needed before that.
 async fn template_set(context: &Context, release: &Release) -> Result<Sent> {
-    let set = context.artifacts.template_set.as_ref().filter(|set| Some(set.digest) == release.templates);
-    match set {
-        Some(set) => {
-            let key = names::template_set_key(&set.digest);
-            context.store.upload(&key, Content::File(&set.path), &set.digest).await
-        }
-        None => Ok(Sent::AlreadyThere),
-    }
+    let Some(digest) = &release.templates else { return Ok(Sent::AlreadyThere) };
+    let made = context.artifacts.template_set.as_ref();
+    context.upload(made, digest, &names::template_set_key(digest)).await
 }

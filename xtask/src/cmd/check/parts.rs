@@ -20,7 +20,7 @@ pub fn timed<T>(
 ) -> Result<(Checked, T)> {
     let watch = time::Stopwatch::start();
     let (problems, result) = check()?;
-    Ok((Checked { name, problems, seconds: watch.elapsed().as_secs_f64(), skipped: false }, result))
+    Ok((Checked { name, problems, seconds: time::seconds(watch.elapsed()), skipped: false }, result))
 }
 
 /// A check that waits for another program, beside the others. A program that cannot be had is a finding of
@@ -73,5 +73,5 @@ pub async fn parse(root: &Path, known: &[Environment], sink: &Sink) -> Result<Ch
             Err(fail) => told(fail, "dags"),
         };
     }
-    Ok(Checked { name: "dags", problems, seconds: watch.elapsed().as_secs_f64(), skipped: false })
+    Ok(Checked { name: "dags", problems, seconds: time::seconds(watch.elapsed()), skipped: false })
 }
