@@ -67,6 +67,8 @@ def revision_tree(target: Path) -> None:
 class Host:
     """One machine."""
 
+    SVC = ("bash", str(AIRFLOW / "host/bin/svc"))
+
     def __init__(
         self, root: Path, endpoint: str | None = None, components: str = "", worker_set: str = ""
     ) -> None:
@@ -120,8 +122,11 @@ class Host:
 
     def svc(self, *words: str) -> subprocess.CompletedProcess[str]:
         """bin/svc of the repository."""
-        command = ["bash", str(AIRFLOW / "host/bin/svc"), *words]
-        return subprocess.run(command, env=self.env, capture_output=True, text=True)
+        return subprocess.run([*self.SVC, *words], env=self.env, capture_output=True, text=True)
+
+    def begin(self, *words: str) -> subprocess.Popen[bytes]:
+        """bin/svc, not waited for."""
+        return subprocess.Popen([*self.SVC, *words], env=self.env)
 
     def hook(self, name: str) -> subprocess.CompletedProcess[str]:
         """One hook of the archive, as CodeDeploy runs it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from conftest import AIRFLOW, ROOT, tool, wait_for
+from conftest import AIRFLOW, PATIENCE_SECONDS, ROOT, tool, wait_for
 from hostkit import Host, temporary_root
 
 from ductwork_airflow.hosts import connections, database, drain, envfile, health, install
@@ -114,7 +114,6 @@ class TestInstall:
         def command(*words):
             calls.append([str(word) for word in words])
             if words[1] == "venv":
-                time.sleep(0.2)
                 (Path(words[-1]) / "bin").mkdir(parents=True)
 
         monkeypatch.setattr(install, "command", command)
@@ -147,8 +146,22 @@ class TestInstall:
         assert not (folder / "half").exists()
         assert len(calls) == 4
 
-    def test_hosts_that_share_environments_take_turns(self, made):
+    def test_hosts_that_share_environments_take_turns(self, made, monkeypatch):
         make, calls = made
+        at_the_lock = threading.Semaphore(0)
+        take, run = install.fcntl.flock, install.command
+
+        def flock(handle, kind):
+            at_the_lock.release()
+            take(handle, kind)
+
+        def command(*words):
+            if words[1] == "venv":
+                assert all(at_the_lock.acquire(timeout=PATIENCE_SECONDS) for _ in range(4))
+            run(*words)
+
+        monkeypatch.setattr(install.fcntl, "flock", flock)
+        monkeypatch.setattr(install, "command", command)
         threads = [threading.Thread(target=make) for _ in range(4)]
         for thread in threads:
             thread.start()

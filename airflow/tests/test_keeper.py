@@ -346,8 +346,7 @@ class TestRules:
 
 
 # Stands for `airflow celery worker`: Celery itself, with the pool, signals and warm shutdown of the real one, and a
-# broker of files. The long task lasts until the test says `go`; a task is `success` two seconds before its log is
-# uploaded.
+# broker of files. The long task lasts until the test says `go`, and uploads its log when the test says `upload`.
 WORKER = """#!{python}
 import os, sys, time
 from pathlib import Path
@@ -363,8 +362,11 @@ def note(text):
 @app.task(name="work")
 def work(name):
     note(f"{{name}} begins")
-    while name == "long" and not (root / "go").exists(): time.sleep(0.1)
-    note(f"{{name}} success"); time.sleep(2); note(f"{{name}} uploaded")
+    wait = lambda word: name == "long" and not (root / word).exists()
+    while wait("go"): time.sleep(0.1)
+    note(f"{{name}} success")
+    while wait("upload"): time.sleep(0.1)
+    note(f"{{name}} uploaded")
 @worker_shutdown.connect
 def ended(**_): note("worker ended")
 assert sys.argv[1:3] == ["celery", "worker"]
@@ -464,6 +466,14 @@ def send(host: Host, name: str) -> None:
         app.send_task("work", [name])
 
 
+def rounds(state: Path, count: int) -> None:
+    """Waits until the keeper has ended so many more rounds, 5 s each."""
+    beat = state / "keeper.beat"
+    for _ in range(count):
+        last = beat.stat().st_mtime_ns
+        wait_for("a round of the keeper", lambda last=last: beat.stat().st_mtime_ns != last)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_host_with_a_running_task_ends_after_its_last_log(host, cloud):
@@ -489,11 +499,14 @@ def test_a_host_with_a_running_task_ends_after_its_last_log(host, cloud):
     log = host.root / "var/log/ductwork/worker.log"
     wait_for("the end of taking tasks", lambda: "Warm shutdown" in log.read_text())
     send(host, "late")
-    time.sleep(6)
+    rounds(state, 2)
     assert "long success" not in notes(host), "it goes on beyond the budget of a rollout"
     assert cloud.named("CompleteLifecycleAction") == []
     (host.root / "go").touch()
     wait_for("end of the task", lambda: "long success" in notes(host))
+    rounds(state, 1)
+    assert cloud.named("CompleteLifecycleAction") == [], "its log is not uploaded yet"
+    (host.root / "upload").touch()
     wait_for("completion", lambda: cloud.named("CompleteLifecycleAction"))
 
     happened = notes(host)
@@ -502,7 +515,7 @@ def test_a_host_with_a_running_task_ends_after_its_last_log(host, cloud):
     assert happened.get("last uploaded", 0) <= happened["worker ended"]
     assert "late begins" not in happened, "a task that came after the end was left to other hosts"
     wait_for("the next worker at the gate", (state / "worker.waiting").exists)
-    time.sleep(3)
+    rounds(state, 1)
     assert "late begins" not in notes(host)
     said = (host.root / "var/log/ductwork/keeper.log").read_text()
     assert "Auto Scaling ends this host: the worker takes no more tasks, 1 are running" in said

@@ -28,6 +28,7 @@ from localcloud.emulator.compat import NAMES
 from localcloud.emulator.saver import Saver, settle
 from localcloud.fleet import cloudconfig
 from localcloud.life.statefolder import open_folder
+from localcloud.tests.conftest import until
 from localcloud.tests.fleetkit import revision
 
 
@@ -253,7 +254,12 @@ def test_identity_of_processes(tmp_path: Path) -> None:
     assert identity is not None and identity.alive()
     assert procs.recall(tmp_path / "pids" / "p.json") == identity
     assert not procs.Identity(child.pid, "another start").alive()
-    assert procs.tagged(lambda env: env.get("DW_TEST_MARK") == str(tmp_path)) == [identity]
+
+    def tagged() -> list[procs.Identity]:
+        return procs.tagged(lambda env: env.get("DW_TEST_MARK") == str(tmp_path))
+
+    until(tagged, what="the environment of a process that has just started")
+    assert tagged() == [identity]
     procs.end([identity], 2)
     assert not identity.alive()
     child.wait()
