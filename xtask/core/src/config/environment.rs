@@ -22,10 +22,10 @@ pub struct Environment {
     /// What Airflow runs on.
     pub engine: Engine,
     /// Whether every deployment needs confirmation and deletion is refused.
-    pub(crate) protected: bool,
-    pub(crate) aws: Aws,
-    pub(crate) airflow: Airflow,
-    pub(crate) dags: Dags,
+    pub protected: bool,
+    pub aws: Aws,
+    pub airflow: Airflow,
+    pub dags: Dags,
     pub(crate) network: Network,
     pub(crate) entry: Entry,
     pub(crate) database: Database,
@@ -41,7 +41,7 @@ pub struct Environment {
     /// How Airflow sends mail, if it does.
     pub(crate) mail: Option<Mail>,
     pub(crate) github: GitHub,
-    pub(crate) additional: Additional,
+    pub additional: Additional,
     /// The user's own tags; [`Environment::tags`] adds those of the tool.
     pub(crate) tags: BTreeMap<String, String>,
 }

@@ -20,6 +20,5 @@ pub use environment::Environment;
 pub use file::keys;
 pub use hosts::WorkerSet;
 pub use resolve::resolve;
-pub use values::EnvironmentName;
-pub(crate) use values::{Endpoint, FolderPath};
-pub(crate) use words::nearest;
+pub use values::{Endpoint, EnvironmentName, FolderPath};
+pub use words::nearest;

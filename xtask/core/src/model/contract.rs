@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 /// The contract that this tool was built with.
 pub static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
-    let text = include_str!("../../../airflow/ductwork_airflow/contract.json");
+    let text = include_str!("../../../../airflow/ductwork_airflow/contract.json");
     #[expect(clippy::expect_used, reason = "a test parses the same bytes")]
     serde_json::from_str(text).expect("airflow/ductwork_airflow/contract.json matches `Contract`")
 });

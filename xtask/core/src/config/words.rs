@@ -14,10 +14,7 @@ pub(crate) fn list(words: &[impl AsRef<str>]) -> String {
 /// The known word closest to `word`, if it takes few enough edits to get there: one, and one more for
 /// every four letters. Swapping two neighbouring letters counts as a single edit.
 #[must_use]
-pub(crate) fn nearest<'k, W: AsRef<str>>(
-    word: &str,
-    known: impl IntoIterator<Item = &'k W>,
-) -> Option<&'k W> {
+pub fn nearest<'k, W: AsRef<str>>(word: &str, known: impl IntoIterator<Item = &'k W>) -> Option<&'k W> {
     let allowed = 1 + word.chars().count() / 4;
     known
         .into_iter()
