@@ -204,6 +204,16 @@ mod tests {
         assert_eq!(deployment_groups(&outputs), groups);
     }
 
+    /// CloudFormation fills in account, region and partition; so a packaged template is the same everywhere.
+    #[test]
+    fn a_childs_url_names_no_account_and_no_region() {
+        let child = Digest::of(b"child");
+        let url = "https://s3.${AWS::Region}.${AWS::URLSuffix}/BUCKET/templates/DIGEST.yaml"
+            .replace("BUCKET", "ductwork-${AWS::AccountId}-${AWS::Region}")
+            .replace("DIGEST", &child.to_string());
+        assert_eq!(child_url(&child), format!("{{\"Fn::Sub\": \"{url}\"}}"));
+    }
+
     #[test]
     fn the_children_of_a_packaged_template_are_found() {
         let child = Digest::of(b"child");
