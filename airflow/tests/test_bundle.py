@@ -91,7 +91,7 @@ def test_path_is_stable_and_files_of_a_switch_are_parsed_again(s3, bucket, make)
     os.utime(bundle.path / "dag.py", (1, 1))
     bundle.refresh()
     assert (bundle.path / "dag.py").stat().st_mtime > time.time(), (
-        "also on the way back to a copy that is there"
+        "also when a rollback finds its copy still there"
     )
 
 

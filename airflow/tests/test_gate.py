@@ -83,7 +83,7 @@ def look(*infos: dict):
         ),
         ((info(1, "Succeeded", OLD), info(2, "Succeeded", OLD, creator="autoscaling")), True),
         ((info(1, "Succeeded", OLD, creator="autoscaling"),), True),
-        # the way back after a failed rollout
+        # the rollback after a failed rollout
         (
             (
                 info(1, "Failed", NEW, "SCRIPT_FAILED"),

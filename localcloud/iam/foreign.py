@@ -1,6 +1,7 @@
 """What is another environment's: the twin of a request in an environment of another name. Pure.
 
-Names are chosen to catch patterns that are too wide: one has nothing in common with the own name, two begin with it.
+Names are chosen to catch patterns that are too wide: one has nothing in common with the environment's name, two begin
+with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stack operations that a dead cloud left behind get a final status, so that the next deploy has a way on.
+"""Stack operations that a dead cloud left behind get a final status, so that the next deployment can proceed.
 
 Never undoes anything: a failed create is to be deleted, an update keeps its old template and is to be tried
 again. What such a stack names but no service holds is struck from it, so that the next update makes it.

@@ -1,4 +1,4 @@
-"""Basic authentication for `/api/v2`, which Airflow 3 no longer has: `[fab] auth_backends` loads, and nothing asks it.
+"""Basic authentication for `/api/v2`, which Airflow 3 dropped: it loads `[fab] auth_backends` but never calls them.
 
 A user and password in the header become a short-lived token, made by the auth manager just as `POST /auth/token` does,
 so that who may log in, and with what rights, is decided in one place. Without such a header nothing changes.

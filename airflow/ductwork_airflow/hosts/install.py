@@ -94,7 +94,7 @@ def point(link: Path, target: Path) -> None:
 
 
 def remove_old(venvs: Path, current: Path) -> None:
-    """Keeps the newest few environments, for the way back. Only on a host that does not share them."""
+    """Keeps the newest few environments, so that a rollback finds its own. Only on a host that does not share them."""
     found = sorted(venvs.glob("airflow-*/"), key=lambda folder: folder.stat().st_mtime, reverse=True)
     for folder in [folder for folder in found if folder != current][KEPT_ENVIRONMENTS - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
 """The arithmetic of scaling: how many hosts a worker set wants, and what is published about it. Pure; no clock, no AWS.
 
-Growing is immediate, shrinking is patient: whoever waits for a host waits for its boot, and one too many costs little.
+Growing is immediate, shrinking is patient: a missing host makes tasks wait for its boot; a spare one costs little.
 
 The load counts task instances that are `queued` or `running` (`restarting` ones still hold their slot). Not those that
 are `scheduled`: within a second the scheduler makes `queued` what pools, `parallelism` and the limits of DAGs allow, so

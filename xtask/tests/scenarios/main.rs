@@ -205,7 +205,7 @@ fn everything(stage: &Stage) {
     );
 }
 
-/// The way back is a deployment like any other, and leads to the very release of the beginning.
+/// A rollback is a deployment like any other, and ends at exactly the release it began with.
 fn back(stage: &Stage, first: &Value) {
     announce("back");
     let result = deploy(&stage.project, SMALLEST);

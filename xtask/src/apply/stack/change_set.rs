@@ -1,4 +1,4 @@
-//! Change sets: made under an own name, shown, executed or taken back; no litter in any case.
+//! Change sets: created under a unique name, shown, then executed or deleted; none is left behind.
 //!
 //! The rules are those of AWS Copilot: always with nested stacks, capabilities in so many words, by
 //! ARN once there is one, and an empty change set is deleted, since failed ones count to a quota.
