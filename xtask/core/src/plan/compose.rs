@@ -81,7 +81,7 @@ pub fn compose(mut sources: Sources, additions: &Additions) -> Result<Sources> {
         return Ok(sources);
     };
     let mut master = Master(master);
-    composer.engine(&mut master, additions.engine);
+    composer.engine(&mut master, additions.engine, &sources);
     composer.workers(&mut master, additions);
     composer.wire(&mut master, additions);
     composer.outputs(&mut master, additions);

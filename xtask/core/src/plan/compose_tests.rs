@@ -138,8 +138,23 @@ fn a_name_in_both_parts_and_an_engine_without_templates_are_told() {
     clash.insert(fragment(Engine::Ec2), b"Resources: {Net: {Type: T}}".to_vec());
     assert_eq!(
         told(clash),
-        ["templates/engines/ec2/engine.yaml: `Net` is in `Resources` of `templates/master.yaml` too"]
+        ["templates/engines/ec2/engine.yaml:1: `Net` is in `Resources` of `templates/master.yaml` too"]
     );
+    let broken = |text: &str| {
+        let mut broken = sources(&[]);
+        broken.insert(fragment(Engine::Ec2), text.as_bytes().to_vec());
+        told(broken)
+    };
+    let expected = [
+        ("Outputs: {}\nResources: [\n", "3: not YAML: "),
+        ("Outputs: {}\nResources:\n  - A\n", "3: `Resources` has no names with values below it"),
+        ("- Resources\n", "1: the file holds no sections such as `Resources`"),
+    ];
+    for (text, start) in expected {
+        let found = broken(text);
+        let start = format!("templates/engines/ec2/engine.yaml:{start}");
+        assert!(found.len() == 1 && found[0].starts_with(&start), "{text}: {found:?}");
+    }
     let mut absent = sources(&[]);
     absent.remove(&fragment(Engine::Ec2));
     assert_eq!(told(absent), ["templates/engines/ec2/engine.yaml: the engine has no templates here"]);

@@ -101,19 +101,8 @@ impl Packer<'_> {
             self.too_large(path, bytes.len());
             return None;
         }
-        let Ok(text) = String::from_utf8(bytes.clone()) else {
-            let hint = "save the file as UTF-8";
-            self.problem("not_utf8", path, 0, "the file is not UTF-8".to_owned(), hint);
-            return None;
-        };
-        let tree = match yaml::parse(&text) {
-            Ok(tree) => tree,
-            Err(error) => {
-                let message = format!("not YAML: {}", error.message);
-                self.problem("not_yaml", path, error.line, message, "correct the syntax on that line");
-                return None;
-            }
-        };
+        let tree = parsed(path, bytes).map_err(|problem| self.problems.push(problem)).ok()?;
+        let text = String::from_utf8_lossy(bytes).into_owned();
         let references = self.references(path, &text, &tree);
         Some((text, references))
     }
@@ -185,12 +174,28 @@ impl Packer<'_> {
 
     /// `line` 0 means the file as a whole.
     fn problem(&mut self, kind: &str, path: &str, line: usize, message: String, hint: &str) {
-        let place = match line {
-            0 => format!("templates/{path}"),
-            line => format!("templates/{path}:{line}"),
-        };
-        self.problems.push(Problem::new(kind, place, message, hint));
+        self.problems.push(problem_at(kind, path, line, message, hint));
     }
+}
+
+/// A problem on a line of a template; line 0 stands for the whole file.
+pub(super) fn problem_at(kind: &str, path: &str, line: usize, message: String, hint: &str) -> Problem {
+    let place = match line {
+        0 => format!("templates/{path}"),
+        line => format!("templates/{path}:{line}"),
+    };
+    Problem::new(kind, place, message, hint)
+}
+
+/// The tree of a template, or why there is none.
+pub(super) fn parsed(path: &str, bytes: &[u8]) -> std::result::Result<Node, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|_| {
+        problem_at("not_utf8", path, 0, "the file is not UTF-8".to_owned(), "save the file as UTF-8")
+    })?;
+    yaml::parse(text).map_err(|error| {
+        let message = format!("not YAML: {}", error.message);
+        problem_at("not_yaml", path, error.line, message, "correct the syntax on that line")
+    })
 }
 
 /// A `TemplateURL` that names a child.

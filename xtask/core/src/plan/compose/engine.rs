@@ -1,8 +1,10 @@
 //! The engine's part of the master template: `engines/<engine>/engine.yaml`, merged in before anything else.
 
 use super::{Composer, MASTER, Master};
+use crate::fail::Problem;
 use crate::model::engine::Engine;
-use crate::plan::templates::resolve;
+use crate::plan::templates::{Sources, parsed, problem_at, resolve};
+use crate::plan::yaml::Node;
 use serde_json::{Map, Value, json};
 
 /// Where an engine's part of the master stands among the sources.
@@ -15,32 +17,70 @@ const INTERFACE: &str = "AWS::CloudFormation::Interface";
 
 impl Composer {
     /// Adds every section of the fragment to the master; a name that both have is a problem.
-    pub(super) fn engine(&mut self, master: &mut Master, engine: Engine) {
+    pub(super) fn engine(&mut self, master: &mut Master, engine: Engine, sources: &Sources) {
         let path = fragment(engine);
-        let Some(part) = self.templates.get(&path).and_then(Value::as_object).cloned() else {
+        let Some(bytes) = sources.get(&path) else {
             let hint = format!("restore it, for instance: git checkout -- templates/{path}");
             return self.problem("missing", &path, "the engine has no templates here".to_owned(), hint);
+        };
+        let tree = match parsed(&path, bytes) {
+            Ok(tree) => tree,
+            Err(problem) => return self.problems.push(problem),
+        };
+        // Where it is missing now, reading it has told why.
+        let Some(part) = self.templates.get(&path).cloned() else { return };
+        let Value::Object(part) = part else {
+            let message = "the file holds no sections such as `Resources`".to_owned();
+            return self.problems.push(not_a_template(&path, tree.line, message));
         };
         for (section, value) in part {
             match value {
                 Value::Object(metadata) if section == "Metadata" => merge_metadata(master, &metadata),
-                Value::Object(entries) => self.merge(master, &path, &section, entries),
-                _ => {}
+                Value::Object(entries) => self.merge(master, (&path, &tree), &section, entries),
+                Value::String(_) => {} // the version of the format, a description
+                _ => {
+                    let message = format!("`{section}` has no names with values below it");
+                    let line = tree.get(&section).map_or(0, |node| node.line);
+                    self.problems.push(not_a_template(&path, line, message));
+                }
             }
         }
     }
 
-    fn merge(&mut self, master: &mut Master, path: &str, section: &str, entries: Map<String, Value>) {
+    fn merge(
+        &mut self,
+        master: &mut Master,
+        (path, tree): (&str, &Node),
+        section: &str,
+        entries: Map<String, Value>,
+    ) {
         for (name, mut value) in entries {
             if section == "Resources" {
                 from_root(&mut value, path);
             }
             if master.section(section).insert(name.clone(), value).is_some() {
                 let message = format!("`{name}` is in `{section}` of `templates/{MASTER}` too");
-                self.problem("clash", path, message, "rename one of the two");
+                let line = line_of(tree, section, &name);
+                self.problems.push(problem_at("clash", path, line, message, "rename one of the two"));
             }
         }
     }
+}
+
+fn not_a_template(path: &str, line: usize, message: String) -> Problem {
+    problem_at(
+        "not_a_template",
+        path,
+        line,
+        message,
+        "see `templates/README.md`, or restore the file from git",
+    )
+}
+
+/// The line of a name in a section.
+fn line_of(tree: &Node, section: &str, name: &str) -> usize {
+    let entries = tree.get(section).map(Node::entries).unwrap_or_default();
+    entries.iter().find(|(key, _)| key.text() == Some(name)).map_or(0, |(key, _)| key.line)
 }
 
 /// A child that is named relative to the fragment, named from the root of the templates.
