@@ -350,7 +350,7 @@ class TestRules:
 WORKER = """#!{python}
 import os, sys, time
 from pathlib import Path
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.signals import worker_shutdown
 root = Path(os.environ["DUCTWORK_HOST_ROOT"])
 app = Celery("fake")
@@ -367,6 +367,11 @@ def work(name):
     note(f"{{name}} success")
     while wait("upload"): time.sleep(0.1)
     note(f"{{name}} uploaded")
+class Taking(bootsteps.ConsumerStep):
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    def get_consumers(self, channel): return []
+    def stop(self, consumer): note("takes no more")
+app.steps["consumer"].add(Taking)
 @worker_shutdown.connect
 def ended(**_): note("worker ended")
 assert sys.argv[1:3] == ["celery", "worker"]
@@ -496,8 +501,7 @@ def test_a_host_with_a_running_task_ends_after_its_last_log(host, cloud):
     wait_for("gate", (state / "worker.closed").exists)
     send(host, "last")  # in the moment between: it may be taken, and is finished then
     wait_for("heartbeat", lambda: cloud.named("RecordLifecycleActionHeartbeat"))
-    log = host.root / "var/log/ductwork/worker.log"
-    wait_for("the end of taking tasks", lambda: "Warm shutdown" in log.read_text())
+    wait_for("the end of taking tasks", lambda: "takes no more" in notes(host))
     send(host, "late")
     rounds(state, 2)
     assert "long success" not in notes(host), "it goes on beyond the budget of a rollout"
