@@ -111,6 +111,26 @@ def test_after_the_drain_time_the_whole_group_is_killed(host):
     assert notes(host)[-1] == "term"
 
 
+def test_before_install_ends_what_a_failed_application_stop_left(host):
+    """CodeDeploy goes on after a failed ApplicationStop if it is told so, as a rollback does."""
+    host.download()
+    assert host.svc("install", "worker", "250").returncode == 0
+    assert host.svc("install", "scheduler", "60").returncode == 0
+    assert host.svc("start", "worker").returncode == 0
+    old = pid(host)
+    wait_for("start", lambda: notes(host))
+    (host.root / "opt/ductwork/revision").mkdir()
+    done = host.hook("before_install")
+    assert done.returncode == 0
+    assert "worker still runs" in done.stdout
+    assert "scheduler" not in done.stdout
+    assert notes(host)[-2:] == ["term", "done"], "it ends as in ApplicationStop"
+    assert not Path(f"/proc/{old}").exists()
+    assert not (host.root / "opt/ductwork/revision").exists()
+    assert host.svc("start", "worker").returncode == 0
+    wait_for("a new process", lambda: pid(host) not in (0, old))
+
+
 def of_host(entry: Path, host: Host) -> bool:
     """Whether a process runs the fake or its child for this host."""
     try:
