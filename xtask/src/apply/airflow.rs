@@ -7,6 +7,7 @@ use crate::fail::{Fail, Result};
 use crate::model::contract::CONTRACT;
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
+use crate::model::text::count;
 use crate::observe::airflow::{self as observe, ask};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -54,21 +55,24 @@ pub async fn refreshed(
     expected: &BTreeSet<String>,
     sink: &Sink,
 ) -> Result<()> {
-    let watch = time::Stopwatch::start();
+    let mut standstill = time::Stopwatch::start();
+    let mut left = usize::MAX;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
     let mut asked = false;
     loop {
-        let late = watch.elapsed() >= REFRESHED_WITHIN;
         match ask(airflow, |airflow| airflow.dags(&CONTRACT.dags.bundle)).await {
             // A server that has just been restarted, or has much to do: that says nothing about the bundle.
-            Err(fail) if late => return Err(fail),
+            Err(fail) if standstill.elapsed() >= PATIENCE => return Err(fail),
             Err(fail) => sink.progress(format!("waiting for Airflow: {fail}")),
             Ok(dags) => {
                 let behind = behind(&dags, bundle, expected);
                 if behind.is_empty() {
                     return broken_files(airflow, bundle).await;
                 }
-                if late {
+                if behind.len() < left {
+                    (left, standstill) = (behind.len(), time::Stopwatch::start());
+                }
+                if standstill.elapsed() >= PATIENCE {
                     return Err(stuck(&behind, bundle));
                 }
                 if !asked && let Some(token) = dags.first().map(|dag| dag.file_token.clone()) {
@@ -83,8 +87,9 @@ pub async fn refreshed(
     }
 }
 
-/// The dag-processor refreshes bundles by itself every few seconds and then parses what changed.
-const REFRESHED_WITHIN: Duration = Duration::from_secs(120);
+/// How long no further DAG may follow. The dag-processor refreshes bundles by itself every few seconds and then
+/// parses one file after the other, so that many DAGs take long in all, but never long for one.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn behind(dags: &[Dag], bundle: &Digest, expected: &BTreeSet<String>) -> Vec<String> {
     let version = bundle.to_string();
@@ -99,7 +104,8 @@ fn behind(dags: &[Dag], bundle: &Digest, expected: &BTreeSet<String>) -> Vec<Str
 fn stuck(behind: &[String], bundle: &Digest) -> Fail {
     let some: Vec<&str> = behind.iter().take(5).map(String::as_str).collect();
     Fail::failed(format!("Airflow does not run bundle `{}`", bundle.short()))
-        .cause(format!("{} DAGs are still on another one, such as {}", behind.len(), some.join(", ")))
+        .cause(format!("still on another one: {}, such as {}", count(behind.len(), "DAG"), some.join(", ")))
+        .cause(format!("no further DAG has followed for {} s", PATIENCE.as_secs()))
         .hint("look at the dag-processor's log: a bundle that it cannot fetch or verify is only named there")
 }
 
@@ -158,3 +164,7 @@ async fn triggered(airflow: &Airflow, release: &str, limit: Duration, sink: &Sin
         backoff.wait().await;
     }
 }
+
+#[cfg(test)]
+#[path = "airflow_tests.rs"]
+mod tests;
