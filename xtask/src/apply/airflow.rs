@@ -1,4 +1,4 @@
-//! What a release does to a running Airflow: refresh, look at what it runs, prove that a task runs.
+//! What a release does to a running Airflow: waits for its health, refreshes it, looks at what it runs.
 
 use crate::doors::airflow::{Airflow, Component, Dag};
 use crate::doors::backoff::Backoff;
@@ -9,7 +9,6 @@ use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use crate::model::text::count;
 use crate::observe::airflow::{self as observe, ask};
-use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub async fn healthy(url: &str, sink: &Sink) -> Result<Vec<Component>> {
 }
 
 /// Airflow answers in milliseconds; a look every half second costs it little.
-fn polling() -> Backoff {
+pub(super) fn polling() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_millis(500))
 }
 
@@ -116,53 +115,6 @@ async fn broken_files(airflow: &Airflow, bundle: &Digest) -> Result<()> {
     let last = first.stack_trace.trim_end().lines().last().unwrap_or_default().to_owned();
     Err(Fail::failed(format!("Airflow cannot import {} files of bundle `{}`", errors.len(), bundle.short()))
         .cause(format!("{}: {last}", first.filename)))
-}
-
-/// Runs the smoke DAG to its end; what its task returned tells where it ran.
-pub async fn smoke(airflow: &Airflow, release: &str, sink: &Sink) -> Result<Value> {
-    let limit = Duration::from_secs(180);
-    let watch = time::Stopwatch::start();
-    let run = triggered(airflow, release, limit, sink).await?;
-    let mut backoff = polling();
-    loop {
-        let id = run.clone();
-        let state = match ask(airflow, move |airflow| airflow.run_state(&CONTRACT.dags.smoke, &id)).await {
-            Ok(state) => state,
-            Err(fail) if watch.elapsed() >= limit => return Err(fail),
-            Err(_) => "out of sight".to_owned(),
-        };
-        match state.as_str() {
-            "success" => break,
-            "failed" => {
-                return Err(Fail::failed("the smoke task failed on a worker")
-                    .cause(format!("run `{run}` of DAG `{}`", &CONTRACT.dags.smoke))
-                    .hint("read the task's log in Airflow, and check that workers reach the API server"));
-            }
-            _ if watch.elapsed() >= limit => {
-                return Err(Fail::failed("no worker ran the smoke task in time")
-                    .cause(format!("run `{run}` of DAG `{}` is still {state}", &CONTRACT.dags.smoke))
-                    .hint("check that a worker runs and reads the queue: cargo xtask status"));
-            }
-            _ => sink.progress(format!("smoke run is {state}")),
-        }
-        backoff.wait().await;
-    }
-    ask(airflow, move |airflow| airflow.returned(&CONTRACT.dags.smoke, &run, "report")).await
-}
-
-/// The DAG is there only after the dag-processor has parsed it for the first time.
-async fn triggered(airflow: &Airflow, release: &str, limit: Duration, sink: &Sink) -> Result<String> {
-    let watch = time::Stopwatch::start();
-    let mut backoff = polling();
-    loop {
-        let conf = json!({ "release": release });
-        match ask(airflow, move |airflow| airflow.trigger(&CONTRACT.dags.smoke, &conf)).await {
-            Ok(run) => return Ok(run),
-            Err(fail) if watch.elapsed() >= limit => return Err(fail.context("the smoke DAG cannot be run")),
-            Err(fail) => sink.progress(format!("waiting for the smoke DAG to be parsed: {fail}")),
-        }
-        backoff.wait().await;
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::doors::fake::Server;
+use serde_json::json;
 use std::cell::Cell;
 
 const DAGS: usize = 4;

@@ -9,6 +9,7 @@ pub mod lease;
 pub mod leftovers;
 mod rollout;
 pub mod run;
+mod smoke;
 pub mod stack;
 mod steps;
 pub mod timed;

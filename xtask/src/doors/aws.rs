@@ -24,6 +24,7 @@ pub struct Aws {
     pub region: String,
     /// Set if this is not AWS itself.
     pub endpoint: Option<String>,
+    pub autoscaling: aws_sdk_autoscaling::Client,
     pub cloudformation: aws_sdk_cloudformation::Client,
     pub codedeploy: aws_sdk_codedeploy::Client,
     pub s3: aws_sdk_s3::Client,
@@ -81,6 +82,7 @@ impl Aws {
         Self {
             region: region.to_owned(),
             endpoint: endpoint.map(str::to_owned),
+            autoscaling: client!(aws_sdk_autoscaling),
             cloudformation: client!(aws_sdk_cloudformation),
             codedeploy: client!(aws_sdk_codedeploy),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),

@@ -13,3 +13,4 @@ pub mod secrets;
 pub mod stack;
 pub mod templates;
 pub mod tree;
+pub mod workers;

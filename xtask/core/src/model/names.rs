@@ -22,12 +22,28 @@ pub mod outputs {
 /// The tag that names the release which touched a resource last. It follows changes and is none itself.
 pub const RELEASE_TAG: &str = "release";
 
-/// The beginnings of the names of the worker sets' outputs.
-#[must_use]
-pub fn worker_set_prefixes(outputs: &BTreeMap<String, String>) -> Vec<String> {
+/// The beginnings of the names of the worker sets' outputs, by the name of the set.
+fn worker_sets(outputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let sets = outputs.get(outputs::WORKER_SETS).and_then(|text| serde_json::from_str(text).ok());
     let sets: BTreeMap<String, serde_json::Value> = sets.unwrap_or_default();
-    sets.values().filter_map(|set| set["prefix"].as_str().map(str::to_owned)).collect()
+    let named = sets.into_iter().filter_map(|(name, set)| Some((name, set["prefix"].as_str()?.to_owned())));
+    named.collect()
+}
+
+#[must_use]
+pub fn worker_set_prefixes(outputs: &BTreeMap<String, String>) -> Vec<String> {
+    worker_sets(outputs).into_values().collect()
+}
+
+/// The Auto Scaling groups of the worker sets, by the name of the set; none for a set on the scheduler's hosts.
+#[must_use]
+pub fn worker_groups(outputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let suffix = &CONTRACT.outputs.worker_set["auto_scaling_group"];
+    let group = |prefix: &str| {
+        outputs.get(&format!("{prefix}{suffix}")).filter(|name| **name != CONTRACT.outputs.none)
+    };
+    let sets = worker_sets(outputs).into_iter();
+    sets.filter_map(|(set, prefix)| Some((set, group(&prefix)?.clone()))).collect()
 }
 
 /// Outputs that name deployment groups, in the order in which a release reaches them: the API first,

@@ -3,12 +3,17 @@
 use super::super::context::Archive;
 use super::super::fake::{context, parts, pointer_to, release};
 use super::*;
-use crate::doors::fake::Bucket;
+use crate::doors::fake::{Bucket, Server};
 use crate::fail::{Fail, Kind};
 use crate::model::digest::Digest;
 use crate::model::event::Ending;
 use crate::model::names;
 use crate::model::release::{Parts, Pointer, Release};
+use aws_sdk_autoscaling::Client;
+use aws_sdk_autoscaling::operation::describe_auto_scaling_groups::DescribeAutoScalingGroupsOutput as Groups;
+use aws_sdk_autoscaling::types::AutoScalingGroup;
+use aws_smithy_mocks::{mock, mock_client};
+use serde_json::json;
 
 const POINTER: &str = "environments/dev/current.json";
 
@@ -99,4 +104,29 @@ async fn smoke_is_left_out_only_if_it_was_proven_before() {
     assert_eq!(carried_out(&bucket, &step, &mut proven).await.unwrap().ending, Ending::Skipped);
     proven.running.unsettle_runtime();
     assert!(carried_out(&bucket, &step, &mut proven).await.is_err());
+}
+
+#[tokio::test]
+async fn sleeping_workers_are_not_waited_for() {
+    let server = Server::new(|_| {
+        let healthy = json!({ "status": "healthy" });
+        let names = ["metadatabase", "scheduler", "dag_processor", "triggerer"];
+        (200, names.into_iter().map(|name| (name.to_owned(), healthy.clone())).collect())
+    });
+    let group = AutoScalingGroup::builder().auto_scaling_group_name("workers").max_size(0).build();
+    let groups = mock!(Client::describe_auto_scaling_groups)
+        .then_output(move || Groups::builder().auto_scaling_groups(group.clone()).build());
+    let mut context = context(Bucket::default().aws());
+    context.aws.autoscaling = mock_client!(aws_sdk_autoscaling, [&groups]);
+    let sets = json!({ "default": { "prefix": "Worker" } }).to_string();
+    let outputs =
+        [("AirflowUrl", server.url.as_str()), ("WorkerSets", &sets), ("WorkerAutoScalingGroup", "workers")];
+    let outputs = outputs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let mut state = State { outputs, ..State::default() };
+    let target = release("one", "h", "t");
+    let step = Step::Smoke { runtime: target.runtime, release: target.id().to_owned() };
+    let ended = run(&context, &step, &mut state, &Sink::null()).await.unwrap();
+    assert!(ended.summary.contains("the workers sleep"), "{}", ended.summary);
+    let asked: Vec<String> = server.asked().into_iter().map(|asked| asked.line).collect();
+    assert_eq!(asked, ["GET /api/v2/monitor/health"]);
 }

@@ -1,0 +1,94 @@
+//! The hosts of a worker set, as Auto Scaling sees them.
+
+use crate::doors::aws::{self, Aws};
+use crate::fail::{Fail, Result};
+use crate::model::text::count;
+use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workers {
+    /// How many hosts there may be at most at this time.
+    pub most: i32,
+    pub wanted: i32,
+    /// Lifecycle states by instance id.
+    pub hosts: BTreeMap<String, String>,
+}
+
+impl Workers {
+    /// Whether `[schedule]` keeps all hosts away: none will come, whatever is asked for.
+    #[must_use]
+    pub fn asleep(&self) -> bool {
+        self.most == 0
+    }
+
+    /// What is under way to the next worker, if anything is.
+    #[must_use]
+    pub fn coming(&self) -> Option<String> {
+        let in_state = |wanted: fn(&str) -> bool| self.hosts.values().filter(|state| wanted(state)).count();
+        let installing = in_state(|state| state.starts_with("Pending:"));
+        let launching = in_state(|state| state == "Pending");
+        let there = installing + launching + self.in_service().len();
+        let requested = usize::try_from(self.wanted).unwrap_or_default().saturating_sub(there);
+        let parts = [(installing, "being set up"), (launching, "launching"), (requested, "requested")];
+        let told = parts.iter().filter(|(number, _)| *number > 0);
+        let told: Vec<String> =
+            told.map(|(number, what)| format!("{} {what}", count(*number, "host"))).collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
+
+    /// Ids of the hosts that take tasks.
+    #[must_use]
+    pub fn in_service(&self) -> Vec<String> {
+        self.hosts.iter().filter(|(_, state)| *state == "InService").map(|(id, _)| id.clone()).collect()
+    }
+}
+
+/// The hosts of the Auto Scaling group now.
+pub async fn read(aws: &Aws, group: &str) -> Result<Workers> {
+    let answer = aws.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(group).send().await;
+    let answer = answer.map_err(|e| {
+        aws::failure("Auto Scaling", format!("cannot read the workers of group `{group}`"), e)
+    })?;
+    answer.auto_scaling_groups().first().map(workers).ok_or_else(|| {
+        Fail::failed(format!("there is no Auto Scaling group `{group}`"))
+            .hint("deploy again: the stack's outputs name a group that somebody has deleted")
+    })
+}
+
+fn workers(group: &AutoScalingGroup) -> Workers {
+    let state = |host: &Instance| host.lifecycle_state().map(|state| state.as_str().to_owned());
+    let host = |host: &Instance| Some((host.instance_id()?.to_owned(), state(host)?));
+    Workers {
+        most: group.max_size().unwrap_or_default(),
+        wanted: group.desired_capacity().unwrap_or_default(),
+        hosts: group.instances().iter().filter_map(host).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(wanted: i32, states: &[&str]) -> Workers {
+        let hosts = states.iter().enumerate().map(|(i, state)| (format!("i-{i}"), (*state).to_owned()));
+        Workers { most: 3, wanted, hosts: hosts.collect() }
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_told_by_its_state() {
+        let coming = |wanted, states: &[&str]| with(wanted, states).coming().unwrap_or_default();
+        assert_eq!(coming(0, &[]), "");
+        assert_eq!(coming(1, &[]), "1 host requested");
+        assert_eq!(coming(1, &["Pending"]), "1 host launching");
+        assert_eq!(coming(1, &["Pending:Wait"]), "1 host being set up");
+        assert_eq!(coming(1, &["InService"]), "");
+        assert_eq!(
+            coming(1, &["Terminating:Wait"]),
+            "1 host requested",
+            "one that goes is no worker any more"
+        );
+        let many = coming(3, &["InService", "Pending", "Pending:Proceed"]);
+        assert_eq!(many, "1 host being set up, 1 host launching");
+    }
+}
