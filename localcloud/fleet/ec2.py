@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ log = logging.getLogger("localcloud.fleet.ec2")
 DRAIN_SECONDS = 60.0
 COMING = ("Pending",)
 LEAVING = ("Terminating", "Terminating:Wait", "Terminating:Proceed")
+PROTECTED_SECONDS = 3600.0  # CloudFormation's patience with instances that scale-in may not take
 LOOK_SECONDS = 1.0  # how often a waiting instance is asked whether anything still runs on it
 # (group name, instance id) -> whether the instance may go into service.
 OnLaunch = Callable[[str, str], bool]
@@ -94,10 +96,14 @@ class Fleet:
         return False
 
     def terminate_group(self, group: dict) -> None:
-        """End every instance of the group, protected ones too, and wait for it as long as its hooks do."""
-        group.update(MinSize=0, DesiredCapacity=0)
-        for entry in list(group["Instances"]):
-            self.terminate(group, entry["InstanceId"])
+        """Let every instance of the group go, as CloudFormation does before it deletes a group.
+
+        Nothing is forced: an instance that is protected from scale-in stays until somebody takes its protection
+        away, and hooks are waited for.
+        """
+        group.update(MinSize=0, MaxSize=0, DesiredCapacity=0)
+        self.reconcile(group)
+        self.wait_without(group, (*COMING, "InService"), PROTECTED_SECONDS)
         self.wait_without(group, LEAVING)
 
     def replace_outdated(self, group: dict) -> None:
@@ -111,9 +117,15 @@ class Fleet:
                 self.reconcile(group)
                 self.wait_without(group, COMING)
 
-    def wait_without(self, group: dict, states: tuple[str, ...]) -> None:
-        """Wait until no instance of the group is in one of the states; each of them ends in some time."""
+    def wait_without(self, group: dict, states: tuple[str, ...], seconds: float = math.inf) -> None:
+        """Wait until no instance of the group is in one of the states; most of them end in some time."""
+        begun = time.monotonic()
         while any(i["LifecycleState"] in states for i in list(group["Instances"])):
+            if time.monotonic() - begun > seconds:
+                raise ValueError(
+                    f"Group did not stabilize. {{current/minSize/maxSize}} group size = "
+                    f"{{{len(group['Instances'])}/{group['MinSize']}/{group['MaxSize']}}}."
+                )
             while self._closed:
                 # The cloud is being stopped: the operation that waits here is cut short, not failed, since a
                 # failure would roll back, and delete, what `stop` is to keep.

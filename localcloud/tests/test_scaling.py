@@ -164,6 +164,7 @@ def test_a_protected_instance_is_not_scaled_in(hosts: Callable[..., Hosts]) -> N
         "drain": "autoscaling:EC2_INSTANCE_TERMINATING",
         "CodeDeploy": "autoscaling:EC2_INSTANCE_LAUNCHING",
     }
+    group.protect(one, False)  # or the stack could not be deleted
 
 
 def test_a_waiting_instance_survives_the_cloud(fresh: RunningCloud) -> None:
@@ -186,6 +187,26 @@ def test_a_waiting_instance_survives_the_cloud(fresh: RunningCloud) -> None:
         assert group.states() == {name: "Terminating:Wait"}, "the deletion waits for the keeper"
         group.api.complete_lifecycle_action(**group.action(name, LifecycleActionResult="CONTINUE"))
         until(lambda: Stacks(fresh).status(stack_of(fresh)) == "DELETE_COMPLETE", what="deleted")
+    finally:
+        group.programs[0].kill()
+        group.programs[0].wait()
+
+
+def test_a_protected_instance_holds_up_the_deletion_of_its_stack(fresh: RunningCloud) -> None:
+    outputs = {key: value for key, value in OUTPUTS.items() if key != "Bucket"}
+    stacks = Stacks(fresh)
+    group = Hosts(fresh, stacks.made("hooked", hooked(1, 3600), outputs)["Group"])
+    (name,) = group.states()
+    group.protect(name, True)
+    group.busy(name)
+    try:
+        stacks.api.delete_stack(StackName="hooked")
+        until(lambda: group.group()["MaxSize"] == 0, what="the group is to be empty")
+        assert group.states() == {name: "InService"}
+        group.protect(name, False)
+        until(lambda: group.states() == {name: "Terminating:Wait"}, what="the scale-in goes on")
+        group.api.delete_lifecycle_hook(AutoScalingGroupName=group.name, LifecycleHookName="drain")
+        until(lambda: stacks.status(stack_of(fresh)) == "DELETE_COMPLETE", what="deleted")
     finally:
         group.programs[0].kill()
         group.programs[0].wait()

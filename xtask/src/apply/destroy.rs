@@ -6,6 +6,7 @@
 use super::leftovers::{self, Leftovers};
 use super::stack::operations::{self, StackHandle};
 use super::timed::{Ended, timed};
+use super::workers;
 use crate::doors::aws::{self, Aws};
 use crate::doors::buckets;
 use crate::doors::store::Store;
@@ -84,6 +85,7 @@ async fn stack(doomed: Doomed<'_>, facts: Option<&StackFacts>, sink: &Sink) -> R
     if is_busy(facts.status) {
         operations::wait(client, target).await?;
     }
+    workers::dismiss(doomed.aws, &facts.outputs, sink).await?;
     verdict(&operations::delete(client, target).await?, Operation::Delete)?;
     Ok(Ended::done(format!("`{}` deleted", doomed.stack)))
 }

@@ -13,3 +13,4 @@ mod smoke;
 pub mod stack;
 mod steps;
 pub mod timed;
+mod workers;

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 /// Delete an environment: its stacks, hosts, database, logs and records.
 ///
-/// Bundles and templates stay in the artifact bucket of the account, which other environments use
-/// too. If the command is interrupted, run it again: it continues where it stopped.
+/// Running tasks are cut short. Bundles and templates stay in the artifact bucket of the account,
+/// which other environments use too. If the command is interrupted, run it again: it continues where
+/// it stopped.
 ///
 /// Example: cargo xtask destroy --env local
 #[derive(Args, Debug)]

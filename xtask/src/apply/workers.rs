@@ -1,0 +1,99 @@
+//! Sends all workers of an environment away at once, so that nothing of theirs holds up the deletion of the stack.
+//!
+//! CloudFormation never forces an Auto Scaling group: a worker that is protected because it runs tasks, or drains,
+//! would hold the deletion up for an hour or more, and then fail it.
+
+use crate::doors::aws::{self, Aws};
+use crate::doors::backoff::Backoff;
+use crate::doors::time::Stopwatch;
+use crate::fail::Result;
+use crate::model::contract::CONTRACT;
+use crate::model::event::Sink;
+use crate::model::names;
+use crate::model::text::count;
+use crate::observe::workers;
+use aws_sdk_autoscaling::error::{ProvideErrorMetadata, SdkError};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Auto Scaling takes seconds to begin. Whatever stays for longer is for the deletion to tell.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+pub(super) async fn dismiss(aws: &Aws, outputs: &BTreeMap<String, String>, sink: &Sink) -> Result<()> {
+    for group in names::worker_groups(outputs).values() {
+        dismiss_group(aws, group, sink).await?;
+    }
+    Ok(())
+}
+
+/// No host is wanted, none is waited for, and none is protected. The keeper of a host may protect it once more in
+/// between, so this looks again until all are on their way out.
+async fn dismiss_group(aws: &Aws, group: &str, sink: &Sink) -> Result<()> {
+    if !want_none(aws, group).await? {
+        return Ok(());
+    }
+    drop_hook(aws, group).await?;
+    let watch = Stopwatch::start();
+    let mut backoff = Backoff::polling();
+    while watch.elapsed() < PATIENCE {
+        let Ok(workers) = workers::read(aws, group).await else { return Ok(()) };
+        let serving = workers.in_service();
+        if serving.is_empty() {
+            return Ok(());
+        }
+        sink.progress(format!("ending {} of group `{group}`", count(serving.len(), "worker")));
+        unprotect(aws, group, serving).await?;
+        backoff.wait().await;
+    }
+    Ok(())
+}
+
+/// False if the group is gone already.
+async fn want_none(aws: &Aws, group: &str) -> Result<bool> {
+    let update = aws.autoscaling.update_auto_scaling_group().auto_scaling_group_name(group);
+    let update =
+        update.min_size(0).max_size(0).desired_capacity(0).new_instances_protected_from_scale_in(false);
+    match update.send().await {
+        Ok(_) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => {
+            Err(aws::failure("Auto Scaling", format!("cannot end the workers of group `{group}`"), error))
+        }
+    }
+}
+
+/// What waits for the hook goes on.
+async fn drop_hook(aws: &Aws, group: &str) -> Result<()> {
+    let hook = &CONTRACT.lifecycle_hook;
+    let delete =
+        aws.autoscaling.delete_lifecycle_hook().auto_scaling_group_name(group).lifecycle_hook_name(hook);
+    match delete.send().await {
+        Err(error) if !is_absent(&error) => {
+            let what = format!("cannot delete the lifecycle hook `{hook}` of group `{group}`");
+            Err(aws::failure("Auto Scaling", what, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn unprotect(aws: &Aws, group: &str, hosts: Vec<String>) -> Result<()> {
+    let request = aws.autoscaling.set_instance_protection().auto_scaling_group_name(group);
+    let request = request.set_instance_ids(Some(hosts)).protected_from_scale_in(false);
+    match request.send().await {
+        // One of them has left the service since.
+        Err(error) if !is_absent(&error) => {
+            let what = format!("cannot take the protection from the workers of group `{group}`");
+            Err(aws::failure("Auto Scaling", what, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Auto Scaling's one code for groups, hooks and instances that are not there.
+fn is_absent<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    aws::code(error) == "ValidationError"
+}
+
+#[cfg(test)]
+#[path = "workers_tests.rs"]
+mod tests;

@@ -1,0 +1,78 @@
+//! The end of all workers, at an Auto Scaling whose keeper protects a host again.
+
+use super::super::fake::Log;
+use super::*;
+use aws_sdk_autoscaling::Client;
+use aws_sdk_autoscaling::error::ErrorMetadata;
+use aws_sdk_autoscaling::operation::delete_lifecycle_hook::DeleteLifecycleHookOutput;
+use aws_sdk_autoscaling::operation::describe_auto_scaling_groups::DescribeAutoScalingGroupsOutput;
+use aws_sdk_autoscaling::operation::set_instance_protection::SetInstanceProtectionOutput;
+use aws_sdk_autoscaling::operation::update_auto_scaling_group::{
+    UpdateAutoScalingGroupError, UpdateAutoScalingGroupOutput,
+};
+use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, LifecycleState};
+use aws_smithy_mocks::{RuleMode, mock, mock_client};
+use serde_json::json;
+
+/// Two hosts, of which the first leaves when its protection is taken away for the second time.
+fn protected(log: &Log) -> Aws {
+    let (sizes, hook, freed, seen) = (log.clone(), log.clone(), log.clone(), log.clone());
+    let update = mock!(Client::update_auto_scaling_group).then_compute_output(move |request| {
+        sizes.add(format!("at most {}", request.max_size().unwrap()));
+        UpdateAutoScalingGroupOutput::builder().build()
+    });
+    let delete = mock!(Client::delete_lifecycle_hook).then_compute_output(move |request| {
+        hook.add(format!("no hook {}", request.lifecycle_hook_name().unwrap()));
+        DeleteLifecycleHookOutput::builder().build()
+    });
+    let free = mock!(Client::set_instance_protection).then_compute_output(move |request| {
+        assert_eq!(request.protected_from_scale_in(), Some(false));
+        freed.add(format!("free {}", request.instance_ids().join(" ")));
+        SetInstanceProtectionOutput::builder().build()
+    });
+    let describe = mock!(Client::describe_auto_scaling_groups).then_compute_output(move |_| {
+        let rounds = seen.count("free");
+        let host = |id: &str, serves: bool| {
+            let state = if serves { LifecycleState::InService } else { LifecycleState::TerminatingWait };
+            Instance::builder().instance_id(id).lifecycle_state(state).build()
+        };
+        let group = AutoScalingGroup::builder().auto_scaling_group_name("workers").max_size(0);
+        let group = group.instances(host("i-1", rounds < 2)).instances(host("i-2", rounds < 1)).build();
+        DescribeAutoScalingGroupsOutput::builder().auto_scaling_groups(group).build()
+    });
+    aws([&update, &delete, &free, &describe])
+}
+
+fn aws<const N: usize>(rules: [&aws_smithy_mocks::Rule; N]) -> Aws {
+    let mut aws = Aws::nowhere();
+    aws.autoscaling = mock_client!(aws_sdk_autoscaling, RuleMode::MatchAny, rules);
+    aws
+}
+
+/// A worker set with hosts of its own, and one on the scheduler's.
+fn outputs() -> BTreeMap<String, String> {
+    let sets = json!({ "default": { "prefix": "Worker" }, "small": { "prefix": "Small" } }).to_string();
+    let none = CONTRACT.outputs.none.clone();
+    BTreeMap::from([
+        ("WorkerSets".to_owned(), sets),
+        ("WorkerAutoScalingGroup".to_owned(), "workers".to_owned()),
+        ("SmallAutoScalingGroup".to_owned(), none),
+    ])
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_lose_their_protection_until_all_are_on_their_way_out() {
+    let log = Log::default();
+    dismiss(&protected(&log), &outputs(), &Sink::null()).await.unwrap();
+    assert_eq!(log.lines(), "at most 0\nno hook drain\nfree i-1 i-2\nfree i-1");
+}
+
+#[tokio::test]
+async fn a_group_that_is_gone_has_no_workers() {
+    let gone = mock!(Client::update_auto_scaling_group).then_error(|| {
+        let meta =
+            ErrorMetadata::builder().code("ValidationError").message("AutoScalingGroup name not found");
+        UpdateAutoScalingGroupError::generic(meta.build())
+    });
+    dismiss(&aws([&gone]), &outputs(), &Sink::null()).await.unwrap();
+}
