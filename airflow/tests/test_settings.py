@@ -274,8 +274,13 @@ def test_overrides():
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
         "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "false",
     }
-    env = host_environment(OUTPUTS, PARAMETERS | {"AirflowConfig": '{"api.workers": 3}'}, HOST)
+    assert (
+        host_environment(OUTPUTS, PARAMETERS, HOST)["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "False"
+    )
+    given = '{"api.workers": 3, "core.dags_are_paused_at_creation": "True"}'
+    env = host_environment(OUTPUTS, PARAMETERS | {"AirflowConfig": given}, HOST)
     assert env["AIRFLOW__API__WORKERS"] == "3"
+    assert env["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "True"
 
 
 @pytest.mark.parametrize(
