@@ -42,7 +42,7 @@ def flaky_source() -> None:
     """Fetch, then count."""
 
     @task
-    def fetch(ti=None) -> list[int]:  # noqa: ANN001  Airflow gives it by name
+    def fetch(ti=None) -> list[int]:
         """Fails once per run."""
         if ti.try_number == 1:
             raise ConnectionError("the source is busy; the next attempt will work")

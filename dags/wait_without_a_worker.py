@@ -27,7 +27,7 @@ def wait_without_a_worker() -> None:
     wait = TimeDeltaSensor(task_id="wait", delta=timedelta(seconds=5), deferrable=True)
 
     @task
-    def waited(dag_run=None) -> float:  # noqa: ANN001  Airflow gives it by name
+    def waited(dag_run=None) -> float:
         """Seconds since the run began."""
         return (pendulum.now("UTC") - dag_run.run_after).total_seconds()
 

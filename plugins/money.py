@@ -18,4 +18,4 @@ class MoneyPlugin(AirflowPlugin):
     """Registers the macro under `macros.money`."""
 
     name = "money"
-    macros = [euros]  # noqa: RUF012  Airflow's interface
+    macros = [euros]

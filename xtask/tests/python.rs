@@ -66,6 +66,11 @@ fn check_finds_everything_at_once() {
     });
     project.write("stacks/lake.yaml", "Parameters: {Nobody: {Type: String}}\nResources: {}\n");
     project.write("dags/broken.py", "from airflow.sdk import dag\nimport nothing_here\n");
+    project.write("dags/old.py", "from airflow.sdk import DAG\n\nDAG('old', schedule_interval='@daily')\n");
+    let plain =
+        "import os\ndef plain(x, y=[]):\n  print('the style of people who write DAGs is their own')\n";
+    project.write("dags/plain.py", plain);
+    project.write("plugins/plain.py", plain);
     project.edit("templates/storage.yaml", |text| {
         let text = text.replace("BlockPublicAcls: true", "BlockPublicAcls: false");
         text.replace("BucketEncryption:", "BucketEncrypted:")
@@ -90,11 +95,13 @@ fn check_finds_everything_at_once() {
         "stacks/lake.yaml",
         "airflow/host/appspec.yml",
         "dags/broken.py:2",
+        "Use `schedule` instead",
         "templates/storage.yaml:",
         "airflow/host/hooks/validate_service:",
     ] {
         assert!(places.contains(place), "nothing about {place} in {told:#}");
     }
+    assert!(!places.contains("plain.py"), "{told:#}");
 }
 
 #[test]

@@ -209,6 +209,14 @@ struct Ruff {
     filename: String,
     message: String,
     location: RuffLocation,
+    fix: Option<RuffFix>,
+    /// What ruff says about the rule; a syntax error breaks none.
+    url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RuffFix {
+    message: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -220,8 +228,13 @@ impl Ruff {
     fn problem(self, root: &Path) -> Problem {
         let file = Path::new(&self.filename);
         let place = format!("{}:{}", file.strip_prefix(root).unwrap_or(file).display(), self.location.row);
-        let code = self.code.unwrap_or_else(|| "syntax".to_owned());
-        Problem::new("ruff", place, self.message, format!("see rule {code}, or change `pyproject.toml`"))
+        let message = self.message.trim_end_matches([';', '.']);
+        let (message, rule) = match (self.code, self.url) {
+            (Some(code), Some(url)) => (format!("{message} ({code})"), format!("read about the rule: {url}")),
+            _ => (message.to_owned(), "correct the syntax".to_owned()),
+        };
+        let hint = self.fix.and_then(|fix| fix.message).unwrap_or(rule);
+        Problem::new("ruff", place, message, hint)
     }
 }
 
@@ -243,6 +256,7 @@ impl Shellcheck {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_linters_say_becomes_problems() {
@@ -261,6 +275,27 @@ mod tests {
         assert_eq!(places, ["templates/x.yaml", "templates/net.yaml:3"]);
         assert!(failed_checks(&serde_json::json!({"passed": 0})).unwrap().is_empty());
         assert!(failed_checks(&serde_json::json!([])).is_err(), "silence is no approval");
+    }
+
+    #[test]
+    fn a_finding_of_ruff_has_the_cure_that_ruff_knows() {
+        let problem = |found: Value| serde_json::from_value::<Ruff>(found).unwrap().problem(Path::new("/p"));
+        let mut found = json!({"code": "AIR301", "filename": "/p/dags/a.py", "location": {"row": 3},
+            "message": "`schedule_interval` is removed in Airflow 3.0", "url": "https://x/airflow3-removal",
+            "fix": {"message": "Use `schedule` instead", "edits": []}});
+        let told = problem(found.clone());
+        assert_eq!(
+            (told.location.as_str(), told.message.as_str(), told.hint.as_str()),
+            (
+                "dags/a.py:3",
+                "`schedule_interval` is removed in Airflow 3.0 (AIR301)",
+                "Use `schedule` instead"
+            )
+        );
+        found["fix"] = Value::Null;
+        assert_eq!(problem(found.clone()).hint, "read about the rule: https://x/airflow3-removal");
+        found["url"] = Value::Null;
+        assert_eq!(problem(found).hint, "correct the syntax");
     }
 
     #[test]
