@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from conftest import AIRFLOW, ROOT
+
+from ductwork_airflow.release import airflow2
 
 GOOD = """
 from airflow.sdk import dag, task
@@ -51,7 +54,27 @@ BROKEN = {
     # file: (source, kind, line, words of the message, words of the hint)
     "raises.py": (DAG + "\nvalue = 1 / 0\n", "import_error", 4, "ZeroDivisionError", "correct"),
     "syntax.py": (DAG + "\ndef (:\n", "import_error", 4, "SyntaxError", "syntax"),
-    "imports.py": (DAG + "import no_such_package_here\n", "import_error", 3, "no_such_package_here", "lock"),
+    "imports.py": (DAG + "import no_such_package.part\n", "import_error", 3,
+                   "the module `no_such_package` is not installed", "at a guess the line `no-such-package`"),
+    "provider.py": (DAG + "from airflow.providers.google.cloud.hooks.gcs import GCSHook\n", "import_error", 3,
+                    "`airflow.providers.google` is not installed", "the line `apache-airflow-providers-google`"),
+    "provider_of_a_group.py": (DAG + "import airflow.providers.apache.kafka.hooks.base\n", "import_error", 3,
+                               "`airflow.providers.apache.kafka`", "`apache-airflow-providers-apache-kafka`"),
+    "no_part.py": (DAG + "import json.nope\n", "import_error", 3, "json.nope", "`json` is there"),
+    "subdag.py": (DAG + "from airflow.operators.subdag import (\n    SubDagOperator,\n)\n", "import_error", 3,
+                  "airflow.operators.subdag", "from airflow.sdk import TaskGroup"),
+    "old_python.py": (DAG + "from airflow.operators.python_operator import PythonOperator\n", "import_error", 3,
+                      "python_operator", "from airflow.providers.standard.operators.python import PythonOperator"),
+    "old_name.py": (DAG + "from airflow.providers.http.operators.http import SimpleHttpOperator\n", "import_error", 3,
+                    "SimpleHttpOperator", "use `HttpOperator` instead"),
+    "days_ago.py": (DAG + "from airflow.utils.dates import days_ago\n", "import_error", 3, "days_ago", "pendulum"),
+    "interval.py": (DAG + "DAG('interval', schedule_interval='@daily')\n", "import_error", 3,
+                    "`DAG` has no argument `schedule_interval`", "write `schedule` instead"),
+    "context.py": (DAG + "with DAG('context'): E(task_id='a', provide_context=True)\n", "import_error", 3,
+                   "`EmptyOperator` has no argument `provide_context`", "remove `provide_context`"),
+    "trigger.py": (DAG + "from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator as T\n"
+                   "with DAG('trigger'): T(task_id='a', trigger_dag_id='x', execution_date='y')\n", "import_error", 4,
+                   "`TriggerDagRunOperator` has no argument `execution_date`", "write `logical_date` instead"),
     "helper.py": (DAG + "import libx\nlibx.fail()\n", "import_error", 4, "libx/__init__.py:2", "correct"),
     "chained.py": (DAG + "try:\n    {}['a']\nexcept KeyError as e:\n    raise RuntimeError('outer words') from e\n",
                    "import_error", 6, "outer words", "correct"),
@@ -63,7 +86,14 @@ BROKEN = {
     "serialise.py": (DAG + "with DAG('ser', params={'x': object()}): E(task_id='a')\n", "import_error", 3, "", ""),
     "exits.py": (DAG + "import os\nos._exit(3)\n", "import_error", None, "ends the process", "exit"),
     "quits.py": (DAG + "\nraise SystemExit(3)\n", "import_error", 4, "SystemExit", ""),
-    "variable.py": (DAG + "from airflow.sdk import Variable\nVariable.get('nothing')\n", "import_error", 4, "", "task"),
+    "variable.py": (DAG + "from airflow.sdk import Variable\nVariable.get('nothing')\n", "import_error", 4,
+                    "reads the variable `nothing`", "export AIRFLOW_VAR_NOTHING="),
+    "connection.py": (DAG + "from airflow.sdk import BaseHook\nBaseHook.get_connection('my_db')\n", "import_error", 4,
+                      "reads the connection `my_db`", "export AIRFLOW_CONN_MY_DB="),
+    "timetable.py": (DAG + "from libx import Mine\nwith DAG('timetable', schedule=Mine()): E(task_id='a')\n",
+                     "import_error", 4, "timetable `libx.Mine` of DAG `timetable`", "timetables = [Mine]"),
+    "weights.py": (DAG + "from libx import Heavy\nwith DAG('weights'): E(task_id='a', weight_rule=Heavy())\n",
+                   "import_error", 4, "weight strategy `libx.Heavy`", "priority_weight_strategies = [Heavy]"),
 }  # fmt: skip
 ENDLESS = {
     "sleeps.py": (DAG + "import time\ntime.sleep(60)\n", "timeout", 4, "12 s", "into a task"),
@@ -72,13 +102,29 @@ ENDLESS = {
 }  # fmt: skip
 
 
+FAILS = "def fail():\n    raise ValueError('deep words')\n"
+CLASSES = """
+from airflow.task.priority_strategy import PriorityWeightStrategy
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+class Mine(CronDataIntervalTimetable):
+    def __init__(self): super().__init__("0 0 * * *", "UTC")
+    def serialize(self): return {}
+    @classmethod
+    def deserialize(cls, data): return cls()
+
+class Heavy(PriorityWeightStrategy):
+    def get_weight(self, ti): return 1000
+"""
+
+
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory) -> dict:
     """One look at all broken files, with two good ones among them."""
     folder = tmp_path_factory.mktemp("broken")
     sources = {name: source for name, (source, *_) in BROKEN.items()}
     good = {"aaa.py": GOOD.replace("NAME", "aaa"), "zzz.py": GOOD.replace("NAME", "zzz")}
-    write(folder, sources | good | {"libx/__init__.py": "def fail():\n    raise ValueError('deep words')\n"})
+    write(folder, sources | good | {"libx/__init__.py": FAILS + CLASSES})
     (folder / ".airflowignore").write_text("libx/\n")
     return judge(folder, "--timeout-seconds", "120")
 
@@ -139,6 +185,51 @@ def test_duplicate_ids_are_found_over_files_and_within_one(tmp_path):
     found = judge(tmp_path)["problems"]
     assert [(p["kind"], p["file"], p["line"]) for p in found] == [("duplicate_dag_id", "b.py", 6)]
     assert "a.py:4" in found[0]["message"]
+
+
+def test_duplicate_ids_of_one_file_have_a_line_each(tmp_path):
+    write(
+        tmp_path,
+        {"a.py": DAG + "with DAG('same'): E(task_id='a')\nwith DAG('same') as other: E(task_id='b')\n"},
+    )
+    found = judge(tmp_path)["problems"]
+    assert [(p["line"], p["message"]) for p in found] == [(4, "`same` is already defined in a.py:3")]
+    loop = (
+        "dags = []\nfor name in 'ab':\n    with DAG('same') as dag: E(task_id=name)\n    dags.append(dag)\n"
+    )
+    write(tmp_path, {"a.py": DAG + loop + "one, two = dags\n"})
+    found = judge(tmp_path)["problems"]
+    assert [(p["line"], p["message"]) for p in found] == [
+        (5, "`same` is defined more than once by this line")
+    ]
+
+
+def test_what_a_plugin_registers_is_known(tmp_path):
+    plugin = "\nfrom airflow.plugins_manager import AirflowPlugin\nclass Mines(AirflowPlugin):\n    name = 'mines'\n"
+    lists = "    timetables = [Mine]\n    priority_weight_strategies = [Heavy]\n"
+    user = (
+        "from mines import Heavy, Mine\nwith DAG('a', schedule=Mine()): E(task_id='a', weight_rule=Heavy())\n"
+    )
+    write(tmp_path, {"plugins/mines.py": CLASSES + plugin + lists, "dags/a.py": DAG + user})
+    assert judge(tmp_path / "dags")["problems"] == []
+    (tmp_path / "plugins/mines.py").write_text(CLASSES + plugin)
+    found = judge(tmp_path / "dags")["problems"]
+    assert ["mines.Mine" in problem["message"] for problem in found] == [True]
+
+
+def test_a_variable_and_a_connection_can_be_given(tmp_path):
+    reads = "from airflow.sdk import BaseHook, Variable\nassert Variable.get('given') == 'x'\n"
+    reads += "assert BaseHook.get_connection('my_db').host == 'h'\n"
+    write(tmp_path, {"a.py": reads + GOOD.replace("NAME", "a")})
+    env = {"AIRFLOW_VAR_GIVEN": "x", "AIRFLOW_CONN_MY_DB": "http://u:p@h/s"}
+    assert judge(tmp_path, env=env)["problems"] == []
+
+
+@pytest.mark.parametrize("name", airflow2.NAMES)
+def test_what_airflow_3_has_instead_can_be_imported(name):
+    statement = (airflow2.cure(name) or "").rpartition(": ")[2]
+    _, module, _, new = statement.split()
+    assert hasattr(importlib.import_module(module), new)
 
 
 def test_airflowignore_no_dags_and_slow_files(tmp_path):

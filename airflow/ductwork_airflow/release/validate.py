@@ -40,9 +40,10 @@ def problem(kind: str, file: str | None, line: int | None, message: str, hint: s
 
 
 def clean_environment(home: Path, plugins: Path | None, timeout: float) -> dict[str, str]:
-    """What a child sees: no credentials, no stray AIRFLOW__ setting, no database, no network endpoint."""
+    """What a child sees: no AWS credentials, no stray AIRFLOW__ setting, no database, no network endpoint."""
     names = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
-    kept = {name: os.environ[name] for name in names if name in os.environ}
+    stand_ins = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")  # for what a DAG reads while it is imported
+    kept = {name: text for name, text in os.environ.items() if name in names or name.startswith(stand_ins)}
     return kept | {
         "HOME": str(home),
         "AIRFLOW_HOME": str(home),
@@ -166,10 +167,8 @@ def _judge_whole(report: dict[str, Any], slow: float) -> None:
         places[dag["dag_id"]].append(dag)
     for dag_id, found in places.items():
         for again in found[1:]:
-            first = found[0]
-            where = f"{first['file']}:{first['line']}" if first["line"] else first["file"]
             report["problems"].append(
-                problem("duplicate_dag_id", again["file"], again["line"], f"`{dag_id}` is already defined in {where}",
+                problem("duplicate_dag_id", again["file"], again["line"], _twice(dag_id, found[0], again),
                         "give one of them another dag_id")
             )  # fmt: skip
     failed = {entry["file"] for entry in report["problems"]}
@@ -184,6 +183,14 @@ def _judge_whole(report: dict[str, Any], slow: float) -> None:
             problem("no_dags", None, None, "no DAG was found", "add a DAG, or correct .airflowignore")
         )
     report["dags"].sort(key=lambda dag: dag["dag_id"])
+
+
+def _twice(dag_id: str, first: dict[str, Any], again: dict[str, Any]) -> str:
+    """That an id is taken, and by what; from one line, such as a loop's, come several DAGs."""
+    if (first["file"], first["line"]) == (again["file"], again["line"]):
+        return f"`{dag_id}` is defined more than once by this line"
+    where = f"{first['file']}:{first['line']}" if first["line"] else first["file"]
+    return f"`{dag_id}` is already defined in {where}"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,12 +26,12 @@ def line_in(traceback: str, root: Path, file: str) -> int | None:
     return own[-1] if own else None
 
 
-def place_in(traceback: str, root: Path) -> str | None:
-    """`file:line` of the innermost frame below the root: often a helper module and not the DAG file itself."""
+def place_in(traceback: str, root: Path) -> tuple[str, int] | None:
+    """File and line of the innermost frame below the root: often a helper module and not the DAG file itself."""
     below = [frame for frame in FRAME.finditer(traceback) if Path(frame["file"]).is_relative_to(root)]
     if not below:
         return None
-    return f"{Path(below[-1]['file']).relative_to(root)}:{below[-1]['line']}"
+    return str(Path(below[-1]["file"]).relative_to(root)), int(below[-1]["line"])
 
 
 def reason_in(traceback: str) -> str:
@@ -45,8 +45,11 @@ def reason_in(traceback: str) -> str:
     return lines[-1].strip()[:1000] if lines else "unknown error"
 
 
-def definition_line(source: Path, dag_id: str | None) -> int | None:
-    """Where a DAG seems to be defined: its id as a literal, its function, else the first DAG of the file."""
+def definition_line(source: Path, dag_id: str | None, earlier: int = 0) -> int | None:
+    """Where a DAG seems to be defined: its id as a literal, its function, else the first DAG of the file.
+
+    `earlier` is how many DAGs of that id the file has had before: the next line that fits is this one's.
+    """
     patterns = [r"^\s*(@dag\b|with\s+DAG\b|.*\bDAG\()"]
     if dag_id is not None:
         quoted = re.escape(dag_id)
@@ -56,9 +59,8 @@ def definition_line(source: Path, dag_id: str | None) -> int | None:
     except OSError:
         return None
     for pattern in patterns:
-        for number, text in enumerate(lines, start=1):
-            if re.search(pattern, text):
-                return number
+        if found := [number for number, text in enumerate(lines, start=1) if re.search(pattern, text)]:
+            return found[min(earlier, len(found) - 1)]
     return None
 
 
@@ -73,28 +75,13 @@ def schedule_text(dag: Any) -> str | None:
     return str(schedule) if type(schedule).__str__ is not object.__str__ else type(schedule).__name__
 
 
-HINTS = (
-    (r"ModuleNotFoundError|ImportError", "correct the import, or lock the package in airflow/requirements.in"),
-    (r"SyntaxError|IndentationError|TabError", "correct the syntax"),
-    (r"Cycle", "break the cycle between the tasks"),
-    (r"Duplicate|duplicate", "give each task of the DAG its own task_id"),
-    (r"AirflowNotFoundException|OperationalError|no such table|AIRFLOW_CONN|Variable",
-     "read connections and variables inside a task, or with a template, not while the file is imported"),
-)  # fmt: skip
-
-
-def hint_for(reason: str) -> str:
-    """What to do about it."""
-    return next(
-        (hint for pattern, hint in HINTS if re.search(pattern, reason)), "correct the file and deploy again"
-    )
-
-
 class Judge:
     """Holds Airflow's bag and judges one file after another."""
 
     def __init__(self, root: Path, timeout: float) -> None:
         from airflow.dag_processing.dagbag import BundleDagBag
+
+        from ductwork_airflow.release import causes
 
         judge = self
         self.suspect: str | None = None
@@ -107,6 +94,7 @@ class Judge:
                 super().bag_dag(dag)
                 judge.suspect = None
 
+        self.causes = causes
         self.root = root
         self.timeout = timeout
         self.bag = Bag(dag_folder=root, bundle_path=root, bundle_name="dags", collect_dags=False)
@@ -120,9 +108,10 @@ class Judge:
         self.suspect = None
         found = self.bag.process_file(path, only_if_updated=False)
         problems = [self._import_problem(relative, text) for text in self.bag.import_errors.values()]
-        dags = []
+        dags: list[dict[str, Any]] = []
         for dag in sorted(found, key=lambda dag: dag.dag_id):
-            line = definition_line(Path(path), dag.dag_id)
+            earlier = sum(known["dag_id"] == dag.dag_id for known in dags)
+            line = definition_line(Path(path), dag.dag_id, earlier)
             if (failure := self._serialisation_problem(dag, relative, line)) is not None:
                 problems.append(failure)
             dags.append(
@@ -145,9 +134,12 @@ class Judge:
             return finding("timeout", relative, line, f"takes longer than {self.timeout:g} s to import",
                            "move slow work from the module's top level into a task")  # fmt: skip
         place = place_in(text, self.root)
-        if place is not None and not place.startswith(f"{relative}:"):
-            reason += f" (raised in {place})"
-        return finding("import_error", relative, line, reason, hint_for(reason))
+        statement = place and self.causes.import_at(self.root / place[0], place[1])
+        cause = self.causes.of_import(reason, statement)
+        message = cause.message
+        if place is not None and place[0] != relative:
+            message += f" (raised in {place[0]}:{place[1]})"
+        return finding("import_error", relative, line, message, cause.hint)
 
     def _serialisation_problem(self, dag: Any, relative: str, line: int | None) -> Finding | None:
         from airflow.serialization.serialized_objects import DagSerialization
@@ -155,9 +147,8 @@ class Judge:
         try:
             json.dumps(DagSerialization.to_dict(dag))
         except Exception as error:
-            reason = f"DAG `{dag.dag_id}` cannot be serialised: {type(error).__name__}: {error}"[:1000]
-            hint = "use only values that JSON can hold as operator arguments and params"
-            return finding("import_error", relative, line, reason, hint)
+            cause = self.causes.of_serialisation(dag.dag_id, f"{type(error).__name__}: {error}"[:1000])
+            return finding("import_error", relative, line, cause.message, cause.hint)
         return None
 
 

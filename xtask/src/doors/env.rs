@@ -62,6 +62,14 @@ pub fn path() -> Vec<PathBuf> {
     std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
+/// `AIRFLOW_CONN_…` and `AIRFLOW_VAR_…`: what stands in on this machine for connections and variables that
+/// DAGs read while they are imported.
+#[must_use]
+pub fn for_dags() -> Vec<(String, String)> {
+    let wanted = |name: &str| name.starts_with("AIRFLOW_CONN_") || name.starts_with("AIRFLOW_VAR_");
+    std::env::vars().filter(|(name, _)| wanted(name)).collect()
+}
+
 /// What a package installer needs to reach its registry: proxies, certificates, its own settings.
 /// Everything else is withheld, so that a stray `AIRFLOW__…` of the user's shell changes nothing.
 #[must_use]

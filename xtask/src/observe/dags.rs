@@ -2,7 +2,7 @@
 
 use crate::doors::proc::Cmd;
 use crate::doors::toolchain::{self, Venv};
-use crate::doors::{fs, unpack};
+use crate::doors::{env, fs, unpack};
 use crate::fail::{Fail, Problem, Result};
 use crate::model::dags::{DagIndex, Parsed};
 use crate::model::event::Sink;
@@ -70,6 +70,7 @@ fn prepare(
         .arg(&dags)
         .arg("--plugins")
         .arg(root.join("plugins"))
+        .envs(env::for_dags())
         .env("PYTHONPATH", root.join("airflow"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("AIRFLOW_HOME", &home)
