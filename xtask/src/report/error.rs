@@ -1,22 +1,26 @@
 //! A failure as text for a person or as the JSON of the contract.
 
 use super::wrap::wrap;
-use crate::fail::Fail;
+use crate::fail::{Fail, screen};
 use serde_json::{Value, json};
 
-/// `error: …`, the causes, the problems one by one, the hints; in lines that fit a terminal.
+/// `error: …`, the causes, a screen of problems, the hints; in lines that fit a terminal.
 #[must_use]
 pub fn text(fail: &Fail) -> String {
     let mut out = wrap("error: ", "  ", fail.message());
     for cause in fail.causes() {
         out += &quoted("  caused by: ", &cause);
     }
-    for problem in fail.all_problems() {
+    let (groups, beyond) = screen(fail.all_problems());
+    for group in groups {
         out.push('\n');
-        out += &quoted("  ", &format!("{}: {}", problem.location, problem.message));
-        if !problem.hint.is_empty() {
-            out += &wrap("    cure: ", "      ", &problem.hint);
+        out += &quoted("  ", &group.text());
+        if !group.problem.hint.is_empty() {
+            out += &wrap("    cure: ", "      ", &group.problem.hint);
         }
+    }
+    if beyond > 0 {
+        out += &format!("\n  and {beyond} more; all of them with --format json\n");
     }
     if !fail.hints().is_empty() {
         out.push('\n');
@@ -68,6 +72,20 @@ mod tests {
 
         hint: do this
         ");
+    }
+
+    #[test]
+    fn what_many_files_have_is_told_once_and_the_rest_is_counted() {
+        let missing = |file: &str| Problem::new("import_error", file, "`x` is not installed", "add `x`");
+        let mut problems = vec![missing("dags/a.py:1"), missing("dags/b.py:2")];
+        problems.extend((0..10).map(|n| Problem::new("import_error", "dags/c.py", n.to_string(), "")));
+        let told = text(&Fail::problems("12 findings", problems));
+        assert_eq!(told.matches("`x` is not installed").count(), 1, "{told}");
+        assert!(
+            told.contains("  dags/a.py:1, dags/b.py:2: `x` is not installed\n    cure: add `x`\n"),
+            "{told}"
+        );
+        assert!(told.ends_with("\n  and 1 more; all of them with --format json\n"), "{told}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A plan as text or as the JSON of the contract.
 
 use super::{Output, changes, wrap};
+use crate::fail::screen;
 use crate::model::change::StackPreview;
 use crate::model::dags::DagDiff;
 use crate::plan::deployment::Plan;
@@ -117,12 +118,16 @@ fn gates(out: &mut String, gates: &[Gate], unchanged: bool) {
             row(out, "gates", &format!("{outcome}: {}", names.join(", ")));
         }
     }
-    for problem in gates.iter().flat_map(|gate| &gate.problems) {
+    let (groups, beyond) = screen(gates.iter().flat_map(|gate| &gate.problems));
+    for group in groups {
         out.push('\n');
-        row(out, "problem", &format!("{}: {}", problem.location, problem.message));
-        if !problem.hint.is_empty() {
-            row(out, "", &format!("cure: {}", problem.hint));
+        row(out, "problem", &group.text());
+        if !group.problem.hint.is_empty() {
+            row(out, "", &format!("cure: {}", group.problem.hint));
         }
+    }
+    if beyond > 0 {
+        let _ = writeln!(out, "\nand {beyond} more; all of them with --format json");
     }
 }
 

@@ -70,37 +70,23 @@ fn a_template_without_its_children() {
     insta::assert_snapshot!(project.refused(&["package"]), @"
     error: the templates cannot be packaged
 
+      templates/engines/ec2/engine.yaml:93, templates/engines/ec2/engine.yaml:119,
+        templates/engines/ec2/worker-set.yaml:287:
+        there is no `templates/engines/ec2/host-group.yaml`
+        cure: correct the path, or add the file
+
       templates/master.yaml:113: there is no `templates/cache.yaml`
-        cure: correct the path, or add the file
-
-      templates/engines/ec2/engine.yaml:93:
-        there is no `templates/engines/ec2/host-group.yaml`
-        cure: correct the path, or add the file
-
-      templates/engines/ec2/engine.yaml:119:
-        there is no `templates/engines/ec2/host-group.yaml`
-        cure: correct the path, or add the file
-
-      templates/engines/ec2/worker-set.yaml:287:
-        there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
     ");
     insta::assert_snapshot!(project.refused(&["deploy"]), @"
     error: `local` cannot be deployed
 
+      templates/engines/ec2/engine.yaml:93, templates/engines/ec2/engine.yaml:119,
+        templates/engines/ec2/worker-set.yaml:287:
+        there is no `templates/engines/ec2/host-group.yaml`
+        cure: correct the path, or add the file
+
       templates/master.yaml:113: there is no `templates/cache.yaml`
-        cure: correct the path, or add the file
-
-      templates/engines/ec2/engine.yaml:93:
-        there is no `templates/engines/ec2/host-group.yaml`
-        cure: correct the path, or add the file
-
-      templates/engines/ec2/engine.yaml:119:
-        there is no `templates/engines/ec2/host-group.yaml`
-        cure: correct the path, or add the file
-
-      templates/engines/ec2/worker-set.yaml:287:
-        there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
     ");
 }

@@ -5,7 +5,7 @@
 
 mod problem;
 
-pub use problem::Problem;
+pub use problem::{Group, Problem, screen};
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
