@@ -1,5 +1,6 @@
 //! Linters of the development environment, run over files of the project; what they say, as problems.
 
+use super::clean::Clean;
 use crate::doors::proc::Cmd;
 use crate::doors::toolchain::{self, Venv};
 use crate::doors::{env, fs};
@@ -12,34 +13,58 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// A finding in the templates of one environment: the folder they were written to, and the problem.
-type InFolder = (PathBuf, Problem);
+pub type InFolder = (PathBuf, Problem);
 
-/// cfn-lint over the templates of each environment, with the project's own settings. They are those of one
-/// project: what the first has is not read again.
-pub fn cfn_lint(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<InFolder>> {
-    let program = program(root, Venv::Dev, "cfn-lint", sink)?;
-    let mut problems = Vec::new();
-    for (folder, files) in distinct(folders)? {
+/// What a linter found in the templates of all environments.
+#[derive(Debug)]
+pub struct Linted {
+    pub found: Vec<InFolder>,
+    /// How many templates it had to read; the others are unchanged since they were last clean.
+    pub read: usize,
+    pub of: usize,
+}
+
+/// cfn-lint over the templates of each environment, with the project's own settings.
+pub fn cfn_lint(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Linted> {
+    let (program, settings) = (program(root, Venv::Dev, "cfn-lint", sink)?, root.join(".cfnlintrc.yaml"));
+    let command = |folder: &Path| {
         let command = quiet(program.clone(), folder).args(["--format", "json", "--config-file"]);
-        let command = command.arg(root.join(".cfnlintrc.yaml")).arg("--").args(files);
-        let found: Vec<CfnLint> = answer(&command)?;
-        problems.extend(found.into_iter().map(|found| (folder.clone(), found.problem())));
-    }
-    Ok(problems)
+        command.arg(&settings).arg("--")
+    };
+    let linter = format!("{}\n{}", command(root), fs::read_to_string(&settings)?);
+    unread(&Clean::new(root, "cfn-lint", linter), folders, |folder, files| {
+        let found: Vec<CfnLint> = answer(&command(folder).args(files))?;
+        Ok(found.into_iter().map(CfnLint::problem).collect())
+    })
 }
 
 /// checkov over the same.
-pub fn checkov(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Vec<InFolder>> {
+pub fn checkov(root: &Path, folders: &[PathBuf], sink: &Sink) -> Result<Linted> {
     let program = program(root, Venv::Checkov, "checkov", sink)?;
-    let mut problems = Vec::new();
-    for (folder, files) in distinct(folders)? {
-        let options =
-            ["--framework", "cloudformation", "--quiet", "--compact", "--skip-download", "-o", "json", "-f"];
-        let command = quiet(program.clone(), folder).args(options).args(files);
-        problems
-            .extend(failed_checks(&answer(&command)?)?.into_iter().map(|problem| (folder.clone(), problem)));
+    let options =
+        ["--framework", "cloudformation", "--quiet", "--compact", "--skip-download", "-o", "json", "-f"];
+    let command = |folder: &Path| quiet(program.clone(), folder).args(options);
+    unread(&Clean::new(root, "checkov", command(root).to_string()), folders, |folder, files| {
+        failed_checks(&answer(&command(folder).args(files))?)
+    })
+}
+
+/// Lints what is not known to be clean. The path of a program has its locked version in it, so a program
+/// and its options are a part of what it found clean.
+fn unread(
+    clean: &Clean,
+    folders: &[PathBuf],
+    lint: impl Fn(&Path, &[PathBuf]) -> Result<Vec<Problem>>,
+) -> Result<Linted> {
+    let unread = clean.unread(folders)?;
+    let mut found = Vec::new();
+    for (folder, files) in &unread.files {
+        found.extend(lint(folder, files)?.into_iter().map(|problem| (folder.clone(), problem)));
     }
-    Ok(problems)
+    if found.is_empty() {
+        clean.remember(&unread)?;
+    }
+    Ok(Linted { found, read: unread.count(), of: unread.of })
 }
 
 /// What checkov found; its answer is a bare summary where that is nothing.
@@ -59,25 +84,6 @@ fn failed_checks(report: &Value) -> Result<Vec<Problem>> {
         problems.push(check.problem());
     }
     Ok(problems)
-}
-
-/// The templates in each folder, but for those that the first one has with the same content.
-fn distinct(folders: &[PathBuf]) -> Result<Vec<(&PathBuf, Vec<PathBuf>)>> {
-    let mut found = Vec::new();
-    for (index, folder) in folders.iter().enumerate() {
-        let mut files = Vec::new();
-        for file in templates(folder)? {
-            let first = folders.first().filter(|_| index > 0).map(|first| first.join(&file));
-            let known = first.map(|first| fs::read_if_there(&first)).transpose()?.flatten();
-            if known != Some(fs::read(&folder.join(&file))?) {
-                files.push(file);
-            }
-        }
-        if !files.is_empty() {
-            found.push((folder, files));
-        }
-    }
-    Ok(found)
 }
 
 /// ruff over every Python file of the project that git does not ignore.
@@ -107,24 +113,6 @@ fn program(root: &Path, venv: Venv, name: &str, sink: &Sink) -> Result<PathBuf> 
 /// A linter sees nothing of the caller's environment but where its own things are.
 fn quiet(program: PathBuf, dir: &Path) -> Cmd {
     Cmd::new(program, dir).envs(env::for_installers()).env("NO_COLOR", "1").env("LOG_LEVEL", "ERROR")
-}
-
-/// All templates below a folder, relative to it.
-fn templates(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for path in fs::list(folder)? {
-        if path.is_dir() {
-            let inner = templates(&path)?;
-            found.extend(
-                inner
-                    .into_iter()
-                    .map(|inner| PathBuf::from(path.file_name().unwrap_or_default()).join(inner)),
-            );
-        } else if let Some(name) = path.file_name() {
-            found.push(PathBuf::from(name));
-        }
-    }
-    Ok(found)
 }
 
 /// The JSON on standard output; a linter that found something ends with an exit code of its own.
@@ -299,15 +287,19 @@ mod tests {
     }
 
     #[test]
-    fn a_template_is_read_once_for_environments_that_share_it() {
+    fn only_what_is_clean_is_not_read_again() {
         let scratch = fs::scratch_dir(&std::env::temp_dir()).unwrap();
-        let folders = ["a", "b"].map(|name| scratch.path().join(name));
-        for (folder, master) in folders.iter().zip(["1", "2"]) {
-            fs::write(&folder.join("master.yaml"), master.as_bytes()).unwrap();
-            fs::write(&folder.join("inner/net.yaml"), b"n").unwrap();
+        let folders = [scratch.path().join("a")];
+        fs::write(&folders[0].join("net.yaml"), b"n").unwrap();
+        let clean = Clean::new(scratch.path(), "linter", String::new());
+        let problem = || Problem::new("linter", "templates/net.yaml:1", "wrong", "mend it");
+        for _ in 0..2 {
+            let linted = unread(&clean, &folders, |_, _| Ok(vec![problem()])).unwrap();
+            assert_eq!((linted.found.len(), linted.read), (1, 1));
         }
-        let found = distinct(&folders).unwrap();
-        assert_eq!(found[0].1, ["inner/net.yaml", "master.yaml"].map(PathBuf::from));
-        assert_eq!(found[1].1, ["master.yaml"].map(PathBuf::from));
+        let linted = unread(&clean, &folders, |_, _| Ok(Vec::new())).unwrap();
+        assert_eq!((linted.found.len(), linted.read, linted.of), (0, 1, 1));
+        let linted = unread(&clean, &folders, |_, _| panic!("it is clean")).unwrap();
+        assert_eq!((linted.found.len(), linted.read, linted.of), (0, 0, 1));
     }
 }

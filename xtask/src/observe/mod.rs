@@ -2,6 +2,7 @@
 
 pub mod airflow;
 pub mod bundle;
+mod clean;
 pub mod dags;
 pub mod environment;
 pub mod host_revision;

@@ -7,18 +7,19 @@ use crate::doors::fs;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::text::count;
 use crate::observe::{environment, host_revision, lint};
-use crate::report::check::{Checked, Checks};
+use crate::report::check::{Checks, Ran};
 use crate::session::project::Project;
 use crate::ui::Ui;
 use clap::Args;
 use parts::{apart, load, parse, timed};
-use templates::{composed, placed};
+use templates::{composed, linted};
 
 /// Check the project without a cloud, and tell every finding at once.
 ///
 /// Environment files; templates as each environment gets them, by the tool's own rules, cfn-lint and
 /// checkov; DAGs, parsed by the locked Airflow; the host revision, its scripts by shellcheck; Python by
-/// ruff. The linters are installed at the first use.
+/// ruff. The linters are installed at the first use. cfn-lint and checkov read only what has changed since
+/// they last found it clean.
 ///
 /// Example: cargo xtask check
 #[derive(Args, Debug)]
@@ -40,23 +41,19 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
     let (environments, known) = timed("environments", || Ok(load(&project, &names)))?;
     let (templates, composed) = timed("templates", || composed(root, &known, folder))?;
     let (host, ()) = timed("host revision", || Ok((host_revision::problems(root), ())))?;
-    let nothing = composed.is_empty();
-    let folders: Vec<_> = composed.iter().map(|one| one.folder.clone()).collect();
-    let (for_lint, for_security) = ((folders.clone(), composed.clone()), (folders, composed));
+    let (for_lint, for_security) = (composed.clone(), composed);
     let (cfn_lint, security, python, shell, dags) = tokio::join!(
         apart("cfn-lint", root, &sink, move |root, sink| {
-            Ok(placed(&for_lint.1, lint::cfn_lint(root, &for_lint.0, sink)?))
+            linted(&for_lint, |folders| lint::cfn_lint(root, folders, sink))
         }),
         apart("checkov", root, &sink, move |root, sink| {
-            Ok(placed(&for_security.1, lint::checkov(root, &for_security.0, sink)?))
+            linted(&for_security, |folders| lint::checkov(root, folders, sink))
         }),
-        apart("ruff", root, &sink, lint::ruff),
-        apart("shellcheck", root, &sink, lint::shellcheck),
+        apart("ruff", root, &sink, |root, sink| Ok((lint::ruff(root, sink)?, Ran::Everything))),
+        apart("shellcheck", root, &sink, |root, sink| Ok((lint::shellcheck(root, sink)?, Ran::Everything))),
         parse(root, &known, &sink),
     );
-    let of_templates = |checked: Checked| Checked { skipped: nothing, ..checked };
-    let (cfn_lint, security) = (of_templates(cfn_lint?), of_templates(security?));
-    let all = vec![environments, templates, host, dags?, cfn_lint, security, python?, shell?];
+    let all = vec![environments, templates, host, dags?, cfn_lint?, security?, python?, shell?];
     let problems: Vec<Problem> = all.iter().flat_map(|checked| checked.problems.clone()).collect();
     ui.show(&Checks(all));
     match problems.len() {

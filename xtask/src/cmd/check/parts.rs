@@ -5,7 +5,7 @@ use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::event::Sink;
 use crate::observe::{bundle, dags};
-use crate::report::check::Checked;
+use crate::report::check::{Checked, Ran};
 use crate::session::project::Project;
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub fn timed<T>(
 ) -> Result<(Checked, T)> {
     let watch = time::Stopwatch::start();
     let (problems, result) = check()?;
-    Ok((Checked { name, problems, seconds: time::seconds(watch.elapsed()), skipped: false }, result))
+    Ok((Checked { name, problems, seconds: time::seconds(watch.elapsed()), ran: Ran::Everything }, result))
 }
 
 /// A check that waits for another program, beside the others. A program that cannot be had is a finding of
@@ -29,13 +29,13 @@ pub async fn apart(
     name: &'static str,
     root: &Path,
     sink: &Sink,
-    check: impl FnOnce(&Path, &Sink) -> Result<Vec<Problem>> + Send + 'static,
+    check: impl FnOnce(&Path, &Sink) -> Result<(Vec<Problem>, Ran)> + Send + 'static,
 ) -> Result<Checked> {
     let (root, sink) = (root.to_owned(), sink.clone());
-    let check = move || check(&root, &sink).unwrap_or_else(|fail| told(fail, name));
-    let work = tokio::task::spawn_blocking(move || timed(name, || Ok((check(), ()))));
+    let check = move || check(&root, &sink).unwrap_or_else(|fail| (told(fail, name), Ran::Everything));
+    let work = tokio::task::spawn_blocking(move || timed(name, || Ok(check())));
     let done = work.await.map_err(|error| Fail::bug("a check ended unexpectedly").because(error))?;
-    done.map(|(checked, ())| checked)
+    done.map(|(checked, ran)| Checked { ran, ..checked })
 }
 
 /// The environments that are right, and what is wrong with the others.
@@ -73,5 +73,5 @@ pub async fn parse(root: &Path, known: &[Environment], sink: &Sink) -> Result<Ch
             Err(fail) => told(fail, "dags"),
         };
     }
-    Ok(Checked { name: "dags", problems, seconds: time::seconds(watch.elapsed()), skipped: false })
+    Ok(Checked { name: "dags", problems, seconds: time::seconds(watch.elapsed()), ran: Ran::Everything })
 }

@@ -4,8 +4,10 @@ use super::parts::told;
 use crate::config::Environment;
 use crate::doors::fs;
 use crate::fail::{Problem, Result};
+use crate::observe::lint::{InFolder, Linted};
 use crate::plan::compose::{MASTER, as_written};
 use crate::plan::templates::Sources;
+use crate::report::check::Ran;
 use crate::session::templates;
 use std::path::{Path, PathBuf};
 
@@ -17,10 +19,22 @@ pub struct Composed {
     pub additional: Option<String>,
 }
 
+/// What a linter finds in the composed templates.
+pub fn linted(
+    composed: &[Composed],
+    lint: impl FnOnce(&[PathBuf]) -> Result<Linted>,
+) -> Result<(Vec<Problem>, Ran)> {
+    if composed.is_empty() {
+        return Ok((Vec::new(), Ran::Nothing));
+    }
+    let folders: Vec<PathBuf> = composed.iter().map(|one| one.folder.clone()).collect();
+    let Linted { found, read, of } = lint(&folders)?;
+    Ok((placed(composed, found), Ran::Changed { read, of }))
+}
+
 /// Findings with the locations of the files that people wrote.
-#[must_use]
-pub fn placed(composed: &[Composed], found: Vec<(PathBuf, Problem)>) -> Vec<Problem> {
-    let place = |(folder, problem): (PathBuf, Problem)| {
+fn placed(composed: &[Composed], found: Vec<InFolder>) -> Vec<Problem> {
+    let place = |(folder, problem): InFolder| {
         let one = composed.iter().find(|one| one.folder == folder);
         let additional = one.and_then(|one| one.additional.as_deref());
         Problem { location: as_written(&problem.location, additional), ..problem }
