@@ -3,11 +3,12 @@
 
 use super::aws::Aws;
 use super::store::Store;
+use crate::model::digest::Digest;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ErrorMetadata;
 use aws_sdk_s3::operation::delete_object::DeleteObjectOutput;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectInput, GetObjectOutput};
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectInput, HeadObjectOutput};
 use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Input, ListObjectsV2Output};
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectInput, PutObjectOutput};
 use aws_sdk_s3::primitives::SdkBody;
@@ -15,6 +16,8 @@ use aws_sdk_s3::types::Object;
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -76,12 +79,7 @@ impl Bucket {
                 DeleteObjectOutput::builder().build()
             }),
             mock!(Client::list_objects_v2).then_compute_output(move |request| list.list(request)),
-            mock!(Client::head_object).then_compute_response(move |request| {
-                if head.0.lock().unwrap().objects.contains_key(request.key().unwrap_or_default()) {
-                    return MockResponse::Output(HeadObjectOutput::builder().build());
-                }
-                MockResponse::Http(HttpResponse::new(StatusCode::try_from(404).unwrap(), SdkBody::empty()))
-            }),
+            mock!(Client::head_object).then_compute_response(move |request| head.head_object(request)),
         ]
     }
 
@@ -97,6 +95,18 @@ impl Bucket {
             ),
             None => MockResponse::Error(GetObjectError::generic(error("NoSuchKey"))),
         }
+    }
+
+    /// Every object has the SHA-256 that S3 made of it; it says so only if it is asked to.
+    fn head_object(&self, request: &HeadObjectInput) -> MockResponse<HeadObjectOutput, HeadObjectError> {
+        let state = self.0.lock().unwrap();
+        let Some((tag, bytes)) = state.objects.get(request.key().unwrap_or_default()) else {
+            let absent = StatusCode::try_from(404).unwrap();
+            return MockResponse::Http(HttpResponse::new(absent, SdkBody::empty()));
+        };
+        let sha256 = request.checksum_mode().map(|_| STANDARD.encode(Digest::of(bytes).bytes()));
+        let answer = HeadObjectOutput::builder().e_tag(format!("\"{tag}\"")).set_checksum_sha256(sha256);
+        MockResponse::Output(answer.content_length(i64::try_from(bytes.len()).unwrap()).build())
     }
 
     fn put_object(&self, request: &PutObjectInput) -> MockResponse<PutObjectOutput, PutObjectError> {
@@ -154,6 +164,11 @@ impl Bucket {
         let state = self.0.lock().unwrap();
         let bytes = state.objects.get(key).map(|(_, bytes)| bytes.clone());
         bytes.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// The object under a key as text.
+    pub(crate) fn text(&self, key: &str) -> String {
+        String::from_utf8(self.0.lock().unwrap().objects[key].1.clone()).unwrap()
     }
 
     /// Writes and deletions so far.
@@ -229,7 +244,7 @@ impl Server {
     }
 }
 
-fn read_request(stream: &TcpStream) -> Option<Asked> {
+pub(crate) fn read_request(stream: &TcpStream) -> Option<Asked> {
     let mut reader = BufReader::new(stream);
     let (mut asked, mut length) = (Asked::default(), 0);
     loop {

@@ -1,11 +1,15 @@
-//! Lets the locked Airflow parse the very zip that is to be deployed, in a clean subprocess.
+//! Lets the locked Airflow parse the very zip that is to be deployed, in a clean subprocess; reads the list
+//! of DAGs that is kept beside a bundle.
 
 use crate::doors::proc::Cmd;
+use crate::doors::store::Store;
 use crate::doors::toolchain::{self, Venv};
 use crate::doors::{env, fs, unpack};
 use crate::fail::{Fail, Problem, Result};
 use crate::model::dags::{DagIndex, Parsed};
+use crate::model::digest::Digest;
 use crate::model::event::Sink;
+use crate::model::names;
 use crate::model::text::tail;
 use serde::Deserialize;
 use std::path::Path;
@@ -25,6 +29,13 @@ struct Found {
     line: Option<u32>,
     message: String,
     hint: Option<String>,
+}
+
+/// The DAGs of a bundle as they were parsed before it was released; none if nobody wrote the list down, or
+/// if it is damaged.
+pub async fn listed(store: &Store, bundle: &Digest) -> Result<Option<DagIndex>> {
+    let text = store.bytes(&names::bundle_index_key(bundle)).await?;
+    Ok(text.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok()))
 }
 
 /// The DAGs of the bundle, and every problem with its file, line and reason.

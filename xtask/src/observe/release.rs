@@ -1,25 +1,28 @@
 //! Reads what an environment is known to run: the pointer, releases, deployments.
 
+use super::dags;
 use crate::doors::store::{Found, Store};
 use crate::fail::{Fail, Problem, Result};
+use crate::model::dags::DagIndex;
 use crate::model::digest::Digest;
 use crate::model::names;
 use crate::model::release::{Deployment, Pointer, Release, Runtime};
 
-/// The pointer with its tag for the next compare-and-swap, and the release it names.
+/// The pointer with its tag for the next compare-and-swap, the release it names, and the DAGs of its bundle
+/// as they were parsed before it was released.
 #[derive(Clone, Debug, Default)]
 pub struct Current {
     pub pointer: Option<Found<Pointer>>,
     pub release: Option<Release>,
+    pub dags: Option<DagIndex>,
 }
 
 pub async fn current(store: &Store) -> Result<Current> {
     let pointer = store.read::<Pointer>(&names::pointer_key(store.environment())).await?;
-    let release = match &pointer {
-        Some(found) => recorded(store, &found.value.release).await?,
-        None => None,
-    };
-    Ok(Current { pointer, release })
+    let Some(found) = &pointer else { return Ok(Current::default()) };
+    let (release, dags) =
+        tokio::join!(recorded(store, &found.value.release), dags::listed(store, &found.value.bundle));
+    Ok(Current { release: release?, dags: dags?, pointer })
 }
 
 async fn recorded(store: &Store, id: &str) -> Result<Option<Release>> {
@@ -43,22 +46,23 @@ pub async fn release(store: &Store, id: &str) -> Result<Release> {
 /// may be touched for a release that is no longer complete. Everything that is missing is reported together.
 pub async fn whole(store: &Store, release: &Release) -> Result<String> {
     let mut gone = Vec::new();
-    for (what, key) in [
-        ("DAG bundle", names::bundle_key(&release.bundle)),
-        ("list of DAGs", names::bundle_index_key(&release.bundle)),
-        runtime(release),
-    ] {
-        if !store.has(&key).await? {
+    let bundle = ("DAG bundle", names::bundle_key(&release.bundle), &release.bundle);
+    for (what, key, digest) in [bundle, runtime(release)] {
+        if !store.holds(&key, digest).await? {
             gone.push(missing(what, store, &key));
         }
+    }
+    if dags::listed(store, &release.bundle).await?.is_none() {
+        gone.push(missing("list of DAGs", store, &names::bundle_index_key(&release.bundle)));
     }
     let mut root = None;
     let mut templates = vec![release.stack.template];
     let mut seen = 0;
     while let Some(digest) = templates.get(seen) {
         let key = names::template_key(digest);
+        let whole = |body: &String| Digest::of(body.as_bytes()) == *digest;
         seen += 1;
-        match store.text(&key).await? {
+        match store.text(&key).await?.filter(whole) {
             Some(body) => {
                 let new = names::children(&body).into_iter().filter(|child| !templates.contains(child));
                 let new: Vec<Digest> = new.collect();
@@ -77,15 +81,15 @@ pub async fn whole(store: &Store, release: &Release) -> Result<String> {
     }
 }
 
-/// What the runtime is called, and where it is.
-fn runtime(release: &Release) -> (&'static str, String) {
-    match release.runtime {
-        Runtime::Hosts(revision) => ("host revision", names::host_key(&revision)),
+/// What the runtime is called, where it is, and what it must be.
+fn runtime(release: &Release) -> (&'static str, String, &Digest) {
+    match &release.runtime {
+        Runtime::Hosts(revision) => ("host revision", names::host_key(revision), revision),
     }
 }
 
 fn missing(what: &str, store: &Store, key: &str) -> Problem {
-    let message = format!("the {what} is missing from the artifact bucket");
+    let message = format!("the {what} is missing from the artifact bucket, or damaged");
     let hint = "choose another release, or deploy its commit from a clone: cargo xtask history";
     Problem::new("missing_artifact", store.location(key), message, hint)
 }
@@ -94,12 +98,31 @@ fn release_id(key: &str) -> Option<&str> {
     key.rsplit('/').next()?.strip_suffix(".json")
 }
 
+/// How many records are read at the same time.
+const READS: usize = 32;
+
 /// The last deployments, newest first.
 pub async fn deployments(store: &Store, most: usize) -> Result<Vec<Deployment>> {
     let keys = store.keys(&names::deployments_prefix(store.environment())).await?;
+    let newest: Vec<String> = keys.into_iter().rev().take(most).collect();
     let mut deployments = Vec::new();
-    for key in keys.iter().rev().take(most) {
-        deployments.extend(store.value(key).await?);
+    for keys in newest.chunks(READS) {
+        deployments.extend(together(store, keys).await?);
+    }
+    Ok(deployments)
+}
+
+/// Reads these records at the same time and keeps their order; one that is gone meanwhile is left out.
+async fn together(store: &Store, keys: &[String]) -> Result<Vec<Deployment>> {
+    let read = |key: &String| {
+        let (store, key) = (store.clone(), key.clone());
+        tokio::spawn(async move { store.value::<Deployment>(&key).await })
+    };
+    let reads: Vec<_> = keys.iter().map(read).collect();
+    let mut deployments = Vec::new();
+    for read in reads {
+        let found = read.await.map_err(|error| Fail::bug("a read ended unexpectedly").because(error))??;
+        deployments.extend(found);
     }
     Ok(deployments)
 }

@@ -1,15 +1,22 @@
 //! A recorded release is looked at as a whole before anybody relies on it.
 
 use super::*;
-use crate::doors::fake::Bucket;
+use crate::doors::aws::Aws;
+use crate::doors::fake::{ACCOUNT, Bucket, read_request};
 use crate::fail::Kind;
+use crate::model::cloud::Cloud;
 use crate::model::engine::Engine;
-use crate::model::release::{Parts, StackSpec};
+use crate::model::release::{Outcome, Parts, StackSpec};
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+const CHILD: &[u8] = b"Resources: {}\n";
 
 /// A release whose root template has one child, and all of it in the bucket.
 fn recorded(bucket: &Bucket) -> (Release, String, Digest) {
-    let child = Digest::of(b"child");
+    let child = Digest::of(CHILD);
     let root = format!("TemplateURL: {}\n", names::template_url(None, "r", "b", &child));
     let digest = |text: &str| Digest::of(text.as_bytes());
     let release = Release::new(Parts {
@@ -20,11 +27,11 @@ fn recorded(bucket: &Bucket) -> (Release, String, Digest) {
         stack: StackSpec { template: digest(&root), parameters: BTreeMap::new() },
         commit: None,
     });
-    bucket.set_bytes(&names::bundle_key(&release.bundle), b"zip");
+    bucket.set_bytes(&names::bundle_key(&release.bundle), b"bundle");
     bucket.set_bytes(&names::bundle_index_key(&release.bundle), b"[]");
-    bucket.set_bytes(&names::host_key(release.runtime.digest()), b"zip");
+    bucket.set_bytes(&names::host_key(release.runtime.digest()), b"host");
     bucket.set_bytes(&names::template_key(&release.stack.template), root.as_bytes());
-    bucket.set_bytes(&names::template_key(&child), b"Resources: {}\n");
+    bucket.set_bytes(&names::template_key(&child), CHILD);
     (release, root, child)
 }
 
@@ -57,6 +64,100 @@ async fn whatever_is_gone_is_told_at_once_and_nothing_is_touched() {
 
     store.delete(&names::template_key(&release.stack.template)).await.unwrap();
     assert_eq!(whole(&store, &release).await.unwrap_err().all_problems().len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_there_and_damaged_counts_as_gone() {
+    let bucket = Bucket::default();
+    let (release, _, child) = recorded(&bucket);
+    let keys = [
+        names::bundle_key(&release.bundle),
+        names::host_key(release.runtime.digest()),
+        names::bundle_index_key(&release.bundle),
+        names::template_key(&child),
+    ];
+    for key in &keys {
+        bucket.set_bytes(key, b"[");
+    }
+    let fail = whole(&bucket.store(), &release).await.unwrap_err();
+    let places: Vec<&str> = fail.all_problems().iter().map(|problem| problem.location.as_str()).collect();
+    assert_eq!(places, keys.map(|key| bucket.store().location(&key)));
+}
+
+#[tokio::test]
+async fn a_damaged_list_of_the_dags_that_run_is_nothing_to_rely_on_and_keeps_nobody_out() {
+    let bucket = Bucket::default();
+    let (release, _, _) = recorded(&bucket);
+    bucket.set(&names::pointer_key("dev"), &Pointer::next(None, &release));
+    assert_eq!(current(&bucket.store()).await.unwrap().dags, Some(DagIndex::default()));
+    bucket.set_bytes(&names::bundle_index_key(&release.bundle), b"[{");
+    assert_eq!(current(&bucket.store()).await.unwrap().dags, None);
+}
+
+fn deployment(id: &str) -> Deployment {
+    Deployment {
+        deployment: id.to_owned(),
+        release: "0123456789ab".to_owned(),
+        previous: None,
+        outcome: Outcome::Deployed,
+        started: "2026-11-20T10:00:00.000Z".to_owned(),
+        seconds: 1.0,
+        by: "me".to_owned(),
+        steps: Vec::new(),
+    }
+}
+
+/// An S3 that lists these deployments, and answers no read before there is one of each.
+fn patient(ids: &'static [&str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let key = |id: &str| format!("environments/dev/deployments/{id}.json");
+    std::thread::spawn(move || {
+        let mut waiting = Vec::new();
+        for stream in listener.incoming().flatten() {
+            let Some(request) = read_request(&stream) else { continue };
+            let Some(id) = ids.iter().find(|id| request.line.contains(&key(id))) else {
+                let keys = ids.iter().map(|id| format!("<Contents><Key>{}</Key></Contents>", key(id)));
+                let list = format!("<ListBucketResult>{}</ListBucketResult>", keys.collect::<String>());
+                answer(&stream, &list);
+                continue;
+            };
+            waiting.push((stream, id));
+            if waiting.len() == ids.len() {
+                for (stream, id) in waiting.drain(..) {
+                    answer(&stream, &serde_json::to_string(&deployment(id)).unwrap());
+                }
+            }
+        }
+    });
+    url
+}
+
+fn answer(mut stream: &TcpStream, body: &str) {
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    let _ = write!(stream, "{head}{body}");
+}
+
+#[tokio::test]
+async fn deployments_are_read_at_the_same_time_and_stay_newest_first() {
+    let aws = Aws::connect("eu-central-1", Some(&patient(&["01", "02", "03"])), Cloud::Local).await;
+    let store = Store::new(&aws, ACCOUNT, "dev");
+    let all = tokio::time::timeout(Duration::from_secs(120), deployments(&store, 20)).await;
+    let all = all.expect("one read waits for another").unwrap();
+    let ids: Vec<&str> = all.iter().map(|one| one.deployment.as_str()).collect();
+    assert_eq!(ids, ["03", "02", "01"]);
+}
+
+#[tokio::test]
+async fn more_deployments_than_are_read_at_once_keep_their_order() {
+    let bucket = Bucket::default();
+    let ids: Vec<String> = (10..10 + 2 * READS).map(|number| number.to_string()).collect();
+    for id in &ids {
+        bucket.set(&names::deployment_key("dev", id), &deployment(id));
+    }
+    let all = deployments(&bucket.store(), ids.len() - 1).await.unwrap();
+    let read: Vec<&String> = all.iter().map(|one| &one.deployment).collect();
+    assert_eq!(read, ids[1..].iter().rev().collect::<Vec<_>>());
 }
 
 #[tokio::test]

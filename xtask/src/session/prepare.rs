@@ -10,7 +10,6 @@ use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::dags::{DagDiff, DagIndex, Parsed};
 use crate::model::event::Sink;
-use crate::model::names;
 use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
 use crate::model::text::count;
@@ -82,8 +81,11 @@ impl Observed {
 
     fn facts(&self, stack: &Result<Decision, Vec<Problem>>) -> Facts {
         let pointer = self.current.pointer.as_ref().map(|found| &found.value);
+        let mut running = Running::recorded(pointer, self.current.release.as_ref(), self.records());
+        // A list of DAGs that is missing or damaged is made anew with its bundle.
+        running.bundle = running.bundle.filter(|_| self.current.dags.is_some());
         Facts {
-            running: Running::recorded(pointer, self.current.release.as_ref(), self.records()),
+            running,
             previous: self.current.release.clone(),
             without_bucket: pointer.is_none(),
             stack_differs: stack.as_ref().map_or(true, |decision| !decision.is_settled()),
@@ -266,14 +268,14 @@ impl Preparing {
         let sink = setup.sink.step("validate");
         let per_file = session.environment.dags.parse_timeout;
         let parse = dags::parse(&session.project.root, &bundle.path, per_file, &sink);
-        let live = live(session, observed);
         let is_live = observed.current.pointer.is_some();
         let work = async {
             let log_in = async {
                 if is_live { state.airflow(&session.aws, session.cloud()).await.ok() } else { None }
             };
-            let (parsed, live, _) = tokio::join!(parse, live, log_in);
-            let (parsed, live) = (parsed?, live?);
+            let (parsed, _) = tokio::join!(parse, log_in);
+            let parsed = parsed?;
+            let live = observed.current.dags.clone().unwrap_or_default();
             let ended = match parsed.problems.len() {
                 0 => Ended::done(format!("{} parsed", count(parsed.dags.0.len(), "DAG"))),
                 found => Ended::failed(count(found, "problem")),
@@ -293,9 +295,25 @@ impl Preparing {
     }
 }
 
-/// The DAGs of the bundle that the pointer names, as they were parsed before it was released.
-async fn live(session: &Session, observed: &Observed) -> Result<DagIndex> {
-    let Some(pointer) = &observed.current.pointer else { return Ok(DagIndex::default()) };
-    let key = names::bundle_index_key(&pointer.value.bundle);
-    Ok(session.store.value(&key).await?.unwrap_or_default())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::fake::release;
+    use crate::doors::store::Found;
+    use crate::model::release::Pointer;
+    use crate::plan::deployment::Step;
+
+    #[test]
+    fn a_damaged_list_of_dags_is_made_anew_by_the_same_tree() {
+        let running = release("b", "h", "t");
+        let pointer = Found { value: Pointer::next(None, &running), etag: String::new() };
+        let after = |dags| {
+            let current = Current { pointer: Some(pointer.clone()), release: Some(running.clone()), dags };
+            let observed = Observed { current, stack: None, lease: None };
+            plan(&running, Source::Tree, &observed.facts(&Err(Vec::new())))
+        };
+        assert!(!after(Some(DagIndex::default())).steps.contains(&Step::Bundle(running.bundle)));
+        let plan = after(None);
+        assert!(plan.validates && plan.steps.contains(&Step::Bundle(running.bundle)));
+    }
 }

@@ -10,6 +10,7 @@ use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::text::count;
+use crate::observe::dags;
 
 pub(super) async fn run(context: &Context, bundle: &Digest, state: &mut State, sink: &Sink) -> Result<Ended> {
     let expected = expected(context, bundle).await?.ids();
@@ -24,9 +25,10 @@ async fn expected(context: &Context, bundle: &Digest) -> Result<DagIndex> {
     if let Some(dags) = context.artifacts.dags_of(bundle) {
         return Ok(dags.clone());
     }
-    let key = names::bundle_index_key(bundle);
-    context.store.value(&key).await?.ok_or_else(|| {
+    dags::listed(&context.store, bundle).await?.ok_or_else(|| {
+        let key = names::bundle_index_key(bundle);
         Fail::failed(format!("cannot tell which DAGs are in bundle `{}`", bundle.short()))
-            .cause(format!("`{}` is gone", context.store.location(&key)))
+            .cause(format!("`{}` is missing or damaged", context.store.location(&key)))
+            .hint("deploy the commit of that bundle from a clone, which makes the list anew")
     })
 }

@@ -89,7 +89,7 @@ async fn dags_that_nothing_is_known_of_are_not_called_verified() {
     let bucket = Bucket::default();
     let step = Step::Dags(release("one", "h", "t").bundle);
     let fail = carried_out(&bucket, &step, &mut State::default()).await.unwrap_err();
-    assert!(fail.to_string().contains(".dags.json` is gone"), "{fail}");
+    assert!(fail.to_string().contains(".dags.json` is missing or damaged"), "{fail}");
 }
 
 #[tokio::test]

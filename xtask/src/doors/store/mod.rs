@@ -10,7 +10,9 @@ use crate::fail::{Fail, Kind, Result};
 use crate::model::digest::Digest;
 use crate::model::names;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ChecksumMode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -39,6 +41,24 @@ pub enum Condition<'a> {
     Absent,
     /// The object is still the one that was read.
     Same(&'a str),
+}
+
+impl Condition<'_> {
+    fn on(self, put: PutObjectFluentBuilder) -> PutObjectFluentBuilder {
+        match self {
+            Condition::Absent => put.if_none_match("*"),
+            Condition::Same(etag) => put.if_match(etag),
+        }
+    }
+}
+
+/// An object as S3 describes it.
+#[derive(Clone, Debug)]
+struct Stored {
+    etag: String,
+    size: Option<u64>,
+    /// In base64, as S3 says it; none if the object was not sent with its SHA-256.
+    sha256: Option<String>,
 }
 
 /// How a conditional write ended.
@@ -91,13 +111,24 @@ impl Store {
         }
     }
 
-    /// Whether an object exists.
-    pub async fn has(&self, key: &str) -> Result<bool> {
+    /// Whether the artifact is there, whole as far as S3 knows: one that other programs put there need not
+    /// have a SHA-256.
+    pub async fn holds(&self, key: &str, digest: &Digest) -> Result<bool> {
+        let stored = self.stored(key).await?;
+        Ok(stored.is_some_and(|stored| stored.sha256.is_none_or(|sha256| sha256 == upload::sha256(digest))))
+    }
+
+    /// What S3 knows of an object, or nothing if there is none.
+    async fn stored(&self, key: &str) -> Result<Option<Stored>> {
         let head = self.s3.head_object().bucket(&self.bucket).key(key).expected_bucket_owner(&self.account);
-        match head.send().await {
-            Ok(_) => Ok(true),
+        match head.checksum_mode(ChecksumMode::Enabled).send().await {
+            Ok(answer) => Ok(Some(Stored {
+                etag: answer.e_tag.unwrap_or_default(),
+                size: answer.content_length.and_then(|size| u64::try_from(size).ok()),
+                sha256: answer.checksum_sha256,
+            })),
             // A HEAD has no body to name an error in.
-            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(aws::failure("S3", format!("cannot read `{}`", self.location(key)), error)),
         }
     }
@@ -123,7 +154,8 @@ impl Store {
         Ok(Some(text))
     }
 
-    async fn bytes(&self, key: &str) -> Result<Option<(Vec<u8>, String)>> {
+    /// An object and its tag, or nothing if there is none.
+    pub async fn bytes(&self, key: &str) -> Result<Option<(Vec<u8>, String)>> {
         let what = || format!("cannot read `{}`", self.location(key));
         let get = self.s3.get_object().bucket(&self.bucket).key(key).expected_bucket_owner(&self.account);
         let answer = match get.send().await {
@@ -170,11 +202,7 @@ impl Store {
     ) -> Result<Written> {
         let json = encoded(value)?;
         let put = self.put_object(key, "application/json").body(ByteStream::from(json.clone()));
-        let put = match condition {
-            Condition::Absent => put.if_none_match("*"),
-            Condition::Same(etag) => put.if_match(etag),
-        };
-        match put.send().await {
+        match condition.on(put).send().await {
             Ok(answer) => Ok(Written::Yes(answer.e_tag().unwrap_or_default().to_owned())),
             Err(error) => match aws::code(&error) {
                 // 409: another conditional write of the same key is being carried out. 404: the object
@@ -197,7 +225,7 @@ impl Store {
         sent.map(drop).map_err(|e| aws::failure("S3", format!("cannot write `{}`", self.location(key)), e))
     }
 
-    /// Uploads an artifact, unless it is there already.
+    /// Uploads an artifact, unless it is there already; one that is there and damaged is replaced.
     ///
     /// # Errors
     /// A file over 5 GiB, one that cannot be read, one whose content does not match the digest, and
@@ -215,11 +243,7 @@ impl Store {
             .map_err(|error| aws::failure("S3", format!("cannot delete `{}`", self.location(key)), error))
     }
 
-    fn put_object(
-        &self,
-        key: &str,
-        kind: &str,
-    ) -> aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder {
+    fn put_object(&self, key: &str, kind: &str) -> PutObjectFluentBuilder {
         let put = self.s3.put_object().bucket(&self.bucket).key(key);
         put.expected_bucket_owner(&self.account).content_type(kind)
     }

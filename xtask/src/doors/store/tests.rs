@@ -94,10 +94,14 @@ async fn what_is_not_there_is_nothing() {
     }
     let (store, _) = wire(&[(404, "NoSuchBucket")]);
     assert!(store.keys("environments/").await.unwrap().is_empty());
+    let digest = Digest::of(b"");
     let (store, _) = wire(&[(404, "")]);
-    assert!(!store.has(KEY).await.unwrap());
+    assert!(!store.holds(KEY, &digest).await.unwrap());
     let (store, _) = wire(&[(403, "")]);
-    assert!(store.has(KEY).await.is_err(), "a door that is shut says nothing of what is behind it");
+    assert!(
+        store.holds(KEY, &digest).await.is_err(),
+        "a door that is shut says nothing of what is behind it"
+    );
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-//! Puts an artifact into the bucket under the name of its content, at most once.
+//! Puts an artifact into the bucket under the name of its content, unless the whole of it is there.
 //!
 //! Files are streamed from disk and never held; S3 verifies the bytes against the digest on arrival.
 
-use super::Store;
+use super::{Condition, Store, Stored};
 use crate::doors::aws::{self, code, failure};
 use crate::doors::backoff::Backoff;
 use crate::fail::{Context as _, Fail, Result};
@@ -70,7 +70,32 @@ pub enum Sent {
     AlreadyThere,
 }
 
-/// The PUT itself asks whether the object exists (`If-None-Match: *`): asking first would race.
+/// The SHA-256 as S3 writes it.
+pub(super) fn sha256(digest: &Digest) -> String {
+    STANDARD.encode(digest.bytes())
+}
+
+impl Stored {
+    /// Whether this is the artifact, and not the rest of one that somebody or something cut off.
+    fn is_whole(&self, digest: &Digest, size: u64) -> bool {
+        match &self.sha256 {
+            Some(stored) => *stored == sha256(digest),
+            None => self.size == Some(size),
+        }
+    }
+}
+
+/// How one try ended.
+enum Tried {
+    Sent,
+    /// There is an object already, or another one than was seen.
+    Refused,
+    /// Somebody else was writing the same object at that moment.
+    Busy,
+}
+
+/// The PUT itself asks whether the object exists (`If-None-Match: *`), or whether the damaged one is still
+/// there (`If-Match`): asking first would race.
 pub(super) async fn upload(store: &Store, key: &str, content: Content<'_>, digest: &Digest) -> Result<Sent> {
     let size = content.size()?;
     if size > LARGEST {
@@ -79,40 +104,47 @@ pub(super) async fn upload(store: &Store, key: &str, content: Content<'_>, diges
             .hint("keep data in S3 and let the DAGs read them there"));
     }
     // 403 is what a HEAD of a missing key gets without the right to list.
-    if size >= ASK_FIRST && store.has(key).await.unwrap_or(false) {
-        return Ok(Sent::AlreadyThere);
-    }
+    let mut stored = if size >= ASK_FIRST { store.stored(key).await.unwrap_or_default() } else { None };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-    for _ in 1..TRIES {
-        match once(store, key, content, digest).await? {
-            Some(sent) => return Ok(sent),
-            None => backoff.wait().await,
+    for attempt in 1..=TRIES {
+        if stored.as_ref().is_some_and(|stored| stored.is_whole(digest, size)) {
+            return Ok(Sent::AlreadyThere);
+        }
+        let condition = stored.as_ref().map_or(Condition::Absent, |stored| Condition::Same(&stored.etag));
+        match once(store, key, content, digest, condition).await? {
+            Tried::Sent => return Ok(Sent::Yes),
+            Tried::Refused => stored = store.stored(key).await?,
+            Tried::Busy if attempt < TRIES => backoff.wait().await,
+            Tried::Busy => {}
         }
     }
-    let last = once(store, key, content, digest).await?;
-    last.ok_or_else(|| {
-        Fail::failed(format!("cannot upload to `{}`", store.location(key)))
-            .cause("somebody else keeps writing the same object")
-            .hint("run the command again")
-    })
+    Err(Fail::failed(format!("cannot upload to `{}`", store.location(key)))
+        .cause("somebody else keeps writing the same object")
+        .hint("run the command again"))
 }
 
-/// One try; nothing if somebody else was writing the same object at that moment.
-async fn once(store: &Store, key: &str, content: Content<'_>, digest: &Digest) -> Result<Option<Sent>> {
+async fn once(
+    store: &Store,
+    key: &str,
+    content: Content<'_>,
+    digest: &Digest,
+    condition: Condition<'_>,
+) -> Result<Tried> {
     let put = store.put_object(key, content.kind()).body(content.body().await?);
-    let put = put.if_none_match("*").checksum_sha256(STANDARD.encode(digest.bytes()));
+    let put = condition.on(put).checksum_sha256(sha256(digest));
     let patience = TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build();
     let put = put.customize().config_override(Config::builder().timeout_config(patience));
     match put.send().await {
-        Ok(_) => Ok(Some(Sent::Yes)),
+        Ok(_) => Ok(Tried::Sent),
         Err(error) => refused(store, key, error),
     }
 }
 
-fn refused(store: &Store, key: &str, error: SdkError<PutObjectError>) -> Result<Option<Sent>> {
+fn refused(store: &Store, key: &str, error: SdkError<PutObjectError>) -> Result<Tried> {
     match code(&error) {
-        "PreconditionFailed" => Ok(Some(Sent::AlreadyThere)),
-        "ConditionalRequestConflict" => Ok(None),
+        // 404: the damaged object that was to be replaced is gone.
+        "PreconditionFailed" | "NoSuchKey" => Ok(Tried::Refused),
+        "ConditionalRequestConflict" => Ok(Tried::Busy),
         "BadDigest" => {
             let message = error.as_service_error().and_then(|e| e.message()).unwrap_or_default().to_owned();
             Err(Fail::failed("the archive changed after it was made")
@@ -141,6 +173,7 @@ fn hint(code: &str) -> Option<&'static str> {
 mod tests {
     use super::super::tests::wire;
     use super::*;
+    use crate::doors::fake::Bucket;
     use aws_smithy_http_client::test_util::StaticReplayClient;
     use std::io::Write as _;
     use tempfile::NamedTempFile;
@@ -192,10 +225,48 @@ mod tests {
         assert_eq!((header("if-none-match"), header("content-type")), (Some("*"), Some("application/yaml")));
     }
 
+    async fn send(bucket: &Bucket, text: &str) -> Sent {
+        let digest = Digest::of(text.as_bytes());
+        bucket.store().upload(KEY, Content::Template(text), &digest).await.unwrap()
+    }
+
+    /// The second one is large enough to be asked for before it is sent.
+    fn texts() -> [String; 2] {
+        ["abc".to_owned(), "x".repeat(1 << 20)]
+    }
+
     #[tokio::test]
     async fn what_is_there_is_not_an_error() {
-        let (result, _) = run(b"abc", &[(412, "PreconditionFailed")]).await;
-        assert_eq!(result.unwrap(), Sent::AlreadyThere);
+        for text in texts() {
+            let bucket = Bucket::default();
+            assert_eq!(send(&bucket, &text).await, Sent::Yes);
+            assert_eq!(send(&bucket, &text).await, Sent::AlreadyThere);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_there_and_damaged_is_sent_anew_if_it_is_still_the_object_that_was_seen() {
+        for text in texts() {
+            let bucket = Bucket::default();
+            bucket.set_bytes(KEY, &text.as_bytes()[..2]);
+            assert_eq!(send(&bucket, &text).await, Sent::Yes);
+            assert_eq!(bucket.text(KEY), text);
+            assert_eq!(bucket.lines().last().unwrap(), &format!("if \"1\" put {KEY}"));
+        }
+    }
+
+    #[test]
+    fn without_a_checksum_the_size_tells() {
+        let stored = |sha256: Option<&[u8]>, size| Stored {
+            etag: String::new(),
+            size: Some(size),
+            sha256: sha256.map(|bytes| super::sha256(&Digest::of(bytes))),
+        };
+        let abc = Digest::of(b"abc");
+        assert!(stored(None, 3).is_whole(&abc, 3));
+        assert!(!stored(None, 2).is_whole(&abc, 3));
+        assert!(stored(Some(b"abc"), 3).is_whole(&abc, 3));
+        assert!(!stored(Some(b"abd"), 3).is_whole(&abc, 3));
     }
 
     #[tokio::test(start_paused = true)]
@@ -210,16 +281,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_file_is_sent_only_when_it_is_absent() {
+    async fn a_large_file_is_asked_for_before_it_is_sent() {
         let large = vec![7; 1 << 20];
-        let (result, replay) = run(&large, &[(200, "")]).await;
-        assert_eq!(result.unwrap(), Sent::AlreadyThere);
-        assert_eq!(replay.actual_requests().next().unwrap().method(), "HEAD");
         // 403 is what a HEAD of a missing key gets without the right to list
         for absent in [404, 403] {
             let (result, replay) = run(&large, &[(absent, ""), (200, "")]).await;
             assert_eq!(result.unwrap(), Sent::Yes);
-            assert_eq!(replay.actual_requests().count(), 2);
+            let requests: Vec<_> = replay.actual_requests().collect();
+            assert_eq!((requests[0].method(), requests.len()), ("HEAD", 2));
+            assert_eq!(requests[0].headers().get("x-amz-checksum-mode"), Some("ENABLED"));
         }
     }
 
