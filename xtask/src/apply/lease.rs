@@ -2,18 +2,21 @@
 
 use crate::doors::backoff::Backoff;
 use crate::doors::store::{Condition, Found, Store, Written};
+use crate::doors::time::Stopwatch;
 use crate::doors::{env, proc, time};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::names;
-use crate::observe::lease::{Document, nobody_else};
+use crate::observe::lease::{Document, EXPIRY, look, nobody_else};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
-/// A holder that has not renewed for so long counts as dead.
-const EXPIRY_SECONDS: i64 = 90;
 const RENEWAL: Duration = Duration::from_secs(20);
+
+/// When a lease that is written now expires, for earlier versions of this tool.
+fn expires() -> i64 {
+    time::unix() + EXPIRY.as_secs().cast_signed()
+}
 
 /// A lease of this process.
 fn mine(token: u64) -> Document {
@@ -25,7 +28,7 @@ fn mine(token: u64) -> Document {
         realm: proc::realm(),
         run_url: env::run_url(),
         since: time::now(),
-        expires: time::unix() + EXPIRY_SECONDS,
+        expires: expires(),
         token,
     }
 }
@@ -37,11 +40,7 @@ pub struct Lease {
     pub token: u64,
     /// The previous holder ended without saying so, and the records may not tell what it left.
     pub inherited: bool,
-    store: Store,
-    key: String,
-    state: Arc<Mutex<Found<Document>>>,
-    expires: Arc<AtomicI64>,
-    lost: watch::Receiver<bool>,
+    tenure: Arc<Tenure>,
     renewal: tokio::task::JoinHandle<()>,
 }
 
@@ -63,13 +62,19 @@ pub async fn acquire(store: &Store) -> Result<Lease> {
     let key = names::lock_key(environment);
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
     for _ in 0..5 {
-        let found = store.read::<Document>(&key).await?;
-        nobody_else(environment, found.as_ref().map(|found| &found.value))?;
-        let inherited = found.as_ref().is_some_and(|found| found.value.held);
-        let mine = mine(found.as_ref().map_or(1, |found| found.value.token + 1));
-        let condition = found.as_ref().map_or(Condition::Absent, |found| Condition::Same(&found.etag));
+        let seen = look(store).await?;
+        nobody_else(environment, seen.as_ref())?;
+        let inherited = seen.as_ref().is_some_and(|seen| seen.document().held);
+        let mine = mine(seen.as_ref().map_or(1, |seen| seen.document().token + 1));
+        let condition = seen.as_ref().map_or(Condition::Absent, |seen| Condition::Same(&seen.found.etag));
+        let watch = Stopwatch::start();
         if let Written::Yes(etag) = store.write(&key, &mine, condition).await? {
-            return Ok(hold(store.clone(), key, Found { value: mine, etag }, inherited));
+            return Ok(hold(
+                store.clone(),
+                key,
+                Last { found: Found { value: mine, etag }, watch },
+                inherited,
+            ));
         }
         backoff.wait().await;
     }
@@ -77,45 +82,69 @@ pub async fn acquire(store: &Store) -> Result<Lease> {
         .hint("wait until the others are done, then run the command again"))
 }
 
-fn hold(store: Store, key: String, found: Found<Document>, inherited: bool) -> Lease {
-    let token = found.value.token;
-    let expires = Arc::new(AtomicI64::new(found.value.expires));
-    let state = Arc::new(Mutex::new(found));
-    let (tell, lost) = watch::channel(false);
-    let renewal =
-        Renewal { store: store.clone(), key: key.clone(), state: state.clone(), expires: expires.clone() };
+fn hold(store: Store, key: String, last: Last, inherited: bool) -> Lease {
+    let token = last.found.value.token;
+    let tenure = Tenure { store, key, last: Mutex::new(last), lost: watch::Sender::new(false) };
+    let tenure = Arc::new(tenure);
+    let kept = tenure.clone();
     let renewal = tokio::spawn(async move {
-        renewal.until_lost().await;
-        let _ = tell.send(true);
-    });
-    Lease { token, inherited, store, key, state, expires, lost, renewal }
-}
-
-struct Renewal {
-    store: Store,
-    key: String,
-    state: Arc<Mutex<Found<Document>>>,
-    expires: Arc<AtomicI64>,
-}
-
-impl Renewal {
-    /// Renews until somebody else holds it; an unreachable bucket is tried again until the expiry.
-    async fn until_lost(self) {
         loop {
             time::sleep(RENEWAL).await;
-            let mut found = self.state.lock().await;
-            let next = Document { expires: time::unix() + EXPIRY_SECONDS, ..found.value.clone() };
-            let condition = Condition::Same(&found.etag);
-            match self.store.write(&self.key, &next, condition).await {
-                Ok(Written::Yes(etag)) => {
-                    self.expires.store(next.expires, Ordering::Relaxed);
-                    *found = Found { value: next, etag };
-                }
-                Ok(Written::Lost) => return,
-                Err(_) if time::unix() >= found.value.expires => return,
-                Err(_) => {}
-            }
+            kept.renew().await;
         }
+    });
+    Lease { token, inherited, tenure, renewal }
+}
+
+/// The document as this process wrote it last, and how long ago that was.
+#[derive(Debug)]
+struct Last {
+    found: Found<Document>,
+    watch: Stopwatch,
+}
+
+impl Last {
+    /// Whether it was renewed so lately that nobody can have taken it. The stopwatch stands still while the
+    /// machine sleeps and the other clock can be set; where they disagree, S3 is asked.
+    fn is_fresh(&self) -> bool {
+        let age = EXPIRY.as_secs().cast_signed() - (self.found.value.expires - time::unix());
+        self.watch.elapsed() < RENEWAL * 2 && age < RENEWAL.as_secs().cast_signed() * 2
+    }
+}
+
+#[derive(Debug)]
+struct Tenure {
+    store: Store,
+    key: String,
+    last: Mutex<Last>,
+    lost: watch::Sender<bool>,
+}
+
+impl Tenure {
+    /// Renews, also after the expiry: the compare-and-swap fails only if somebody else took it meanwhile.
+    /// A failed attempt is repeated until the expiry; after that somebody else may have it.
+    async fn renew(&self) -> bool {
+        let mut last = self.last.lock().await;
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
+        let held = loop {
+            match self.write(&mut last).await {
+                Ok(held) => break held,
+                Err(_) if last.watch.elapsed() >= EXPIRY => break false,
+                Err(_) => backoff.wait().await,
+            }
+        };
+        self.lost.send_replace(!held);
+        held
+    }
+
+    async fn write(&self, last: &mut Last) -> Result<bool> {
+        let watch = Stopwatch::start();
+        let value = Document { expires: expires(), ..last.found.value.clone() };
+        match self.store.write(&self.key, &value, Condition::Same(&last.found.etag)).await? {
+            Written::Yes(etag) => *last = Last { found: Found { value, etag }, watch },
+            Written::Lost => return Ok(false),
+        }
+        Ok(true)
     }
 }
 
@@ -127,17 +156,17 @@ pub fn lost() -> Fail {
 }
 
 impl Lease {
-    /// Fails if the lease went to somebody else, or may have, for instance while this machine slept: nothing
-    /// more may be written then.
-    pub fn check(&self) -> Result<()> {
-        let expired = time::unix() >= self.expires.load(Ordering::Relaxed);
-        if *self.lost.borrow() || expired { Err(lost()) } else { Ok(()) }
+    /// Fails if the lease went to somebody else, or may have: nothing more may be written then. One that
+    /// expired, for instance while this machine slept, is taken back if nobody else took it.
+    pub async fn check(&self) -> Result<()> {
+        let fresh = !*self.tenure.lost.borrow() && self.tenure.last.lock().await.is_fresh();
+        if fresh || self.tenure.renew().await { Ok(()) } else { Err(lost()) }
     }
 
     /// To stop a long step with.
     #[must_use]
     pub fn loss(&self) -> Loss {
-        Loss(self.lost.clone())
+        Loss(self.tenure.lost.subscribe())
     }
 
     /// Says that this deployment ended with the environment on one release, the old or the new one.
@@ -152,12 +181,12 @@ impl Lease {
 
     async fn end(self, change: impl FnOnce(&mut Document)) -> Result<()> {
         // A running renewal may finish: if it were aborted, it might have been written with an unknown tag.
-        let found = self.state.lock().await;
+        let last = self.tenure.last.lock().await;
         self.renewal.abort();
-        let mut last = found.value.clone();
-        change(&mut last);
-        let condition = Condition::Same(&found.etag);
-        self.store.write(&self.key, &last, condition).await.map(drop)
+        let mut document = last.found.value.clone();
+        change(&mut document);
+        let condition = Condition::Same(&last.found.etag);
+        self.tenure.store.write(&self.tenure.key, &document, condition).await.map(drop)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::doors::fake::Bucket;
+use crate::observe::lease::Seen;
 use serde_json::Value;
 
 const KEY: &str = "environments/dev/lock.json";
@@ -25,8 +26,8 @@ async fn take(bucket: &Bucket) -> Result<Lease> {
     acquire(&bucket.store()).await
 }
 
-fn document(bucket: &Bucket) -> Document {
-    serde_json::from_value(bucket.get(KEY)).unwrap()
+async fn seen(bucket: &Bucket) -> Seen {
+    look(&bucket.store()).await.unwrap().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,9 +35,9 @@ async fn the_first_holder_makes_it_and_the_next_one_counts_on() {
     let bucket = Bucket::default();
     let lease = take(&bucket).await.unwrap();
     assert_eq!((lease.token, lease.inherited), (1, false));
-    assert!(document(&bucket).is_live());
+    assert!(seen(&bucket).await.is_live());
     lease.release().await.unwrap();
-    assert!(!document(&bucket).is_live() && !document(&bucket).is_abandoned());
+    assert!(!seen(&bucket).await.is_live() && !seen(&bucket).await.is_abandoned());
     let lease = take(&bucket).await.unwrap();
     assert_eq!((lease.token, lease.inherited), (2, false));
     assert_eq!(bucket.lines()[..2], [format!("if absent put {KEY}"), format!("if \"1\" put {KEY}")]);
@@ -58,21 +59,35 @@ async fn a_living_holder_is_named_and_nothing_is_written() {
 
 #[tokio::test(start_paused = true)]
 async fn the_dead_are_succeeded_and_their_successor_knows() {
-    let expired = Document { expires: time::unix() - 1, ..elsewhere() };
-    for dead in [expired, held_by(gone(), proc::realm())] {
+    for (dead, silent) in [(elsewhere(), EXPIRY), (held_by(gone(), proc::realm()), Duration::ZERO)] {
         let bucket = Bucket::default();
         bucket.set(KEY, &dead);
-        assert!(dead.is_abandoned());
+        bucket.pass(silent);
+        assert!(seen(&bucket).await.is_abandoned());
         let lease = take(&bucket).await.unwrap();
         assert_eq!((lease.token, lease.inherited), (8, true));
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_clock_of_s3_decides_and_not_the_holder_s() {
+    const HOUR: i64 = 60 * 60;
+    let bucket = Bucket::default();
+    bucket.set(KEY, &Document { expires: time::unix() - HOUR, ..elsewhere() });
+    bucket.pass(EXPIRY - Duration::from_secs(1));
+    assert_eq!(take(&bucket).await.unwrap_err().kind(), Kind::Locked, "its clock is behind, and it lives");
+
+    bucket.set(KEY, &Document { expires: time::unix() + HOUR, ..elsewhere() });
+    bucket.pass(EXPIRY);
+    assert!(take(&bucket).await.unwrap().inherited, "its clock is ahead, and it is dead");
+}
+
 #[tokio::test]
 async fn a_pid_of_another_machine_of_the_same_name_says_nothing() {
     // Runners of one image and containers share a name; their pids are not ours.
-    let living = held_by(gone(), Some("another boot".to_owned()));
-    assert!(living.is_live());
+    let bucket = Bucket::default();
+    bucket.set(KEY, &held_by(gone(), Some("another boot".to_owned())));
+    assert!(seen(&bucket).await.is_live());
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +100,7 @@ async fn a_lost_race_is_tried_again() {
     let theirs = elsewhere();
     bucket.intrude(KEY, &theirs);
     assert_eq!(take(&bucket).await.unwrap_err().kind(), Kind::Locked);
-    assert_eq!(document(&bucket), theirs, "the winner keeps it");
+    assert_eq!(seen(&bucket).await.document(), &theirs, "the winner keeps it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,36 +108,60 @@ async fn it_is_renewed_until_somebody_else_has_it() {
     let bucket = Bucket::default();
     let lease = take(&bucket).await.unwrap();
     time::sleep(RENEWAL * 3 + Duration::from_secs(1)).await;
-    lease.check().unwrap();
+    lease.check().await.unwrap();
     assert_eq!(bucket.lines().len(), 4);
 
     let (loss, theirs) = (lease.loss(), elsewhere());
     bucket.set(KEY, &theirs);
     time::sleep(RENEWAL).await;
-    let fail = lease.check().unwrap_err();
+    let fail = lease.check().await.unwrap_err();
     assert_eq!(fail.kind(), Kind::Locked);
     loss.happens().await;
     lease.release().await.unwrap();
-    assert_eq!(document(&bucket), theirs, "what is somebody else's is not given back");
+    assert_eq!(seen(&bucket).await.document(), &theirs, "what is somebody else's is not given back");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_renewed_in_time_may_be_somebody_else_s() {
+async fn a_renewal_that_fails_is_repeated_for_as_long_as_the_lease_lasts() {
     let bucket = Bucket::default();
     let lease = take(&bucket).await.unwrap();
     bucket.break_writes();
-    time::sleep(RENEWAL * 2).await;
-    lease.check().unwrap();
-    // As after the machine has slept: the clock went on and the renewal did not.
-    lease.expires.store(time::unix(), Ordering::Relaxed);
-    assert!(lease.check().is_err());
+    time::sleep(EXPIRY - Duration::from_secs(10)).await;
+    bucket.mend_writes();
+    time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(bucket.lines().len(), 2, "renewed before it expired");
+    lease.check().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_expired_is_lost_and_can_be_taken_back_if_nobody_else_took_it() {
+    let bucket = Bucket::default();
+    let lease = take(&bucket).await.unwrap();
+    bucket.break_writes();
+    lease.loss().happens().await;
+    assert_eq!(lease.check().await.unwrap_err().kind(), Kind::Locked);
+    bucket.mend_writes();
+    lease.check().await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_secs(3600), lease.loss().happens()).await;
+    assert!(waited.is_err(), "it is renewed again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_machine_has_slept_s3_is_asked() {
+    let bucket = Bucket::default();
+    let lease = take(&bucket).await.unwrap();
+    bucket.set(KEY, &elsewhere());
+    lease.check().await.unwrap();
+    // The clock went on and the stopwatch did not.
+    lease.tenure.last.lock().await.found.value.expires = time::unix();
+    assert_eq!(lease.check().await.unwrap_err().kind(), Kind::Locked);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_abandoned_one_lets_others_in_and_warns_them() {
     let bucket = Bucket::default();
     take(&bucket).await.unwrap().abandon().await.unwrap();
-    assert!(document(&bucket).is_abandoned());
+    assert!(seen(&bucket).await.is_abandoned());
     assert!(take(&bucket).await.unwrap().inherited);
 }
 

@@ -13,11 +13,10 @@ use crate::plan::deployment::Plan;
 /// Runs every step; the first failure ends it. `progress` tells in either case what was reached.
 pub async fn run(context: &Context, plan: &Plan, progress: &mut Progress) -> Result<()> {
     for step in &plan.steps {
-        if step.needs_lease() && progress.lease.is_none() {
-            take_lease(context, progress).await?;
-        }
         if let Some(lease) = &progress.lease {
-            lease.check()?;
+            lease.check().await?;
+        } else if step.needs_lease() {
+            take_lease(context, progress).await?;
         }
         let loss = progress.lease.as_ref().map(Lease::loss);
         let sink = context.sink.step(step.name());

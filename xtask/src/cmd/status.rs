@@ -4,7 +4,7 @@ use crate::doors::airflow::Component;
 use crate::doors::time;
 use crate::fail::Result;
 use crate::model::names::outputs;
-use crate::observe::lease::Document;
+use crate::observe::lease::{Document, Seen};
 use crate::observe::{airflow, lease, release, stack};
 use crate::report::status::{ComponentHealth, Status as Report, Work};
 use crate::session::Session;
@@ -44,7 +44,7 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
         url: stack.as_ref().and_then(|stack| stack.outputs.get(outputs::AIRFLOW_URL).cloned()),
         stack: stack.map(|stack| stack.status),
         components: components.map(|components| components.into_iter().map(health).collect()),
-        work: holder.filter(|holder| holder.held).map(work),
+        work: holder.filter(|holder| holder.document().held).map(work),
     });
     Ok(())
 }
@@ -54,12 +54,8 @@ fn health(component: Component) -> ComponentHealth {
     ComponentHealth { name: component.name, healthy: component.healthy, heartbeat_age: age }
 }
 
-fn work(holder: Document) -> Work {
-    Work {
-        live: holder.is_live(),
-        by: holder.by,
-        host: holder.host,
-        since: holder.since,
-        url: holder.run_url,
-    }
+fn work(holder: Seen) -> Work {
+    let live = holder.is_live();
+    let Document { by, host, since, run_url: url, .. } = holder.found.value;
+    Work { live, by, host, since, url }
 }

@@ -11,7 +11,7 @@ use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectInput, GetObjec
 use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectInput, HeadObjectOutput};
 use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Input, ListObjectsV2Output};
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectInput, PutObjectOutput};
-use aws_sdk_s3::primitives::SdkBody;
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat, SdkBody};
 use aws_sdk_s3::types::Object;
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Whose bucket it is.
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -40,6 +41,9 @@ struct State {
     writes: u64,
     log: Vec<String>,
     before_put: Vec<Intruder>,
+    /// S3's own clock, in seconds, and when it last wrote what.
+    clock: i64,
+    modified: BTreeMap<String, i64>,
     broken: bool,
     answer_lost: bool,
 }
@@ -89,12 +93,18 @@ impl Bucket {
 
     fn get_object(&self, request: &GetObjectInput) -> MockResponse<GetObjectOutput, GetObjectError> {
         let key = request.key().unwrap_or_default();
-        match self.0.lock().unwrap().objects.get(key) {
-            Some((tag, bytes)) => MockResponse::Output(
-                GetObjectOutput::builder().e_tag(format!("\"{tag}\"")).body(bytes.clone().into()).build(),
-            ),
-            None => MockResponse::Error(GetObjectError::generic(error("NoSuchKey"))),
-        }
+        let state = self.0.lock().unwrap();
+        let Some((tag, bytes)) = state.objects.get(key) else {
+            return MockResponse::Error(GetObjectError::generic(error("NoSuchKey")));
+        };
+        let date = |seconds| DateTime::from_secs(seconds).fmt(DateTimeFormat::HttpDate).unwrap();
+        let modified = state.modified.get(key).copied().unwrap_or(state.clock);
+        let mut answer = HttpResponse::new(StatusCode::try_from(200).unwrap(), bytes.clone().into());
+        let headers = answer.headers_mut();
+        headers.insert("etag", format!("\"{tag}\""));
+        headers.insert("last-modified", date(modified));
+        headers.insert("date", date(state.clock));
+        MockResponse::Http(answer)
     }
 
     /// Every object has the SHA-256 that S3 made of it; it says so only if it is asked to.
@@ -132,6 +142,8 @@ impl Bucket {
         state.writes += 1;
         let tag = state.writes;
         let body = request.body().bytes().map(<[u8]>::to_vec).unwrap_or_default();
+        let now = state.clock;
+        state.modified.insert(key.clone(), now);
         state.objects.insert(key, (tag, body));
         if std::mem::take(&mut state.answer_lost) {
             // What the SDK's second attempt of the same request is told.
@@ -155,7 +167,8 @@ impl Bucket {
     pub(crate) fn set_bytes(&self, key: &str, bytes: &[u8]) {
         let mut state = self.0.lock().unwrap();
         state.writes += 1;
-        let tag = state.writes;
+        let (tag, now) = (state.writes, state.clock);
+        state.modified.insert(key.to_owned(), now);
         state.objects.insert(key.to_owned(), (tag, bytes.to_vec()));
     }
 
@@ -193,6 +206,15 @@ impl Bucket {
     /// From now on no write gets through.
     pub(crate) fn break_writes(&self) {
         self.0.lock().unwrap().broken = true;
+    }
+
+    pub(crate) fn mend_writes(&self) {
+        self.0.lock().unwrap().broken = false;
+    }
+
+    /// The clock of S3 goes on.
+    pub(crate) fn pass(&self, duration: Duration) {
+        self.0.lock().unwrap().clock += duration.as_secs().cast_signed();
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {

@@ -34,8 +34,8 @@ struct Found {
 /// The DAGs of a bundle as they were parsed before it was released; none if nobody wrote the list down, or
 /// if it is damaged.
 pub async fn listed(store: &Store, bundle: &Digest) -> Result<Option<DagIndex>> {
-    let text = store.bytes(&names::bundle_index_key(bundle)).await?;
-    Ok(text.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok()))
+    let list = store.bytes(&names::bundle_index_key(bundle)).await?;
+    Ok(list.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 /// The DAGs of the bundle, and every problem with its file, line and reason.

@@ -13,7 +13,7 @@ use crate::model::event::Sink;
 use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
 use crate::model::text::count;
-use crate::observe::lease::{self, Document};
+use crate::observe::lease::{self, Seen};
 use crate::observe::release::{self, Current};
 use crate::observe::{airflow, dags, secrets, stack};
 use crate::plan::consent::Guard;
@@ -35,7 +35,7 @@ pub struct Prepared {
     pub dags: DagDiff,
     pub progress: Progress,
     /// Who held the lease when the plan was made.
-    pub holder: Option<Document>,
+    pub holder: Option<Seen>,
     pub started: String,
     pub watch: time::Stopwatch,
 }
@@ -51,7 +51,7 @@ impl Prepared {
 pub struct Observed {
     pub current: Current,
     pub stack: Option<StackFacts>,
-    pub lease: Option<Document>,
+    pub lease: Option<Seen>,
 }
 
 impl Session {
@@ -74,7 +74,7 @@ impl Observed {
     }
 
     fn records(&self) -> Records {
-        let interrupted = self.lease.as_ref().is_some_and(Document::is_abandoned);
+        let interrupted = self.lease.as_ref().is_some_and(Seen::is_abandoned);
         let without_stack = self.stack.is_none() && self.current.pointer.is_some();
         if interrupted || without_stack { Records::Doubtful } else { Records::Trusted }
     }
@@ -150,7 +150,7 @@ impl Setup {
             records: setup.records,
             before: state.running.clone(),
             state,
-            token: observed.lease.as_ref().map(|lease| lease.token),
+            token: observed.lease.as_ref().map(|lease| lease.document().token),
             lease: None,
         };
         Ok(Prepared {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Rolls back if something was touched and there is a release to go back to; tells how it went.
 pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
-    let Some(previous) = destination(prepared, &fail) else { return fail };
+    let Some(previous) = destination(prepared, &fail).await else { return fail };
     ui.say(error::text(&fail).trim_end());
     ui.say(&format!("rolling back to release {}", previous.id()));
     let facts = Facts {
@@ -38,11 +38,11 @@ pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
 
 /// None if nothing was touched, if there was no other release before, or if the environment is somebody
 /// else's now: two deployments at once lead nowhere.
-fn destination(prepared: &Prepared, fail: &Fail) -> Option<Release> {
-    let lost = prepared.progress.lease.as_ref().is_none_or(|lease| lease.check().is_err());
-    if !prepared.progress.touched() || lost || fail.kind() == Kind::Locked {
+async fn destination(prepared: &Prepared, fail: &Fail) -> Option<Release> {
+    if !prepared.progress.touched() || fail.kind() == Kind::Locked {
         return None;
     }
+    prepared.progress.lease.as_ref()?.check().await.ok()?;
     prepared.facts.previous.clone().filter(|previous| previous.id() != prepared.plan.release.id())
 }
 

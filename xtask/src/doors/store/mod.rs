@@ -3,6 +3,7 @@
 //! Every call names the account that must own the bucket. Whatever two deployments could fight over is
 //! written on a condition, and only here.
 
+mod clock;
 mod upload;
 
 use super::aws::{self, Aws};
@@ -15,7 +16,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumMode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 
+use clock::Answered;
 pub use upload::{Content, Sent};
 
 /// The bucket, its owner, and whose records are read and written. Cheap to clone.
@@ -50,6 +53,13 @@ impl Condition<'_> {
             Condition::Same(etag) => put.if_match(etag),
         }
     }
+}
+
+/// An object as it was read.
+struct Object {
+    bytes: Vec<u8>,
+    etag: String,
+    age: Duration,
 }
 
 /// An object as S3 describes it.
@@ -135,10 +145,15 @@ impl Store {
 
     /// The document, or nothing if there is none (or no bucket yet).
     pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Found<T>>> {
-        let Some((bytes, etag)) = self.bytes(key).await? else { return Ok(None) };
+        Ok(self.aged(key).await?.map(|(found, _)| found))
+    }
+
+    /// The document, and how long ago it was written by the clock of S3.
+    pub async fn aged<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(Found<T>, Duration)>> {
+        let Some(Object { bytes, etag, age }) = self.object(key).await? else { return Ok(None) };
         let value = serde_json::from_slice(&bytes)
             .map_err(|e| Fail::failed(format!("`{}` is damaged", self.location(key))).because(e))?;
-        Ok(Some(Found { value, etag }))
+        Ok(Some((Found { value, etag }, age)))
     }
 
     /// The document without its tag.
@@ -148,24 +163,30 @@ impl Store {
 
     /// An object as text, or nothing if there is none.
     pub async fn text(&self, key: &str) -> Result<Option<String>> {
-        let Some((bytes, _)) = self.bytes(key).await? else { return Ok(None) };
+        let Some(bytes) = self.bytes(key).await? else { return Ok(None) };
         let text = String::from_utf8(bytes)
             .map_err(|e| Fail::failed(format!("cannot read `{}`", self.location(key))).because(e))?;
         Ok(Some(text))
     }
 
-    /// An object and its tag, or nothing if there is none.
-    pub async fn bytes(&self, key: &str) -> Result<Option<(Vec<u8>, String)>> {
+    /// An object, or nothing if there is none.
+    pub async fn bytes(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.object(key).await?.map(|object| object.bytes))
+    }
+
+    async fn object(&self, key: &str) -> Result<Option<Object>> {
         let what = || format!("cannot read `{}`", self.location(key));
         let get = self.s3.get_object().bucket(&self.bucket).key(key).expected_bucket_owner(&self.account);
-        let answer = match get.send().await {
+        let answered = Answered::default();
+        let answer = match get.customize().interceptor(answered.clone()).send().await {
             Ok(answer) => answer,
             Err(error) if matches!(aws::code(&error), "NoSuchKey" | "NoSuchBucket") => return Ok(None),
             Err(error) => return Err(aws::failure("S3", what(), error)),
         };
         let etag = answer.e_tag().unwrap_or_default().to_owned();
+        let age = answered.age(answer.last_modified());
         let bytes = answer.body.collect().await.map_err(|error| Fail::failed(what()).because(error))?;
-        Ok(Some((bytes.to_vec(), etag)))
+        Ok(Some(Object { bytes: bytes.to_vec(), etag, age }))
     }
 
     /// Keys below a prefix, oldest name first.
@@ -208,8 +229,8 @@ impl Store {
                 // 409: another conditional write of the same key is being carried out. 404: the object
                 // that was to be replaced is gone.
                 "PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey" => {
-                    match self.bytes(key).await? {
-                        Some((found, etag)) if found == json => Ok(Written::Yes(etag)),
+                    match self.object(key).await? {
+                        Some(found) if found.bytes == json => Ok(Written::Yes(found.etag)),
                         _ => Ok(Written::Lost),
                     }
                 }
