@@ -1,5 +1,6 @@
 //! The table of verbs: parses the command line, dispatches, and turns the result into an exit code.
 
+use crate::apply::lease;
 use crate::cmd::{
     bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status,
 };
@@ -124,24 +125,32 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
     }
 }
 
-/// How long the work may take to put its things away.
+/// How long the work may take to put its things away and to give its lease back.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Ctrl-C stops looking, not the work that AWS has begun. The work is a task of its own, so that one of
 /// its blocking calls does not keep the signal from being heard.
 async fn interruptible(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
-    let mut work = tokio::spawn(work);
+    let mut work = tokio::spawn(lease::until_stopped(work, interruption()));
+    let stopped = async {
+        interruption().await;
+        tokio::time::sleep(GRACE).await;
+    };
     tokio::select! {
-        joined = &mut work => joined.unwrap_or_else(|error| Err(broken(error))),
-        () = interruption() => {
-            work.abort();
-            let _ = tokio::time::timeout(GRACE, work).await;
-            Err(Fail::new(Kind::Interrupted, "interrupted")
-                .cause("stack updates and CodeDeploy deployments that have begun go on without this command")
-                .hint("look at them again: cargo xtask status")
-                .hint("run the same command again: it goes on from whatever state it finds"))
-        }
+        joined = &mut work => match joined {
+            Ok(Some(result)) => result,
+            Ok(None) => Err(interrupted()),
+            Err(error) => Err(broken(error)),
+        },
+        () = stopped => Err(interrupted()),
     }
+}
+
+fn interrupted() -> Fail {
+    Fail::new(Kind::Interrupted, "interrupted")
+        .cause("stack updates and CodeDeploy deployments that have begun go on without this command")
+        .hint("look at them again: cargo xtask status")
+        .hint("run the same command again: it goes on from whatever state it finds")
 }
 
 /// SIGINT, or SIGTERM, with which a CI service ends a job that was cancelled.

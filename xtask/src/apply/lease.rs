@@ -7,7 +7,10 @@ use crate::doors::{env, proc, time};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::names;
 use crate::observe::lease::{Document, EXPIRY, look, nobody_else};
+use crate::plan::deployment::Step;
+use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
@@ -42,6 +45,8 @@ pub struct Lease {
     pub inherited: bool,
     tenure: Arc<Tenure>,
     renewal: tokio::task::JoinHandle<()>,
+    /// Whether nothing goes on without this command, so that an interruption gives the lease back.
+    returnable: AtomicBool,
 }
 
 /// Ends when the lease is lost, and never if it is not.
@@ -93,7 +98,7 @@ fn hold(store: Store, key: String, last: Last, inherited: bool) -> Lease {
             kept.renew().await;
         }
     });
-    Lease { token, inherited, tenure, renewal }
+    Lease { token, inherited, tenure, renewal, returnable: AtomicBool::new(false) }
 }
 
 /// The document as this process wrote it last, and how long ago that was.
@@ -141,10 +146,31 @@ impl Tenure {
         let watch = Stopwatch::start();
         let value = Document { expires: expires(), ..last.found.value.clone() };
         match self.store.write(&self.key, &value, Condition::Same(&last.found.etag)).await? {
-            Written::Yes(etag) => *last = Last { found: Found { value, etag }, watch },
-            Written::Lost => return Ok(false),
+            Written::Yes(etag) => {
+                *last = Last { found: Found { value, etag }, watch };
+                Ok(true)
+            }
+            Written::Lost => self.is_mine(last).await,
         }
-        Ok(true)
+    }
+
+    /// Whether an earlier attempt was carried out although its answer never came.
+    async fn is_mine(&self, last: &mut Last) -> Result<bool> {
+        let Some(seen) = look(&self.store).await? else { return Ok(false) };
+        let mine = Document { expires: seen.document().expires, ..last.found.value.clone() };
+        let is_mine = mine == *seen.document();
+        if is_mine {
+            last.found = seen.found;
+        }
+        Ok(is_mine)
+    }
+
+    async fn end(&self, change: impl FnOnce(&mut Document)) -> Result<()> {
+        // A running renewal may finish: if it were aborted, it might have been written with an unknown tag.
+        let last = self.last.lock().await;
+        let mut document = last.found.value.clone();
+        change(&mut document);
+        self.store.write(&self.key, &document, Condition::Same(&last.found.etag)).await.map(drop)
     }
 }
 
@@ -180,14 +206,46 @@ impl Lease {
     }
 
     async fn end(self, change: impl FnOnce(&mut Document)) -> Result<()> {
-        // A running renewal may finish: if it were aborted, it might have been written with an unknown tag.
-        let last = self.tenure.last.lock().await;
+        let ended = self.tenure.end(change).await;
         self.renewal.abort();
-        let mut document = last.found.value.clone();
-        change(&mut document);
-        let condition = Condition::Same(&last.found.etag);
-        self.tenure.store.write(&self.tenure.key, &document, condition).await.map(drop)
+        self.returnable.store(false, Ordering::Relaxed);
+        ended
     }
+
+    /// Says what is done under it from now on.
+    pub fn covers(&self, step: &Step) {
+        self.returnable.store(!step.goes_on(), Ordering::Relaxed);
+    }
+}
+
+tokio::task_local! {
+    /// The lease that was held when a command was interrupted.
+    static LEFT: RefCell<Option<Arc<Tenure>>>;
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.returnable.load(Ordering::Relaxed) {
+            let _ = LEFT.try_with(|left| left.replace(Some(self.tenure.clone())));
+        }
+    }
+}
+
+/// Works until it is stopped, which is none. The lease it held then is given back, as abandoned, unless AWS
+/// goes on with what was begun under it.
+pub async fn until_stopped<T>(work: impl Future<Output = T>, stop: impl Future<Output = ()>) -> Option<T> {
+    let work = async {
+        let mut work = Box::pin(work);
+        tokio::select! {
+            done = &mut work => return Some(done),
+            () = stop => drop(work),
+        }
+        if let Some(left) = LEFT.with(RefCell::take) {
+            let _ = left.end(|document| document.expires = 0).await;
+        }
+        None
+    };
+    LEFT.scope(RefCell::default(), work).await
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::doors::fake::Bucket;
+use crate::model::digest::Digest;
+use crate::model::release::Runtime;
 use crate::observe::lease::Seen;
+use crate::plan::deployment::{Repeat, Rollout};
 use serde_json::Value;
 
 const KEY: &str = "environments/dev/lock.json";
@@ -174,4 +177,38 @@ async fn a_lease_that_is_kept_never_reports_its_loss() {
     let waited = tokio::time::timeout(Duration::from_secs(3600), loss.happens()).await;
     assert!(waited.is_err(), "a step that goes on after the end is not told that it lost");
     assert_eq!(bucket.get(KEY)["held"], Value::Bool(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_answer_never_came_is_not_taken_for_somebody_else_s() {
+    let bucket = Bucket::default();
+    let lease = take(&bucket).await.unwrap();
+    let written = Document { expires: 1, ..seen(&bucket).await.document().clone() };
+    bucket.set(KEY, &written);
+    time::sleep(RENEWAL * 3).await;
+    lease.check().await.unwrap();
+    assert_ne!(seen(&bucket).await.document(), &written, "renewed with the tag that was found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_gives_it_back_unless_aws_goes_on() {
+    let bundle = Digest::of(b"bundle");
+    let rollout = Rollout { runtime: Runtime::Hosts(bundle), repeat: Repeat::No };
+    for (step, lives) in [(Step::Dags(bundle), false), (Step::Rollout(rollout), true)] {
+        let bucket = Bucket::default();
+        let work = async {
+            let lease = take(&bucket).await.unwrap();
+            lease.covers(&step);
+            std::future::pending::<()>().await;
+            drop(lease);
+        };
+        let stop = async {
+            while bucket.lines().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(until_stopped(work, stop).await.is_none());
+        assert_eq!(seen(&bucket).await.is_live(), lives, "{step}");
+        assert_eq!(seen(&bucket).await.is_abandoned(), !lives, "its successor looks at everything");
+    }
 }

@@ -18,6 +18,9 @@ pub async fn run(context: &Context, plan: &Plan, progress: &mut Progress) -> Res
         } else if step.needs_lease() {
             take_lease(context, progress).await?;
         }
+        if let Some(lease) = &progress.lease {
+            lease.covers(step);
+        }
         let loss = progress.lease.as_ref().map(Lease::loss);
         let sink = context.sink.step(step.name());
         // Boxed: the futures of all steps together would be too large for a thread's stack in a debug build.

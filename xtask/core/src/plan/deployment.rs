@@ -65,6 +65,12 @@ impl Step {
     pub fn needs_lease(&self) -> bool {
         !matches!(self, Step::Bootstrap | Step::Health)
     }
+
+    /// Whether CloudFormation or CodeDeploy go on with it if this command ends.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Step::Bootstrap | Step::Stack { .. } | Step::Rollout(_))
+    }
 }
 
 impl fmt::Display for Step {
