@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+from email.utils import parsedate_to_datetime
 
 import pytest
 from botocore.exceptions import ClientError
@@ -629,6 +632,32 @@ def test_a_whole_environment_is_made_and_updated(cloud: RunningCloud, stacks: St
     stacks.made(name, parts, tags=TAGS)
     stacks.updated(name, parts, tags={**TAGS, "release": "2"})
     assert stacks.delete(name) == "DELETE_COMPLETE"
+
+
+def test_s3_keeps_the_checksum_an_object_was_sent_with(cloud: RunningCloud, name: str) -> None:
+    """The release tool sends a damaged artifact anew; the stored SHA-256 tells which one is."""
+    s3 = cloud.client("s3", "us-east-1")
+    s3.create_bucket(Bucket=name)
+    sha256 = base64.b64encode(hashlib.sha256(b"whole").digest()).decode()
+    s3.put_object(Bucket=name, Key="artifact", Body=b"whole", ChecksumSHA256=sha256)
+    asked = s3.head_object(Bucket=name, Key="artifact", ChecksumMode="ENABLED")
+    assert (asked["ChecksumSHA256"], asked["ContentLength"]) == (sha256, 5)
+    assert "ChecksumSHA256" not in s3.head_object(Bucket=name, Key="artifact"), "not unless it is asked for"
+    with pytest.raises(ClientError, match="BadDigest"):
+        s3.put_object(Bucket=name, Key="artifact", Body=b"who", ChecksumSHA256=sha256)
+    cut_off = s3.put_object(Bucket=name, Key="artifact", Body=b"who", IfMatch=asked["ETag"])
+    asked = s3.head_object(Bucket=name, Key="artifact", ChecksumMode="ENABLED")
+    assert (asked["ETag"], asked.get("ChecksumSHA256")) == (cut_off["ETag"], None)
+
+
+def test_s3_says_what_time_it_is(cloud: RunningCloud, name: str) -> None:
+    """The release tool reads the age of a lease off one answer: when it was written, and what time it is."""
+    s3 = cloud.client("s3", "us-east-1")
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="lock.json", Body=b"{}")
+    answer = s3.get_object(Bucket=name, Key="lock.json")
+    now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    assert 0 <= (now - answer["LastModified"]).total_seconds() < 3600
 
 
 def test_codedeploy_has_the_tags_of_the_stack(cloud: RunningCloud, stacks: Stacks, name: str) -> None:
