@@ -231,8 +231,8 @@ impl Drop for Lease {
     }
 }
 
-/// Works until it is stopped, which is none. The lease it held then is given back, as abandoned, unless AWS
-/// goes on with what was begun under it.
+/// The outcome of the work, or none if `stop` came first. A lease that the work held then is given back as
+/// abandoned, unless AWS goes on with what was begun under it.
 pub async fn until_stopped<T>(work: impl Future<Output = T>, stop: impl Future<Output = ()>) -> Option<T> {
     let work = async {
         let mut work = Box::pin(work);
