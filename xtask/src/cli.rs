@@ -4,7 +4,7 @@ use crate::apply::lease;
 use crate::cmd::{
     bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status,
 };
-use crate::doors::term;
+use crate::doors::{term, time};
 use crate::fail::{Fail, Kind, Result};
 use crate::ui;
 use clap::error::ErrorKind;
@@ -134,7 +134,7 @@ async fn interruptible(work: impl Future<Output = Result<()>> + Send + 'static) 
     let mut work = tokio::spawn(lease::until_stopped(work, interruption()));
     let stopped = async {
         interruption().await;
-        tokio::time::sleep(GRACE).await;
+        time::sleep(GRACE).await;
     };
     tokio::select! {
         joined = &mut work => match joined {
