@@ -83,6 +83,13 @@ def look(*infos: dict):
         ),
         ((info(1, "Succeeded", OLD), info(2, "Succeeded", OLD, creator="autoscaling")), True),
         ((info(1, "Succeeded", OLD, creator="autoscaling"),), True),
+        (
+            (
+                info(1, "Failed", NEW, "NO_INSTANCES"),
+                info(2, "Succeeded", OLD, creator="autoscalingTermination"),
+            ),
+            False,
+        ),
         # the rollback after a failed rollout
         (
             (

@@ -184,6 +184,9 @@ def test_one_at_a_time_stops_at_the_first_failure_and_a_new_instance_gets_the_re
         "deployments"
     ]
     assert site.info(ids[0])["creator"] == "autoscaling"
+    group = site.api.get_deployment_group(applicationName=site.application, deploymentGroupName=site.deploy)
+    last = group["deploymentGroupInfo"]["lastAttemptedDeployment"]
+    assert last["deploymentId"] == ids[0], "a launch hides the failed attempt, as on AWS"
     second = site.run(telling("two"))
     assert second["deploymentOverview"]["Succeeded"] == 4
     starts = sorted(

@@ -9,8 +9,8 @@ from typing import Any
 # A rollout to a group without hosts ends so. CodeDeploy then gives new hosts the revision before, for ever.
 NO_INSTANCES = "NO_INSTANCES"
 ENDED_BADLY = ("Failed", "Stopped")
-# Made for each launch, with the last *successful* revision: no attempt to bring something new.
-BY_LAUNCH = "autoscaling"
+# Made for each launch, with the last *successful* revision, or termination: no attempt to bring something new.
+BY_SCALING = ("autoscaling", "autoscalingTermination")
 PAGE = 25  # what BatchGetDeployments takes
 
 
@@ -43,19 +43,19 @@ class Attempt:
 
 
 def last_attempt(codedeploy: Any, application: str, group: str) -> Attempt | None:
-    """The group's last deployment that was not made for a launch; None when there was none."""
+    """The group's last deployment that was not made for a launch or a termination; None when there was none."""
     answer = codedeploy.get_deployment_group(applicationName=application, deploymentGroupName=group)
     brief = answer["deploymentGroupInfo"].get("lastAttemptedDeployment")
     if not brief:
         return None
     info = codedeploy.get_deployment(deploymentId=brief["deploymentId"])["deploymentInfo"]
-    if info.get("creator") == BY_LAUNCH:
+    if info.get("creator") in BY_SCALING:
         info = _newest_by_hand(codedeploy, application, group)
     return _attempt(info) if info else None
 
 
 def _newest_by_hand(codedeploy: Any, application: str, group: str) -> dict[str, Any] | None:
-    """The newest deployment that no launch made, among the first few pages; CodeDeploy lists the newest first."""
+    """The newest deployment that no scaling made, among the first few pages; CodeDeploy lists the newest first."""
     listed = codedeploy.list_deployments(applicationName=application, deploymentGroupName=group)[
         "deployments"
     ]
@@ -63,7 +63,7 @@ def _newest_by_hand(codedeploy: Any, application: str, group: str) -> dict[str, 
         found = codedeploy.batch_get_deployments(deploymentIds=listed[start : start + PAGE])[
             "deploymentsInfo"
         ]
-        others = [info for info in found if info.get("creator") != BY_LAUNCH]
+        others = [info for info in found if info.get("creator") not in BY_SCALING]
         if others:
             return dict(max(others, key=lambda info: info["createTime"]))
     return None

@@ -4,9 +4,10 @@ use crate::doors::aws::{self, Aws};
 use crate::doors::backoff::Backoff;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
+use aws_sdk_codedeploy::operation::create_deployment::builders::CreateDeploymentFluentBuilder;
 use aws_sdk_codedeploy::types::{
-    BundleType, DeploymentInfo, DeploymentStatus, ErrorCode, FileExistsBehavior, LifecycleEvent,
-    LifecycleEventStatus, RevisionLocation, RevisionLocationType, S3Location, TargetStatus,
+    BundleType, DeploymentCreator, DeploymentInfo, DeploymentStatus, ErrorCode, FileExistsBehavior,
+    LifecycleEvent, LifecycleEventStatus, RevisionLocation, RevisionLocationType, S3Location, TargetStatus,
 };
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub struct Order<'a> {
 /// have if there had been one.
 pub async fn runs(aws: &Aws, order: &Order<'_>) -> Result<bool> {
     let Some(last) = last_deployment(aws, order).await? else { return Ok(false) };
-    Ok(is_ours(&last, order) && (complete(&last).is_ok() || is_empty(&last)))
+    Ok(is_ours(&last, order) && is_whole(&last))
 }
 
 fn is_ours(info: &DeploymentInfo, order: &Order<'_>) -> bool {
@@ -33,27 +34,77 @@ fn is_ours(info: &DeploymentInfo, order: &Order<'_>) -> bool {
     key == Some(order.key) && info.description() == Some(order.mark)
 }
 
+/// The group's last deployment that was meant to bring a revision; nothing if CodeDeploy does not know it any
+/// more, since nobody can say then what it brought.
 async fn last_deployment(aws: &Aws, order: &Order<'_>) -> Result<Option<DeploymentInfo>> {
+    let Some(id) = last_attempt(aws, order).await? else { return Ok(None) };
+    match known(aws, &id).await? {
+        // After one that met no host, the hosts launched since have the revision before.
+        Some(last) if is_by_scaling(&last) => {
+            let meant = newest(aws, order, &[], |info| !is_by_scaling(info)).await?;
+            Ok(meant.filter(|meant| !is_empty(meant)))
+        }
+        last => Ok(last),
+    }
+}
+
+/// Made by CodeDeploy itself for a host that Auto Scaling launches, with the group's last successful
+/// revision, or terminates.
+fn is_by_scaling(info: &DeploymentInfo) -> bool {
+    use DeploymentCreator::{Autoscaling, AutoscalingTermination};
+    matches!(info.creator(), Some(Autoscaling | AutoscalingTermination))
+}
+
+/// The newest deployment of the group in one of these states (none: in any) that fits; the service lists the
+/// newest first.
+async fn newest(
+    aws: &Aws,
+    order: &Order<'_>,
+    states: &[DeploymentStatus],
+    fits: impl Fn(&DeploymentInfo) -> bool,
+) -> Result<Option<DeploymentInfo>> {
+    let what = || format!("cannot read the deployments of group `{}`", order.group);
+    let list = aws.codedeploy.list_deployments().application_name(order.application);
+    let list = list.deployment_group_name(order.group).set_include_only_statuses(Some(states.to_vec()));
+    let mut pages = list.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| aws::failure("CodeDeploy", what(), e))?;
+        for some in page.deployments().chunks(25) {
+            let batch = aws.codedeploy.batch_get_deployments().set_deployment_ids(Some(some.to_vec()));
+            let batch = batch.send().await.map_err(|e| aws::failure("CodeDeploy", what(), e))?;
+            let fitting = batch.deployments_info.unwrap_or_default().into_iter().filter(|info| fits(info));
+            let newest = fitting.max_by_key(|info| info.create_time().map(|time| time.as_nanos()));
+            if newest.is_some() {
+                return Ok(newest);
+            }
+        }
+    }
+    Ok(None)
+}
+
+async fn last_attempt(aws: &Aws, order: &Order<'_>) -> Result<Option<String>> {
     let group = aws.codedeploy.get_deployment_group();
     let group = group.application_name(order.application).deployment_group_name(order.group).send().await;
     let group = group.map_err(|e| {
         aws::failure("CodeDeploy", format!("cannot read deployment group `{}`", order.group), e)
     })?;
     let info = group.deployment_group_info();
-    let last = info.and_then(|info| info.last_attempted_deployment()).and_then(|last| last.deployment_id());
-    match last {
-        Some(id) => deployment(aws, id).await.map(Some),
-        None => Ok(None),
+    let last = info.and_then(|info| info.last_attempted_deployment());
+    Ok(last.and_then(|last| last.deployment_id()).map(str::to_owned))
+}
+
+/// The deployment, if CodeDeploy knows it.
+async fn known(aws: &Aws, id: &str) -> Result<Option<DeploymentInfo>> {
+    match aws.codedeploy.get_deployment().deployment_id(id).send().await {
+        Ok(answer) => Ok(answer.deployment_info),
+        Err(error) if aws::code(&error) == "DeploymentDoesNotExistException" => Ok(None),
+        Err(error) => Err(aws::failure("CodeDeploy", format!("cannot read deployment `{id}`"), error)),
     }
 }
 
 async fn deployment(aws: &Aws, id: &str) -> Result<DeploymentInfo> {
-    let answer = aws.codedeploy.get_deployment().deployment_id(id).send().await;
-    let answer =
-        answer.map_err(|e| aws::failure("CodeDeploy", format!("cannot read deployment `{id}`"), e))?;
-    answer
-        .deployment_info
-        .ok_or_else(|| Fail::failed(format!("CodeDeploy knows nothing of deployment `{id}`")))
+    let found = known(aws, id).await?;
+    found.ok_or_else(|| Fail::failed(format!("CodeDeploy knows nothing of deployment `{id}`")))
 }
 
 /// Deploys and waits. A deployment that is under way in the group is waited for first, and taken as
@@ -64,17 +115,15 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink) -> Result<()> {
     if let Some(mut last) = last_deployment(aws, order).await? {
         let running = !is_over(&last);
         if running {
-            let id = last.deployment_id().unwrap_or_default().to_owned();
-            sink.note(format!("{}: waiting for deployment {id}, which is under way", order.group));
-            last = follow(aws, &id, order, sink).await?;
+            last = end(aws, &last, order, sink).await?;
         }
-        let whole = complete(&last).is_ok() || is_empty(&last);
+        let whole = is_whole(&last);
         if running && whole && is_ours(&last, order) {
             return Ok(());
         }
         stop_may_fail = !whole;
     }
-    let id = create(aws, order, stop_may_fail).await?;
+    let id = start(aws, order, stop_may_fail, sink).await?;
     sink.progress(format!("{}: deployment {id}", order.group));
     let info = follow(aws, &id, order, sink).await?;
     match complete(&info) {
@@ -87,27 +136,60 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink) -> Result<()> {
     }
 }
 
+/// Waits for a deployment that is under way.
+async fn end(aws: &Aws, info: &DeploymentInfo, order: &Order<'_>, sink: &Sink) -> Result<DeploymentInfo> {
+    let id = info.deployment_id().unwrap_or_default();
+    sink.note(format!("{}: waiting for deployment {id}, which is under way", order.group));
+    follow(aws, id, order, sink).await
+}
+
+/// Starts a deployment. The SDK repeats a request whose answer was lost, and the repetition is then refused
+/// because of the first attempt: an active deployment of the same is the one that was started. Any other is
+/// waited for.
+async fn start(aws: &Aws, order: &Order<'_>, mut stop_may_fail: bool, sink: &Sink) -> Result<String> {
+    use DeploymentStatus::{Baking, Created, InProgress, Queued, Ready};
+    let what = || format!("cannot start a deployment in group `{}`", order.group);
+    loop {
+        let error = match create(aws, order, stop_may_fail).send().await {
+            Ok(answer) => {
+                let none = || Fail::failed("CodeDeploy started a deployment without an id");
+                return answer.deployment_id.ok_or_else(none);
+            }
+            Err(error) => error,
+        };
+        let is_busy = aws::code(&error) == "DeploymentLimitExceededException";
+        let fail = aws::failure("CodeDeploy", what(), error);
+        if !is_busy {
+            return Err(fail);
+        }
+        match newest(aws, order, &[Created, Queued, InProgress, Baking, Ready], |_| true).await? {
+            Some(active) if is_ours(&active, order) => {
+                return Ok(active.deployment_id.unwrap_or_default());
+            }
+            Some(active) => {
+                let ended = end(aws, &active, order, sink).await?;
+                stop_may_fail |= !is_by_scaling(&ended) && !is_whole(&ended);
+            }
+            None => return Err(fail),
+        }
+    }
+}
+
 /// The stop script of a revision that failed must not keep the next one out (its files are what is
 /// broken); that of a good one must succeed, since it drains the worker.
-async fn create(aws: &Aws, order: &Order<'_>, stop_may_fail: bool) -> Result<String> {
+fn create(aws: &Aws, order: &Order<'_>, stop_may_fail: bool) -> CreateDeploymentFluentBuilder {
     let location =
         S3Location::builder().bucket(order.bucket).key(order.key).bundle_type(BundleType::Zip).build();
     let revision =
         RevisionLocation::builder().revision_type(RevisionLocationType::S3).s3_location(location).build();
-    let request = aws
-        .codedeploy
+    aws.codedeploy
         .create_deployment()
         .application_name(order.application)
         .deployment_group_name(order.group)
         .revision(revision)
         .description(order.mark)
         .file_exists_behavior(FileExistsBehavior::Overwrite)
-        .ignore_application_stop_failures(stop_may_fail);
-    let answer = request.send().await;
-    let answer = answer.map_err(|e| {
-        aws::failure("CodeDeploy", format!("cannot start a deployment in group `{}`", order.group), e)
-    })?;
-    answer.deployment_id.ok_or_else(|| Fail::failed("CodeDeploy started a deployment without an id"))
+        .ignore_application_stop_failures(stop_may_fail)
 }
 
 fn is_over(info: &DeploymentInfo) -> bool {
@@ -150,6 +232,11 @@ async fn position(aws: &Aws, id: &str) -> Option<String> {
 /// hosts repeats such a deployment as soon as there is an instance (`ductwork_airflow/scaling/scaler.py`).
 fn is_empty(info: &DeploymentInfo) -> bool {
     info.error_information().and_then(|error| error.code()) == Some(&ErrorCode::NoInstances)
+}
+
+/// Whether every instance of the group has the revision.
+fn is_whole(info: &DeploymentInfo) -> bool {
+    complete(info).is_ok() || is_empty(info)
 }
 
 /// An error text where the deployment did not reach every instance.

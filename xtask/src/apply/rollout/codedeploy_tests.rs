@@ -5,16 +5,19 @@ use super::*;
 use aws_sdk_codedeploy::Client;
 use aws_sdk_codedeploy::error::ErrorMetadata;
 use aws_sdk_codedeploy::operation::batch_get_deployment_targets::BatchGetDeploymentTargetsOutput;
-use aws_sdk_codedeploy::operation::create_deployment::CreateDeploymentOutput;
+use aws_sdk_codedeploy::operation::batch_get_deployments::BatchGetDeploymentsOutput;
+use aws_sdk_codedeploy::operation::create_deployment::{CreateDeploymentError, CreateDeploymentOutput};
 use aws_sdk_codedeploy::operation::get_deployment::{GetDeploymentError, GetDeploymentOutput};
 use aws_sdk_codedeploy::operation::get_deployment_group::GetDeploymentGroupOutput;
 use aws_sdk_codedeploy::operation::list_deployment_targets::ListDeploymentTargetsOutput;
+use aws_sdk_codedeploy::operation::list_deployments::ListDeploymentsOutput;
 use aws_sdk_codedeploy::types::{
-    DeploymentGroupInfo, DeploymentOverview, DeploymentTarget, Diagnostics, ErrorCode, ErrorInformation,
-    InstanceTarget, LastDeploymentInfo,
+    DeploymentCreator, DeploymentGroupInfo, DeploymentOverview, DeploymentTarget, Diagnostics, ErrorCode,
+    ErrorInformation, InstanceTarget, LastDeploymentInfo,
 };
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 const KEY: &str = "hosts/new.zip";
@@ -43,16 +46,20 @@ fn missed(mut info: DeploymentInfo) -> DeploymentInfo {
 }
 
 /// A CodeDeploy whose group attempted `last` last, and which answers about each deployment in turn; the
-/// last answer stays. What is created is `d-new`.
+/// last answer stays. It knows no other deployment. What is created is `d-new`.
 struct Service {
     last: Option<&'static str>,
+    /// The group's history, the newest first.
+    listed: Vec<DeploymentInfo>,
+    /// So many creations are refused: a deployment is active.
+    busy: usize,
     answers: BTreeMap<&'static str, VecDeque<Option<DeploymentInfo>>>,
     targets: Vec<DeploymentTarget>,
 }
 
 impl Service {
     fn with(last: Option<&'static str>) -> Self {
-        Self { last, answers: BTreeMap::new(), targets: Vec::new() }
+        Self { last, listed: Vec::new(), busy: 0, answers: BTreeMap::new(), targets: Vec::new() }
     }
 
     fn says(mut self, id: &'static str, answers: impl IntoIterator<Item = DeploymentInfo>) -> Self {
@@ -67,7 +74,7 @@ impl Service {
     }
 
     fn aws(self, log: &Log) -> Aws {
-        let Self { last, answers, targets } = self;
+        let Self { last, listed, busy, answers, targets } = self;
         let answers = Arc::new(Mutex::new(answers));
         let group = mock!(Client::get_deployment_group).then_compute_output(move |_| {
             let last = last.map(|id| LastDeploymentInfo::builder().deployment_id(id).build());
@@ -76,26 +83,48 @@ impl Service {
         });
         let get = mock!(Client::get_deployment).then_compute_response(move |request| {
             let mut answers = answers.lock().unwrap();
-            let about = answers.get_mut(request.deployment_id().unwrap_or_default()).unwrap();
+            let Some(about) = answers.get_mut(request.deployment_id().unwrap_or_default()) else {
+                return MockResponse::Error(GetDeploymentError::generic(coded(
+                    "DeploymentDoesNotExistException",
+                )));
+            };
             let answer = if about.len() > 1 { about.pop_front().unwrap() } else { about[0].clone() };
             match answer {
                 Some(info) => {
                     MockResponse::Output(GetDeploymentOutput::builder().deployment_info(info).build())
                 }
-                None => MockResponse::Error(GetDeploymentError::generic(
-                    ErrorMetadata::builder().code("ThrottlingException").message("Rate exceeded").build(),
-                )),
+                None => MockResponse::Error(GetDeploymentError::generic(coded("ThrottlingException"))),
             }
         });
-        let calls = log.clone();
-        let create = mock!(Client::create_deployment).then_compute_output(move |request| {
+        let (calls, refusals) = (log.clone(), AtomicUsize::new(busy));
+        let create = mock!(Client::create_deployment).then_compute_response(move |request| {
             let lenient = request.ignore_application_stop_failures() == Some(true);
             calls.add(format!(
                 "create {}{}",
                 request.description().unwrap_or_default(),
                 if lenient { ", stop may fail" } else { "" }
             ));
-            CreateDeploymentOutput::builder().deployment_id("d-new").build()
+            if refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+            {
+                return MockResponse::Error(CreateDeploymentError::generic(coded(
+                    "DeploymentLimitExceededException",
+                )));
+            }
+            MockResponse::Output(CreateDeploymentOutput::builder().deployment_id("d-new").build())
+        });
+        let history = listed.clone();
+        let deployments = mock!(Client::list_deployments).then_compute_output(move |request| {
+            let wanted = request.include_only_statuses();
+            let fits = |info: &&DeploymentInfo| wanted.is_empty() || wanted.contains(info.status().unwrap());
+            let ids = history.iter().filter(fits).filter_map(|info| info.deployment_id.clone()).collect();
+            ListDeploymentsOutput::builder().set_deployments(Some(ids)).build()
+        });
+        let details = mock!(Client::batch_get_deployments).then_compute_output(move |request| {
+            let asked = |info: &&DeploymentInfo| {
+                request.deployment_ids().contains(info.deployment_id.as_ref().unwrap())
+            };
+            let found = listed.iter().filter(asked).cloned().collect();
+            BatchGetDeploymentsOutput::builder().set_deployments_info(Some(found)).build()
         });
         let ids: Vec<String> = (0..targets.len()).map(|number| format!("i-{number}")).collect();
         // One per page.
@@ -108,12 +137,16 @@ impl Service {
         let batch = mock!(Client::batch_get_deployment_targets).then_compute_output(move |_| {
             BatchGetDeploymentTargetsOutput::builder().set_deployment_targets(Some(targets.clone())).build()
         });
-        let rules = [&group, &get, &create, &list, &batch];
+        let rules = [&group, &get, &create, &deployments, &details, &list, &batch];
         let mut aws = Aws::nowhere();
         aws.codedeploy = mock_client!(aws_sdk_codedeploy, RuleMode::MatchAny, rules, |config| config
             .retry_config(aws_config::retry::RetryConfig::disabled()));
         aws
     }
+}
+
+fn coded(code: &str) -> ErrorMetadata {
+    ErrorMetadata::builder().code(code).message("Rate exceeded").build()
 }
 
 use DeploymentStatus::{Failed, InProgress, Succeeded};
@@ -280,4 +313,82 @@ async fn who_cannot_see_somebody_else_s_deployment_starts_none_into_it() {
     let (result, calls) = rolled(service).await;
     assert!(result.is_err());
     assert_eq!(calls, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_the_service_no_longer_knows_runs_nothing() {
+    let service = || Service::with(Some("d-1")).says("d-new", [info("d-new", Succeeded, KEY, MARK)]);
+    assert!(!runs(&service().aws(&Log::default()), &order()).await.unwrap());
+    let (result, calls) = rolled(service()).await;
+    result.unwrap();
+    assert_eq!(calls, format!("create {MARK}"));
+}
+
+/// The group's last deployment was made for a launch or a termination, the one before by hand.
+fn after_scaling(creator: DeploymentCreator, by_hand: DeploymentInfo) -> Service {
+    let mut launch = info("d-launch", Succeeded, KEY, "");
+    launch.creator = Some(creator);
+    let mut service = Service::with(Some("d-launch")).says("d-launch", [launch.clone()]);
+    service.listed = vec![launch, by_hand];
+    service
+}
+
+#[tokio::test(start_paused = true)]
+async fn deployments_of_launches_hide_neither_a_good_rollout_nor_a_bad_one() {
+    let good = || info("d-1", Succeeded, KEY, MARK);
+    let cases = [
+        (good(), true),
+        (info("d-1", Succeeded, OTHER, MARK), false),
+        (info("d-1", Failed, KEY, MARK), false),
+        // It met no host; the one launched since got the revision before.
+        (empty(info("d-1", Failed, KEY, MARK)), false),
+    ];
+    for creator in [DeploymentCreator::Autoscaling, DeploymentCreator::AutoscalingTermination] {
+        for (by_hand, needs_nothing) in cases.clone() {
+            let aws = after_scaling(creator.clone(), by_hand.clone()).aws(&Log::default());
+            assert_eq!(runs(&aws, &order()).await.unwrap(), needs_nothing, "{creator:?} {by_hand:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_rollout_is_followed_though_a_host_was_launched_since() {
+    let running = info("d-1", InProgress, KEY, MARK);
+    let service = after_scaling(DeploymentCreator::Autoscaling, running)
+        .says("d-1", [info("d-1", Succeeded, KEY, MARK)]);
+    let (result, calls) = rolled(service).await;
+    result.unwrap();
+    assert_eq!(calls, "");
+}
+
+/// The first creation is refused because of this deployment.
+fn busy_with(active: DeploymentInfo) -> Service {
+    let mut service = Service::with(None).says("d-new", [info("d-new", Succeeded, KEY, MARK)]);
+    (service.busy, service.listed) = (1, vec![active]);
+    service
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_whose_start_was_never_answered_is_followed() {
+    let service = busy_with(info("d-2", InProgress, KEY, MARK))
+        .says("d-2", [missed(info("d-2", Succeeded, KEY, MARK))]);
+    let (result, calls) = rolled(service).await;
+    assert_eq!(result.unwrap_err().message(), "deployment `d-2` to group `workers` failed");
+    assert_eq!(calls, format!("create {MARK}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_came_in_between_is_waited_for() {
+    let service = busy_with(info("d-3", InProgress, OTHER, "theirs"))
+        .says("d-3", [info("d-3", Failed, OTHER, "theirs")]);
+    let (result, calls) = rolled(service).await;
+    result.unwrap();
+    assert_eq!(calls, format!("create {MARK}\ncreate {MARK}, stop may fail"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_no_deployment_of_the_group_explains_is_told() {
+    let service = busy_with(info("d-3", Succeeded, OTHER, "theirs"));
+    let fail = rolled(service).await.0.unwrap_err();
+    assert!(fail.to_string().contains("DeploymentLimitExceededException"), "{fail}");
 }
