@@ -128,14 +128,23 @@ async fn send(client: &Client, request: &Request<'_>) -> Result<ChangeSet> {
         .set_tags(Some(request.tags.iter().map(tag).collect()))
         .send()
         .await;
-    let sent = sent.map_err(|error| {
-        let hint = hint(aws::code(&error));
-        let fail = aws::failure("CloudFormation", unprepared(request.stack), error);
-        hint.into_iter().fold(fail, Fail::hint)
-    })?;
+    let (arn, stack) = match sent {
+        Ok(sent) => (sent.id, sent.stack_id),
+        Err(error) => {
+            let code = aws::code(&error).to_owned();
+            let fail = aws::failure("CloudFormation", unprepared(request.stack), error);
+            match code.as_str() {
+                "AlreadyExistsException" => made_already(client, request.stack, &name, fail).await?,
+                "LimitExceededException" => {
+                    return Err(fail.hint("delete old change sets of the stack, or old stacks"));
+                }
+                _ => return Err(fail),
+            }
+        }
+    };
     Ok(ChangeSet {
-        arn: sent.id.unwrap_or(name),
-        stack: sent.stack_id.unwrap_or_else(|| request.stack.to_owned()),
+        arn: arn.unwrap_or(name),
+        stack: stack.unwrap_or_else(|| request.stack.to_owned()),
         stack_name: request.stack.to_owned(),
         purpose: request.purpose,
         changes: Vec::new(),
@@ -147,11 +156,17 @@ fn unprepared(stack: &str) -> String {
     format!("cannot prepare the changes of the stack `{stack}`")
 }
 
-fn hint(code: &str) -> Option<&'static str> {
-    match code {
-        "LimitExceededException" => Some("delete old change sets of the stack, or old stacks"),
-        "AlreadyExistsException" => Some("somebody else made the stack just now: run the command again"),
-        _ => None,
+/// The ARNs of a change set under this name, which is used once: if it exists, this process made it, and only
+/// the answer was lost. Otherwise it is the stack that exists.
+async fn made_already(
+    client: &Client,
+    stack: &str,
+    name: &str,
+    fail: Fail,
+) -> Result<(Option<String>, Option<String>)> {
+    match client.describe_change_set().stack_name(stack).change_set_name(name).send().await {
+        Ok(found) => Ok((found.change_set_id, found.stack_id)),
+        Err(_) => Err(fail.hint("somebody else made the stack just now: run the command again")),
     }
 }
 
@@ -296,18 +311,21 @@ async fn remove_abandoned(client: &Client, own: &ChangeSet) {
         let created = found.creation_time().and_then(|time| time.to_millis().ok()).map(Moment);
         let old = created.is_some_and(|created| created.until(own.created) > ABANDONED);
         let named_by_us = found.change_set_name().is_some_and(|name| name.starts_with(&ours));
-        let idle = !matches!(
-            found.execution_status(),
-            Some(
-                ExecutionStatus::ExecuteInProgress
-                    | ExecutionStatus::ExecuteComplete
-                    | ExecutionStatus::ExecuteFailed
-            )
-        );
+        let idle = !was_executed(found.execution_status());
         if let Some(arn) = found.change_set_id().filter(|_| old && named_by_us && idle) {
             let _ = delete(client, arn).await;
         }
     }
+}
+
+fn was_executed(status: Option<&ExecutionStatus>) -> bool {
+    use ExecutionStatus::{ExecuteComplete, ExecuteFailed, ExecuteInProgress};
+    matches!(status, Some(ExecuteInProgress | ExecuteComplete | ExecuteFailed))
+}
+
+async fn is_executed(client: &Client, arn: &str) -> bool {
+    let described = client.describe_change_set().change_set_name(arn).send().await;
+    described.is_ok_and(|described| was_executed(described.execution_status()))
 }
 
 /// Executes the change set and follows it. Whether all went well says `plan::root_cause::verdict`.
@@ -319,12 +337,19 @@ pub async fn execute(client: &Client, change_set: &ChangeSet, sink: &Sink) -> Re
         // What a failed deployment had just made is removed even where it is retained otherwise:
         // it holds nothing yet, and its name would be in the way of the next attempt.
         .retain_except_on_create(true);
-    call.send().await.map_err(|error| {
+    if let Err(error) = call.send().await {
         let stale = matches!(aws::code(&error), "InvalidChangeSetStatus" | "ChangeSetNotFound");
         let what = format!("cannot execute the changes of the stack `{}`", change_set.stack_name);
         let fail = aws::failure("CloudFormation", what, error);
-        if stale { fail.hint("the stack changed in between: run the command again") } else { fail }
-    })?;
+        if !stale {
+            return Err(fail);
+        }
+        // The SDK repeats a request whose answer was lost, and the repetition is then refused; nobody else
+        // executes a change set of ours.
+        if !is_executed(client, &change_set.arn).await {
+            return Err(fail.hint("the stack changed in between: run the command again"));
+        }
+    }
     let watch = StackWatch {
         stack: &change_set.stack,
         since: Since::After(change_set.created),

@@ -9,7 +9,7 @@ use aws_sdk_cloudformation::operation::create_change_set::{CreateChangeSetError,
 use aws_sdk_cloudformation::operation::delete_change_set::DeleteChangeSetOutput;
 use aws_sdk_cloudformation::operation::delete_stack::DeleteStackOutput;
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetError;
-use aws_sdk_cloudformation::operation::execute_change_set::ExecuteChangeSetOutput;
+use aws_sdk_cloudformation::operation::execute_change_set::{ExecuteChangeSetError, ExecuteChangeSetOutput};
 use aws_sdk_cloudformation::operation::list_change_sets::ListChangeSetsOutput;
 use aws_sdk_cloudformation::primitives::DateTime;
 use aws_sdk_cloudformation::types as sdk;
@@ -299,11 +299,10 @@ async fn throttling_is_waited_out() {
     assert_eq!(describe.num_calls(), 3);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_executed_change_set_is_followed_to_the_end() {
-    let log = Log::default();
-    let change = |path: &str| Change {
-        path: path.to_owned(),
+/// A change set that has been made and is to be executed.
+fn made() -> ChangeSet {
+    let queue = Change {
+        path: "Queue".to_owned(),
         kind: "AWS::SQS::Queue".to_owned(),
         action: ChangeAction::Modify,
         replacement: Replacement::Never,
@@ -311,28 +310,39 @@ async fn an_executed_change_set_is_followed_to_the_end() {
         reasons: Vec::new(),
         nested: Vec::new(),
     };
-    let made = ChangeSet {
+    ChangeSet {
         arn: ARN.to_owned(),
         stack: ROOT.to_owned(),
         stack_name: "p-dev".to_owned(),
         purpose: Purpose::Update,
-        changes: vec![change("Queue")],
+        changes: vec![queue],
         created: Moment(CREATED * 1000),
-    };
-    let execute_rule = mock!(Client::execute_change_set)
-        .match_requests(|request| {
-            request.change_set_name() == Some(ARN) && request.retain_except_on_create() == Some(true)
-        })
-        .then_output(|| ExecuteChangeSetOutput::builder().build());
-    let describe = mock!(Client::describe_stacks).then_output(|| stack("UPDATE_COMPLETE"));
-    let events = mock!(Client::describe_stack_events).then_output(|| {
+    }
+}
+
+/// The events of its execution.
+fn events_rule() -> Rule {
+    mock!(Client::describe_stack_events).then_output(|| {
         page(vec![
             event(-10, ROOT, "Old", "q", "CREATE_COMPLETE"),
             event(1, ROOT, "p-dev", ROOT, "UPDATE_IN_PROGRESS"),
             event(2, ROOT, "Queue", "q", "UPDATE_COMPLETE"),
             event(3, ROOT, "p-dev", ROOT, "UPDATE_COMPLETE"),
         ])
-    });
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executed_change_set_is_followed_to_the_end() {
+    let log = Log::default();
+    let made = made();
+    let execute_rule = mock!(Client::execute_change_set)
+        .match_requests(|request| {
+            request.change_set_name() == Some(ARN) && request.retain_except_on_create() == Some(true)
+        })
+        .then_output(|| ExecuteChangeSetOutput::builder().build());
+    let describe = mock!(Client::describe_stacks).then_output(|| stack("UPDATE_COMPLETE"));
+    let events = events_rule();
     let client = client(&[execute_rule, describe.clone(), events.clone()]);
     let followed = execute(&client, &made, &log.sink()).await.unwrap();
     assert!(followed.reached(Operation::Update));
@@ -341,4 +351,59 @@ async fn an_executed_change_set_is_followed_to_the_end() {
     assert_eq!((describe.num_calls(), events.num_calls()), (1, 1));
     assert_eq!(followed.took, Duration::ZERO);
     assert_eq!(log.lines(), "progress: 1/1 resources");
+}
+
+/// CreateChangeSet says that the name is taken; by us if `found`.
+async fn made_twice(found: bool) -> Result<Created> {
+    let refused = || {
+        let meta = ErrorMetadata::builder().code("AlreadyExistsException").message("exists");
+        CreateChangeSetError::generic(meta.build())
+    };
+    let describe = mock!(Client::describe_change_set).then_compute_response(move |request| {
+        if !found {
+            let absent = sdk::error::ChangeSetNotFoundException::builder().build();
+            return MockResponse::Error(DescribeChangeSetError::ChangeSetNotFoundException(absent));
+        }
+        let name = request.change_set_name().unwrap();
+        assert!(
+            name == ARN || (name.starts_with("ductwork-") && request.stack_name() == Some("p-dev")),
+            "{name}"
+        );
+        let mut described = with(Vec::new());
+        (described.change_set_id, described.stack_id) = (Some(ARN.to_owned()), Some(ROOT.to_owned()));
+        MockResponse::Output(described)
+    });
+    let mut rules = vec![mock!(Client::create_change_set).then_error(refused), describe];
+    rules.extend(housekeeping_rules(&Log::default(), Vec::new()));
+    make(&client(&rules), Purpose::Update).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_set_whose_making_was_never_answered_is_ours() {
+    let Created::Ready(made) = made_twice(true).await.unwrap() else { panic!("unchanged") };
+    assert_eq!((made.arn.as_str(), made.stack.as_str()), (ARN, ROOT));
+    let fail = made_twice(false).await.unwrap_err();
+    assert!(fail.hints()[0].contains("somebody else"), "{fail}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_was_never_answered_is_followed() {
+    use ExecutionStatus::{Available, ExecuteComplete, ExecuteFailed, ExecuteInProgress};
+    let cases =
+        [(ExecuteInProgress, true), (ExecuteComplete, true), (ExecuteFailed, true), (Available, false)];
+    for (status, is_followed) in cases {
+        let refused = || {
+            let meta = ErrorMetadata::builder().code("InvalidChangeSetStatus").message("not available");
+            ExecuteChangeSetError::generic(meta.build())
+        };
+        let execute_rule = mock!(Client::execute_change_set).then_error(refused);
+        let look = mock!(Client::describe_change_set)
+            .then_output(move || DescribeChangeSetOutput::builder().execution_status(status.clone()).build());
+        let stack = mock!(Client::describe_stacks).then_output(|| stack("UPDATE_COMPLETE"));
+        let client = client(&[execute_rule, look, stack, events_rule()]);
+        match execute(&client, &made(), &Sink::null()).await {
+            Ok(followed) => assert!(is_followed && followed.reached(Operation::Update)),
+            Err(fail) => assert!(!is_followed && fail.hints()[0].contains("changed in between"), "{fail}"),
+        }
+    }
 }
