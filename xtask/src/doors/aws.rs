@@ -1,4 +1,4 @@
-//! The one way to AWS: region, endpoint, credentials, retries, and a count of every call.
+//! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
@@ -6,7 +6,11 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef, InterceptorContext,
+};
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::fmt;
@@ -15,8 +19,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A connection that says nothing for so long is dead; the local cloud answers some calls only when all
-/// is done. Uploads of large files have a patience of their own.
+/// is done. Reads and uploads have a patience of their own.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// A read has nothing to wait for.
+const READ_PATIENCE: Duration = Duration::from_secs(30);
+const LOG_IN: &str = "log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"";
 
 /// The clients, ready to use. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -65,20 +72,22 @@ impl Aws {
 
     fn over(config: &SdkConfig, region: &str, endpoint: Option<&str>) -> Self {
         let counter = Counter::default();
-        macro_rules! client {
+        macro_rules! ours {
             ($service:ident) => {
-                $service::Client::from_conf(
-                    $service::config::Builder::from(config).interceptor(counter.clone()).build(),
-                )
+                $service::config::Builder::from(config)
+                    .interceptor(counter.clone())
+                    .interceptor(ShortReads)
+                    .retry_classifier(Senseless)
             };
         }
-        let s3 = aws_sdk_s3::config::Builder::from(config)
-            .interceptor(counter.clone())
-            .force_path_style(endpoint.is_some());
+        macro_rules! client {
+            ($service:ident) => {
+                $service::Client::from_conf(ours!($service).build())
+            };
+        }
+        let s3 = ours!(aws_sdk_s3).force_path_style(endpoint.is_some());
         // The first call of all: it fails soon if there is no connection.
-        let sts = aws_sdk_sts::config::Builder::from(config)
-            .interceptor(counter.clone())
-            .retry_config(RetryConfig::standard().with_max_attempts(3));
+        let sts = ours!(aws_sdk_sts).retry_config(RetryConfig::standard().with_max_attempts(3));
         Self {
             region: region.to_owned(),
             endpoint: endpoint.map(str::to_owned),
@@ -106,12 +115,16 @@ impl Aws {
     pub async fn account(&self) -> Result<String> {
         let identity = self.sts.get_caller_identity().send().await;
         let identity = identity.map_err(|error| {
-            let offline = is_offline(&error);
-            let fail = failure("STS", "cannot tell whose account this is", error).with_kind(Kind::Usage);
+            let (offline, passes) = (is_offline(&error), passes(&error));
+            let fail = failure("STS", "cannot tell whose account this is", error);
             if offline {
-                fail.hint("connect to the network, then run the same command again")
+                fail.with_kind(Kind::Usage).hint("connect to the network, then run the same command again")
+            } else if passes {
+                fail.hint("run the same command again")
+            } else if credentials_ended(&fail) {
+                fail.with_kind(Kind::Usage)
             } else {
-                fail.hint("log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"")
+                fail.with_kind(Kind::Usage).hint(LOG_IN)
             }
         })?;
         Ok(identity.account().unwrap_or_default().to_owned())
@@ -144,6 +157,54 @@ impl Intercept for Counter {
     ) -> Result<(), BoxError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// Gives reads a patience of their own.
+#[derive(Debug)]
+struct ShortReads;
+
+impl Intercept for ShortReads {
+    fn name(&self) -> &'static str {
+        "ShortReads"
+    }
+
+    fn read_before_serialization(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        const READS: [&str; 5] = ["Describe", "Get", "List", "BatchGet", "Head"];
+        let operation = config.load::<Metadata>().map_or("", Metadata::name);
+        if READS.iter().any(|verb| operation.starts_with(verb)) {
+            let whole =
+                config.load::<TimeoutConfig>().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+            config.interceptor_state().store_put(whole.operation_attempt_timeout(READ_PATIENCE).build());
+        }
+        Ok(())
+    }
+}
+
+/// Repeats a request whose answer arrived and cannot be understood; the SDK by itself takes that for final. A
+/// write is repeated, too, as it is after an answer that was lost: callers ask the service what the first
+/// attempt did.
+#[derive(Debug)]
+struct Senseless;
+
+impl ClassifyRetry for Senseless {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        let Some(answer) = context.response() else { return RetryAction::NoActionIndicated };
+        if error.as_operation_error().is_none() || answer.status().is_success() {
+            RetryAction::transient_error()
+        } else {
+            RetryAction::NoActionIndicated
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "Senseless"
     }
 }
 
@@ -193,7 +254,36 @@ where
         SdkError::ConstructionFailure(_) => (None, innermost(Some(&error))),
         _ => (None, format!("unexpected answer: {}", innermost(Some(&error)))),
     };
-    Fail::failed(what).because(AwsError { service: service.to_owned(), code, text })
+    let fail = Fail::failed(what).because(AwsError { service: service.to_owned(), code, text });
+    if credentials_ended(&fail) { fail.hint(LOG_IN) } else { fail }
+}
+
+/// Whether a call failed because the credentials are valid no longer. It concerns every other call as well.
+#[must_use]
+pub fn credentials_ended(fail: &Fail) -> bool {
+    const ENDED: [&str; 5] = [
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+    ];
+    let code = fail.underlying::<AwsError>().and_then(|error| error.code.as_deref());
+    code.is_some_and(|code| ENDED.contains(&code))
+}
+
+/// Throttling, a broken connection, a fault of the service.
+pub fn passes<E: ProvideErrorMetadata>(error: &aws_sdk_s3::error::SdkError<E>) -> bool {
+    use aws_sdk_s3::error::SdkError;
+    const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
+    match error {
+        SdkError::ServiceError(answer) => {
+            answer.raw().status().is_server_error() || PASSING.iter().any(|word| code(error).contains(word))
+        }
+        SdkError::ConstructionFailure(_) => false,
+        SdkError::DispatchFailure(_) => is_offline(error),
+        _ => true,
+    }
 }
 
 /// Whether the request never got through.
@@ -230,3 +320,7 @@ pub fn is_absent_stack<E: ProvideErrorMetadata, R>(error: &aws_sdk_s3::error::Sd
     let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
     code(error) == "ValidationError" && message.is_some_and(|text| text.contains("does not exist"))
 }
+
+#[cfg(test)]
+#[path = "aws_tests.rs"]
+mod tests;

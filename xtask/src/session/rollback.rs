@@ -3,6 +3,7 @@
 
 use super::prepare::Prepared;
 use crate::apply::run;
+use crate::doors::aws;
 use crate::fail::{Fail, Kind};
 use crate::model::release::Release;
 use crate::plan::deployment::{Facts, Source, plan};
@@ -12,6 +13,10 @@ use std::sync::Arc;
 
 /// Rolls back if something was touched and there is a release to go back to; tells how it went.
 pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
+    let failed = prepared.plan.release.id().to_owned();
+    if prepared.progress.touched() && aws::credentials_ended(&fail) {
+        return stranded(fail, &failed);
+    }
     let Some(previous) = destination(prepared, &fail).await else { return fail };
     ui.say(error::text(&fail).trim_end());
     ui.say(&format!("rolling back to release {}", previous.id()));
@@ -23,7 +28,6 @@ pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
     let back = plan(&previous, Source::Record, &facts);
     // Whoever agreed to the deployment wants it taken back when it fails; there may be nobody left to ask.
     prepared.context.ask = Arc::new(|_| Ok(()));
-    let failed = prepared.plan.release.id();
     match run::run(&prepared.context, &back, &mut prepared.progress).await {
         Ok(()) => fail
             .context(format!("release {failed} failed and {} is back", previous.id()))
@@ -34,6 +38,13 @@ pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
             .hint("fix the problems above, then deploy again: the deployment continues from any state")
             .with_kind(Kind::RollbackFailed),
     }
+}
+
+/// Nothing more can be done without credentials, nor undone: a rollback would end at its first step.
+fn stranded(fail: Fail, release: &str) -> Fail {
+    fail.context(format!("the credentials expired while release {release} was being deployed"))
+        .cause("CloudFormation and CodeDeploy finish what they have begun; no rollback was begun")
+        .hint("then deploy again: the deployment continues from any state")
 }
 
 /// None if nothing was touched, if there was no other release before, or if the environment is somebody

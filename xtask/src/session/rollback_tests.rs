@@ -16,7 +16,8 @@ use crate::observe::lease as observed;
 use crate::plan::deployment::Step;
 use crate::plan::running::{Records, Running};
 use crate::ui::Common;
-use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksOutput;
+use aws_sdk_cloudformation::error::ErrorMetadata;
+use aws_sdk_cloudformation::operation::describe_stacks::{DescribeStacksError, DescribeStacksOutput};
 use aws_sdk_cloudformation::types::{Output, Stack, StackStatus};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
@@ -216,4 +217,27 @@ async fn a_pointer_that_is_somebody_else_s_is_not_fought_over() {
     assert_eq!(fail.kind(), Kind::Locked);
     assert_eq!(bucket.get(POINTER)["serial"], 9);
     assert_eq!(bucket.get(LOCK)["held"], true, "hosts may run what no record says");
+}
+
+#[tokio::test]
+async fn without_credentials_no_rollback_is_begun() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    let expired = mock!(aws_sdk_cloudformation::Client::describe_stacks).then_error(|| {
+        let meta = ErrorMetadata::builder().code("ExpiredToken").message("the token is expired");
+        DescribeStacksError::generic(meta.build())
+    });
+    let mut aws = bucket.aws();
+    aws.cloudformation = mock_client!(aws_sdk_cloudformation, RuleMode::MatchAny, [&expired]);
+    let prepared = prepared(&bucket, aws, Some(&old), &new).await;
+    let fail = carry_out(prepared, &quiet()).await.unwrap_err();
+    assert_eq!(fail.kind().code(), 1, "{fail}");
+    assert_eq!(
+        fail.message(),
+        format!("the credentials expired while release {} was being deployed", new.id())
+    );
+    assert!(fail.to_string().contains("CloudFormation and CodeDeploy finish what they have begun"), "{fail}");
+    assert!(fail.hints().iter().any(|hint| hint.starts_with("log in again")), "{:?}", fail.hints());
+    assert_eq!(bucket.get(POINTER)["serial"], 2, "nothing was swapped back");
+    assert_eq!(bucket.get(LOCK)["held"], true, "the next deployment takes nothing for granted");
 }

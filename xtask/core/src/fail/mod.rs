@@ -207,6 +207,15 @@ impl Fail {
         words
     }
 
+    /// The error of this type underneath, if there is one.
+    #[must_use]
+    pub fn underlying<E: Error + 'static>(&self) -> Option<&E> {
+        self.inner.causes.iter().find_map(|cause| match cause {
+            Cause::Words(_) => None,
+            Cause::Error(error) => sources(error.as_ref()).find_map(|error| error.downcast_ref::<E>()),
+        })
+    }
+
     #[must_use]
     pub fn hints(&self) -> &[String] {
         &self.inner.hints
@@ -293,6 +302,8 @@ mod tests {
         let inner = "x".parse::<i32>().unwrap_err();
         let fail = Fail::failed("top").because(Outer(inner.clone())).cause("words");
         assert_eq!(fail.causes(), ["outer".to_owned(), inner.to_string(), "words".to_owned()]);
+        let fail = fail.context("whatever was being done");
+        assert!(fail.underlying::<Outer>().is_some() && fail.underlying::<fmt::Error>().is_none());
     }
 
     #[test]

@@ -12,8 +12,6 @@ use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
 use crate::model::stack::{Followed, Moment, STACK_TYPE, StackEvent, Status, UnknownStatus};
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::error::SdkError;
-use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksError;
 use aws_sdk_cloudformation::types::StackEvent as SdkEvent;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -109,7 +107,7 @@ impl Sight {
         if aws::is_absent_stack(&error) {
             return Ok(Some((Status::DeleteComplete, None)));
         }
-        self.refused = if passes(&error) { 0 } else { self.refused + 1 };
+        self.refused = if aws::passes(&error) { 0 } else { self.refused + 1 };
         let fail = aws::failure("CloudFormation", "cannot look at the stack just now", error);
         if self.refused >= REFUSALS || self.last.elapsed() > BLIND {
             return Err(fail.context(lost(watch).message()).hint(GOES_ON));
@@ -126,16 +124,6 @@ const GOES_ON: &str = "the operation goes on without this tool: run the same com
 
 fn lost(watch: &StackWatch<'_>) -> Fail {
     Fail::failed(format!("lost track of the stack `{}`", watch.stack))
-}
-
-/// Throttling, a broken connection, a fault of the service.
-fn passes<R>(error: &SdkError<DescribeStacksError, R>) -> bool {
-    const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
-    match error {
-        SdkError::ServiceError(_) => PASSING.iter().any(|word| aws::code(error).contains(word)),
-        SdkError::ConstructionFailure(_) => false,
-        _ => true,
-    }
 }
 
 /// The streams of events, and what came out of them.

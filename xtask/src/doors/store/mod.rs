@@ -7,6 +7,7 @@ mod clock;
 mod upload;
 
 use super::aws::{self, Aws};
+use super::backoff::Backoff;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::digest::Digest;
 use crate::model::names;
@@ -20,6 +21,9 @@ use std::time::Duration;
 
 use clock::Answered;
 pub use upload::{Content, Sent};
+
+/// How often a document is read whose answer breaks off.
+const READS: u32 = 5;
 
 /// The bucket, its owner, and whose records are read and written. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -174,19 +178,32 @@ impl Store {
         Ok(self.object(key).await?.map(|object| object.bytes))
     }
 
+    /// The SDK repeats a request, but not one whose answer began well and broke off.
     async fn object(&self, key: &str) -> Result<Option<Object>> {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        for _ in 1..READS {
+            match self.object_once(key).await? {
+                Ok(found) => return Ok(found),
+                Err(_) => backoff.wait().await,
+            }
+        }
+        self.object_once(key).await?
+    }
+
+    /// One try; the failure inside is that of an answer that broke off.
+    async fn object_once(&self, key: &str) -> Result<Result<Option<Object>>> {
         let what = || format!("cannot read `{}`", self.location(key));
         let get = self.s3.get_object().bucket(&self.bucket).key(key).expected_bucket_owner(&self.account);
         let answered = Answered::default();
         let answer = match get.customize().interceptor(answered.clone()).send().await {
             Ok(answer) => answer,
-            Err(error) if matches!(aws::code(&error), "NoSuchKey" | "NoSuchBucket") => return Ok(None),
+            Err(error) if matches!(aws::code(&error), "NoSuchKey" | "NoSuchBucket") => return Ok(Ok(None)),
             Err(error) => return Err(aws::failure("S3", what(), error)),
         };
         let etag = answer.e_tag().unwrap_or_default().to_owned();
         let age = answered.age(answer.last_modified());
-        let bytes = answer.body.collect().await.map_err(|error| Fail::failed(what()).because(error))?;
-        Ok(Some(Object { bytes: bytes.to_vec(), etag, age }))
+        let bytes = answer.body.collect().await.map_err(|error| Fail::failed(what()).because(error));
+        Ok(bytes.map(|bytes| Some(Object { bytes: bytes.to_vec(), etag, age })))
     }
 
     /// Keys below a prefix, oldest name first.

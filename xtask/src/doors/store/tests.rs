@@ -19,7 +19,11 @@ pub(super) fn wire(answers: &[(u16, &str)]) -> (Store, StaticReplayClient) {
         let answer = ureq::http::Response::builder().status(status).header("ETag", "\"new\"");
         ReplayEvent::new(request, answer.body(body).unwrap())
     };
-    let replay = StaticReplayClient::new(answers.iter().map(event).collect());
+    over(answers.iter().map(event).collect())
+}
+
+fn over(events: Vec<ReplayEvent>) -> (Store, StaticReplayClient) {
+    let replay = StaticReplayClient::new(events);
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-central-1"))
@@ -110,4 +114,19 @@ async fn a_damaged_document_names_itself() {
     bucket.set_bytes(KEY, b"{");
     let fail = bucket.store().read::<Value>(KEY).await.unwrap_err();
     assert_eq!(fail.message(), format!("`{}` is damaged", bucket.store().location(KEY)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_whose_end_does_not_arrive_is_read_again() {
+    let event = |length: usize| {
+        let request = ureq::http::Request::builder().uri("https://unused/").body(SdkBody::empty()).unwrap();
+        let answer =
+            ureq::http::Response::builder().header("ETag", "\"new\"").header("Content-Length", length);
+        ReplayEvent::new(request, answer.body(SdkBody::from(r#"{"a":1}"#)).unwrap())
+    };
+    let (store, replay) = over(vec![event(9), event(9), event(7)]);
+    assert_eq!(store.value::<Value>(KEY).await.unwrap(), Some(json!({ "a": 1 })));
+    assert_eq!(replay.actual_requests().count(), 3);
+    let (store, _) = over((0..10).map(|_| event(9)).collect());
+    assert!(store.value::<Value>(KEY).await.unwrap_err().to_string().contains("cannot read"));
 }

@@ -24,8 +24,9 @@ const LARGEST: u64 = 5 << 30;
 const ASK_FIRST: u64 = 1 << 20;
 /// How often a PUT is tried while somebody else writes the same key.
 const TRIES: u32 = 6;
-/// The largest file at under 1 MB/s.
-const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
+/// What S3 needs for its answer, and the slowest line that is waited for, in bytes a second.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SLOWEST: u64 = 512 << 10;
 
 /// What to upload.
 #[derive(Clone, Copy, Debug)]
@@ -132,12 +133,16 @@ async fn once(
 ) -> Result<Tried> {
     let put = store.put_object(key, content.kind()).body(content.body().await?);
     let put = condition.on(put).checksum_sha256(sha256(digest));
-    let patience = TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build();
+    let patience = TimeoutConfig::builder().operation_attempt_timeout(patience(content.size()?)).build();
     let put = put.customize().config_override(Config::builder().timeout_config(patience));
     match put.send().await {
         Ok(_) => Ok(Tried::Sent),
         Err(error) => refused(store, key, error),
     }
+}
+
+fn patience(size: u64) -> Duration {
+    PATIENCE + Duration::from_secs(size / SLOWEST)
 }
 
 fn refused(store: &Store, key: &str, error: SdkError<PutObjectError>) -> Result<Tried> {
@@ -304,6 +309,12 @@ mod tests {
         assert!(result.unwrap_err().hints()[0].contains("bootstrap"));
         let (result, _) = run(b"abc", &[(400, "BadDigest")]).await;
         assert!(result.unwrap_err().to_string().contains("changed after it was made"));
+    }
+
+    #[test]
+    fn a_large_file_may_take_longer() {
+        let minutes = |size| patience(size).as_secs() / 60;
+        assert_eq!((minutes(10 << 10), minutes(100 << 20), minutes(LARGEST)), (1, 4, 171));
     }
 
     #[tokio::test]
