@@ -5,6 +5,7 @@ use crate::doors::backoff::Backoff;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
 use aws_sdk_codedeploy::operation::create_deployment::builders::CreateDeploymentFluentBuilder;
+use aws_sdk_codedeploy::primitives::DateTime;
 use aws_sdk_codedeploy::types::{
     BundleType, DeploymentCreator, DeploymentInfo, DeploymentStatus, ErrorCode, FileExistsBehavior,
     LifecycleEvent, LifecycleEventStatus, RevisionLocation, RevisionLocationType, S3Location, TargetStatus,
@@ -73,7 +74,7 @@ async fn newest(
             let batch = aws.codedeploy.batch_get_deployments().set_deployment_ids(Some(some.to_vec()));
             let batch = batch.send().await.map_err(|e| aws::failure("CodeDeploy", what(), e))?;
             let fitting = batch.deployments_info.unwrap_or_default().into_iter().filter(|info| fits(info));
-            let newest = fitting.max_by_key(|info| info.create_time().map(|time| time.as_nanos()));
+            let newest = fitting.max_by_key(|info| info.create_time().map(DateTime::as_nanos));
             if newest.is_some() {
                 return Ok(newest);
             }
