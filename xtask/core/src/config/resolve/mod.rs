@@ -83,7 +83,8 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let additional = operations::additional(&written.additional, problems);
     let tags = tags(&written.tags, problems);
     if let (Ok(project), Ok(name)) = (&project, &name) {
-        let origin = names::Origin { project, name, balancer: balancer.ok(), broker: kind.ok() };
+        let audit_trail = monitoring.as_ref().is_ok_and(|monitoring| monitoring.audit_trail);
+        let origin = names::Origin { project, name, balancer: balancer.ok(), broker: kind.ok(), audit_trail };
         names::fit(origin, written, problems);
     }
     let project = project?;

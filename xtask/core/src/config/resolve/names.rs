@@ -13,6 +13,7 @@ pub struct Origin<'a> {
     pub name: &'a EnvironmentName,
     pub balancer: Option<LoadBalancer>,
     pub broker: Option<BrokerKind>,
+    pub audit_trail: bool,
 }
 
 /// A name that starts with the name of the stack.
@@ -51,6 +52,10 @@ fn derived(origin: Origin, written: &File) -> Vec<Derived> {
     if origin.balancer.is_some_and(|balancer| balancer != LoadBalancer::None) {
         let suffix = "-entry-XXXXXXXX".to_owned();
         all.push(Derived { what: "bucket of access logs", suffix, most: 63 });
+    }
+    if origin.audit_trail {
+        let suffix = "-audit-XXXXXXXX".to_owned();
+        all.push(Derived { what: "bucket of the audit trail", suffix, most: 63 });
     }
     for (name, _) in &written.workers {
         let Ok(name) = WorkerSetName::parse(&name.value) else { continue };

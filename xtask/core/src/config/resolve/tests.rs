@@ -251,6 +251,15 @@ fn names_that_aws_would_refuse() {
     environments/dev.toml:1 `project`: the name of the queue would be 116 characters long, the limit is 80 [name_too_long]
         shorten the project name by 36 characters
     ");
+    let audited = format!(
+        "project = '{}'\n[audit]\ntrail = true\n[broker]\nkind = 'valkey'\n{}",
+        "a".repeat(46),
+        aws("")
+    );
+    insta::assert_snapshot!(bad(&audited), @r"
+    environments/dev.toml:1 `project`: the name of the bucket of the audit trail would be 65 characters long, the limit is 63 [name_too_long]
+        shorten the project name by 2 characters
+    ");
     let bootstrap = resolve("bootstrap", &aws(""), "f.toml").unwrap_err();
     insta::assert_snapshot!(shown(&bootstrap), @r"
     f.toml: the stack name `ductwork-bootstrap` is reserved for the stack with the artifact bucket [invalid_value]
