@@ -6,6 +6,7 @@ import os
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ductwork_airflow.hosts import deployments, gate, health
 
@@ -108,6 +109,22 @@ def test_states(env, infos, open_):
 def test_many_launches_since(env):
     launches = [info(number, "Succeeded", OLD, creator="autoscaling") for number in range(2, 60)]
     assert gate.reason(env, look(info(1, "Failed", NEW, "NO_INSTANCES"), *launches)) is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "forgotten"), [("DeploymentDoesNotExistException", True), ("ThrottlingException", False)]
+)
+def test_a_deployment_that_codedeploy_has_forgotten_is_none(code, forgotten):
+    class Forgetful(CodeDeploy):
+        def get_deployment(self, deploymentId):
+            raise ClientError({"Error": {"Code": code}}, "GetDeployment")
+
+    api = Forgetful(info(1, "Succeeded", OLD))
+    if forgotten:
+        assert deployments.last_attempt(api, "app", "group") is None
+    else:
+        with pytest.raises(ClientError):
+            deployments.last_attempt(api, "app", "group")
 
 
 def test_what_cannot_be_compared_lets_pass(env):

@@ -43,15 +43,27 @@ class Attempt:
 
 
 def last_attempt(codedeploy: Any, application: str, group: str) -> Attempt | None:
-    """The group's last deployment that was not made for a launch or a termination; None when there was none."""
+    """The group's last deployment that was not made for a launch or a termination; None when there was none, or when
+    CodeDeploy does not know it any more."""
     answer = codedeploy.get_deployment_group(applicationName=application, deploymentGroupName=group)
     brief = answer["deploymentGroupInfo"].get("lastAttemptedDeployment")
     if not brief:
         return None
-    info = codedeploy.get_deployment(deploymentId=brief["deploymentId"])["deploymentInfo"]
-    if info.get("creator") in BY_SCALING:
+    info = _known(codedeploy, brief["deploymentId"])
+    if info and info.get("creator") in BY_SCALING:
         info = _newest_by_hand(codedeploy, application, group)
     return _attempt(info) if info else None
+
+
+def _known(codedeploy: Any, deployment: str) -> dict[str, Any] | None:
+    from botocore.exceptions import ClientError
+
+    try:
+        return dict(codedeploy.get_deployment(deploymentId=deployment)["deploymentInfo"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "DeploymentDoesNotExistException":
+            raise
+        return None
 
 
 def _newest_by_hand(codedeploy: Any, application: str, group: str) -> dict[str, Any] | None:
