@@ -20,7 +20,7 @@ const LAUNCH: Duration = Duration::from_secs(20 * 60);
 /// Hosts change in seconds, not in milliseconds.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Runs the smoke DAG to its end; what its task returned tells where it ran. `group` is the Auto Scaling group
+/// Runs the smoke DAG to its end; what its task returned tells where it ran. `hosts` is the Auto Scaling group
 /// of the workers, if they have hosts of their own.
 pub(super) async fn run(
     airflow: &Airflow,

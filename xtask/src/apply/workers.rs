@@ -53,45 +53,40 @@ async fn want_none(aws: &Aws, group: &str) -> Result<bool> {
     let update = aws.autoscaling.update_auto_scaling_group().auto_scaling_group_name(group);
     let update =
         update.min_size(0).max_size(0).desired_capacity(0).new_instances_protected_from_scale_in(false);
-    match update.send().await {
-        Ok(_) => Ok(true),
-        Err(error) if is_absent(&error) => Ok(false),
-        Err(error) => {
-            Err(aws::failure("Auto Scaling", format!("cannot end the workers of group `{group}`"), error))
-        }
-    }
+    was_there(update.send().await, || format!("cannot end the workers of group `{group}`"))
 }
 
 /// What waits for the hook goes on.
-async fn drop_hook(aws: &Aws, group: &str) -> Result<()> {
+async fn drop_hook(aws: &Aws, group: &str) -> Result<bool> {
     let hook = &CONTRACT.lifecycle_hook;
     let delete =
         aws.autoscaling.delete_lifecycle_hook().auto_scaling_group_name(group).lifecycle_hook_name(hook);
-    match delete.send().await {
-        Err(error) if !is_absent(&error) => {
-            let what = format!("cannot delete the lifecycle hook `{hook}` of group `{group}`");
-            Err(aws::failure("Auto Scaling", what, error))
-        }
-        _ => Ok(()),
-    }
+    let what = || format!("cannot delete the lifecycle hook `{hook}` of group `{group}`");
+    was_there(delete.send().await, what)
 }
 
-async fn unprotect(aws: &Aws, group: &str, hosts: Vec<String>) -> Result<()> {
+/// False if one of them has left the service since.
+async fn unprotect(aws: &Aws, group: &str, hosts: Vec<String>) -> Result<bool> {
     let request = aws.autoscaling.set_instance_protection().auto_scaling_group_name(group);
     let request = request.set_instance_ids(Some(hosts)).protected_from_scale_in(false);
-    match request.send().await {
-        // One of them has left the service since.
-        Err(error) if !is_absent(&error) => {
-            let what = format!("cannot take the protection from the workers of group `{group}`");
-            Err(aws::failure("Auto Scaling", what, error))
-        }
-        _ => Ok(()),
-    }
+    let what = || format!("cannot take the protection from the workers of group `{group}`");
+    was_there(request.send().await, what)
 }
 
-/// Auto Scaling's one code for groups, hooks and instances that are not there.
-fn is_absent<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    aws::code(error) == "ValidationError"
+/// Auto Scaling has one code for groups, hooks and instances that are not there.
+fn was_there<T, E, R>(
+    answer: std::result::Result<T, SdkError<E, R>>,
+    what: impl FnOnce() -> String,
+) -> Result<bool>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if aws::code(&error) == "ValidationError" => Ok(false),
+        Err(error) => Err(aws::failure("Auto Scaling", what(), error)),
+    }
 }
 
 #[cfg(test)]
