@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,10 @@ def main() -> int:
     os.environ["DUCTWORK_DEV_BIN"] = str(venv / "bin")
     import pytest
 
-    return int(pytest.main(sys.argv[1:]))
+    # A folder of its own for `tmp_path`: each session of pytest closes the common one (chmod 0700) as it starts,
+    # also to the databases that another session has just given to an unprivileged account.
+    with tempfile.TemporaryDirectory(prefix="pytest-", ignore_cleanup_errors=True) as folder:
+        return int(pytest.main(["--basetemp", str(Path(folder) / "run"), *sys.argv[1:]]))
 
 
 if __name__ == "__main__":
