@@ -224,6 +224,7 @@ def make_stack(login: dict[str, str], **parameters: str) -> tuple[int, dict[str,
         return secrets.create_secret(Name=f"ductwork/test/{name}", SecretString=value)["ARN"]
 
     outputs = {
+        "AddressAllocationId": "-",
         "AirflowUrl": f"http://127.0.0.1:{port}",
         "ArtifactBucket": "artifacts",
         "LogsBucket": "logs",

@@ -21,7 +21,7 @@ import pytest
 from conftest import REGION, wait_for
 from hostkit import Host, revision_tree, temporary_root
 
-from ductwork_airflow.hosts import database, gate, keeper
+from ductwork_airflow.hosts import database, gate, keeper, metadata
 
 TOKEN = "a-token"
 
@@ -116,7 +116,12 @@ class TestRules:
         }
         client = boto3.client("autoscaling", region_name=REGION, endpoint_url=cloud.endpoint)
         found = keeper.Keeper(
-            env, keeper.metadata(env), client, main_pid=lambda _: self.worker, clock=lambda: self.now, **more
+            env,
+            metadata.metadata(env),
+            client,
+            main_pid=lambda _: self.worker,
+            clock=lambda: self.now,
+            **more,
         )
         return found
 
@@ -274,7 +279,7 @@ class TestRules:
         task()
         cloud.state = "Terminated"
         one.round()
-        one.metadata = keeper.Metadata("http://127.0.0.1:9")
+        one.metadata = metadata.Metadata("http://127.0.0.1:9")
         one.round()
         assert one.ending is not None
         assert gate.closed_file(one.env).exists()

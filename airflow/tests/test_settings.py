@@ -22,6 +22,7 @@ from ductwork_airflow.hosts.connections import database_uri
 from ductwork_airflow.hosts.settings import Host, SettingsError, host_environment, overrides
 
 OUTPUTS = {
+    "AddressAllocationId": "-",
     "AirflowUrl": "http://127.0.0.1:8080/",
     "ArtifactBucket": "artifacts",
     "LogsBucket": "logs",

@@ -27,6 +27,20 @@ fn behind<'l>(line: &'l str, mark: &str) -> Option<&'l str> {
     (key.starts_with('"') || key.chars().all(plain)).then_some(rest)
 }
 
+/// The file with the defaults in place of what it chooses: the line above a choice ends in `The default is X.`
+fn with_defaults(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let default = lines.last().and_then(|above| above.split_once("The default is "));
+        let default = default.and_then(|(_, default)| default.strip_suffix('.')).map(str::to_owned);
+        lines.push(match (behind(line, "").and_then(|line| line.split_once(" = ")), default) {
+            (Some((key, _)), Some(default)) => format!("{key} = {default}"),
+            _ => line.to_owned(),
+        });
+    }
+    lines.join("\n")
+}
+
 /// The file with the lines after one of the marks no longer commented out.
 fn uncommented(text: &str, marks: &[&str]) -> Vec<String> {
     let live = |line| marks.iter().find_map(|mark| behind(line, mark)).unwrap_or(line).to_owned();
@@ -43,19 +57,28 @@ fn every_environment_of_the_repository_is_valid() {
     }
 }
 
+/// The lines of `dev.toml` that choose something, with the defaults instead.
+const STANDARD: [&str; 3] =
+    ["instance_class = \"db.t4g.small\"", "architecture = \"x86_64\"", "on_scheduler = false"];
+
 #[test]
 fn the_defaults_that_dev_toml_shows_are_the_defaults() {
-    let shown = uncommented(&dev(), &["# "]).join("\n");
-    assert_ne!(dev().trim_end(), shown);
-    for (is, says) in resolved(&dev()).parameters().iter().zip(&resolved(&shown).parameters()) {
+    let plain = with_defaults(&dev());
+    let chosen = plain.lines().zip(dev().lines()).filter(|(default, chosen)| default != chosen).count();
+    assert_eq!(chosen, 3, "{plain}");
+    let shown = uncommented(&plain, &["# "]).join("\n");
+    assert_ne!(plain.trim_end(), shown);
+    for (is, says) in resolved(&plain).parameters().iter().zip(&resolved(&shown).parameters()) {
         assert_eq!(is, says, "correct the commented default in environments/dev.toml, or the default");
     }
-    assert_eq!(resolved(&dev()), resolved(&shown));
+    assert_eq!(resolved(&plain), resolved(&shown));
+    let left_out: Vec<&str> = plain.lines().filter(|line| !STANDARD.contains(line)).collect();
+    assert_eq!(resolved(&plain), resolved(&left_out.join("\n")), "the defaults that the file names");
 }
 
 #[test]
 fn the_examples_of_dev_toml_are_valid() {
-    let mut lines = uncommented(&dev(), &["# e.g. ", "# "]);
+    let mut lines = uncommented(&with_defaults(&dev()), &["# e.g. ", "# "]);
     // The examples show the alternatives: an existing VPC, a load balancer, logins with Google.
     for (default, other) in [
         ("url = \"http://airflow.dev.example.com:8080\"", "url = \"https://airflow.example.com\""),
@@ -75,8 +98,9 @@ fn the_example_of_an_existing_database_is_valid() {
     let secret = dev().lines().find_map(|line| {
         behind(line, "# e.g. ").filter(|key| key.starts_with("url_secret")).map(str::to_owned)
     });
-    let text =
-        dev().replace("[database]", &format!("[database]\nengine = \"existing\"\n{}", secret.unwrap()));
+    let text = with_defaults(&dev())
+        .replace(STANDARD[0], "")
+        .replace("[database]", &format!("[database]\nengine = \"existing\"\n{}", secret.unwrap()));
     assert!(!resolved(&text).parameters()["DatabaseUrlSecretArn"].is_empty());
 }
 
@@ -126,6 +150,104 @@ fn dev_toml_explains_every_key() {
     }
     let missing: Vec<String> = keys().into_iter().filter(|key| !explained.contains(key)).collect();
     assert!(missing.is_empty(), "explain these keys in environments/dev.toml: {missing:?}");
+}
+
+/// List prices of us-east-1 for Linux on demand, in US dollars; per month of 730 hours where not said.
+mod prices {
+    pub const HOURS: f64 = 730.0;
+    /// Per hour.
+    pub const INSTANCES: [(&str, f64); 8] = [
+        ("t4g.small", 0.0168),
+        ("t4g.medium", 0.0336),
+        ("t3.small", 0.0208),
+        ("t3.medium", 0.0416),
+        ("m7i.large", 0.1008),
+        ("r7i.2xlarge", 0.5292),
+        ("db.t4g.micro", 0.016),
+        ("db.m7g.large", 0.168),
+    ];
+    pub const DISK_GIB: f64 = 0.08;
+    pub const DATABASE_GIB: f64 = 0.115;
+    pub const PUBLIC_ADDRESS: f64 = 3.65;
+    pub const NAT_GATEWAY: f64 = 32.85;
+    pub const BALANCER: f64 = 16.43;
+    pub const FIREWALL: f64 = 8.0;
+    /// Secrets, the key, metrics, logs and requests of a quiet environment, by estimate.
+    pub const REST: f64 = 7.0;
+}
+
+/// What an environment costs a month if no worker set grows, without traffic.
+fn monthly(environment: &Environment) -> f64 {
+    let given = environment.parameters();
+    let number = |name: &str| given[name].parse::<f64>().unwrap();
+    let hourly = |kind: &str| {
+        let (_, price) = prices::INSTANCES.iter().find(|(name, _)| *name == kind).expect(kind);
+        price * prices::HOURS
+    };
+    let zones = number("AvailabilityZoneCount");
+    let hosts = |count: f64, kind: &str, disk: f64| {
+        let address = if given["NatMode"] == "none" { prices::PUBLIC_ADDRESS } else { 0.0 };
+        count * (hourly(kind) + disk * prices::DISK_GIB + address)
+    };
+    let shared = given["ApiServerOnScheduler"] == "true";
+    let fixed = |prefix: &str| {
+        let of = |key: &str| format!("{prefix}{key}");
+        hosts(number(&of("Count")), &given[&of("InstanceType")], number(&of("VolumeGiB")))
+    };
+    let workers = environment.worker_sets().iter().fold(0.0, |sum, set| {
+        let of = set.parameters();
+        let disk = of["VolumeGiB"].parse().unwrap();
+        sum + if set.min == 0 { 0.0 } else { hosts(f64::from(set.min), &of["InstanceType"], disk) }
+    });
+    let copies = if given["DatabaseMultiAz"] == "true" { 2.0 } else { 1.0 };
+    let storage = number("DatabaseStorageGiB") * prices::DATABASE_GIB;
+    let database = copies * (hourly(&given["DatabaseInstanceClass"]) + storage);
+    let gateways = match given["NatMode"].as_str() {
+        "none" => 0.0,
+        "single" => 1.0,
+        _ => zones,
+    };
+    let network = gateways * (prices::NAT_GATEWAY + prices::PUBLIC_ADDRESS);
+    let balancer = match given["EntryScheme"].as_str() {
+        "none" => 0.0,
+        "internal" => prices::BALANCER,
+        _ => prices::BALANCER + zones * prices::PUBLIC_ADDRESS,
+    };
+    let firewall = if given["WebFirewall"] == "true" { prices::FIREWALL } else { 0.0 };
+    let api_server = if shared { 0.0 } else { fixed("ApiServer") };
+    api_server + fixed("Scheduler") + workers + database + network + balancer + firewall + prices::REST
+}
+
+/// The README says what the environments of the repository cost; these figures follow from the files.
+#[test]
+fn the_readme_says_what_environments_cost() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let dev = monthly(&resolved(&dev()));
+    assert!(dev <= 90.0, "`dev` costs {dev:.0} $ a month");
+    for (name, cost) in [("dev", dev), ("prod", monthly(&environment::load(root(), "prod").unwrap()))] {
+        let row = format!("| `{name}` | {cost:.0} $ |");
+        assert!(readme.contains(&row), "README.md, \"What it costs\": the row has to begin with `{row}`");
+    }
+}
+
+/// A new account may run 5 vCPUs on demand: what `dev.toml` starts has to fit.
+#[test]
+fn dev_fits_into_a_new_account() {
+    let environment = resolved(&dev());
+    let given = environment.parameters();
+    assert_eq!(given["ApiServerOnScheduler"], "true");
+    let kinds = [(given["SchedulerInstanceType"].clone(), given["SchedulerCount"].parse().unwrap())];
+    let sets = environment.worker_sets();
+    let sets = sets.iter().map(|set| (set.parameters()["InstanceType"].clone(), set.max));
+    let cores: u32 = kinds
+        .into_iter()
+        .chain(sets)
+        .map(|(kind, count): (String, u32)| {
+            assert!(kind.starts_with("t4g.") || kind.starts_with("t3."), "how many vCPUs has `{kind}`?");
+            2 * count
+        })
+        .sum();
+    assert!(cores <= 5, "{cores} vCPUs");
 }
 
 /// Options that hosts would refuse in the middle of a deployment are refused before it starts.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ductwork_airflow.hosts import connections, envfile, secret
+from ductwork_airflow.hosts import address, connections, envfile, secret
 from ductwork_airflow.hosts.settings import Host, SettingsError, host_environment
 
 
@@ -66,6 +66,7 @@ def main() -> int:
         outputs, parameters = stack_values(describe(host.stack, host.region))
         kind = existing_database(outputs, secret.secrets_manager(host.region))
         values = host_environment(outputs, parameters, host, kind)
+        address.take(values)
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -26,8 +26,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from ductwork_airflow import contract
-from ductwork_airflow.hosts import background, envfile, gate, services
+from ductwork_airflow.hosts import background, envfile, gate, metadata, services
 
 log = logging.getLogger("ductwork.keeper")
 
@@ -44,46 +42,8 @@ IDLE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 60.0
 # A task that is told to end gets this time before EC2 switches the host off.
 LAST_WORDS_SECONDS = 30.0
-TOKEN_SECONDS = 21_600
 # `target-lifecycle-state` of a host that Auto Scaling is about to end.
 ENDING = "Terminated"
-
-
-class Metadata:
-    """The instance metadata service, version 2."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._base = endpoint.rstrip("/") + "/latest/"
-        self._token = ""
-        # Never by a proxy: the service is this host's own.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def get(self, path: str) -> str | None:
-        """A value; None when there is none (404). OSError when the service does not answer."""
-        for fresh in (False, True):
-            if fresh or not self._token:
-                self._token = self._ask(
-                    "PUT", "api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
-                )
-            try:
-                return self._ask("GET", f"meta-data/{path}", {"X-aws-ec2-metadata-token": self._token})
-            except urllib.error.HTTPError as error:
-                error.close()
-                if error.code == 404:
-                    return None
-                if error.code != 401 or fresh:  # 401: the token has run out
-                    raise
-        return None
-
-    def _ask(self, method: str, path: str, headers: dict[str, str]) -> str:
-        request = urllib.request.Request(self._base + path, method=method, headers=headers)  # noqa: S310
-        with self._opener.open(request, timeout=2) as answer:
-            return str(answer.read().decode()).strip()
-
-
-def metadata(env: Mapping[str, str]) -> Metadata:
-    """The service of this host; a local cloud names its own."""
-    return Metadata(env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254")
 
 
 def busy_pids(folder: Path) -> list[int]:
@@ -130,7 +90,7 @@ class Keeper:
     """The loop's state. After a restart in the middle of a drain it finds the gate closed and goes on."""
 
     env: Mapping[str, str]
-    metadata: Metadata
+    metadata: metadata.Metadata
     autoscaling: Any
     main_pid: Callable[[str], int | None] = services.main_pid
     clock: Callable[[], float] = time.time
@@ -301,7 +261,7 @@ def main() -> int:
     """The loop; ends by SIGTERM, and a drain goes on with the next start."""
     envfile.log_to_stderr()
     env = background.environment()
-    keeper = Keeper(env, metadata(env), background.client("autoscaling", env["AWS_REGION"]))
+    keeper = Keeper(env, metadata.metadata(env), background.client("autoscaling", env["AWS_REGION"]))
     while True:
         keeper.round()
         time.sleep(ROUND_SECONDS)

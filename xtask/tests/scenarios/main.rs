@@ -16,7 +16,9 @@ mod support;
 mod watch;
 
 use cloud::{Cloud, text};
-use environments::{ADDITIONAL, EVERYTHING, Existing, HIGHLY_AVAILABLE, POLICY, SMALLEST, deploy, second};
+use environments::{
+    ADDITIONAL, EVERYTHING, Existing, HIGHLY_AVAILABLE, POLICY, SMALLEST, as_shipped, deploy, second,
+};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use support::free_ports;
@@ -69,6 +71,7 @@ fn from_the_smallest_to_everything_and_back() {
     everything(&stage);
     back(&stage, &first);
     beside_it_in_an_existing_network(&stage);
+    as_shipped_for_aws(&stage);
     destroyed(&stage);
 }
 
@@ -171,6 +174,7 @@ fn everything(stage: &Stage) {
         network::reach_is_least(&made, stage.project.port, &outsiders, Some("internet-facing")),
         stores::aurora(&made),
         stores::valkey(&made),
+        stores::secrets(&made),
         stores::files(&made),
         stores::backups(&made),
         stores::logs_bucket(&made, 90),
@@ -262,6 +266,32 @@ fn beside_it_in_an_existing_network(stage: &Stage) {
         stores::existing_database(&made, url),
         made.none(&["balancers", "target_groups"]),
     );
+}
+
+/// What a team begins with on AWS: `dev.toml` has no load balancer, and yet Airflow can be reached. Nobody
+/// answers at that address here, so the deployment ends after the stack.
+fn as_shipped_for_aws(stage: &Stage) {
+    announce("dev.toml as it is shipped");
+    let project = &stage.project;
+    let before = Cloud::look(project);
+    project.write("environments/dev.toml", &as_shipped(project));
+    let endpoint = project.endpoint();
+    let env = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("DUCTWORK_STOP_AFTER", "stack"),
+    ];
+    let run = project.run_with(&["deploy", "--env", "dev", "--yes"], &env);
+    assert_eq!(run.code, None, "{}", run.stderr);
+    let made = Cloud::look(project).since(&before);
+    all!(
+        network::is_reached_at_its_address(&made, "203.0.113.7/32", 8080),
+        made.none(&["balancers", "nat_gateways"]),
+        assert_eq!(made.count("groups"), 2),
+    );
+    let env = &env[..3];
+    project.run_with(&["destroy", "--env", "dev", "--yes"], env).expect(0);
 }
 
 /// What outlives an environment, as `templates/README.md` says.

@@ -75,11 +75,11 @@ pub fn flow_logs(cloud: &Cloud) {
 }
 
 /// Permissions of a security group as (first port, last port, source) for TCP.
-fn lets_in<'a>(cloud: &'a Cloud, output: &str) -> BTreeSet<(i64, i64, &'a str)> {
-    let group = cloud.get("security_groups", cloud.output(output));
+fn lets_in<'a>(cloud: &'a Cloud, group: &str) -> BTreeSet<(i64, i64, &'a str)> {
+    let group = cloud.get("security_groups", group);
     let mut found = BTreeSet::new();
     for rule in group["IpPermissions"].as_array().unwrap() {
-        assert_eq!(rule["IpProtocol"], "tcp", "{output}: {rule:#}");
+        assert_eq!(rule["IpProtocol"], "tcp", "{}: {rule:#}", group["GroupName"]);
         let ranges = rule["IpRanges"].as_array().into_iter().flatten().map(|range| text(&range["CidrIp"]));
         let groups = rule["UserIdGroupPairs"].as_array().into_iter().flatten().map(|g| text(&g["GroupId"]));
         let lists = rule["PrefixListIds"].as_array().into_iter().flatten();
@@ -92,9 +92,9 @@ fn lets_in<'a>(cloud: &'a Cloud, output: &str) -> BTreeSet<(i64, i64, &'a str)> 
     found
 }
 
-/// Who reaches `output`'s group at a port.
-fn reach<'a>(cloud: &'a Cloud, output: &str, port: i64) -> BTreeSet<&'a str> {
-    lets_in(cloud, output)
+/// Who reaches a security group at a port.
+fn reach<'a>(cloud: &'a Cloud, group: &str, port: i64) -> BTreeSet<&'a str> {
+    lets_in(cloud, group)
         .into_iter()
         .filter(|(from, to, _)| (*from..=*to).contains(&port))
         .map(|(_, _, source)| source)
@@ -108,19 +108,19 @@ pub fn reach_is_least(cloud: &Cloud, port: u16, outsiders: &[&str], balancer: Op
     let hosts = [group("ApiServer"), group("Scheduler"), group("Worker")];
     let names = ["ApiServer", "Scheduler", "Worker", "Database", "Cache", "Files", "LoadBalancer"];
     for name in names {
-        for (from, to, source) in lets_in(cloud, &format!("{name}SecurityGroupId")) {
+        for (from, to, source) in lets_in(cloud, group(name)) {
             assert_ne!(source, "0.0.0.0/0", "{name}");
             assert!(to - from < 100, "{name} opens {from} to {to} to {source}");
         }
     }
-    let api = reach(cloud, "ApiServerSecurityGroupId", port);
+    let api = reach(cloud, group("ApiServer"), port);
     if let Some(scheme) = balancer {
         // Hosts reach a balancer on the internet from the addresses of the NAT gateways.
         let outside = scheme == "internet-facing";
         let nats = cloud.list("NatAddresses").into_iter().filter(|_| outside);
         let wanted: BTreeSet<&str> = outsiders.iter().copied().chain(hosts).chain(nats).collect();
         for entry in [80, 443] {
-            assert_eq!(reach(cloud, "LoadBalancerSecurityGroupId", entry), wanted, "port {entry}");
+            assert_eq!(reach(cloud, group("LoadBalancer"), entry), wanted, "port {entry}");
         }
         assert_eq!(api, [group("LoadBalancer")].into(), "only the balancer reaches the hosts");
     } else {
@@ -128,10 +128,40 @@ pub fn reach_is_least(cloud: &Cloud, port: u16, outsiders: &[&str], balancer: Op
         assert_eq!(api, outsiders.iter().copied().chain([scheduler, worker]).collect());
     }
     for stores in ["Database", "Cache", "Files"] {
-        for (_, _, source) in lets_in(cloud, &format!("{stores}SecurityGroupId")) {
+        for (_, _, source) in lets_in(cloud, group(stores)) {
             assert!(hosts.contains(&source), "{stores} is open to {source}");
         }
     }
+}
+
+/// As AWS would have it, packets of those who may connect get to the API server of the environment `dev`:
+/// by an address that it takes, through an internet gateway and its security groups. Hosts get there too.
+pub fn is_reached_at_its_address(cloud: &Cloud, allowed: &str, port: u16) {
+    let outputs = &cloud.master("dev")["Outputs"];
+    let address = cloud.only("addresses");
+    assert_eq!(outputs["AddressAllocationId"], address["AllocationId"]);
+    let name = format!("ec2-{}.compute-1.amazonaws.com", text(&address["PublicIp"]).replace('.', "-"));
+    assert_eq!(outputs["AddressName"], json!(name));
+    assert_eq!(outputs["AirflowUrl"], json!(format!("http://{name}:{port}")));
+    assert_eq!(outputs["ApiServerDeploymentGroup"], "-", "the scheduler's host runs the API server");
+    let host = cloud.get("groups", text(&outputs["SchedulerAutoScalingGroup"]));
+    for subnet in text(&host["VPCZoneIdentifier"]).split(',') {
+        assert!(way_out(cloud, subnet).starts_with("igw-"), "{subnet} has no way in or out");
+    }
+    let guards = cloud.launch(host)["SecurityGroupIds"].as_array().unwrap();
+    let peers: BTreeSet<&str> =
+        guards.iter().flat_map(|guard| reach(cloud, text(guard), i64::from(port))).collect();
+    assert!(peers.contains(allowed), "{allowed} is not let in: {peers:?}");
+    for component in ["Worker", "Scheduler"] {
+        let hosts = outputs[format!("{component}SecurityGroupId")].as_str().unwrap();
+        assert!(peers.contains(hosts), "{component} is not let in: {peers:?}");
+    }
+    let role = cloud.get("roles", text(&outputs["SchedulerRoleName"]));
+    let rights = role["Inline"].to_string();
+    assert!(
+        rights.contains("ec2:AssociateAddress") && rights.contains(text(&address["AllocationId"])),
+        "{rights}"
+    );
 }
 
 /// All hosts and stores live in a network that was there before, of which nothing was changed.

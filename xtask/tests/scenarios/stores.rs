@@ -140,14 +140,15 @@ pub fn logs_bucket(cloud: &Cloud, days: u64) {
 pub fn secrets(cloud: &Cloud) {
     let key = cloud.output("KeyArn");
     has(cloud.only("keys"), &json!({ "Arn": key, "Rotation": true }));
-    let names = ["FernetKey", "Jwt", "Api", "Database", "Admin", "Service", "Cache"];
-    for name in names {
+    let cache = (cloud.output("BrokerKind") == "valkey").then_some("Cache");
+    let names = ["FernetKey", "Jwt", "Api", "Database", "Admin", "Service"].into_iter().chain(cache);
+    for name in names.clone() {
         let secret = cloud.get("secrets", cloud.output(&format!("{name}SecretArn")));
         assert!(text(&secret["Name"]).starts_with("ductwork/local/platform/"), "{secret:#}");
         let expected = if name == "FernetKey" { Value::Null } else { json!(key) };
         has(secret, &json!({ "KmsKeyId": expected }));
     }
-    assert_eq!(cloud.count("secrets"), names.len());
+    assert_eq!(cloud.count("secrets"), names.count());
 }
 
 /// Daily, and by tags, so that another environment is not in it. Its key is not the environment's, which

@@ -148,10 +148,15 @@ impl Project {
         run_of(&command.output().unwrap())
     }
 
+    /// Where this project's cloud answers.
+    pub fn endpoint(&self) -> String {
+        let cloud: Value = serde_json::from_str(&self.read(".ductwork/local/cloud.json")).unwrap();
+        cloud["endpoint"].as_str().unwrap().to_owned()
+    }
+
     /// What the cloud's S3 holds under a key of the artifact bucket.
     pub fn object(&self, key: &str) -> Option<Value> {
-        let cloud: Value = serde_json::from_str(&self.read(".ductwork/local/cloud.json")).unwrap();
-        let endpoint = cloud["endpoint"].as_str().unwrap();
+        let endpoint = self.endpoint();
         let url = format!("{endpoint}/ductwork-000000000000-us-east-1/{key}");
         let mut answer = ureq::get(&url).call().ok()?;
         serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).ok()

@@ -252,7 +252,7 @@ fn longest_stack(set: &str) -> usize {
     let fits = |length: usize| {
         let text = format!(
             "project = '{}'\n[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'http://a'\n\
-             [entry]\nload_balancer = 'internal'\n[workers.{set}]\n",
+             [entry]\nload_balancer = 'internal'\nallowed_cidrs = ['10.0.0.0/8']\n[workers.{set}]\n",
             "p".repeat(length)
         );
         resolve(&environment, &text, "").ok().map(|environment| environment.stack_name().len())

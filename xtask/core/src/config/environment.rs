@@ -55,8 +55,9 @@ pub struct Aws {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Airflow {
-    /// The address at which people and components reach Airflow.
-    pub url: Url,
+    /// The address at which people and components reach Airflow; without one, that of the load balancer or
+    /// of the API server's host, which the stack knows.
+    pub url: Option<Url>,
     pub port: u16,
     pub load_examples: bool,
     pub load_default_connections: bool,

@@ -147,8 +147,17 @@ tables! {
 
     Backup { retention_days: Number }
 
-    Hosts { architecture: Text, drain_minutes: Number, api_server: HostGroup, scheduler: HostGroup }
+    Hosts { architecture: Text, drain_minutes: Number, api_server: ApiServer, scheduler: HostGroup }
     => moved { worker to "workers.default": "rename the table to `[workers.default]`; its keys are the same" }
+
+    ApiServer {
+        on_scheduler: Boolean,
+        instance_type: Text,
+        count: Number,
+        volume_gib: Number,
+        managed_policies: Texts,
+        policies: Texts,
+    }
 
     /// Hosts whose number is fixed.
     HostGroup { instance_type: Text, count: Number, volume_gib: Number, managed_policies: Texts, policies: Texts }

@@ -9,6 +9,8 @@ pub struct Hosts {
     /// How long a stopping worker waits for its running tasks.
     pub drain: Duration,
     pub api_server: HostGroup,
+    /// Whether the scheduler's host runs the API server too, so that it has no hosts of its own.
+    pub api_server_on_scheduler: bool,
     /// Each host runs scheduler, dag-processor and triggerer.
     pub scheduler: HostGroup,
 }

@@ -2,7 +2,7 @@
 
 use super::environment::{Database, Entry, Environment, Login, Mail, Network, Vpc};
 use super::hosts::{HostGroup, Hosts, WorkerSet};
-use super::values::VpcCidr;
+use super::values::{Url, VpcCidr};
 use crate::model::names;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -32,8 +32,8 @@ impl Environment {
             pair("Local", self.is_local()),
             pair("Protected", self.protected),
             pair("ArtifactBucket", self.artifact_bucket()),
-            pair("AirflowUrl", &self.airflow.url),
-            pair("EntryDomain", self.airflow.url.host()),
+            pair("AirflowUrl", or_empty(self.airflow.url.as_ref())),
+            pair("EntryDomain", self.airflow.url.as_ref().map_or("", Url::host)),
             pair("AirflowPort", self.airflow.port),
             pair("Local", self.is_local()),
             pair("AirflowConfig", self.airflow_config()),
@@ -164,8 +164,11 @@ impl Database {
 
 impl Hosts {
     fn parameters(&self) -> Pairs {
-        let mut all =
-            vec![pair("HostArchitecture", self.architecture), pair("DrainSeconds", self.drain.as_secs())];
+        let mut all = vec![
+            pair("HostArchitecture", self.architecture),
+            pair("DrainSeconds", self.drain.as_secs()),
+            pair("ApiServerOnScheduler", self.api_server_on_scheduler),
+        ];
         for (prefix, group) in [("ApiServer", &self.api_server), ("Scheduler", &self.scheduler)] {
             let HostGroup { instance_type, count, volume_gib, permissions } = group;
             all.extend([
@@ -223,7 +226,7 @@ impl WorkerSet {
             pair("Concurrency", self.concurrency),
             pair("InstanceType", &self.instance_type),
             pair("MoreInstanceTypes", joined(&self.more_instance_types)),
-            pair("SpotPercent", self.spot_percent),
+            pair("OnDemandPercent", 100 - self.spot_percent),
             pair("OnDemandBase", self.on_demand_base),
             pair("MinCount", self.min),
             pair("MaxCount", self.max),

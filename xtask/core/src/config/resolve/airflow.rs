@@ -23,14 +23,8 @@ pub fn airflow(
 ) -> Result<Airflow, Reported> {
     // With an invalid port, which has been reported, the rest is still worth checking.
     let port = port(&written.port, problems).unwrap_or(PORT);
-    let url = match (problems.text(&written.url, Url::parse), local) {
-        (Ok(None), Ok(true)) => Ok(Url::loopback(port)),
-        (Ok(None), Err(reported)) => Err(reported),
-        (url, _) => problems.required(url, "airflow.url", || {
-            "add `url = \"https://airflow.example.com\"` under `[airflow]`: \
-             the address at which people and components will reach Airflow"
-        }),
-    };
+    let url = problems.text(&written.url, Url::parse);
+    let url = url.map(|url| url.or_else(|| (local == Ok(true)).then(|| Url::loopback(port))));
     let config = config(&written.config, problems);
     Ok(Airflow {
         url: url?,

@@ -1,6 +1,6 @@
 //! Keys that contradict each other, and defaults that depend on other keys.
 
-use super::tests::{aws, bad, good};
+use super::tests::{CERTIFICATE, aws, bad, balanced, good};
 use crate::config::Environment;
 use crate::model::contract::CONTRACT;
 use std::collections::BTreeSet;
@@ -17,9 +17,10 @@ fn high_availability_changes_defaults_only() {
     let plain = good(&aws(""));
     let high = good(&format!(
         "high_availability = true\n{}",
-        aws("[entry]\ncertificate_arn = 'arn:aws:acm:eu-central-1:111122223333:certificate/0a'")
+        balanced(&format!("[entry]\nallowed_cidrs = ['203.0.113.0/24']\n{CERTIFICATE}"))
     ));
     insta::assert_snapshot!(differing(&plain, &high), @r"
+    AirflowUrl=https://airflow.example.com
     ApiServerCount=2
     CacheReplicas=1
     CertificateArn=arn:aws:acm:eu-central-1:111122223333:certificate/0a
@@ -29,7 +30,7 @@ fn high_availability_changes_defaults_only() {
     SchedulerCount=2
     ");
     assert_eq!(high.worker_sets()[0].min, 2);
-    let written = "[network]\nzones = 2\nnat = 'single'\n[entry]\nload_balancer = 'none'\n[database]\nmulti_az = false\n\
+    let written = "[network]\nzones = 2\nnat = 'none'\n[entry]\nload_balancer = 'none'\nallowed_cidrs = ['203.0.113.0/24']\n[database]\nmulti_az = false\n\
                    [broker]\nkind = 'valkey'\nreplicas = 0\n[hosts]\nscheduler.count = 1\n[workers.default]\nmin = 1\n";
     let high = good(&format!("high_availability = true\n{}", aws(written)));
     insta::assert_snapshot!(differing(&plain, &high), @"BrokerKind=valkey");
@@ -85,9 +86,9 @@ fn keys_of_the_network_that_exclude_each_other() {
     environments/dev.toml:8 `network.public_subnet_ids`: `public_subnet_ids` requires `vpc_id` [conflict]
         add the `vpc_id` that the subnets belong to, or remove them to create a new VPC
     ");
-    insta::assert_snapshot!(bad(&aws(
+    insta::assert_snapshot!(bad(&balanced(
         "[network]\nvpc_id = 'vpc-0a1b2c3d'\nsubnet_ids = ['subnet-0a1b2c3d', 'subnet-1a1b2c3d']\nzones = 3\nnat = 'none'\n\
-         interface_endpoints = true\nflow_logs = true\n[entry]\nload_balancer = 'internet_facing'\nhosted_zone_id = 'Z01'\n"
+         interface_endpoints = true\nflow_logs = true\n[entry]\nload_balancer = 'internet_facing'\nhosted_zone_id = 'Z01'\nallowed_cidrs = ['10.0.0.0/8']\n"
     )), @r"
     environments/dev.toml:9 `network.zones`: `zones` has no effect with an existing VPC [conflict]
         remove it, or remove `vpc_id` to create a new VPC
@@ -104,7 +105,7 @@ fn keys_of_the_network_that_exclude_each_other() {
 
 #[test]
 fn keys_of_the_entry_that_do_not_fit() {
-    insta::assert_snapshot!(bad(&aws("[entry]\nload_balancer = 'internal'")), @r"
+    insta::assert_snapshot!(bad(&balanced("[entry]\nload_balancer = 'internal'\nallowed_cidrs = ['10.0.0.0/8']")), @r"
     environments/dev.toml:5 `airflow.url`: `https` requires a certificate on the load balancer [conflict]
         add `certificate_arn` under `[entry]`, or `hosted_zone_id` to let the stack request and validate a certificate
     ");
@@ -119,8 +120,6 @@ fn keys_of_the_entry_that_do_not_fit() {
         set `load_balancer` to `"internal"` or `"internet_facing"`, or remove it
     environments/dev.toml:9 `entry.hosted_zone_id`: invalid hosted zone ID: `example.com` [invalid_value]
         find it: aws route53 list-hosted-zones --query 'HostedZones[].[Id,Name]'
-    environments/dev.toml:9 `entry.hosted_zone_id`: `hosted_zone_id` has no effect without a load balancer [conflict]
-        set `load_balancer` to `"internal"` or `"internet_facing"`, or remove it
     environments/dev.toml:10 `entry.access_logs`: `access_logs` has no effect without a load balancer [conflict]
         set `load_balancer` to `"internal"` or `"internet_facing"`, or remove it
     environments/dev.toml:11 `entry.firewall`: `firewall` has no effect without a load balancer [conflict]
@@ -130,14 +129,14 @@ fn keys_of_the_entry_that_do_not_fit() {
     "#);
     let plain = "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'http://10.0.0.1:8080'\n\
                  [entry]\nload_balancer = 'internal'\nhosted_zone_id = 'Z01'\n\
-                 certificate_arn = 'arn:aws:acm:eu-central-1:111122223333:certificate/0a'\n";
+                 certificate_arn = 'arn:aws:acm:eu-central-1:111122223333:certificate/0a'\nallowed_cidrs = ['10.0.0.0/8']\n";
     insta::assert_snapshot!(bad(plain), @r"
     environments/dev.toml:5 `airflow.url`: the load balancer listens on port 80, not 8080 [conflict]
         remove the port, or the load balancer
     environments/dev.toml:8 `entry.hosted_zone_id`: `10.0.0.1` in `airflow.url` is not a name in a hosted zone [conflict]
         use a name of the zone in `airflow.url`, or remove the zone
     environments/dev.toml:9 `entry.certificate_arn`: a certificate has no effect if `airflow.url` is not https [conflict]
-        start `airflow.url` with `https://`, or remove the certificate
+        set `airflow.url` to an address that starts with `https://`, or remove the certificate
     ");
     insta::assert_snapshot!(bad(&aws("[entry]\nload_balancer = 'intern'\nallowed_cidrs = ['10.0.0.1/8', '10.0.0.0/8', '10.0.0.0/8']\n")), @r"
     environments/dev.toml:7 `entry.load_balancer`: invalid load balancer: `intern` [invalid_value]
@@ -460,11 +459,70 @@ fn tags_of_the_tool() {
 }
 
 #[test]
+fn what_nobody_could_reach_on_aws() {
+    let direct = |more: &str| bad(&aws(&format!("[entry]\nallowed_cidrs = ['10.0.0.0/8']\n{more}")));
+    insta::assert_snapshot!(direct("[network]\nnat = 'single'\n"), @r#"
+    environments/dev.toml:9 `network.nat`: behind NAT, nobody can reach the API server without a load balancer [conflict]
+        set `nat = "none"` under `[network]`, or set `load_balancer = "internal"` under `[entry]`
+    "#);
+    insta::assert_snapshot!(direct("load_balancer = 'none'\n[network]\nvpc_id = 'vpc-0a1b2c3d'\nsubnet_ids = ['subnet-0a1b2c3d', 'subnet-1a1b2c3d']\n"), @r#"
+    environments/dev.toml:10 `network.vpc_id`: in an existing VPC, only a load balancer gives Airflow an address that stays the same [conflict]
+        set `load_balancer = "internal"` under `[entry]`
+    "#);
+    let written = |url: &str, more: &str| {
+        bad(&format!(
+            "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = '{url}'\n[entry]\n{more}"
+        ))
+    };
+    insta::assert_snapshot!(written("https://airflow.example.com", "load_balancer = 'none'"), @r#"
+    environments/dev.toml:5 `airflow.url`: `https` requires a load balancer [conflict]
+        set `load_balancer = "internal"` under `[entry]`, or start the address with `http://`
+    environments/dev.toml `entry.allowed_cidrs`: required key is missing [missing_key]
+        add `allowed_cidrs = ["203.0.113.7/32"]` under `[entry]`, with the addresses of your office or VPN; this prints your own: curl https://checkip.amazonaws.com
+    "#);
+    insta::assert_snapshot!(written("http://10.0.0.1", "allowed_cidrs = ['10.0.0.0/8']\nhosted_zone_id = 'Z01'"), @r#"
+    environments/dev.toml:5 `airflow.url`: the API server listens on port 8080, not 80 [conflict]
+        end the address with `:8080`, or set `load_balancer = "internal"` under `[entry]`
+    environments/dev.toml:5 `airflow.url`: the stack reserves the IP address, so it cannot be known beforehand [conflict]
+        remove `url`, or use a DNS name that you point to the output `AddressName` of the stack
+    environments/dev.toml:8 `entry.hosted_zone_id`: `10.0.0.1` in `airflow.url` is not a name in a hosted zone [conflict]
+        use a name of the zone in `airflow.url`, or remove the zone
+    "#);
+    let nameless = "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[entry]\n\
+                    allowed_cidrs = ['10.0.0.0/8']\n";
+    assert_eq!(good(nameless).parameters()["AirflowUrl"], "");
+    insta::assert_snapshot!(bad(&format!("{nameless}hosted_zone_id = 'Z01'\n")), @r"
+    environments/dev.toml:6 `entry.hosted_zone_id`: a hosted zone requires `airflow.url` [conflict]
+        use a name of the zone in `airflow.url`, or remove the zone
+    ");
+}
+
+#[test]
+fn an_api_server_on_the_scheduler_has_no_hosts() {
+    let shared = |more: &str| aws(&format!("[hosts]\napi_server.on_scheduler = true\n{more}"));
+    let environment = good(&shared("scheduler.instance_type = 't3.large'"));
+    insta::assert_snapshot!(differing(&good(&aws("")), &environment), @r"
+    ApiServerOnScheduler=true
+    SchedulerInstanceType=t3.large
+    ");
+    insta::assert_snapshot!(bad(&shared("api_server.count = 1\napi_server.volume_gib = 20\nscheduler.count = 2\n")), @r#"
+    environments/dev.toml:8 `hosts.api_server.count`: `count` has no effect on an API server without hosts of its own [conflict]
+        remove it, or set it under `[hosts.scheduler]`, whose hosts run the API server
+    environments/dev.toml:9 `hosts.api_server.volume_gib`: `volume_gib` has no effect on an API server without hosts of its own [conflict]
+        remove it, or set it under `[hosts.scheduler]`, whose hosts run the API server
+    environments/dev.toml:10 `hosts.scheduler.count`: more than one API server requires a load balancer [conflict]
+        set `load_balancer` to `"internal"` or `"internet_facing"` under `[entry]`, or remove it
+    "#);
+}
+
+#[test]
 fn hosts_without_nat_have_no_address_that_a_balancer_could_know() {
-    let entry = "[entry]\nload_balancer = 'internet_facing'\ncertificate_arn = \
-                 'arn:aws:acm:eu-central-1:111122223333:certificate/0a'\n";
-    good(&aws(&format!("[network]\nnat = 'single'\n{entry}")));
-    let told = bad(&aws(&format!("[network]\nnat = 'none'\n{entry}")));
+    let entry =
+        format!("[entry]\nload_balancer = 'internet_facing'\nallowed_cidrs = ['10.0.0.0/8']\n{CERTIFICATE}");
+    let nat = |nat: &str| balanced(&format!("{nat}{entry}"));
+    good(&nat("[network]\nnat = 'single'\n"));
+    assert_eq!(good(&nat("")).parameters()["NatMode"], "single");
+    let told = bad(&nat("[network]\nnat = 'none'\n"));
     assert!(told.contains("without NAT") && told.contains("`network.nat`"), "{told}");
 }
 

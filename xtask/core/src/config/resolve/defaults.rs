@@ -19,17 +19,21 @@ impl Defaults {
         if self.high_availability { 2 } else { 1 }
     }
 
-    /// Hosts of the local cloud are processes on this machine, so it needs no NAT.
-    pub fn nat(self) -> Nat {
+    /// NAT costs more than any host of a small environment, so it is left to those that need it. Hosts of
+    /// the local cloud are processes on this machine.
+    pub fn nat(self, balancer: Option<LoadBalancer>) -> Nat {
         match (self.local, self.high_availability) {
             (true, _) => Nat::None,
             (false, true) => Nat::PerZone,
-            (false, false) => Nat::Single,
+            (false, false) if balancer == Some(LoadBalancer::InternetFacing) => Nat::Single,
+            (false, false) => Nat::None,
         }
     }
 
-    pub fn load_balancer(self) -> LoadBalancer {
-        if self.high_availability { LoadBalancer::Internal } else { LoadBalancer::None }
+    /// In a VPC of their own, people reach a single API server without one.
+    pub fn load_balancer(self, existing_vpc: bool) -> LoadBalancer {
+        let needed = self.high_availability || existing_vpc && !self.local;
+        if needed { LoadBalancer::Internal } else { LoadBalancer::None }
     }
 
     /// How many replicas a cache has.

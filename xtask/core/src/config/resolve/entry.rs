@@ -1,8 +1,9 @@
 //! How people reach Airflow from outside: the load balancer, its certificate, and who is let in.
 
+use super::address;
 use super::check::{at, at_unless, flag};
 use super::defaults::Defaults;
-use crate::config::environment::Entry;
+use crate::config::environment::{Airflow, Entry};
 use crate::config::file::{self, File};
 use crate::config::problems::{Location, Problems, Refusal, Reported};
 use crate::config::values::{CertificateArn, Cidr, HostedZoneId, LoadBalancer, Nat, Region, Url};
@@ -14,25 +15,34 @@ const MOST_CIDRS: usize = 10;
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     pub balancer: Result<LoadBalancer, Reported>,
-    pub url: Option<&'a Url>,
+    pub airflow: Option<&'a Airflow>,
+    pub nat: Option<Nat>,
+    /// Whether the environment runs on the local cloud, unless that is unclear.
+    pub local: Result<bool, Reported>,
     pub region: Option<&'a Region>,
     pub defaults: Defaults,
 }
 
 pub fn entry(file: &File, around: Surroundings, problems: &mut Problems) -> Result<Entry, Reported> {
     let written = &file.entry;
-    let allowed = allowed(&written.allowed_cidrs, problems);
+    let allowed = allowed(&written.allowed_cidrs, around.local, problems);
     let certificate = problems.text(&written.certificate_arn, |text| {
         let certificate = CertificateArn::parse(text)?;
         around.region.map_or(Ok(()), |region| certificate.in_region(region))?;
         Ok(certificate)
     });
     let hosted_zone = problems.text(&written.hosted_zone_id, HostedZoneId::parse);
-    match (around.balancer, around.url) {
-        (Ok(LoadBalancer::None), _) => without_balancer(written, problems),
-        (Ok(_), Some(url)) => behind_balancer(url, file, around.defaults, problems),
+    match (around.balancer, around.airflow) {
+        (Ok(LoadBalancer::None), airflow) => {
+            without_balancer(written, around.defaults.local, problems);
+            if !around.defaults.local {
+                address::without_balancer(file, airflow, around.nat, problems);
+            }
+        }
+        (Ok(_), Some(airflow)) => behind_balancer(airflow.url.as_ref(), file, around.defaults, problems),
         _ => {}
     }
+    in_zone(file, around.airflow, problems);
     if around.balancer == Ok(LoadBalancer::InternetFacing) {
         internet_facing(file, problems);
     }
@@ -46,10 +56,20 @@ pub fn entry(file: &File, around: Surroundings, problems: &mut Problems) -> Resu
     })
 }
 
-fn allowed(written: &file::Texts, problems: &mut Problems) -> Result<Vec<Cidr>, Reported> {
+/// On AWS, they have to be written: with none, neither people nor the tool could reach Airflow.
+fn allowed(
+    written: &file::Texts,
+    local: Result<bool, Reported>,
+    problems: &mut Problems,
+) -> Result<Vec<Cidr>, Reported> {
     let allowed = problems.texts(written, MOST_CIDRS, Cidr::parse);
     match written {
-        None => Ok(vec![Cidr::LOOPBACK]),
+        None if local? => Ok(vec![Cidr::LOOPBACK]),
+        None => {
+            let hint = "add `allowed_cidrs = [\"203.0.113.7/32\"]` under `[entry]`, with the addresses of your \
+                        office or VPN; this prints your own: curl https://checkip.amazonaws.com";
+            Err(problems.missing("entry.allowed_cidrs", hint))
+        }
         Some(written) if written.value.is_empty() => {
             let hint = format!("use `[\"{}\"]` to allow no access from outside", Cidr::LOOPBACK);
             Err(problems.invalid(&written.location, Refusal::new("the list is empty", hint)))
@@ -58,10 +78,10 @@ fn allowed(written: &file::Texts, problems: &mut Problems) -> Result<Vec<Cidr>, 
     }
 }
 
-fn without_balancer(written: &file::Entry, problems: &mut Problems) {
+fn without_balancer(written: &file::Entry, local: bool, problems: &mut Problems) {
     let keys = [
         ("certificate_arn", at(&written.certificate_arn)),
-        ("hosted_zone_id", at(&written.hosted_zone_id)),
+        ("hosted_zone_id", at(&written.hosted_zone_id).filter(|_| local)),
         ("access_logs", at_unless(&written.access_logs, &false)),
         ("firewall", at_unless(&written.firewall, &false)),
     ];
@@ -70,30 +90,42 @@ fn without_balancer(written: &file::Entry, problems: &mut Problems) {
 }
 
 /// Reports what keeps the load balancer from answering at the address of Airflow.
-fn behind_balancer(url: &Url, file: &File, defaults: Defaults, problems: &mut Problems) {
+fn behind_balancer(url: Option<&Url>, file: &File, defaults: Defaults, problems: &mut Problems) {
     let written = &file.entry;
     let missing = Location::missing("airflow.url");
     let url_location = at(&file.airflow.url).unwrap_or(&missing);
     let (certificate, zone) = (at(&written.certificate_arn), at(&written.hosted_zone_id));
-    if url.is_https() && certificate.is_none() && zone.is_none() {
+    let https = url.is_some_and(Url::is_https);
+    if https && certificate.is_none() && zone.is_none() {
         let hint = "add `certificate_arn` under `[entry]`, or `hosted_zone_id` \
                     to let the stack request and validate a certificate";
         problems.conflict(url_location, "`https` requires a certificate on the load balancer", hint);
     }
-    if let Some(certificate) = certificate.filter(|_| !url.is_https()) {
-        let hint = "start `airflow.url` with `https://`, or remove the certificate";
+    if let Some(certificate) = certificate.filter(|_| !https) {
+        let hint = "set `airflow.url` to an address that starts with `https://`, or remove the certificate";
         problems.conflict(certificate, "a certificate has no effect if `airflow.url` is not https", hint);
     }
-    let listens = if url.is_https() { 443 } else { 80 };
+    let listens = if https { 443 } else { 80 };
     // The local cloud has no working load balancer: Airflow is reached directly.
-    if let Some(port) = url.port().filter(|port| *port != listens && !defaults.local) {
+    if let Some(port) = url.and_then(Url::port).filter(|port| *port != listens && !defaults.local) {
         let message = format!("the load balancer listens on port {listens}, not {port}");
         problems.conflict(url_location, message, "remove the port, or the load balancer");
     }
-    let is_address = url.host().parse::<std::net::Ipv4Addr>().is_ok();
-    if let Some(zone) = zone.filter(|_| is_address || !url.host().contains('.')) {
-        let message = format!("`{}` in `airflow.url` is not a name in a hosted zone", url.host());
-        problems.conflict(zone, message, "use a name of the zone in `airflow.url`, or remove the zone");
+}
+
+/// Reports a hosted zone without a name that the stack could create a record for.
+fn in_zone(file: &File, airflow: Option<&Airflow>, problems: &mut Problems) {
+    let (Some(zone), Some(airflow)) = (at(&file.entry.hosted_zone_id), airflow) else { return };
+    let hint = "use a name of the zone in `airflow.url`, or remove the zone";
+    match &airflow.url {
+        None => {
+            problems.conflict(zone, "a hosted zone requires `airflow.url`", hint);
+        }
+        Some(url) if url.is_address() || !url.host().contains('.') => {
+            let message = format!("`{}` in `airflow.url` is not a name in a hosted zone", url.host());
+            problems.conflict(zone, message, hint);
+        }
+        Some(_) => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! Hosts whose number is fixed, and settings that hosts of every component share.
 
-use super::check::at;
+use super::check::{at, at_unless, flag};
 use super::defaults::Defaults;
 use crate::config::document::Written;
 use crate::config::file;
@@ -28,11 +28,17 @@ pub fn hosts(
     let single = balancer == Some(LoadBalancer::None);
     let count = if single { 1 } else { defaults.hosts() };
     let known = architecture.ok();
+    let shared = flag(&written.api_server.on_scheduler, false);
     let api_server = Group { size: Size::Small, count, range: 1..=10 };
-    let api_server = api_server.resolve(&written.api_server, known, problems);
-    let scheduler = Group { size: Size::Medium, count: defaults.hosts(), range: 1..=4 };
+    let api_server = api_server.resolve(&group(&written.api_server), known, problems);
+    let count = if shared { count } else { defaults.hosts() };
+    let scheduler = Group { size: Size::Medium, count, range: 1..=4 };
     let scheduler = scheduler.resolve(&written.scheduler, known, problems);
-    if let Some(count) = written.api_server.count.as_ref().filter(|count| single && count.value > 1) {
+    if shared {
+        without_hosts(&written.api_server, problems);
+    }
+    let servers = if shared { &written.scheduler.count } else { &written.api_server.count };
+    if let Some(count) = servers.as_ref().filter(|count| single && count.value > 1) {
         let hint =
             "set `load_balancer` to `\"internal\"` or `\"internet_facing\"` under `[entry]`, or remove it";
         problems.conflict(&count.location, "more than one API server requires a load balancer", hint);
@@ -41,8 +47,33 @@ pub fn hosts(
         architecture: architecture?,
         drain: Duration::from_secs(60 * u64::from(drain?)),
         api_server: api_server?,
+        api_server_on_scheduler: shared,
         scheduler: scheduler?,
     })
+}
+
+/// What the API server's table has in common with that of the schedulers.
+fn group(written: &file::ApiServer) -> file::HostGroup {
+    file::HostGroup {
+        instance_type: written.instance_type.clone(),
+        count: written.count.clone(),
+        volume_gib: written.volume_gib.clone(),
+        managed_policies: written.managed_policies.clone(),
+        policies: written.policies.clone(),
+    }
+}
+
+/// Reports keys that have no effect on an API server without hosts of its own.
+fn without_hosts(written: &file::ApiServer, problems: &mut Problems) {
+    let keys = [
+        ("instance_type", at(&written.instance_type)),
+        ("count", at(&written.count)),
+        ("volume_gib", at(&written.volume_gib)),
+        ("managed_policies", at_unless(&written.managed_policies, &Vec::new())),
+        ("policies", at_unless(&written.policies, &Vec::new())),
+    ];
+    let hint = "remove it, or set it under `[hosts.scheduler]`, whose hosts run the API server";
+    problems.no_effect(&keys, "on an API server without hosts of its own", hint);
 }
 
 /// The defaults and limits of one group.

@@ -1,5 +1,6 @@
 //! From a file as written to a complete environment: checks every value, then adds the defaults.
 
+mod address;
 mod airflow;
 mod check;
 #[cfg(test)]
@@ -59,17 +60,19 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
         protected: flag(&written.protected, false),
         high_availability: flag(&written.high_availability, false),
     };
-    let balancer =
-        problems.choice(&written.entry.load_balancer, LoadBalancer::parse, defaults.load_balancer());
+    let default = defaults.load_balancer(written.network.vpc_id.is_some());
+    let balancer = problems.choice(&written.entry.load_balancer, LoadBalancer::parse, default);
     let kind = problems.choice(&written.broker.kind, BrokerKind::parse, BrokerKind::Sqs);
     let architecture = problems.choice(&written.hosts.architecture, Architecture::parse, Architecture::X86);
     let aws = aws(&written.aws, endpoint, problems);
     let region = aws.as_ref().ok().map(|aws| &aws.region);
     let airflow = airflow::airflow(&written.airflow, local, problems);
     let dags = airflow::dags(&written.dags, problems);
-    let network = network::network(&written.network, defaults, problems);
-    let url = airflow.as_ref().ok().map(|airflow| &airflow.url);
-    let entry = entry::entry(written, entry::Surroundings { balancer, url, region, defaults }, problems);
+    let network = network::network(&written.network, defaults, balancer.ok(), problems);
+    let nat = network.as_ref().ok().map(|network| network.nat);
+    let around =
+        entry::Surroundings { balancer, airflow: airflow.as_ref().ok(), nat, local, region, defaults };
+    let entry = entry::entry(written, around, problems);
     let database = database::database(&written.database, defaults, region, problems);
     let broker = database::broker(&written.broker, kind, defaults, problems);
     let storage = operations::storage(written, problems);

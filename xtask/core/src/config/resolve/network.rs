@@ -5,7 +5,7 @@ use super::defaults::Defaults;
 use crate::config::environment::{Network, Vpc};
 use crate::config::file;
 use crate::config::problems::{Problems, Refusal, Reported};
-use crate::config::values::{Nat, SubnetId, VpcCidr, VpcId};
+use crate::config::values::{LoadBalancer, Nat, SubnetId, VpcCidr, VpcId};
 
 const ZONES: u32 = 2;
 /// The quota of RDS for a subnet group.
@@ -14,6 +14,7 @@ const MOST_SUBNETS: usize = 20;
 pub fn network(
     written: &file::Network,
     defaults: Defaults,
+    balancer: Option<LoadBalancer>,
     problems: &mut Problems,
 ) -> Result<Network, Reported> {
     let cidr = problems.text(&written.vpc_cidr, VpcCidr::parse);
@@ -21,7 +22,7 @@ pub fn network(
     let subnets = subnet_ids(&written.subnet_ids, problems);
     let public_subnets = subnet_ids(&written.public_subnet_ids, problems);
     let zones = problems.number_or(&written.zones, ZONES, 2..=3, "zones");
-    let nat = problems.choice(&written.nat, Nat::parse, defaults.nat());
+    let nat = problems.choice(&written.nat, Nat::parse, defaults.nat(balancer));
     match &written.vpc_id {
         Some(_) => existing(written, problems),
         None => new(written, problems),

@@ -8,10 +8,24 @@ use crate::model::contract::CONTRACT;
 use crate::model::engine::Engine;
 use std::fmt::Write as _;
 
+/// The key of `[entry]` that an address with https needs.
+pub(super) const CERTIFICATE: &str =
+    "certificate_arn = 'arn:aws:acm:eu-central-1:111122223333:certificate/0a'\n";
+
 /// A file that is complete, and whatever is to be added to it.
 pub(super) fn aws(more: &str) -> String {
+    with_url("http://airflow.example.com:8080", more)
+}
+
+/// The same at an address that only a load balancer answers.
+pub(super) fn balanced(more: &str) -> String {
+    with_url("https://airflow.example.com", more)
+}
+
+fn with_url(url: &str, more: &str) -> String {
+    let entry = if more.contains("[entry]") { "" } else { "\n[entry]\nallowed_cidrs = ['203.0.113.0/24']\n" };
     format!(
-        "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'https://airflow.example.com'\n{more}"
+        "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = '{url}'\n{more}{entry}"
     )
 }
 
@@ -48,6 +62,7 @@ fn the_local_file_needs_one_line() {
       "ApiServerCount": "1",
       "ApiServerInstanceType": "t3.small",
       "ApiServerManagedPolicyArns": "",
+      "ApiServerOnScheduler": "false",
       "ApiServerVolumeGiB": "30",
       "ArtifactBucket": "ductwork-000000000000-us-east-1",
       "AuditTrail": "false",
@@ -123,7 +138,7 @@ fn templates_are_told_whether_the_cloud_is_local() {
     assert!(local(&good("aws.endpoint = 'local'")));
     assert!(!local(&good(&aws(""))));
     let url = "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\nendpoint = 'http://127.0.0.1:4566'\n\
-               [airflow]\nurl = 'http://127.0.0.1:8080'\n";
+               [entry]\nallowed_cidrs = ['203.0.113.0/24']\n";
     assert!(!local(&good(url)));
 }
 
@@ -199,6 +214,8 @@ since = 2026-01-01
         put it in quotes: `"since" = "2026-01-01"`
     environments/dev.toml `aws.region`: required key is missing [missing_key]
         add `region = "eu-central-1"`, or another region, under `[aws]`
+    environments/dev.toml `entry.allowed_cidrs`: required key is missing [missing_key]
+        add `allowed_cidrs = ["203.0.113.7/32"]` under `[entry]`, with the addresses of your office or VPN; this prints your own: curl https://checkip.amazonaws.com
     "#);
 }
 
@@ -209,10 +226,12 @@ fn what_is_missing_is_told_with_the_cure() {
         add `account = "…"` under `[aws]`, with the number that this prints: aws sts get-caller-identity --query Account --output text
     environments/dev.toml `aws.region`: required key is missing [missing_key]
         add `region = "eu-central-1"`, or another region, under `[aws]`
-    environments/dev.toml `airflow.url`: required key is missing [missing_key]
-        add `url = "https://airflow.example.com"` under `[airflow]`: the address at which people and components will reach Airflow
+    environments/dev.toml `entry.allowed_cidrs`: required key is missing [missing_key]
+        add `allowed_cidrs = ["203.0.113.7/32"]` under `[entry]`, with the addresses of your office or VPN; this prints your own: curl https://checkip.amazonaws.com
     "#);
     insta::assert_snapshot!(bad(&aws("[network]\nvpc_id = 'vpc-0a1b2c3d'")), @r#"
+    environments/dev.toml:5 `airflow.url`: the load balancer listens on port 80, not 8080 [conflict]
+        remove the port, or the load balancer
     environments/dev.toml `network.subnet_ids`: required key is missing [missing_key]
         add `subnet_ids = ["subnet-…", "subnet-…"]` under `[network]`: subnets of the VPC in two availability zones
     "#);
@@ -239,8 +258,8 @@ fn tables_and_values_in_each_others_place() {
         write a string; `environments/dev.toml` explains `project`
     environments/dev.toml:4 `hosts`: expected a table, found an array [wrong_type]
         start a table with the line `[hosts]` and put its keys below
-    environments/dev.toml `airflow.url`: required key is missing [missing_key]
-        add `url = "https://airflow.example.com"` under `[airflow]`: the address at which people and components will reach Airflow
+    environments/dev.toml `entry.allowed_cidrs`: required key is missing [missing_key]
+        add `allowed_cidrs = ["203.0.113.7/32"]` under `[entry]`, with the addresses of your office or VPN; this prints your own: curl https://checkip.amazonaws.com
     "#);
 }
 
@@ -305,7 +324,8 @@ fn defaults_follow_what_is_written() {
 #[test]
 fn an_existing_network() {
     let network = "[network]\nvpc_id = 'vpc-0a1b2c3d'\nsubnet_ids = ['subnet-0a1b2c3d', 'subnet-1a1b2c3d']";
-    let environment = good(&aws(network));
+    let environment =
+        good(&balanced(&format!("{network}\n[entry]\nallowed_cidrs = ['203.0.113.0/24']\n{CERTIFICATE}")));
     assert!(matches!(&environment.network.vpc, Vpc::Existing { subnets, .. } if subnets.len() == 2));
     assert_eq!(environment.parameters()["ExistingSubnetIds"], "subnet-0a1b2c3d,subnet-1a1b2c3d");
 }

@@ -113,6 +113,12 @@ impl Url {
         self.authority().rsplit_once(':').map_or(self.authority(), |(host, _)| host)
     }
 
+    /// Whether it names an IP address instead of a host.
+    #[must_use]
+    pub fn is_address(&self) -> bool {
+        self.host().parse::<std::net::Ipv4Addr>().is_ok()
+    }
+
     /// The port, if the URL names one.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
