@@ -5,6 +5,7 @@ from __future__ import annotations
 from localcloud.base.paths import State
 from localcloud.cfn import (
     account,
+    balancers,
     buckets,
     identity,
     monitoring,
@@ -30,6 +31,7 @@ def install(state: State, fleet: Fleet, service: Service) -> Databases:
     network.install()
     identity.install()
     account.install()
+    balancers.install()
     monitoring.install()
     databases = Databases(state)
     databases.install()

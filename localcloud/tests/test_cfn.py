@@ -238,3 +238,45 @@ def test_small_types_and_the_public_image_parameter(cloud: RunningCloud, stacks:
     group = cloud.client("ec2").describe_security_groups(GroupIds=[out["Group"]])["SecurityGroups"][0]
     assert group["IpPermissions"][0]["FromPort"] == 5432
     assert stacks.delete(name) == "DELETE_COMPLETE"
+
+
+def balanced(scheme: str, *, group_for_each: bool = False) -> dict:
+    """A load balancer before a target group, which may be another one for each scheme."""
+    group = f"Group{scheme.title().replace('-', '')}" if group_for_each else "Group"
+    return {
+        "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.9.0.0/16"}},
+        **{
+            f"Subnet{index}": {
+                "Type": "AWS::EC2::Subnet",
+                "Properties": {"VpcId": {"Ref": "Vpc"}, "CidrBlock": f"10.9.{index}.0/24"},
+            }
+            for index in (1, 2)
+        },
+        "Balancer": {
+            "Type": "AWS::ElasticLoadBalancingV2::LoadBalancer",
+            "Properties": {"Scheme": scheme, "Subnets": [{"Ref": "Subnet1"}, {"Ref": "Subnet2"}]},
+        },
+        group: {
+            "Type": "AWS::ElasticLoadBalancingV2::TargetGroup",
+            "Properties": {"VpcId": {"Ref": "Vpc"}, "Port": 8080, "Protocol": "HTTP"},
+        },
+        "Listener": {
+            "Type": "AWS::ElasticLoadBalancingV2::Listener",
+            "Properties": {
+                "LoadBalancerArn": {"Ref": "Balancer"},
+                "Port": 80,
+                "Protocol": "HTTP",
+                "DefaultActions": [{"Type": "forward", "TargetGroupArn": {"Ref": group}}],
+            },
+        },
+    }
+
+
+def test_a_target_group_belongs_to_one_balancer(stacks: Stacks, name: str) -> None:
+    """A change of the scheme makes the new balancer first, so its target group has to be new too."""
+    stacks.made(name, balanced("internal"))
+    with pytest.raises(AssertionError, match="UPDATE_ROLLBACK_COMPLETE"):
+        stacks.updated(name, balanced("internet-facing"))
+    assert any("cannot be associated with more than one load balancer" in why for why in stacks.reasons(name))
+    stacks.updated(name, balanced("internet-facing", group_for_each=True))
+    assert stacks.delete(name) == "DELETE_COMPLETE"

@@ -8,7 +8,8 @@ use crate::support::tasks::{RESEND, probe, run_probe, until};
 fn hosts_come_with_the_first_task_and_go_after_the_last() {
     let project = Project::new();
     project.write("dags/probe.py", &probe("one"));
-    let set = "\n[workers.default]\nmin = 0\nmax = 1\nshrink_after_minutes = 1\n";
+    // As in `dev.toml`: one host for the schedulers and the API server.
+    let set = "\n[hosts]\napi_server.on_scheduler = true\n[workers.default]\nmin = 0\nmax = 1\nshrink_after_minutes = 1\n";
     project.edit("environments/local.toml", |text| format!("{text}{set}{RESEND}"));
     let works = || project.components().contains_key("worker");
 
@@ -16,6 +17,7 @@ fn hosts_come_with_the_first_task_and_go_after_the_last() {
     let result = project.deploy();
     assert_eq!(result["outcome"], "deployed");
     assert!(works());
+    assert_eq!(project.components().len(), 7, "everything runs, on two hosts: {:?}", project.components());
     let took = until("the end of the idle host", || !works());
     say(&format!("    no host after {:.0} s without a task", took.as_secs_f64()));
 
