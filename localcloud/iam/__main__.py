@@ -30,7 +30,7 @@ def main() -> int:
     around = Around(account.region, account.group_tags())
     made = list(calls(read(options.state / "calls.jsonl"), around))
     findings = [
-        *judge.silent(made),
+        *judge.silent(roles, made),
         *judge.insufficient(roles, made),
         *judge.reaches_out(roles, made, own),
         *judge.unnoticed(roles, made),

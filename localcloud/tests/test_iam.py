@@ -189,10 +189,13 @@ def test_a_call_that_the_role_does_not_allow_is_found() -> None:
 
 
 def test_components_of_which_nothing_is_recorded_are_found() -> None:
-    assert list(judge.silent([send()])) == [
+    own = Role("ductwork-local-Identity-1-ApiServerRole-2", "p", [])
+    assert list(judge.silent([worker(), own], [send()])) == [
         "no call of a host of `api-server` was recorded",
         "no call of a host of `scheduler` was recorded",
     ]
+    shared = judge.silent([worker()], [send()])
+    assert list(shared) == ["no call of a host of `scheduler` was recorded"]
 
 
 def test_names_of_another_environment() -> None:

@@ -10,12 +10,13 @@ use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::dags::{DagDiff, DagIndex, Parsed};
 use crate::model::event::Sink;
+use crate::model::names;
 use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
 use crate::model::text::count;
 use crate::observe::lease::{self, Seen};
 use crate::observe::release::{self, Current};
-use crate::observe::{airflow, dags, secrets, stack};
+use crate::observe::{airflow, dags, secrets, stack, workers};
 use crate::plan::consent::Guard;
 use crate::plan::deployment::{Facts, Plan, Source, plan};
 use crate::plan::gates::{self, Fact, Gate, NeededSecret, Runs, Unfinished};
@@ -23,6 +24,7 @@ use crate::plan::running::{Records, Running};
 use crate::plan::stack::{Decision, Desired, decide};
 use crate::plan::templates::Packaged;
 use crate::ui::{Ui, ask};
+use std::collections::BTreeMap;
 
 /// A planned deployment: what the gates say of it, and everything that is needed to carry it out.
 pub struct Prepared {
@@ -210,6 +212,7 @@ impl Preparing {
         target: &Release,
     ) -> Result<gates::Facts> {
         let secrets = self.secrets().await?;
+        let workers = self.workers(target).await?;
         let (dags, live) = self.dags(artifacts).await?;
         let mut facts = gates::Facts {
             file: self.setup.session.file(),
@@ -218,6 +221,7 @@ impl Preparing {
             before: self.state.parameters.clone(),
             after: target.stack.parameters.clone(),
             ports: self.ports(),
+            workers,
             secrets,
             dags,
             live,
@@ -237,6 +241,19 @@ impl Preparing {
             (true, Some(_)) => Fact::Unneeded("Airflow has its ports already"),
             (true, None) => Fact::Known(preflight::ports(environment)),
         }
+    }
+
+    /// The hosts of every worker set, in whatever state: each may still have a task or a log to bring away.
+    async fn workers(&self, target: &Release) -> Result<Fact<BTreeMap<String, Vec<String>>>> {
+        if !gates::loses_nat(&self.state.parameters, &target.stack.parameters) {
+            return Ok(Fact::Unneeded("NAT stays as it is"));
+        }
+        let mut found = BTreeMap::new();
+        for (set, group) in names::worker_groups(&self.state.outputs) {
+            let hosts = workers::read(&self.setup.session.aws, &group).await?.hosts;
+            found.insert(set, hosts.into_keys().collect());
+        }
+        Ok(Fact::Known(found))
     }
 
     async fn secrets(&self) -> Result<Fact<Vec<NeededSecret>>> {

@@ -2,6 +2,7 @@
 //! file each; `plan`, `deploy` and `rollback` run all of them.
 
 mod dags;
+mod network;
 mod ports;
 mod protected;
 mod runs;
@@ -14,6 +15,7 @@ use crate::model::dags::{DagIndex, Parsed};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use network::loses_nat;
 pub use runs::Runs;
 
 /// A fact that is looked up only if the plan needs it.
@@ -50,6 +52,8 @@ pub struct Facts {
     pub after: BTreeMap<String, String>,
     /// The ports of this machine that Airflow needs, and the first of them that is taken.
     pub ports: Fact<ports::Ports>,
+    /// Ids of hosts by worker set, if they would lose their way to the internet.
+    pub workers: Fact<BTreeMap<String, Vec<String>>>,
     pub secrets: Fact<Vec<NeededSecret>>,
     pub dags: Fact<Parsed>,
     /// The DAGs of the bundle that runs now.
@@ -105,10 +109,11 @@ impl Gate {
 type Judge = fn(&Facts) -> Verdict;
 
 /// Every gate, in the order in which they are shown. A new one is a file here and a line below.
-const GATES: [(&str, Judge); 6] = [
+const GATES: [(&str, Judge); 7] = [
     ("stack", stack::judge),
     ("protection", protected::judge),
     ("ports", ports::judge),
+    ("network", network::judge),
     ("secrets", secrets::judge),
     ("dags", dags::judge),
     ("unfinished-runs", runs::judge),
@@ -150,6 +155,7 @@ pub(crate) mod tests {
             before: BTreeMap::new(),
             after: BTreeMap::new(),
             ports: Fact::Unneeded("not the first deployment"),
+            workers: Fact::Unneeded("NAT stays as it is"),
             secrets: Fact::Unneeded("no host is changed"),
             dags: Fact::Unneeded("no DAG is changed"),
             live: DagIndex::default(),
@@ -166,6 +172,7 @@ pub(crate) mod tests {
             ("stack", "passed"),
             ("protection", "passed"),
             ("ports", "skipped"),
+            ("network", "skipped"),
             ("secrets", "skipped"),
             ("dags", "skipped"),
             ("unfinished-runs", "skipped"),
@@ -173,7 +180,7 @@ pub(crate) mod tests {
         assert_eq!(outcomes, expected);
         assert!(refusal(&gates).is_none());
         let json = serde_json::to_value(&gates).unwrap();
-        assert_eq!(json[3]["reason"], "no host is changed");
+        assert_eq!(json[4]["reason"], "no host is changed");
         assert_eq!(json[0], serde_json::json!({ "name": "stack", "outcome": "passed", "problems": [] }));
     }
 
