@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
 from ministack.services.cloudformation import engine
 
 ministack_conditions = engine._evaluate_conditions
@@ -44,3 +45,10 @@ def update_policy(stack: dict, logical_id: str | None) -> dict:
         resource.get("UpdatePolicy") or {}, {}, params, conditions, template.get("Mappings", {}), "", ""
     )
     return {key: value for key, value in policy.items() if value is not engine._NO_VALUE}
+
+
+def with_c_parser(loader: type) -> type:
+    """The loader of templates on the parser of libyaml, where PyYAML has it."""
+    if not yaml.__with_libyaml__:
+        return loader
+    return type("CfnLoader", (yaml.CSafeLoader,), {"yaml_constructors": loader.yaml_constructors})

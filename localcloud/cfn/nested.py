@@ -31,6 +31,7 @@ from localcloud.cfn.registry import register
 from localcloud.emulator.shapes import Action, Answer, Made
 
 TYPE = "AWS::CloudFormation::Stack"
+UNRESOLVED = "{{IntrinsicFunction:"  # what a value begins with that is not known while a change set is made
 GONE_KEPT = 60  # deleted nested stacks, with their events; AWS keeps them for 90 days
 
 
@@ -46,14 +47,14 @@ def _run(operation: Coroutine[Any, Any, None]) -> None:
     contextvars.copy_context().run(isolated)
 
 
-def _child(physical_id: str) -> tuple[str, dict] | None:
+def find(physical_id: str) -> tuple[str, dict] | None:
     for name, stack in cloudformation._stacks.items():
         if stack.get("StackId") == physical_id or name == physical_id:
             return name, stack
     return None
 
 
-def _template(props: dict, parent_name: str) -> tuple[dict, str, dict]:
+def template_of(props: dict, parent_name: str) -> tuple[dict, str, dict]:
     """Template, its text, and the resolved parameters."""
     url = props.get("TemplateURL")
     if not url:
@@ -72,9 +73,22 @@ def _template(props: dict, parent_name: str) -> tuple[dict, str, dict]:
     unknown = sorted(given.keys() - (template.get("Parameters") or {}).keys())
     if unknown:
         raise ValueError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
-    values = _resolve_parameters(template, provided)
+    values = _resolve_parameters(_open(template, given), provided)
     validate_template_support(template, evaluate_conditions(template, values), params=values)
     return template, body, values
+
+
+def _open(template: dict, given: dict) -> dict:
+    """The template without constraints of the parameters whose value is a token."""
+    declared = dict(template.get("Parameters") or {})
+    for name, value in given.items():
+        if UNRESOLVED in str(value):
+            if declared[name].get("Type", "").startswith("AWS::SSM::Parameter::Value<"):
+                raise ValueError(
+                    f"Unable to fetch parameters [{value}] from parameter store for this account."
+                )
+            declared[name] = {"Type": "String", "NoEcho": declared[name].get("NoEcho", False)}
+    return {**template, "Parameters": declared}
 
 
 def _text(value: object) -> str:
@@ -116,7 +130,7 @@ def _outcome(stack: dict, wanted: str) -> dict:
 
 
 def create(logical_id: str, props: dict, parent_name: str) -> Made:
-    template, body, values = _template(props, parent_name)
+    template, body, values = template_of(props, parent_name)
     name = f"{parent_name}-{logical_id}-{new_uuid().replace('-', '')[:12].upper()}"
     stack_id = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:stack/{name}/{new_uuid()}"
     parent = cloudformation._stacks.get(parent_name) or {}
@@ -170,11 +184,11 @@ def create(logical_id: str, props: dict, parent_name: str) -> Made:
 
 
 def update(physical_id: str, old: dict, new: dict, parent_name: str, logical_id: str | None = None) -> Made:
-    found = _child(physical_id)
+    found = find(physical_id)
     if found is None or found[1].get("StackStatus") == "DELETE_COMPLETE":
         return create(logical_id or physical_id, new, parent_name)
     name, stack = found
-    template, body, values = _template(new, parent_name)
+    template, body, values = template_of(new, parent_name)
     if (
         stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
         and template == stack.get("_template")
@@ -201,7 +215,7 @@ def update(physical_id: str, old: dict, new: dict, parent_name: str, logical_id:
 
 
 def delete(physical_id: str, props: dict) -> None:
-    found = _child(physical_id)
+    found = find(physical_id)
     if found is None or found[1].get("StackStatus") == "DELETE_COMPLETE":
         return
     name, stack = found
@@ -233,7 +247,7 @@ def with_parents(describe: Action) -> Action:
     """DescribeStacks with ParentId and RootId, which ministack keeps but does not answer."""
 
     def ids(match: re.Match[bytes]) -> bytes:
-        found = _child(match[1].decode())
+        found = find(match[1].decode())
         if found is None or not found[1].get("ParentId"):
             return match[0]
         parent, root = found[1]["ParentId"], found[1].get("RootId", "")
