@@ -22,6 +22,11 @@ fn zone<'a>(cloud: &'a Cloud, subnet: &str) -> &'a str {
     text(&cloud.get("subnets", subnet)["AvailabilityZone"])
 }
 
+/// The three outputs that name what a list holds; those without a value are a dash.
+fn one_by_one<'a>(cloud: &'a Cloud, output: &str) -> BTreeSet<&'a str> {
+    (1..=3).map(|number| cloud.output(&format!("{output}{number}"))).filter(|value| *value != "-").collect()
+}
+
 /// An own network over `zones` zones with `nats` NAT gateways.
 pub fn own(cloud: &Cloud, zones: usize, nats: usize) {
     has(cloud.get("vpcs", cloud.output("VpcId")), &json!({ "CidrBlock": "10.0.0.0/16" }));
@@ -33,6 +38,7 @@ pub fn own(cloud: &Cloud, zones: usize, nats: usize) {
         assert_eq!((subnets.len(), over.len()), (zones, zones), "{subnets:?}");
     }
     assert!(private.is_disjoint(&public));
+    assert_eq!(one_by_one(cloud, "SubnetId"), private);
     for subnet in &public {
         assert!(way_out(cloud, subnet).starts_with("igw-"), "{subnet}");
     }
@@ -41,7 +47,7 @@ pub fn own(cloud: &Cloud, zones: usize, nats: usize) {
     if nats == 0 {
         assert_eq!(hosts, public, "hosts need a way out");
         assert!(private.iter().all(|subnet| way_out(cloud, subnet).is_empty()));
-        assert_eq!(cloud.output("NatAddresses"), "-");
+        assert_eq!((cloud.output("NatAddresses"), one_by_one(cloud, "NatRange")), ("-", BTreeSet::new()));
         return;
     }
     assert_eq!(hosts, private);
@@ -55,6 +61,7 @@ pub fn own(cloud: &Cloud, zones: usize, nats: usize) {
     let addresses: BTreeSet<String> =
         cloud.all("addresses").iter().map(|address| format!("{}/32", text(&address["PublicIp"]))).collect();
     assert_eq!(cloud.list("NatAddresses"), addresses.iter().map(String::as_str).collect());
+    assert_eq!(one_by_one(cloud, "NatRange"), cloud.list("NatAddresses"));
 }
 
 /// The endpoint of S3 costs nothing and is always there; the others are an option.
@@ -167,6 +174,9 @@ pub fn is_reached_at_its_address(cloud: &Cloud, allowed: &str, port: u16) {
 /// All hosts and stores live in a network that was there before, of which nothing was changed.
 pub fn existing(cloud: &Cloud, private: &[String]) {
     cloud.none(&["vpcs", "subnets", "internet_gateways", "nat_gateways", "addresses"]);
+    let outputs = &cloud.master("second")["Outputs"];
+    let [first, second, third] = ["SubnetId1", "SubnetId2", "SubnetId3"].map(|name| text(&outputs[name]));
+    assert_eq!([first, second, third], [&private[0], &private[1], "-"]);
     let private: BTreeSet<&str> = private.iter().map(String::as_str).collect();
     for group in cloud.all("groups") {
         let subnets: BTreeSet<&str> = text(&group["VPCZoneIdentifier"]).split(',').collect();

@@ -4,6 +4,7 @@
 mod parameters;
 mod resources;
 mod template;
+mod wiring;
 
 use std::path::Path;
 
