@@ -1,7 +1,7 @@
 //! The changes of a change set: a tree for people, rows for machines.
 
 use super::wrap::{WIDTH, lines};
-use crate::model::change::{Change, ChangeAction, Fate, Replacement, flatten};
+use crate::model::change::{Change, ChangeAction, Evidence, Fate, Replacement, flatten};
 use crate::model::text::count;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -32,40 +32,69 @@ pub fn rows(changes: &[Change]) -> Vec<ChangeRow> {
 
 /// The tree as text for 80 columns, a line of counts below it.
 ///
-/// `+` is added, `~` changed in place, `-` removed, `!` replaced, `?` perhaps replaced.
+/// `+` is added, `~` changed in place, `-` removed, `!` replaced, `?` perhaps replaced. What would only change if
+/// values did that are not known yet is counted, not shown.
 #[must_use]
 pub fn text(changes: &[Change]) -> String {
     let mut text = String::new();
-    let (shown, tagged) = without_tags(changes);
+    let (shown, hidden) = telling(changes);
     for change in &shown {
         write_change(&mut text, change, 1);
     }
     text.push_str(&counts(&shown));
-    if tagged > 0 {
-        let _ = write!(text, "; {} of nothing but tags", count(tagged, "change"));
+    if hidden.tagged > 0 {
+        let _ = write!(text, "; {} of nothing but tags", count(hidden.tagged, "change"));
+    }
+    if hidden.doubtful > 0 {
+        let _ = write!(text, "; {} known only while it runs", count(hidden.doubtful, "possible change"));
     }
     text.push('\n');
     text
 }
 
-/// The tree without resources of which only tags change, and how many those are: with each release all of
-/// them get its id.
-fn without_tags(changes: &[Change]) -> (Vec<Change>, usize) {
+/// How many resources are not shown.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Hidden {
+    /// Only their tags change: with each release all of them get its id.
+    tagged: usize,
+    /// They change if a value does that is not known yet, and mostly it does not.
+    doubtful: usize,
+}
+
+impl Hidden {
+    fn add(&mut self, other: Self) {
+        self.tagged += other.tagged;
+        self.doubtful += other.doubtful;
+    }
+}
+
+/// The tree without resources of which nothing can be told, and how many those are.
+fn telling(changes: &[Change]) -> (Vec<Change>, Hidden) {
     let mut shown = Vec::new();
-    let mut tagged = 0;
+    let mut hidden = Hidden::default();
     for change in changes {
-        let (nested, inside) = without_tags(&change.nested);
-        tagged += inside;
-        let only = change.action == ChangeAction::Modify
-            && change.replacement == Replacement::Never
-            && change.reasons.iter().all(|reason| reason == "Tags");
-        match (change.is_folder(), only && !change.reasons.is_empty()) {
-            (true, _) if nested.is_empty() && inside > 0 => {}
-            (false, true) => tagged += 1,
-            _ => shown.push(Change { nested, ..change.clone() }),
+        let (nested, inside) = telling(&change.nested);
+        hidden.add(inside);
+        let modified = change.action == ChangeAction::Modify;
+        if change.is_folder() {
+            if !nested.is_empty() || inside == Hidden::default() {
+                shown.push(Change { nested, ..change.clone() });
+            }
+        } else if modified && is_of_tags(change) {
+            hidden.tagged += 1;
+        } else if modified && change.evidence == Evidence::Unknown {
+            hidden.doubtful += 1;
+        } else {
+            shown.push(change.clone());
         }
     }
-    (shown, tagged)
+    (shown, hidden)
+}
+
+fn is_of_tags(change: &Change) -> bool {
+    change.replacement == Replacement::Never
+        && !change.reasons.is_empty()
+        && change.reasons.iter().all(|reason| reason == "Tags")
 }
 
 /// Where the type begins; names are cut before it.
@@ -171,6 +200,7 @@ mod tests {
             replacement,
             fate: Fate::Deleted,
             reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
+            evidence: Evidence::Known,
             nested: Vec::new(),
         }
     }
@@ -246,6 +276,24 @@ mod tests {
         1 to change; 4 changes of nothing but tags
         ");
         assert_eq!(rows(&tree).len(), 7, "machines get everything");
+    }
+
+    #[test]
+    fn what_is_known_only_while_it_runs_is_counted_only() {
+        use {ChangeAction as A, Replacement as R};
+        let doubtful = |path: &str, replacement| Change {
+            evidence: Evidence::Unknown,
+            ..change(path, "AWS::RDS::DBInstance", A::Modify, replacement, &["Tags", "SubnetIds"])
+        };
+        let mut stack = change("D", "AWS::CloudFormation::Stack", A::Modify, R::Never, &["Properties"]);
+        stack.nested = vec![doubtful("D/One", R::Unknown), doubtful("D/Two", R::Never)];
+        let mut partly = doubtful("Q", R::Unknown);
+        partly.evidence = Evidence::Known;
+        insta::assert_snapshot!(text(&[stack, partly]), @"
+          ~ Q                               AWS::RDS::DBInstance
+              Tags, SubnetIds
+        1 to change; 2 possible changes known only while it runs
+        ");
     }
 
     #[test]

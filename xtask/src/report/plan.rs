@@ -37,14 +37,14 @@ fn action(stack: &StackPreview) -> &'static str {
     match stack {
         StackPreview::None => "none",
         StackPreview::Create => "create",
-        StackPreview::Update(_) | StackPreview::Unsettled(_) => "update",
+        StackPreview::Update { .. } | StackPreview::Unsettled(_) => "update",
     }
 }
 
 fn json(preview: &Preview) -> Value {
-    let rows = match &preview.stack {
-        StackPreview::Update(changes) => changes::rows(changes),
-        _ => Vec::new(),
+    let (rows, unseen) = match &preview.stack {
+        StackPreview::Update { changes, unseen } => (changes::rows(changes), unseen.as_deref()),
+        _ => (Vec::new(), None),
     };
     let plan = &preview.plan;
     let upload = |needed: bool| if needed { "upload" } else { "present" };
@@ -57,7 +57,12 @@ fn json(preview: &Preview) -> Value {
         "bundle": { "digest": plan.release.bundle, "action": upload(plan.has("bundle")) },
         "host": { "digest": plan.release.runtime.digest(), "action": upload(plan.rolls_out()) },
         "image": {},
-        "stack": { "name": preview.stack_name, "action": action(&preview.stack), "changes": rows },
+        "stack": {
+            "name": preview.stack_name,
+            "action": action(&preview.stack),
+            "changes": rows,
+            "unseen": unseen,
+        },
         "dags": preview.dags,
         "gates": preview.gates,
         "problems": problems,
@@ -98,9 +103,12 @@ fn stack(out: &mut String, name: &str, stack: &StackPreview) {
             let text = format!("cannot preview the changes of `{name}` in its present state: {why}");
             row(out, "stack", &text);
         }
-        StackPreview::Update(changes) => {
-            let changes = changes::text(changes);
-            let _ = writeln!(out, "stack    `{name}` is updated\n\n{}\n", changes.trim_end());
+        StackPreview::Update { changes, unseen } => {
+            row(out, "stack", &format!("`{name}` is updated"));
+            if let Some(why) = unseen {
+                row(out, "stack", why);
+            }
+            let _ = writeln!(out, "\n{}\n", changes::text(changes).trim_end());
         }
     }
 }

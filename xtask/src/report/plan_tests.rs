@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fail::Problem;
-use crate::model::change::{Change, ChangeAction, Fate, Replacement};
+use crate::model::change::{Change, ChangeAction, Evidence, Fate, Replacement};
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
@@ -84,15 +84,18 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
     let mut preview = preview(Running::default());
     preview.dags.removed = (0..500).map(|number| format!("a_dag_with_a_long_name_{number}")).collect();
     preview.dags.moved = vec!["stock".to_owned()];
-    preview.stack = StackPreview::Update(vec![Change {
+    let changes = vec![Change {
         path: "Broker/Queue".to_owned(),
         kind: "AWS::SQS::Queue".to_owned(),
         action: ChangeAction::Modify,
         replacement: Replacement::Always,
         fate: Fate::Deleted,
         reasons: vec!["QueueName".to_owned()],
+        evidence: Evidence::Known,
         nested: Vec::new(),
-    }]);
+    }];
+    let unseen = "changes inside nested stacks cannot be previewed: Template error: nothing there";
+    preview.stack = StackPreview::Update { changes, unseen: Some(unseen.to_owned()) };
     let message = "NameError: name `x` is not defined\n".repeat(3) + &"word ".repeat(30);
     preview.gates.push(refused(Problem::new("import_error", "dags/a.py:3", message, "define it")));
     let text = fits(&preview);
@@ -100,6 +103,8 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
     insta::assert_snapshot!(text.split_once("more\nDAGs     moved").unwrap().1, @r"
     : stock
     stack    `ductwork-dev` is updated
+    stack    changes inside nested stacks cannot be previewed: Template error: nothing
+             there
 
       ! Queue                           AWS::SQS::Queue
           REPLACED: QueueName

@@ -13,6 +13,7 @@ pub struct Change {
     pub fate: Fate,
     /// What brings the change about, for instance `TemplateURL` or `InstanceType (parameter Size)`.
     pub reasons: Vec<String>,
+    pub evidence: Evidence,
     /// The changes inside, where this is a nested stack and the service tells them.
     pub nested: Vec<Change>,
 }
@@ -44,9 +45,20 @@ impl ChangeAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replacement {
     Never,
-    /// Depends on values that are known only while the change set runs.
+    /// Some changes of the property need it, others do not.
     Maybe,
     Always,
+    /// Only if values change that are known while the change set runs; mostly they stay as they are.
+    Unknown,
+}
+
+/// Whether anything will change at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// A value is known to change.
+    Known,
+    /// Everything that would change it is a value of another resource, not known before the change set runs.
+    Unknown,
 }
 
 impl Replacement {
@@ -57,6 +69,7 @@ impl Replacement {
             Replacement::Never => "never",
             Replacement::Maybe => "maybe",
             Replacement::Always => "always",
+            Replacement::Unknown => "unknown",
         }
     }
 }
@@ -109,7 +122,11 @@ pub enum StackPreview {
     None,
     /// There is none yet; or no bucket yet to read its templates from.
     Create,
-    Update(Vec<Change>),
+    Update {
+        changes: Vec<Change>,
+        /// Why changes inside nested stacks cannot be seen; none if they can.
+        unseen: Option<String>,
+    },
     /// It has to come to rest first, and nobody knows what is to change then: why.
     Unsettled(String),
 }

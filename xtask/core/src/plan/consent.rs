@@ -9,7 +9,8 @@ pub enum Guard {
     Protected,
 }
 
-/// Why somebody must agree to these changes, one reason each; nothing where nobody needs to.
+/// Why somebody must agree to these changes, one reason each; nothing where nobody needs to. A replacement counts
+/// if it is known: where values are not, CloudFormation announces many that never happen.
 #[must_use]
 pub fn needs_consent(changes: &[Change], guard: Guard) -> Vec<String> {
     let guarded = (guard == Guard::Protected).then(|| "the environment is protected".to_owned());
@@ -18,7 +19,7 @@ pub fn needs_consent(changes: &[Change], guard: Guard) -> Vec<String> {
             (ChangeAction::Remove, _) => "removes",
             (_, Replacement::Always) => "replaces",
             (_, Replacement::Maybe) => "may replace",
-            (_, Replacement::Never) => return None,
+            (_, Replacement::Never | Replacement::Unknown) => return None,
         };
         Some(format!("{what} {} ({}){}", change.path, change.kind, fate(change)))
     });
@@ -36,6 +37,7 @@ fn fate(change: &Change) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::change::Evidence;
 
     fn change(path: &str, action: ChangeAction, replacement: Replacement, fate: Fate) -> Change {
         let kind = "AWS::SQS::Queue".to_owned();
@@ -46,6 +48,7 @@ mod tests {
             replacement,
             fate,
             reasons: Vec::new(),
+            evidence: Evidence::Known,
             nested: Vec::new(),
         }
     }
@@ -67,6 +70,7 @@ mod tests {
             change("P/A", ChangeAction::Remove, Replacement::Never, Fate::Retained),
             change("P/B", ChangeAction::Modify, Replacement::Always, Fate::Snapshot),
             change("P/C", ChangeAction::Modify, Replacement::Maybe, Fate::Deleted),
+            change("P/D", ChangeAction::Modify, Replacement::Unknown, Fate::Deleted),
         ];
         insta::assert_snapshot!(needs_consent(&[parent], Guard::Open).join("\n"), @"
         removes P/A (AWS::SQS::Queue), the old one stays in the account

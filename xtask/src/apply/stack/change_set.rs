@@ -1,10 +1,13 @@
 //! Change sets: created under a unique name, shown, then executed or deleted; none is left behind.
 //!
-//! The rules are those of AWS Copilot: always with nested stacks, capabilities in so many words, by
-//! ARN once there is one, and an empty change set is deleted, since failed ones count to a quota.
+//! The rules are those of AWS Copilot: with nested stacks, capabilities in so many words, by ARN once there
+//! is one, and an empty change set is deleted, since failed ones count to a quota. Unlike there, a stack is
+//! created without nested change sets, and updated without them if the service refuses them: it passes tokens
+//! for values it does not know yet, and cannot evaluate every template with those.
 
 use super::change_tree;
 use super::events::{Since, StackWatch, follow};
+use super::rejection::{is_of_nested, rejection};
 use crate::doors::backoff::Backoff;
 use crate::doors::time::Stopwatch;
 use crate::doors::{aws, time};
@@ -16,8 +19,8 @@ use crate::model::stack::{Followed, Moment};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{
-    Capability, ChangeSetStatus, ChangeSetSummary, ChangeSetType, EventFilter, ExecutionStatus, Parameter,
-    StackStatus, Tag,
+    Capability, ChangeSetStatus, ChangeSetSummary, ChangeSetType, ExecutionStatus, Parameter, StackStatus,
+    Tag,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,6 +60,8 @@ pub struct ChangeSet {
     pub stack_name: String,
     pub purpose: Purpose,
     pub changes: Vec<Change>,
+    /// Why changes inside nested stacks cannot be seen; none if they can, or if nobody looks.
+    pub unseen: Option<String>,
     created: Moment,
 }
 
@@ -74,13 +79,58 @@ const DELETION: Duration = Duration::from_secs(120);
 /// Ours are used or taken back within minutes; one this old was left behind by a killed process.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
+/// Whether the service makes a change set for each nested stack, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nesting {
+    On,
+    Off,
+}
+
+enum Refusal {
+    /// The service could not look into a nested stack.
+    Nested(Fail),
+    Whole(Fail),
+}
+
+impl From<Fail> for Refusal {
+    fn from(fail: Fail) -> Self {
+        Self::Whole(fail)
+    }
+}
+
 /// Makes a change set and reads what it would do. Whatever goes wrong, it is gone afterwards, and so
 /// is the shell of a stack that was made for it.
 pub async fn create(client: &Client, request: &Request<'_>) -> Result<Created> {
-    let mut change_set = send(client, request).await?;
+    // Nobody is shown what is created.
+    let nesting = if request.purpose == Purpose::Create { Nesting::Off } else { Nesting::On };
+    match attempt(client, request, nesting).await {
+        Ok(created) => Ok(created),
+        Err(Refusal::Whole(fail)) => Err(fail),
+        Err(Refusal::Nested(fail)) => unseen(client, request, &fail).await,
+    }
+}
+
+/// The same without nested change sets. A nested template that is wrong fails while the set runs then, and is
+/// rolled back.
+async fn unseen(client: &Client, request: &Request<'_>, refused: &Fail) -> Result<Created> {
+    let why = refused.causes().into_iter().next().unwrap_or_else(|| refused.message().to_owned());
+    let text = format!("changes inside nested stacks cannot be previewed: {why}");
+    match attempt(client, request, Nesting::Off).await {
+        Ok(Created::Ready(set)) => Ok(Created::Ready(ChangeSet { unseen: Some(text), ..set })),
+        Ok(Created::Unchanged) => Ok(Created::Unchanged),
+        Err(Refusal::Whole(fail) | Refusal::Nested(fail)) => Err(fail),
+    }
+}
+
+async fn attempt(
+    client: &Client,
+    request: &Request<'_>,
+    nesting: Nesting,
+) -> std::result::Result<Created, Refusal> {
+    let mut change_set = send(client, request, nesting).await?;
     let described = match settle(client, &change_set.arn).await {
         Ok(described) => described,
-        Err(fail) => return Err(taken_back(client, &change_set, fail).await),
+        Err(fail) => return Err(taken_back(client, &change_set, fail).await.into()),
     };
     if described.status() != Some(&ChangeSetStatus::CreateComplete) {
         let reason = described.status_reason().unwrap_or("no reason given");
@@ -88,20 +138,22 @@ pub async fn create(client: &Client, request: &Request<'_>) -> Result<Created> {
             discard(client, &change_set).await?;
             return Ok(Created::Unchanged);
         }
-        let fail = rejection(client, request.stack, &change_set.arn, reason).await;
-        return Err(taken_back(client, &change_set, fail).await);
+        let fail = rejection(client, &change_set.arn, reason, unprepared(request.stack)).await;
+        let fail = taken_back(client, &change_set, fail).await;
+        let nested = nesting == Nesting::On && is_of_nested(reason);
+        return Err(if nested { Refusal::Nested(fail) } else { Refusal::Whole(fail) });
     }
     change_set.created =
         Moment(described.creation_time().and_then(|time| time.to_millis().ok()).unwrap_or(0));
     match change_tree::tree(client, &change_set.arn, described).await {
         Ok(changes) => change_set.changes = changes,
-        Err(fail) => return Err(taken_back(client, &change_set, fail).await),
+        Err(fail) => return Err(taken_back(client, &change_set, fail).await.into()),
     }
     remove_abandoned(client, &change_set).await;
     Ok(Created::Ready(change_set))
 }
 
-async fn send(client: &Client, request: &Request<'_>) -> Result<ChangeSet> {
+async fn send(client: &Client, request: &Request<'_>, nesting: Nesting) -> Result<ChangeSet> {
     let parameter = |(key, value): (&String, &String)| {
         Parameter::builder().parameter_key(key).parameter_value(value).build()
     };
@@ -122,7 +174,7 @@ async fn send(client: &Client, request: &Request<'_>) -> Result<ChangeSet> {
             Purpose::Update => ChangeSetType::Update,
         })
         .client_token(&name)
-        .include_nested_stacks(true)
+        .include_nested_stacks(nesting == Nesting::On)
         .set_capabilities(Some(capabilities.to_vec()))
         .set_parameters(Some(request.parameters.iter().map(parameter).collect()))
         .set_tags(Some(request.tags.iter().map(tag).collect()))
@@ -148,6 +200,7 @@ async fn send(client: &Client, request: &Request<'_>) -> Result<ChangeSet> {
         stack_name: request.stack.to_owned(),
         purpose: request.purpose,
         changes: Vec::new(),
+        unseen: None,
         created: Moment(0),
     })
 }
@@ -192,44 +245,6 @@ async fn settle(client: &Client, arn: &str) -> Result<DescribeChangeSetOutput> {
 /// The two ways in which the service says that nothing would change; it has no code for it.
 fn is_empty(reason: &str) -> bool {
     reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
-}
-
-/// Why the service made no change set: its own reason, and those of nested change sets first.
-async fn rejection(client: &Client, stack: &str, arn: &str, reason: &str) -> Fail {
-    let mut reasons = vec![reason.to_owned()];
-    while let Some(nested) = reasons.last().and_then(|reason| nested_change_set(reason)) {
-        let described = client.describe_change_set().change_set_name(nested).send().await;
-        let inner = described.ok().and_then(|described| described.status_reason);
-        match inner.filter(|inner| !reasons.contains(inner)) {
-            Some(inner) => reasons.push(inner),
-            None => break,
-        }
-    }
-    reasons.reverse();
-    // The service checks names and properties before it makes a change set, and tells apart from it.
-    if reason.contains("alidation") {
-        reasons.splice(0..0, findings(client, arn).await);
-    }
-    reasons.into_iter().fold(Fail::failed(unprepared(stack)), Fail::cause)
-}
-
-/// `Nested change set arn:… was not successfully created: Currently in FAILED.`
-fn nested_change_set(reason: &str) -> Option<&str> {
-    reason.split_whitespace().find(|word| word.starts_with("arn:") && word.contains(":changeSet/"))
-}
-
-/// What the checks before the change set found; nothing where that cannot be read.
-async fn findings(client: &Client, arn: &str) -> Vec<String> {
-    let failed = EventFilter::builder().failed_events(true).build();
-    let Ok(page) = client.describe_events().change_set_name(arn).filters(failed).send().await else {
-        return Vec::new();
-    };
-    let tell = |event: &aws_sdk_cloudformation::types::OperationEvent| {
-        let reason = event.validation_status_reason().or(event.hook_status_reason())?;
-        let place = event.validation_path().or(event.logical_resource_id()).unwrap_or("template");
-        Some(format!("{place}: {reason}"))
-    };
-    page.operation_events().iter().filter_map(tell).collect()
 }
 
 /// The same failure, after the change set is gone; says so where it would not go.

@@ -2,7 +2,7 @@
 
 use super::super::super::fake::{CREATED, Log, ROOT, event, page, stack};
 use super::*;
-use crate::model::change::{ChangeAction, Replacement};
+use crate::model::change::{ChangeAction, Evidence, Replacement};
 use crate::model::stack::{Operation, Status};
 use aws_sdk_cloudformation::error::ErrorMetadata;
 use aws_sdk_cloudformation::operation::create_change_set::{CreateChangeSetError, CreateChangeSetOutput};
@@ -24,10 +24,10 @@ fn create_rule(log: &Log) -> Rule {
     mock!(Client::create_change_set).then_compute_output(move |request| {
         let name = request.change_set_name().unwrap_or_default();
         assert!(name.starts_with("ductwork-") && request.client_token() == Some(name));
-        assert_eq!(request.include_nested_stacks(), Some(true));
         assert_eq!(request.capabilities().len(), 3);
         let kind = request.change_set_type().map_or("", |kind| kind.as_str());
-        log.add(format!("create {kind} {}", request.template_url().unwrap_or_default()));
+        let nested = if request.include_nested_stacks() == Some(true) { "nested " } else { "" };
+        log.add(format!("create {nested}{kind} {}", request.template_url().unwrap_or_default()));
         CreateChangeSetOutput::builder().id(ARN).stack_id(ROOT).build()
     })
 }
@@ -160,7 +160,7 @@ async fn a_change_set_is_waited_for_and_read_with_those_inside_it() {
     assert_eq!((queue.action, queue.replacement), (ChangeAction::Modify, Replacement::Always));
     assert_eq!(queue.reasons, ["QueueName (parameter Name)", "DelaySeconds"]);
     insta::assert_snapshot!(log.lines(), @"
-    create UPDATE https://root
+    create nested UPDATE https://root
     describe ductwork-own/1
     describe ductwork-own/1
     describe ductwork-own/1
@@ -184,7 +184,7 @@ async fn an_empty_change_set_is_deleted() {
         assert!(matches!(made, Created::Unchanged));
         insta::allow_duplicates! {
             insta::assert_snapshot!(log.lines(), @"
-            create UPDATE https://root
+            create nested UPDATE https://root
             describe ductwork-own/1
             delete change set ductwork-own/1
             ");
@@ -268,6 +268,61 @@ async fn a_failure_tells_the_reason_of_the_nested_change_set_first_and_cleans_up
     assert_eq!((log.count("delete change set"), log.count("delete stack")), (1, 1));
 }
 
+/// CreateChangeSet and DescribeChangeSet of a service that refuses nested change sets: for `reason`, or because the
+/// one of a nested stack failed.
+fn refusing_rules(log: &Log, reason: &'static str) -> [Rule; 2] {
+    let plain = "arn:aws:cloudformation:r:1:changeSet/ductwork-plain/3";
+    let create = log.clone();
+    [
+        mock!(Client::create_change_set).then_compute_output(move |request| {
+            let is_nested = request.include_nested_stacks() == Some(true);
+            create.add(if is_nested { "create nested" } else { "create plain" });
+            CreateChangeSetOutput::builder().id(if is_nested { ARN } else { plain }).stack_id(ROOT).build()
+        }),
+        mock!(Client::describe_change_set).then_compute_output(move |request| {
+            match request.change_set_name() {
+                Some(ARN) => described(ChangeSetStatus::Failed, reason),
+                Some(NESTED) => described(ChangeSetStatus::Failed, "Template error: nothing at index 1"),
+                _ => with(vec![resource("Broker", "AWS::CloudFormation::Stack", sdk::ChangeAction::Modify)]),
+            }
+        }),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nested_change_sets_are_refused_one_without_them_is_made() {
+    let failed = "Nested change set arn:aws:cloudformation:r:1:changeSet/ductwork-own-Broker/2 was not successfully \
+                  created: Currently in FAILED.";
+    let token = "Unable to fetch parameters [{{IntrinsicFunction:p-dev/Network.Outputs.X/Fn::GetAtt}}]";
+    for (reason, why) in [(failed, "Template error: nothing at index 1"), (token, token)] {
+        let log = Log::default();
+        let mut rules = refusing_rules(&log, reason).to_vec();
+        rules.extend(housekeeping_rules(&log, Vec::new()));
+        let Created::Ready(made) = make(&client(&rules), Purpose::Update).await.unwrap() else {
+            panic!("unchanged")
+        };
+        assert_eq!(made.unseen, Some(format!("changes inside nested stacks cannot be previewed: {why}")));
+        assert_eq!(made.changes[0].path, "Broker");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(log.lines(), @"
+            create nested
+            delete change set ductwork-own/1
+            create plain
+            list
+            ");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_for_another_reason_stays_refused() {
+    let log = Log::default();
+    let mut rules = refusing_rules(&log, "Template error: nothing at index 1").to_vec();
+    rules.extend(housekeeping_rules(&log, Vec::new()));
+    make(&client(&rules), Purpose::Update).await.unwrap_err();
+    assert_eq!((log.count("create"), log.count("delete change set")), (1, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_says_why_and_leaves_nothing_to_clean() {
     let log = Log::default();
@@ -308,6 +363,7 @@ fn made() -> ChangeSet {
         replacement: Replacement::Never,
         fate: crate::model::change::Fate::Deleted,
         reasons: Vec::new(),
+        evidence: Evidence::Known,
         nested: Vec::new(),
     };
     ChangeSet {
@@ -316,6 +372,7 @@ fn made() -> ChangeSet {
         stack_name: "p-dev".to_owned(),
         purpose: Purpose::Update,
         changes: vec![queue],
+        unseen: None,
         created: Moment(CREATED * 1000),
     }
 }

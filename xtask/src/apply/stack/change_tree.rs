@@ -1,9 +1,9 @@
 //! What the service says a change set would do, as the tree of `model::change`.
 
+use super::certainty::Level;
 use crate::doors::aws;
 use crate::fail::Result;
-use crate::model::change::{Change, ChangeAction, Fate, Replacement};
-use crate::model::stack::STACK_TYPE;
+use crate::model::change::{Change, ChangeAction, Fate};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types as sdk;
@@ -15,19 +15,20 @@ pub(super) async fn tree(client: &Client, arn: &str, first: DescribeChangeSetOut
     level(client, arn, Some(first), String::new()).await
 }
 
-type Level<'a> = Pin<Box<dyn Future<Output = Result<Vec<Change>>> + Send + 'a>>;
+type Reading<'a> = Pin<Box<dyn Future<Output = Result<Vec<Change>>> + Send + 'a>>;
 
 fn level<'a>(
     client: &'a Client,
     arn: &'a str,
     first: Option<DescribeChangeSetOutput>,
     path: String,
-) -> Level<'a> {
+) -> Reading<'a> {
     Box::pin(async move {
         let mut changes = Vec::new();
-        for resource in resources(client, arn, first).await? {
-            let mut change = convert(&resource, &path);
-            // Emulators know no nested change sets: the row of the nested stack stands alone then.
+        let read = read(client, arn, first).await?;
+        for resource in read.resources() {
+            let mut change = convert(resource, &read, &path);
+            // Without nested change sets the row of the nested stack stands alone.
             if let Some(nested) = resource.change_set_id() {
                 change.nested = level(client, nested, None, format!("{}/", change.path)).await?;
             }
@@ -37,20 +38,18 @@ fn level<'a>(
     })
 }
 
-async fn resources(
-    client: &Client,
-    arn: &str,
-    first: Option<DescribeChangeSetOutput>,
-) -> Result<Vec<sdk::ResourceChange>> {
+async fn read(client: &Client, arn: &str, first: Option<DescribeChangeSetOutput>) -> Result<Level> {
     let mut page = match first {
         Some(page) => page,
         None => describe(client, arn, None).await?,
     };
+    let mut parameters = Vec::new();
     let mut found = Vec::new();
     loop {
+        parameters.extend(page.parameters.take().unwrap_or_default());
         let changes = page.changes.take().unwrap_or_default();
         found.extend(changes.into_iter().filter_map(|change| change.resource_change));
-        let Some(token) = page.next_token.take() else { return Ok(found) };
+        let Some(token) = page.next_token.take() else { return Ok(Level::new(found, &parameters)) };
         page = describe(client, arn, Some(token)).await?;
     }
 }
@@ -61,26 +60,16 @@ async fn describe(client: &Client, arn: &str, token: Option<String>) -> Result<D
     output.map_err(|error| aws::failure("CloudFormation", "cannot read what would change", error))
 }
 
-fn convert(resource: &sdk::ResourceChange, path: &str) -> Change {
+fn convert(resource: &sdk::ResourceChange, level: &Level, path: &str) -> Change {
     Change {
         path: format!("{path}{}", resource.logical_resource_id().unwrap_or_default()),
         kind: resource.resource_type().unwrap_or_default().to_owned(),
         action: action(resource.action()),
-        replacement: replacement(resource),
+        replacement: level.replacement(resource),
         fate: fate(resource.policy_action()),
         reasons: reasons(resource.details()),
+        evidence: level.evidence(resource),
         nested: Vec::new(),
-    }
-}
-
-/// A nested stack is updated in place whatever changes in it, says the reference of its type; what is
-/// replaced inside is told there.
-fn replacement(resource: &sdk::ResourceChange) -> Replacement {
-    match resource.replacement() {
-        _ if resource.resource_type() == Some(STACK_TYPE) => Replacement::Never,
-        Some(sdk::Replacement::True) => Replacement::Always,
-        Some(sdk::Replacement::Conditional) => Replacement::Maybe,
-        _ => Replacement::Never,
     }
 }
 

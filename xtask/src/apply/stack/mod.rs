@@ -1,5 +1,6 @@
 //! Brings a stack to where it should be, from whatever state it is in: look, decide, act, look again.
 
+mod certainty;
 pub mod change_set;
 mod change_tree;
 pub mod events;
@@ -7,6 +8,7 @@ pub mod master;
 pub mod operations;
 pub mod preview;
 mod progress;
+mod rejection;
 mod templates;
 
 use super::context::{Context, Question, State};
@@ -128,6 +130,9 @@ async fn changed(context: &Context, goal: &Goal<'_>, purpose: Purpose, done: &mu
     let Created::Ready(change_set) = change_set::create(client, &request).await? else {
         return Ok(Turn::Settled);
     };
+    if let Some(why) = &change_set.unseen {
+        goal.sink.note(why.clone());
+    }
     agreed(context, goal.sink, &change_set).await?;
     let followed = change_set::execute(client, &change_set, goal.sink).await?;
     let operation = match purpose {
@@ -141,9 +146,14 @@ async fn changed(context: &Context, goal: &Goal<'_>, purpose: Purpose, done: &mu
 
 /// Asks if need be; without consent the change set is taken back, and the shell of a new stack.
 async fn agreed(context: &Context, sink: &Sink, change_set: &ChangeSet) -> Result<()> {
+    let unseen =
+        change_set.unseen.as_ref().map(|_| "may replace or remove resources that cannot be previewed");
     let reasons = match change_set.purpose {
         Purpose::Create => Vec::new(),
-        Purpose::Update => needs_consent(&change_set.changes, context.guard),
+        Purpose::Update => {
+            let known = needs_consent(&change_set.changes, context.guard);
+            known.into_iter().chain(unseen.map(str::to_owned)).collect()
+        }
     };
     let question = Question { reasons, changes: change_set.changes.clone() };
     let Err(fail) = context.consent(sink, &question) else { return Ok(()) };

@@ -38,5 +38,5 @@ async fn update(context: &Context, release: &Release) -> Result<StackPreview> {
         return Ok(StackPreview::None);
     };
     change_set::discard(client, &change_set).await?;
-    Ok(StackPreview::Update(change_set.changes))
+    Ok(StackPreview::Update { changes: change_set.changes, unseen: change_set.unseen })
 }
