@@ -39,12 +39,14 @@ struct Service {
     state: Arc<Mutex<(String, String)>>,
     log: Log,
     replacement: Replacement,
+    /// Whether a change set can look into nested stacks.
+    sees: bool,
 }
 
 impl Service {
     fn new(status: &str, template: &str) -> Self {
         let state = Arc::new(Mutex::new((status.to_owned(), template.to_owned())));
-        Self { state, log: Log::default(), replacement: Replacement::False }
+        Self { state, log: Log::default(), replacement: Replacement::False, sees: true }
     }
 
     fn client(&self) -> Client {
@@ -88,7 +90,7 @@ impl Service {
     fn acts(&self) -> Vec<Rule> {
         let [create, execute, discard, delete] = std::array::from_fn(|_| self.log.clone());
         let (state, shell) = (self.state.clone(), self.state.clone());
-        let (gone, replacement) = (self.state.clone(), self.replacement.clone());
+        let (gone, replacement, sees) = (self.state.clone(), self.replacement.clone(), self.sees);
         let made = Arc::new(Mutex::new(true));
         let unmade = made.clone();
         vec![
@@ -99,9 +101,18 @@ impl Service {
                 if state.0.is_empty() {
                     state.0 = "REVIEW_IN_PROGRESS".to_owned();
                 }
-                CreateChangeSetOutput::builder().id("arn:set").stack_id(ROOT).build()
+                let blind = !sees && request.include_nested_stacks() == Some(true);
+                CreateChangeSetOutput::builder()
+                    .id(if blind { "blind" } else { "arn:set" })
+                    .stack_id(ROOT)
+                    .build()
             }),
-            mock!(Client::describe_change_set).then_compute_output(move |_| {
+            mock!(Client::describe_change_set).then_compute_output(move |request| {
+                if request.change_set_name() == Some("blind") {
+                    let reason = "Nested change set arn:aws:cloudformation:r:1:changeSet/x/1 was not made";
+                    let failed = DescribeChangeSetOutput::builder().status(ChangeSetStatus::Failed);
+                    return failed.status_reason(reason).build();
+                }
                 let resource = ResourceChange::builder()
                     .logical_resource_id("Queue")
                     .resource_type("AWS::SQS::Queue")
@@ -214,11 +225,9 @@ async fn what_is_left_of_a_failed_creation_goes_first() {
     assert_eq!(service.log.lines(), format!("delete stack\ncreate CREATE {}\nexecute", url()));
 }
 
-#[tokio::test(start_paused = true)]
-async fn refused_consent_takes_the_change_set_back() {
-    let mut service = Service::new("UPDATE_COMPLETE", "Resources: {Old: {}}\n");
-    service.replacement = Replacement::True;
-    let mut context = tree(&service, &S3::default());
+/// The reasons for which consent was asked, and refused.
+async fn declined(service: &Service) -> Vec<String> {
+    let mut context = tree(service, &S3::default());
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let reasons = asked.clone();
     context.ask = Arc::new(move |question| {
@@ -228,9 +237,24 @@ async fn refused_consent_takes_the_change_set_back() {
     let mut state = State::default();
     let fail = steps::run(&context, &step(), &mut state, &Sink::null()).await.unwrap_err();
     assert_eq!(fail.message(), "declined");
-    assert_eq!(*asked.lock().unwrap(), ["replaces Queue (AWS::SQS::Queue)"]);
-    assert_eq!(service.log.lines(), format!("create UPDATE {}\ndiscard", url()));
     assert_eq!(state.running, Running::default());
+    asked.lock().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_consent_takes_the_change_set_back() {
+    let mut service = Service::new("UPDATE_COMPLETE", "Resources: {Old: {}}\n");
+    service.replacement = Replacement::True;
+    assert_eq!(declined(&service).await, ["replaces Queue (AWS::SQS::Queue)"]);
+    assert_eq!(service.log.lines(), format!("create UPDATE {}\ndiscard", url()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_previewed_needs_consent() {
+    let mut service = Service::new("UPDATE_COMPLETE", "Resources: {Old: {}}\n");
+    service.sees = false;
+    assert_eq!(declined(&service).await, ["may replace or remove resources that cannot be previewed"]);
+    assert_eq!(service.log.lines().matches("create UPDATE").count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
