@@ -103,8 +103,8 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
     insta::assert_snapshot!(text.split_once("more\nDAGs     moved").unwrap().1, @r"
     : stock
     stack    `ductwork-dev` is updated
-    stack    changes inside nested stacks cannot be previewed: Template error: nothing
-             there
+    stack    changes inside nested stacks cannot be previewed: Template error:
+             nothing there
 
       ! Queue                           AWS::SQS::Queue
           REPLACED: QueueName
@@ -156,7 +156,7 @@ fn the_json_has_the_keys_of_the_contract() {
     }
     assert_eq!(keys(&value["bundle"]), "action digest");
     assert_eq!(value["bundle"]["action"], "upload");
-    assert_eq!(keys(&value["stack"]), "action changes name");
+    assert_eq!(keys(&value["stack"]), "action changes name unseen");
     assert_eq!(keys(&value["dags"]), "added changed moved removed");
     assert_eq!(keys(&value["problems"][0]), "hint kind message where");
     assert_eq!(keys(&value["gates"][2]), "name outcome problems");

@@ -134,8 +134,8 @@ impl Service {
                 execute.add("execute");
                 ExecuteChangeSetOutput::builder().build()
             }),
-            mock!(Client::delete_change_set).then_compute_output(move |_| {
-                *unmade.lock().unwrap() = false;
+            mock!(Client::delete_change_set).then_compute_output(move |request| {
+                *unmade.lock().unwrap() = request.change_set_name() == Some("blind");
                 discard.add("discard");
                 DeleteChangeSetOutput::builder().build()
             }),
