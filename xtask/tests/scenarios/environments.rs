@@ -28,6 +28,10 @@ count = 2
 [workers.default]
 max = 3
 
+[alerts]
+email = "first@example.com"
+budget_usd = 50
+
 [audit]
 trail = true
 "#;

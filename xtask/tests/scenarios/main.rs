@@ -148,7 +148,8 @@ fn highly_available(stage: &Stage) {
     );
 }
 
-/// Protection ends with a deployment of its own: a database that is still protected cannot be replaced.
+/// Protection ends with a deployment of its own: a database that is still protected cannot be replaced. Others
+/// get the alerts from now on.
 fn no_longer_protected(stage: &Stage) {
     announce("no longer protected");
     let text = HIGHLY_AVAILABLE.replace("protected = true", "protected = false");
