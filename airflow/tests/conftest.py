@@ -152,4 +152,4 @@ def postgres() -> Iterator[dict[str, str]]:
         connection.close()
         yield login
         process.terminate()
-        process.wait(20)
+        process.wait(120)

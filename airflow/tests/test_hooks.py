@@ -69,7 +69,7 @@ def host():
         host.download()
         yield host
         supervisord.terminate()
-        supervisord.wait(20)
+        supervisord.wait(120)
 
 
 def test_stopping_succeeds_when_nothing_or_only_half_is_installed(host):
@@ -271,7 +271,7 @@ class TestDatabase:
         assert [str(instance) for instance in lost] == ["dag run a (try 2)"]
 
     def test_a_dead_task_is_dead_also_as_a_zombie_or_with_a_namesake(self):
-        child = subprocess.Popen(["sleep", "60"])
+        child = subprocess.Popen(["sleep", "3600"])
         assert drain.alive(child.pid, time.time())
         assert not drain.alive(child.pid, time.time() - 60), (
             "a process that began after the stop is another one"
@@ -290,13 +290,13 @@ class TestDatabase:
             "DUCTWORK_HOST_ROOT": str(tmp_path),
             "DUCTWORK_COMPONENT": "worker",
         }
-        mine = subprocess.Popen(["sleep", "60"], env=marked, start_new_session=True)
+        mine = subprocess.Popen(["sleep", "3600"], env=marked, start_new_session=True)
         others = [
-            subprocess.Popen(["sleep", "60"], env=marked | {"DUCTWORK_COMPONENT": "scheduler"}),
-            subprocess.Popen(["sleep", "60"], env=marked | {"DUCTWORK_HOST_ROOT": "/elsewhere"}),
+            subprocess.Popen(["sleep", "3600"], env=marked | {"DUCTWORK_COMPONENT": "scheduler"}),
+            subprocess.Popen(["sleep", "3600"], env=marked | {"DUCTWORK_HOST_ROOT": "/elsewhere"}),
         ]
         assert drain.end_leftovers("worker") == [mine.pid]
-        assert mine.wait(5) == -9
+        assert mine.wait(120) == -9
         for other in others:
             assert other.poll() is None
             other.kill()

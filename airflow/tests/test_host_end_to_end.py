@@ -85,7 +85,7 @@ def test_deploy_run_move_the_pointer_and_drain(aws, s3, postgres):
         finally:
             google.close()
             supervisord.terminate()
-            supervisord.wait(90)
+            supervisord.wait(120)
 
 
 def deploy(host: Host, hooks=("after_install", "application_start", "validate_service")) -> str:

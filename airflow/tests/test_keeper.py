@@ -141,7 +141,7 @@ class TestRules:
         started = []
 
         def start() -> subprocess.Popen:
-            process = subprocess.Popen(["sleep", "60"])
+            process = subprocess.Popen(["sleep", "3600"])
             started.append(process)
             (tmp_path / "tasks").mkdir(exist_ok=True)
             (tmp_path / "tasks" / str(process.pid)).touch()
@@ -209,13 +209,13 @@ class TestRules:
 
     def test_drains_until_the_last_process_has_ended(self, one, cloud, task, tmp_path, caplog):
         caplog.set_level(logging.INFO, "ductwork")
-        process, worker = task(), subprocess.Popen(["sleep", "60"])
+        process, worker = task(), subprocess.Popen(["sleep", "3600"])
         self.worker = worker.pid
         one.round()
         cloud.state = "Terminated"
         one.round()
         assert gate.closed_file(one.env).exists()
-        assert worker.wait(5) == -signal.SIGTERM
+        assert worker.wait(120) == -signal.SIGTERM
         assert process.poll() is None, "tasks are not signalled"
         assert len(cloud.named("RecordLifecycleActionHeartbeat")) == 1
         self.worker = None
@@ -244,11 +244,11 @@ class TestRules:
     def test_a_worker_that_starts_during_the_drain_is_stopped_too(self, one, cloud):
         """Its supervisor had started it before the gate closed."""
         cloud.state = "Terminated"
-        first, second = subprocess.Popen(["sleep", "60"]), subprocess.Popen(["sleep", "60"])
+        first, second = subprocess.Popen(["sleep", "3600"]), subprocess.Popen(["sleep", "3600"])
         for process in (first, second):
             self.worker = process.pid
             one.round()
-            assert process.wait(5) == -signal.SIGTERM
+            assert process.wait(120) == -signal.SIGTERM
             assert cloud.named("CompleteLifecycleAction") == []
         self.worker = None
         one.round()
@@ -256,7 +256,7 @@ class TestRules:
 
     def test_a_worker_that_waits_at_the_gate_has_ended(self, one, cloud):
         cloud.state = "Terminated"
-        waiting = subprocess.Popen(["sleep", "60"])
+        waiting = subprocess.Popen(["sleep", "3600"])
         self.worker = waiting.pid
         gate.waiting_file(one.env).write_text(str(waiting.pid))
         one.round()
@@ -321,7 +321,7 @@ class TestRules:
         assert process.poll() is None
         self.now += 5
         one.round()
-        assert process.wait(5) == -signal.SIGTERM
+        assert process.wait(120) == -signal.SIGTERM
         # Auto Scaling's own end of the host comes after it
         cloud.state = "Terminated"
         one.round()
@@ -455,7 +455,7 @@ def host(postgres, cloud, drain_database):
         supervisord = host.boot()
         yield host
         supervisord.terminate()
-        supervisord.wait(60)
+        supervisord.wait(120)
 
 
 def notes(host: Host) -> dict[str, float]:

@@ -47,7 +47,7 @@ def host():
         supervisord = host.boot()
         yield host
         supervisord.terminate()
-        supervisord.wait(30)
+        supervisord.wait(120)
 
 
 def pid(host: Host) -> int:

@@ -114,7 +114,7 @@ def test_a_recycled_pid_is_neither_trusted_nor_killed(fresh: RunningCloud) -> No
     site, out = everything(fresh)
     instance = site.instances()[0]
     fresh.stop()
-    bystander = subprocess.Popen(["sleep", "60"])
+    bystander = subprocess.Popen(["sleep", "3600"])
     try:
         for file in (supervisors.pid_file(state_at(fresh.state), instance), fresh.state / "pids/cloud.json",
                      next(fresh.state.glob("postgres/*")) / "pid.json"):  # fmt: skip
@@ -135,7 +135,7 @@ def test_a_deployment_cut_short_fails_and_the_next_one_works(fresh: RunningCloud
     stacks = Stacks(fresh)
     out = stacks.made("all", resources(1), OUTPUTS)
     site = Site(fresh, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
-    slow = site.begin(script("echo $$ > $DUCTWORK_HOST_ROOT/pid; sleep 60", timeout=100))
+    slow = site.begin(script("echo $$ > $DUCTWORK_HOST_ROOT/pid; sleep 3600", timeout=3600))
     pid = int(until(lambda: (site.root() / "pid").exists() and (site.root() / "pid").read_text().strip()))
     fresh.saved(codedeploy=slow, localfleet="InService", autoscaling="InService")
     hook = procs.identify(pid)
@@ -151,7 +151,7 @@ def test_a_deployment_cut_short_fails_and_the_next_one_works(fresh: RunningCloud
 def test_stop_during_a_deployment_ends_its_script(fresh: RunningCloud) -> None:
     out = Stacks(fresh).made("all", resources(1), OUTPUTS)
     site = Site(fresh, "all", out["Group"], out["Application"], out["Deploy"], out["Bucket"])
-    site.begin(script("echo $$ > $DUCTWORK_HOST_ROOT/pid; trap '' TERM; sleep 60 & wait", timeout=100))
+    site.begin(script("echo $$ > $DUCTWORK_HOST_ROOT/pid; trap '' TERM; sleep 3600 & wait", timeout=3600))
     until(lambda: (site.root() / "pid").exists())
     fresh.stop(drain=1)
     assert fresh.processes() == []

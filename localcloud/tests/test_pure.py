@@ -249,7 +249,7 @@ runcmd: [[rm, -rf, /]]
 
 
 def test_identity_of_processes(tmp_path: Path) -> None:
-    child = subprocess.Popen(["sleep", "60"], env={**os.environ, "DW_TEST_MARK": str(tmp_path)})
+    child = subprocess.Popen(["sleep", "3600"], env={**os.environ, "DW_TEST_MARK": str(tmp_path)})
     identity = procs.remember(tmp_path / "pids" / "p.json", child.pid)
     assert identity is not None and identity.alive()
     assert procs.recall(tmp_path / "pids" / "p.json") == identity
