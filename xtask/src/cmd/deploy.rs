@@ -17,7 +17,8 @@ use clap::Args;
 pub struct Deploy {
     #[command(flatten)]
     pub env: EnvArg,
-    /// Deploy even if unfinished runs would fail because their DAG is moved or removed.
+    /// Deploy even if unfinished runs would fail because their DAG is moved or removed, or because their host is
+    /// cut off.
     #[arg(long)]
     pub force: bool,
 }

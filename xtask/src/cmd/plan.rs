@@ -25,7 +25,8 @@ pub struct Plan {
     /// End with exit code 3 if there is something to deploy.
     #[arg(long)]
     pub check: bool,
-    /// Plan `deploy --force`: unfinished runs may fail because their DAG is moved or removed.
+    /// Plan `deploy --force`: unfinished runs may fail because their DAG is moved or removed, or because their
+    /// host is cut off.
     #[arg(long)]
     pub force: bool,
 }

@@ -1,7 +1,7 @@
 //! Gate: NAT gateways stay for as long as workers need them. Hosts of other components move to public subnets
 //! with the update; a worker stays where it is until its tasks are done, and would lose its way to AWS.
 
-use super::{Fact, Facts, Verdict};
+use super::{Fact, Facts, Runs, Verdict};
 use crate::fail::Problem;
 use crate::model::text::count;
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ pub fn loses_nat(before: &BTreeMap<String, String>, after: &BTreeMap<String, Str
 
 pub(super) fn judge(facts: &Facts) -> Verdict {
     match &facts.workers {
+        _ if facts.runs == Runs::Sacrifice => Verdict::Skipped("--force"),
         Fact::Unneeded(reason) => Verdict::Skipped(reason),
         Fact::Known(hosts) => {
             let running = hosts.iter().filter(|(_, hosts)| !hosts.is_empty());
@@ -34,8 +35,8 @@ fn problem(file: &str, set: &str, hosts: &[String]) -> Problem {
         hosts.join(", ")
     );
     let hint = format!(
-        "keep `nat`, set `min = 0` under `[workers.{set}]` and deploy; then change `nat` when no task runs and \
-         the hosts have ended"
+        "keep `nat`, set `min = 0` under `[workers.{set}]` and deploy; change `nat` when the hosts have ended; or \
+         let their tasks fail: cargo xtask deploy --force"
     );
     Problem::new("running_workers", format!("{file} `network.nat`"), message, hint)
 }
@@ -73,6 +74,8 @@ mod tests {
             "{}",
             problems[0].message
         );
+        let forced = Facts { runs: Runs::Sacrifice, ..facts.clone() };
+        assert_eq!(judge(&forced), Verdict::Skipped("--force"));
         let none = Facts { workers: Fact::Known(BTreeMap::from([("big".to_owned(), Vec::new())])), ..facts };
         assert_eq!(judge(&none), Verdict::Passed);
     }
