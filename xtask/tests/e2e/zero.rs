@@ -19,6 +19,9 @@ fn hosts_come_with_the_first_task_and_go_after_the_last() {
     assert!(works());
     assert_eq!(project.components().len(), 7, "everything runs, on two hosts: {:?}", project.components());
     let took = until("the end of the idle host", || !works());
+    // Its host is gone, and the log is there all the same: from S3.
+    let log = project.task_log("ductwork_smoke", "report");
+    assert!(log.contains("s3://") && log.contains("Done. Returned value was"), "{log}");
     say(&format!("    no host after {:.0} s without a task", took.as_secs_f64()));
 
     let watch = std::time::Instant::now();

@@ -1,6 +1,7 @@
 //! A copy of this project in a scratch folder, with a port of its own, and the binary run in it.
 
 use super::{Run, free_ports, repository};
+use base64::Engine as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -206,6 +207,22 @@ impl Project {
         let mut airflow = xtask::doors::airflow::Airflow::new(&format!("http://127.0.0.1:{}", self.port));
         airflow.log_in("admin", &xtask::model::secret::Secret::new(secret.trim())).unwrap();
         airflow
+    }
+}
+
+impl Project {
+    /// What Airflow's API shows as the log of the first try of a task in the newest run of its DAG.
+    pub fn task_log(&self, dag: &str, task: &str) -> String {
+        let api = format!("http://127.0.0.1:{}/api/v2/dags/{dag}/dagRuns", self.port);
+        let password = self.run(&["secret", "admin", "--env", "local"]).expect(0).stdout;
+        let login = base64::engine::general_purpose::STANDARD.encode(format!("admin:{}", password.trim()));
+        let get = |url: &str| {
+            let asked = ureq::get(url).header("Authorization", format!("Basic {login}"));
+            asked.header("Accept", "application/json").call().unwrap().body_mut().read_to_string().unwrap()
+        };
+        let runs: Value = serde_json::from_str(&get(&format!("{api}?order_by=-run_after&limit=1"))).unwrap();
+        let run = runs["dag_runs"][0]["dag_run_id"].as_str().unwrap().replace('+', "%2B");
+        get(&format!("{api}/{run}/taskInstances/{task}/logs/1?full_content=true"))
     }
 }
 
