@@ -14,6 +14,7 @@ pub struct ChangeRow {
     pub kind: String,
     pub action: &'static str,
     pub replacement: &'static str,
+    pub evidence: &'static str,
     pub reasons: Vec<String>,
 }
 
@@ -25,6 +26,7 @@ pub fn rows(changes: &[Change]) -> Vec<ChangeRow> {
         kind: change.kind.clone(),
         action: change.action.word(),
         replacement: change.replacement.word(),
+        evidence: change.evidence.word(),
         reasons: change.reasons.clone(),
     };
     flatten(changes).into_iter().map(row).collect()
@@ -133,6 +135,9 @@ fn words(change: &Change) -> Option<String> {
         '!' => "REPLACED",
         '?' => "may be REPLACED, known only while it runs",
         _ if change.action == ChangeAction::Import => "imported",
+        _ if change.replacement == Replacement::Unknown => {
+            "replaced only if a value changes that is not known yet"
+        }
         _ => "",
     };
     let fate = match (what, change.fate) {
@@ -291,7 +296,8 @@ mod tests {
         partly.evidence = Evidence::Known;
         insta::assert_snapshot!(text(&[stack, partly]), @"
           ~ Q                               AWS::RDS::DBInstance
-              Tags, SubnetIds
+              replaced only if a value changes that is not known yet: Tags,
+              SubnetIds
         1 to change; 2 possible changes known only while it runs
         ");
     }
@@ -306,6 +312,6 @@ mod tests {
         let rows = rows(&tree());
         let paths: Vec<&str> = rows.iter().map(|row| row.path.as_str()).collect();
         assert_eq!(paths[..3], ["Queue", "Database", "Database/Instance"]);
-        insta::assert_snapshot!(serde_json::to_string(&rows[2]).unwrap(), @r#"{"path":"Database/Instance","type":"AWS::RDS::DBInstance","action":"modify","replacement":"always","reasons":["DBInstanceIdentifier","StorageEncrypted (parameter DatabaseEncryption)","KmsKeyId"]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&rows[2]).unwrap(), @r#"{"path":"Database/Instance","type":"AWS::RDS::DBInstance","action":"modify","replacement":"always","evidence":"known","reasons":["DBInstanceIdentifier","StorageEncrypted (parameter DatabaseEncryption)","KmsKeyId"]}"#);
     }
 }

@@ -145,6 +145,22 @@ Resources:
       Value: !Sub "${LogsBucket} ${Audience} ${Mood}"
 "#;
 
+/// One that takes apart what another stack gives it.
+pub const SELECTING: &str = r#"AWSTemplateFormatVersion: "2010-09-09"
+Description: What a team adds to its environment.
+Parameters:
+  SubnetIds: {Type: String}
+  Audience: {Type: String}
+Resources:
+  Note:
+    Type: AWS::SSM::Parameter
+    Properties:
+      Name: /scenarios/note
+      Type: String
+      Description: !Ref Audience
+      Value: !Select [1, !Split [",", !Ref SubnetIds]]
+"#;
+
 /// A second environment beside the first, with a load balancer, in a network that was there before.
 pub fn second(existing: &Existing, airflow: &str, rest: &str) -> String {
     let Existing { vpc, private, public, .. } = existing;

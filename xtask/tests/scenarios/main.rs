@@ -69,6 +69,7 @@ fn from_the_smallest_to_everything_and_back() {
     highly_available(&stage);
     no_longer_protected(&stage);
     everything(&stage);
+    what_cannot_be_previewed(&stage);
     back(&stage, &first);
     beside_it_in_an_existing_network(&stage);
     as_shipped_for_aws(&stage);
@@ -228,6 +229,21 @@ fn everything(stage: &Stage) {
             deploys["AssumeRolePolicyDocument"].to_string().contains("repo:example/data:environment:local")
         ),
     );
+}
+
+/// A template of the user's own selects from a list of another stack. CloudFormation cannot evaluate that before
+/// it runs, and the deployment goes without looking into nested stacks.
+fn what_cannot_be_previewed(stage: &Stage) {
+    announce("a template that nobody can look into beforehand");
+    let project = &stage.project;
+    project.write("additional/note.yaml", environments::SELECTING);
+    let plan = project.run(&["plan", "--env", "local", "--format", "json"]).expect(0).json();
+    let why = text(&plan["stack"]["unseen"]);
+    assert!(why.contains("Fn::Select cannot select nonexistent value at index 1"), "{why}");
+    assert_eq!(project.deploy()["outcome"], "deployed");
+    let made = stage.made();
+    let note = text(&made.get("parameters", "/scenarios/note")["Value"]);
+    assert_eq!(note, made.output("SubnetId2"));
 }
 
 /// A rollback is a deployment like any other, and ends at exactly the release it began with.

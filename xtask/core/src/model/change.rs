@@ -61,6 +61,17 @@ pub enum Evidence {
     Unknown,
 }
 
+impl Evidence {
+    /// The word in the JSON form.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Evidence::Known => "known",
+            Evidence::Unknown => "unknown",
+        }
+    }
+}
+
 impl Replacement {
     /// The word in the JSON form.
     #[must_use]
