@@ -296,8 +296,7 @@ mod tests {
         partly.evidence = Evidence::Known;
         insta::assert_snapshot!(text(&[stack, partly]), @"
           ~ Q                               AWS::RDS::DBInstance
-              replaced only if a value changes that is not known yet: Tags,
-              SubnetIds
+              replaced only if a value changes that is not known yet: Tags, SubnetIds
         1 to change; 2 possible changes known only while it runs
         ");
     }
