@@ -70,7 +70,7 @@ fn a_template_without_its_children() {
     insta::assert_snapshot!(project.refused(&["package"]), @"
     error: the templates cannot be packaged
 
-      templates/engines/ec2/engine.yaml:93, templates/engines/ec2/engine.yaml:119,
+      templates/engines/ec2/engine.yaml:93, templates/engines/ec2/engine.yaml:120,
         templates/engines/ec2/worker-set.yaml:287:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
@@ -81,7 +81,7 @@ fn a_template_without_its_children() {
     insta::assert_snapshot!(project.refused(&["deploy"]), @"
     error: `local` cannot be deployed
 
-      templates/engines/ec2/engine.yaml:93, templates/engines/ec2/engine.yaml:119,
+      templates/engines/ec2/engine.yaml:93, templates/engines/ec2/engine.yaml:120,
         templates/engines/ec2/worker-set.yaml:287:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
