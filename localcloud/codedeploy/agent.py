@@ -6,12 +6,12 @@ Knows nothing of other instances, batches or rollbacks; the engine does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.codedeploy.appspec import AppSpec, AppSpecError
 from localcloud.codedeploy.bundle import BundleError, Fetched, Layout, prune, read_appspec, store
-from localcloud.codedeploy.hooks import UNKNOWN, HookRunner, Running, ScriptError, Tail
+from localcloud.codedeploy.hooks import UNKNOWN, HookRunner, OutputError, Running, ScriptError
 from localcloud.codedeploy.install import clean_up, execute
 from localcloud.codedeploy.plan import InstallError, Planner
 
@@ -37,13 +37,13 @@ def lifecycle(with_load_balancer: bool) -> tuple[str, ...]:
 
 @dataclass
 class EventResult:
-    """What the API's `diagnostics` is made of."""
+    """What the API's `diagnostics` is made of. Of an event that succeeded it says neither script nor output."""
 
-    status: str  # Succeeded | Failed | Skipped
+    status: str  # Succeeded | Failed
     code: int = 0
     script: str = ""
     message: str = "Succeeded"
-    tail: Tail = field(default_factory=Tail)
+    tail: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,24 +70,18 @@ class Agent:
 
     def run(self, event: str) -> EventResult:
         """Carry out one lifecycle event; never raises for anything a revision can cause."""
-        result = EventResult("Succeeded")
         try:
             if event == "DownloadBundle":
                 self._download()
             elif event == "Install":
-                self._install(result)
+                self._install()
             elif event not in ("BlockTraffic", "AllowTraffic"):
-                self._hook(event, result)
+                self._hook(event)
         except ScriptError as error:
-            result.status, result.code, result.script, result.message = (
-                "Failed",
-                error.code,
-                error.script,
-                str(error),
-            )
-        except (AppSpecError, BundleError, InstallError, OSError) as error:
-            result.status, result.code, result.message = "Failed", UNKNOWN, str(error)
-        return result
+            return EventResult("Failed", error.code, error.script, str(error), error.tail)
+        except (AppSpecError, BundleError, InstallError, OutputError, OSError) as error:
+            return EventResult("Failed", UNKNOWN, message=str(error))
+        return EventResult("Succeeded")
 
     def _download(self) -> None:
         work = self._work
@@ -95,40 +89,32 @@ class Agent:
         store(self._layout, work.deployment_id, work.fetch().data, work.bundle_type)
         self._layout.write_pointer("most_recent", work.deployment_id)
 
-    def _install(self, result: EventResult) -> None:
+    def _install(self) -> None:
         layout, work = self._layout, self._work
         archive = layout.archive(work.deployment_id)
         spec = read_appspec(archive)
-        if spec.os != "linux":
-            raise AppSpecError(f"The AppSpec file is for {spec.os}; this instance runs linux.")
         # The files of the revision before go first, and stay gone when planning finds a conflict: as on AWS.
         clean_up(layout.cleanup)
         layout.cleanup.parent.mkdir(parents=True, exist_ok=True)
         behavior = spec.file_exists_behavior or work.file_exists_behavior
         plan = Planner(archive, self._root, behavior).plan(spec)
-        execute(
-            plan, layout.install_plan, layout.cleanup, lambda line: result.tail.add(line.encode() + b"\n")
-        )
+        execute(plan, layout.install_plan, layout.cleanup)
         # AWS's agent calls a revision successful here, before it has started; its ApplicationStop is used
         # next time.
         layout.write_pointer("last_successful", work.deployment_id)
 
-    def _hook(self, event: str, result: EventResult) -> None:
+    def _hook(self, event: str) -> None:
         layout, work = self._layout, self._work
         archive = layout.archive(work.deployment_id)
         if event in FROM_LAST_INSTALLED:
             last = layout.read_pointer("last_successful")
             if last is None:
-                result.status, result.message = "Skipped", "No revision has been installed before."
-                return
+                return  # no revision has been installed before
             archive = last / "deployment-archive"
         spec: AppSpec = read_appspec(archive)
         scripts = spec.hooks.get(event, ())
         if not scripts:
             return
-        runner = HookRunner(
-            archive, layout.log(work.deployment_id), self._root / "opt" / "codedeploy-agent", self._running
-        )
         env = {
             **work.env,
             "LIFECYCLE_EVENT": event,
@@ -138,4 +124,5 @@ class Agent:
             "DEPLOYMENT_GROUP_ID": work.group_id,
             **work.bundle_env,
         }
-        result.script = runner.run(event, scripts, env, result.tail)
+        runner = HookRunner(self._root, archive, layout.log(work.deployment_id), self._running)
+        runner.run(event, scripts, env)

@@ -5,15 +5,15 @@ Rules and their strictness follow the agent's application specification parser.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 import yaml
 
 DEFAULT_TIMEOUT = 3600
 MAX_EVENT_SECONDS = 3600  # summed over the scripts of one lifecycle event
-FILE_NAMES = ("appspec.yml", "appspec.yaml")
+FILE_NAME = "appspec.yml"
 SCRIPTABLE = (
     "BeforeBlockTraffic",
     "AfterBlockTraffic",
@@ -58,9 +58,7 @@ class Permission:
     context: bool = False
 
     def applies(self, path: str) -> bool:
-        """Whether an installed path (as the appspec names it) gets this permission."""
-        if path == self.object:
-            return True
+        """Whether what lies below the object (as the appspec names it) gets this permission."""
         base = self.object.rstrip("/") + "/"
         if not path.startswith(base):
             return False
@@ -71,13 +69,13 @@ class Permission:
 
 
 def _simple(name: str, pattern: str) -> bool:
-    """The agent's simple glob: `*` within one path element only."""
-    return "/" not in name and fnmatchcase(name, pattern)
+    """The agent's simple glob: `*` within one path element; no other character is special."""
+    parts = (re.escape(part) for part in pattern.split("*"))
+    return re.fullmatch("[^/]*".join(parts), name, re.DOTALL) is not None
 
 
 @dataclass(frozen=True)
 class AppSpec:
-    os: str = "linux"
     files: tuple[FilePair, ...] = ()
     permissions: tuple[Permission, ...] = ()
     hooks: dict[str, tuple[Script, ...]] = field(default_factory=dict)
@@ -92,29 +90,32 @@ def parse(text: str) -> AppSpec:
         raise AppSpecError(f"The AppSpec file is not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise AppSpecError("The deployment failed because the application specification file was empty.")
-    if str(document.get("version")) not in ("0.0", "0"):
-        raise AppSpecError(
-            "The deployment failed because an invalid version value "
-            f"({document.get('version')}) was entered in the application specification file. "
-            'Make sure your AppSpec file specifies "0.0" as the version, and then try again.'
-        )
-    system = document.get("os")
-    if system not in ("linux", "windows"):
+    _check_version(document.get("version"))
+    if document.get("os") != "linux":
         raise AppSpecError(
             "The deployment failed because the application specification file specifies an unsupported "
-            "operating "
-            f"system ({system}). Specify either linux or windows in the os section of the AppSpec file."
+            f'operating system ({document.get("os")}). Specify either "linux" or "windows" in the os section '
+            "of the AppSpec file, and then try again."
         )
     behavior = document.get("file_exists_behavior")
     if behavior is not None and str(behavior).upper() not in FILE_EXISTS_BEHAVIORS:
         raise AppSpecError(f"The AppSpec file specifies an unknown file_exists_behavior: {behavior}.")
     return AppSpec(
-        os=system,
         files=_files(document.get("files")),
-        permissions=_permissions(document.get("permissions"), system),
+        permissions=_permissions(document.get("permissions")),
         hooks=_hooks(document.get("hooks")),
         file_exists_behavior=str(behavior).upper() if behavior else None,
     )
+
+
+def _check_version(version: object) -> None:
+    """The number 0.0; a text that looks like it is another version."""
+    if isinstance(version, bool) or version != 0.0:
+        raise AppSpecError(
+            f"The deployment failed because an invalid version value ({version}) was entered in the "
+            'application specification file. Make sure your AppSpec file specifies "0.0" as the version, and '
+            "then try again."
+        )
 
 
 def _entries(value: object, section: str) -> list[dict]:
@@ -193,11 +194,8 @@ def _script(event: str, entry: dict) -> Script:
     return Script(str(location), timeout, str(runas) if runas else None)
 
 
-def _permissions(value: object, system: str) -> tuple[Permission, ...]:
-    entries = _entries(value, "permissions")
-    if entries and system != "linux":
-        raise AppSpecError("The permissions section of the AppSpec file is supported on linux only.")
-    return tuple(_permission(entry) for entry in entries)
+def _permissions(value: object) -> tuple[Permission, ...]:
+    return tuple(_permission(entry) for entry in _entries(value, "permissions"))
 
 
 def _permission(entry: dict) -> Permission:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.base.files import remove_tree, write_atomic
-from localcloud.codedeploy.appspec import FILE_NAMES, AppSpec, AppSpecError, parse
+from localcloud.codedeploy.appspec import FILE_NAME, AppSpec, AppSpecError, parse
 
 MAX_REVISIONS = 5
 
@@ -130,8 +130,10 @@ def fetch(endpoint: str, account: str, region: str, location: dict) -> Fetched:
     return fetched
 
 
-def store(layout: Layout, deployment_id: str, data: bytes, bundle_type: str) -> None:
-    """Put the bundle down and unpack it afresh."""
+def store(
+    layout: Layout, deployment_id: str, data: bytes, bundle_type: str, *, has_unzip: bool = True
+) -> None:
+    """Put the bundle down and unpack it afresh, on an instance with or without `unzip`."""
     folder = layout.deployment(deployment_id)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "bundle.tar"  # the agent's name for it, whatever its type
@@ -141,7 +143,7 @@ def store(layout: Layout, deployment_id: str, data: bytes, bundle_type: str) -> 
     archive.mkdir()
     try:
         if bundle_type == "zip":
-            _unzip(file, archive)
+            _unzip(file, archive, modes=has_unzip)
         elif bundle_type in ("tar", "tgz"):
             _untar(file, archive, "r:gz" if bundle_type == "tgz" else "r:")
         else:
@@ -172,40 +174,45 @@ def _untar(file: Path, archive: Path, mode: str) -> None:
             bundle.extract(entry, archive, set_attrs=True)
 
 
-def _unzip(file: Path, archive: Path) -> None:
-    """Like `unzip`: keeps permissions and links, stays inside."""
+def _unzip(file: Path, archive: Path, modes: bool) -> None:
+    """Like `unzip`: keeps permissions and links, stays inside. Without it the agent falls back to rubyzip, which
+    keeps no execute bits and leaves links out.
+    """
     with zipfile.ZipFile(file) as bundle:
         for entry in bundle.infolist():
             mode = entry.external_attr >> 16
             target = _inside(archive, entry.filename)
-            if stat.S_ISLNK(mode):
+            if not stat.S_ISLNK(mode):
+                bundle.extract(entry, archive)
+                if modes and mode & 0o777 and not entry.is_dir():
+                    target.chmod(mode & 0o777)
+            elif modes:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(bundle.read(entry).decode())
-                continue
-            bundle.extract(entry, archive)
-            if mode & 0o777 and not entry.is_dir():
-                target.chmod(mode & 0o777)
 
 
 def _strip_leading_directory(archive: Path) -> None:
-    """A bundle of one folder that holds the appspec is taken as that folder's content."""
-    entries = list(archive.iterdir())
-    if len(entries) != 1 or not entries[0].is_dir() or entries[0].is_symlink():
+    """The one folder that holds an appspec becomes the archive if there is none beside it; what lies beside the
+    folder is dropped.
+    """
+    nested = list(archive.glob("*/appspec.*"))
+    beside = list(archive.glob("appspec.*"))
+    if not nested and not beside:
+        raise BundleError("appspec file is not found.")
+    if beside or len(nested) != 1:
         return
-    if not any((entries[0] / name).exists() for name in FILE_NAMES):
-        return
-    aside = archive.with_name("deployment-archive.strip")
+    aside = archive.with_name("deployment-archive-temp")
     remove_tree(aside)
-    entries[0].rename(aside)
-    archive.rmdir()
-    aside.rename(archive)
+    archive.rename(aside)
+    (aside / nested[0].parent.name).rename(archive)
+    remove_tree(aside)
 
 
 def read_appspec(archive: Path) -> AppSpec:
-    for name in FILE_NAMES:
-        if (archive / name).is_file():
-            return parse((archive / name).read_text(encoding="utf-8", errors="replace"))
-    raise AppSpecError(
-        "The CodeDeploy agent did not find an AppSpec file within the unpacked revision directory at "
-        f'revision-relative path "{FILE_NAMES[0]}".'
-    )
+    try:
+        return parse((archive / FILE_NAME).read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError:
+        raise AppSpecError(
+            "The CodeDeploy agent did not find an AppSpec file within the unpacked revision directory at "
+            f'revision-relative path "{FILE_NAME}".'
+        ) from None

@@ -23,7 +23,15 @@ from localcloud.codedeploy.agent import Agent, Work
 from localcloud.codedeploy.bundle import BundleError
 from localcloud.codedeploy.health import Gate
 from localcloud.codedeploy.hooks import Running
-from localcloud.codedeploy.records import NO_ROLLBACK, brief, diagnostics, new_info, new_target, overview
+from localcloud.codedeploy.records import (
+    NO_ROLLBACK,
+    brief,
+    bundle_env,
+    diagnostics,
+    new_info,
+    new_target,
+    overview,
+)
 from localcloud.codedeploy.store import ACTIVE, Store, revision_key
 from localcloud.fleet.ec2 import Fleet
 
@@ -231,12 +239,7 @@ class Engine:
             file_exists_behavior=info["fileExistsBehavior"],
             env=self._fleet.environment(name),
             fetch=lambda: fetched,
-            bundle_env={
-                "BUNDLE_BUCKET": location["bucket"],
-                "BUNDLE_KEY": location["key"],
-                "BUNDLE_VERSION": location.get("version") or fetched.version,
-                "BUNDLE_ETAG": str(location.get("eTag") or fetched.etag).strip('"'),
-            },
+            bundle_env=bundle_env(location),
         )
 
     # -- records

@@ -1,5 +1,6 @@
-"""Carries an install plan out and, at the next Install, takes back what was written. Never follows a
-plan's symlinks out of the way: it removes links, not what they point to.
+"""Carries an install plan out and, at the next Install, takes back what was written.
+
+Writes through a link at the destination, as the agent does, but removes the link only.
 """
 
 from __future__ import annotations
@@ -7,16 +8,16 @@ from __future__ import annotations
 import contextlib
 import grp
 import json
+import logging
 import os
 import pwd
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from localcloud.base.files import write_atomic
 from localcloud.codedeploy.plan import Plan
 
-Log = Callable[[str], None]
+log = logging.getLogger("localcloud.codedeploy")
 
 
 def clean_up(record: Path) -> None:
@@ -35,7 +36,7 @@ def clean_up(record: Path) -> None:
     record.unlink(missing_ok=True)
 
 
-def execute(plan: Plan, instructions: Path, record: Path, log: Log) -> None:
+def execute(plan: Plan, instructions: Path, record: Path) -> None:
     """Write the plan, then do it, recording each creation before the next."""
     instructions.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(instructions, json.dumps(plan.as_json(), indent=1), mode=0o644)
@@ -51,9 +52,9 @@ def execute(plan: Plan, instructions: Path, record: Path, log: Log) -> None:
     for name, rule in plan.permissions:
         if rule.mode is not None and not Path(name).is_symlink():
             Path(name).chmod(rule.mode)
-        _own(name, rule.owner, rule.group, log)
+        _own(name, rule.owner, rule.group)
         if rule.acls or rule.context:
-            log(f"acls and contexts are not set on a local instance: {name}")
+            log.warning("acls and contexts are not set on a local instance: %s", name)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -62,12 +63,10 @@ def _copy(source: Path, target: Path) -> None:
         # Not Path.readlink, which tidies the text of the link on its way.
         shutil.copyfile(source, target, follow_symlinks=False)
         return
-    temporary = target.with_name(f"{target.name}.codedeploy")
-    shutil.copy2(source, temporary)
-    temporary.replace(target)
+    shutil.copy2(source, target)  # like the agent, through a link that is in its place
 
 
-def _own(name: str, owner: str | None, group: str | None, log: Log) -> None:
+def _own(name: str, owner: str | None, group: str | None) -> None:
     """Accounts of an EC2 host seldom exist here; what cannot be given is said, not failed."""
     if owner is None and group is None:
         return
@@ -75,9 +74,9 @@ def _own(name: str, owner: str | None, group: str | None, log: Log) -> None:
         uid = pwd.getpwnam(owner).pw_uid if owner else -1
         gid = grp.getgrnam(group).gr_gid if group else -1
     except KeyError:
-        log(f"no account {owner or ''}:{group or ''} on this machine; {name} keeps its owner")
+        log.warning("no account %s:%s on this machine; %s keeps its owner", owner or "", group or "", name)
         return
     if os.geteuid() == 0:
         os.chown(name, uid, gid, follow_symlinks=False)
     else:
-        log(f"not root; {name} keeps its owner")
+        log.warning("not root; %s keeps its owner", name)

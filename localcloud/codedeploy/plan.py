@@ -8,7 +8,6 @@ then.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -46,6 +45,7 @@ class Planner:
         self._plan = Plan()
         self._sources: dict[str, str] = {}
         self._made: set[str] = set()
+        self._permitted: set[str] = set()
 
     def plan(self, spec: AppSpec) -> Plan:
         for pair in spec.files:
@@ -57,12 +57,13 @@ class Planner:
                     "in the revision."
                 )
             self._missing_ancestors(target)
-            if source.is_dir() and not source.is_symlink():
+            if source.is_dir():
                 self._directory(source, target)
             else:
                 self._directory_itself(target)
                 self._file(source, target / source.name)
-        self._permissions(spec.permissions)
+        for rule in spec.permissions:
+            self._permission(rule)
         return self._plan
 
     def _on_host(self, path: str) -> Path:
@@ -88,7 +89,7 @@ class Planner:
     def _directory(self, source: Path, target: Path) -> None:
         self._directory_itself(target)
         for entry in sorted(os.scandir(source), key=lambda e: e.name):
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_dir():  # behind a link, too
                 self._directory(Path(entry.path), target / entry.name)
             else:
                 self._file(Path(entry.path), target / entry.name)
@@ -104,7 +105,7 @@ class Planner:
         if name in self._made:
             raise InstallError(f"The AppSpec file makes {name} both a file and a directory.")
         self._sources[name] = str(source)
-        if os.path.lexists(target):
+        if target.exists():
             if self._behavior == "DISALLOW":
                 raise InstallError(
                     "The deployment failed because a specified file already exists at this location: "
@@ -118,26 +119,32 @@ class Planner:
         """A path as the instance sees it."""
         return "/" + os.path.relpath(name, self._root)
 
-    def _permissions(self, rules: tuple[Permission, ...]) -> None:
-        seen: set[str] = set()
-        for rule in rules:
-            for name, kind in self._installed():
-                if kind in rule.types and rule.applies(self._shown(name)):
-                    if name in seen:
-                        raise InstallError(
-                            "The deployment failed because the permissions setting for "
-                            f"({self._shown(name)}) is specified more than once in the application "
-                            "specification file."
-                        )
-                    seen.add(name)
-                    self._plan.permissions.append((name, rule))
+    def _permission(self, rule: Permission) -> None:
+        """An object is a file that is copied, or a folder: then it is what is made below it, not the folder."""
+        copied = [target for _, target in self._plan.copies]
+        if str(self._on_host(rule.object)) in copied:
+            if "file" in rule.types:
+                self._check_file_rule(rule)
+                self._permit(str(self._on_host(rule.object)), rule)
+            return
+        made = self._plan.directories
+        for name, kind in [*((n, "file") for n in copied), *((n, "directory") for n in made)]:
+            if kind in rule.types and rule.applies(self._shown(name)):
+                self._permit(name, rule)
 
-    def _installed(self) -> Iterator[tuple[str, str]]:
-        targets = {name for name, _ in ((d, "") for _, d in self._plan.copies)}
-        for name in sorted(targets):
-            yield name, "file"
-        inside = {str(parent) for name in targets for parent in Path(name).parents}
-        for name in sorted(
-            set(self._plan.directories) | {n for n in inside if len(n) > len(str(self._root))}
-        ):
-            yield name, "directory"
+    def _check_file_rule(self, rule: Permission) -> None:
+        if rule.pattern != "**" or rule.exceptions:
+            raise InstallError(
+                "The deployment failed because the application specification file includes an object "
+                f"({rule.object}) with an invalid pattern ({rule.pattern}), such as a pattern for a file applied "
+                "to a directory."
+            )
+
+    def _permit(self, name: str, rule: Permission) -> None:
+        if name in self._permitted:
+            raise InstallError(
+                f"The deployment failed because the permissions setting for ({self._shown(name)}) is specified "
+                "more than once in the application specification file."
+            )
+        self._permitted.add(name)
+        self._plan.permissions.append((name, rule))

@@ -86,5 +86,15 @@ def diagnostics(result: EventResult) -> dict:
         "errorCode": ERROR_NAMES[result.code],
         "scriptName": result.script,
         "message": result.message,
-        "logTail": result.tail.text(),
+        "logTail": result.tail,
     }
+
+
+def bundle_env(location: dict) -> dict[str, str]:
+    """What the agent tells hooks of an S3 revision: version and ETag only if the revision names them."""
+    named = {"BUNDLE_BUCKET": location["bucket"], "BUNDLE_KEY": location["key"]}
+    if location.get("version"):
+        named["BUNDLE_VERSION"] = location["version"]
+    if location.get("eTag"):
+        named["BUNDLE_ETAG"] = location["eTag"]
+    return named

@@ -80,6 +80,8 @@ hooks:
         ("", "empty"),
         ("version: [", "not valid YAML"),
         ('{"version": 0.1, "os": "linux"}', "invalid version"),
+        ('{"version": "0.0", "os": "linux"}', "invalid version"),
+        ('{"version": 0.0, "os": "windows"}', "unsupported operating system"),
         ('{"version": 0.0, "os": "beos"}', "unsupported operating system"),
         (spec(hooks={"AfterDinner": [{"location": "x"}]}), "unknown lifecycle event"),
         (spec(hooks={"Install": [{"location": "x"}]}), "unknown lifecycle event"),
@@ -184,7 +186,7 @@ def test_install_and_the_way_back(archive: Path, tmp_path: Path) -> None:
     files = [{"source": "sub", "destination": "/opt/x/y"}, {"source": "a.txt", "destination": "/etc/z"}]
     plan = planned(archive, root, files=files)
     record = tmp_path / "cleanup"
-    execute(plan, tmp_path / "i" / "install.json", record, lambda line: None)
+    execute(plan, tmp_path / "i" / "install.json", record)
     assert (root / "opt/x/y/b.txt").read_text() == "sub/b.txt"
     assert os.readlink(root / "opt/x/y/link") == "./b.txt"  # noqa: PTH115 - Path.readlink tidies
     assert (root / "etc/z/a.txt").exists()
