@@ -55,8 +55,8 @@ def publish(
 
 
 def revision_tree(target: Path) -> None:
-    """What the release tool packs into a host revision."""
-    shutil.copytree(AIRFLOW / "host", target)
+    """What the release tool packs into a host revision, unpacked by an agent that finds no `unzip`: without execute bits."""
+    shutil.copytree(AIRFLOW / "host", target, copy_function=shutil.copyfile)
     for name in ("ductwork_airflow", "config"):
         shutil.copytree(AIRFLOW / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "plugins", target / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
@@ -131,9 +131,9 @@ class Host:
     def hook(self, name: str) -> subprocess.CompletedProcess[str]:
         """One hook of the archive, as CodeDeploy runs it."""
         began = time.monotonic()
-        done = subprocess.run(
-            [str(self.archive / "hooks" / name)], env=self.env, capture_output=True, text=True, cwd="/"
-        )
+        script = self.archive / "hooks" / name
+        script.chmod(0o755)  # nothing else is made executable
+        done = subprocess.run([str(script)], env=self.env, capture_output=True, text=True, cwd="/")
         print(f"{name}: {done.returncode} after {time.monotonic() - began:.1f} s\n{done.stdout}{done.stderr}")
         return done
 

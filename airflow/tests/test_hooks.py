@@ -79,7 +79,19 @@ def test_stopping_succeeds_when_nothing_or_only_half_is_installed(host):
     assert host.svc("install", "worker", "5").returncode == 0  # a unit, but neither code nor environment
     stopped = host.hook("application_stop")
     assert stopped.returncode == 0
-    assert "could not find out" in stopped.stdout
+    said = (host.root / "var/log/ductwork/worker.log").read_text()
+    assert "could not find out" in said, "what a hook says on success reaches nobody"
+
+
+def test_a_hook_runs_nothing_by_its_execute_bit(host):
+    """The agent makes the hook itself executable, nothing else."""
+    assert host.hook("application_stop").returncode == 0
+    others = [path for path in host.archive.rglob("*") if path.is_file() and path.name != "application_stop"]
+    assert not [path for path in others if os.access(path, os.X_OK)]
+    assert host.hook("before_install").returncode == 0
+    host.install()
+    (host.root / "etc/ductwork/airflow.env").write_text("DUCTWORK_COMPONENTS=\n")
+    assert host.hook("application_start").returncode == 0
 
 
 def test_before_install_removes_the_files_of_the_revision_before(host):

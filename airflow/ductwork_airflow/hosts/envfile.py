@@ -25,9 +25,14 @@ def airflow_file() -> Path:
     return host_root() / "etc/ductwork/airflow.env"
 
 
+LINE_CHARACTERS = 500
+
+
 def log_to_stderr() -> None:
-    """Our own messages and others' warnings: CodeDeploy keeps only the last 2048 bytes of what a hook says."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    """Our own messages and others' warnings. Of a failing hook CodeDeploy shows the last lines that fit into 2047
+    characters, and nothing if the last one does not.
+    """
+    logging.basicConfig(level=logging.WARNING, format=f"%(message).{LINE_CHARACTERS}s", stream=sys.stderr)
     logging.getLogger("ductwork").setLevel(logging.INFO)
 
 

@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     faults = wait(options.components, env, connect, options.timeout_seconds)
     for component, reason in faults.items():
-        sys.stderr.write(f"error: {component} does not work: {reason}\n")
+        sys.stderr.write(f"error: {component} does not work: {reason:.{envfile.LINE_CHARACTERS}}\n")
     return 1 if faults else 0
 
 

@@ -46,9 +46,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 def command(*words: str | Path) -> None:
     """Runs an installer; its last words become the error's."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    arguments = [str(word) for word in words]
+    done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
+        last = (done.stderr or done.stdout).strip().splitlines()[-15:]
+        tail = "\n".join(line[: envfile.LINE_CHARACTERS] for line in last)
         raise RuntimeError(f"`{' '.join(str(word) for word in words[:3])}` failed:\n{tail}")
 
 
