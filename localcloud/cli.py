@@ -12,6 +12,7 @@ from localcloud.base.problems import Refused
 
 EXIT_REFUSED = 2
 DRAIN_SECONDS = 30.0
+IN_PLACE_HOURS = 8.0  # docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,6 +27,13 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--state", required=True, metavar="DIR", help="The state folder.")
         if verb == "serve":
             sub.add_argument("--port", type=int, help="The port; otherwise the last one, or a free one.")
+            sub.add_argument(
+                "--deployment-hours",
+                type=float,
+                default=IN_PLACE_HOURS,
+                metavar="HOURS",
+                help="How long a CodeDeploy deployment may take, 8 hours as on AWS.",
+            )
         else:
             sub.add_argument(
                 "--drain",
@@ -55,7 +63,7 @@ def _run(options: argparse.Namespace, state: State) -> int:
         sys.dont_write_bytecode = False
         from localcloud.emulator.server import serve
 
-        return serve(state, options.port)
+        return serve(state, options.port, options.deployment_hours)
     from localcloud.life.stopping import stop, wipe
 
     (stop if options.verb == "stop" else wipe)(state, options.drain)

@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from ministack import app as ministack_app
 from ministack.core import persistence
@@ -55,7 +56,7 @@ async def _respond(send: Send, status: int, headers: dict[str, str], body: bytes
 class Cloud:
     """One local cloud. Construction registers the extensions; nothing runs before `asgi` is started."""
 
-    def __init__(self, state: State, env: HostEnv) -> None:
+    def __init__(self, state: State, env: HostEnv, deployment_hours: float) -> None:
         self.state = state
         self.saver = Saver(
             state.services, ministack_app._build_persistence_save_dict, encode, stack_operation_runs
@@ -64,8 +65,9 @@ class Cloud:
         self.metadata = Metadata(state, self.fleet)
         store = Store()
         self.calls = Calls(state.calls_file, store.deployed_by)
+        changed = partial(self._changed, "codedeploy")
         self.engine = Engine(
-            state, store, self.fleet, env.endpoint, lambda: self._changed("codedeploy"), self.calls.note
+            state, store, self.fleet, env.endpoint, changed, self.calls.note, deployment_hours
         )
         self.fleet.on_launch = self.engine.on_launch
         service = Service(store, self.engine)

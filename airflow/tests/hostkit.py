@@ -55,7 +55,7 @@ def publish(
 
 
 def revision_tree(target: Path) -> None:
-    """What the release tool packs into a host revision, unpacked by an agent that finds no `unzip`: without execute bits."""
+    """What the release tool packs into a host revision, as an agent unpacks it that finds no `unzip`."""
     shutil.copytree(AIRFLOW / "host", target, copy_function=shutil.copyfile)
     for name in ("ductwork_airflow", "config"):
         shutil.copytree(AIRFLOW / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))

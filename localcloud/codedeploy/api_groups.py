@@ -28,7 +28,9 @@ GROUP_FIELDS = (
     "ec2TagSet",
     "ecsServices",
     "terminationHookEnabled",
+    "ec2DeploymentOptions",
 )
+SUSPENDABLE = ("Terminate", "AZRebalance", "InstanceRefresh", "ScheduledActions")
 STYLE = {"deploymentType": "IN_PLACE", "deploymentOption": "WITHOUT_TRAFFIC_CONTROL"}
 
 
@@ -155,6 +157,7 @@ class Groups:
             raise ApiError("InvalidDeploymentStyleException", "The local cloud deploys IN_PLACE only")
         if request.get("deploymentConfigName"):
             self._store.policy(request["deploymentConfigName"])
+        _check_processes(request)
         for field in GROUP_FIELDS:
             if request.get(field) is not None:
                 record[field] = request[field]
@@ -347,6 +350,16 @@ class Groups:
                 continue
             chosen.append(record["revision"])
         return _list("revisions", chosen, request)
+
+
+def _check_processes(request: dict) -> None:
+    options = request.get("ec2DeploymentOptions") or {}
+    for process in options.get("autoScalingGroupProcessesToSuspend") or []:
+        if process not in SUSPENDABLE:
+            raise ApiError(
+                "InvalidAutoScalingGroupProcessToSuspendException",
+                f"Invalid process: {process}. Valid values are {', '.join(SUSPENDABLE)}",
+            )
 
 
 def public(group: dict) -> dict:

@@ -18,11 +18,13 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 
 from localcloud.base import procs
 from localcloud.base.paths import State
-from localcloud.codedeploy import bundle, selection
+from localcloud.codedeploy import bundle, outcomes, selection
 from localcloud.codedeploy.agent import Agent, Work
 from localcloud.codedeploy.bundle import BundleError
 from localcloud.codedeploy.health import Gate
+from localcloud.codedeploy.holding import release, scaling_held, timed
 from localcloud.codedeploy.hooks import Running
+from localcloud.codedeploy.outcomes import INTERRUPTED, NO_INSTANCES, Outcome
 from localcloud.codedeploy.records import (
     NO_ROLLBACK,
     brief,
@@ -36,12 +38,6 @@ from localcloud.codedeploy.store import ACTIVE, Store, revision_key
 from localcloud.fleet.ec2 import Fleet
 
 log = logging.getLogger("localcloud.codedeploy")
-INTERRUPTED = "The local cloud was stopped while the deployment ran."
-HEALTH_MESSAGE = (
-    "The overall deployment failed because too many individual instances failed deployment, too few healthy "
-    "instances are available for deployment, or some instances in your deployment group are experiencing "
-    "problems."
-)
 
 
 class Engine:
@@ -53,14 +49,18 @@ class Engine:
         endpoint: str,
         changed: Callable[[], None],
         note: Callable[[str, str, str], None],
+        hours: float,
     ) -> None:
-        """`note` takes the calls that an agent makes on AWS: instance, action, resource."""
+        """`note` takes the calls that an agent makes on AWS: instance, action, resource. A deployment has so
+        many `hours`.
+        """
         self._state = state
         self._store = store
         self._fleet = fleet
         self._endpoint = endpoint
         self._changed = changed
         self._note = note
+        self._hours = hours
         self._scripts = Running()
         self._stops: dict[str, threading.Event] = {}
 
@@ -94,18 +94,20 @@ class Engine:
         group = self._store.groups.get((info["applicationName"], info["deploymentGroupName"]))
         try:
             if group is None:
-                self._finish(
-                    record, None, "Failed", "DEPLOYMENT_GROUP_MISSING", "The deployment group is gone."
-                )
+                gone = Outcome("Failed", "DEPLOYMENT_GROUP_MISSING", "The deployment group is gone.")
+                self._finish(record, None, gone)
                 return
-            self._roll_out(record, group)
+            stop = self._stops[deployment_id]
+            with scaling_held(self._fleet, group, record), timed(record, stop, self._hours):
+                outcome = self._roll_out(record, group)
+            self._finish(record, group, outcome)
         except Exception as error:
             log.exception("deployment %s", deployment_id)
-            self._finish(record, group, "Failed", "INTERNAL_ERROR", str(error))
+            self._finish(record, group, Outcome("Failed", "INTERNAL_ERROR", str(error)))
         finally:
             self._stops.pop(deployment_id, None)
 
-    def _roll_out(self, record: dict, group: dict) -> None:
+    def _roll_out(self, record: dict, group: dict) -> Outcome:
         info = record["info"]
         with self._store.lock:
             info["status"] = "InProgress"
@@ -113,18 +115,10 @@ class Engine:
         try:
             fetched = self._fetch(info)
         except BundleError as error:
-            self._finish(record, group, "Failed", "REVISION_MISSING", str(error))
-            return
+            return Outcome("Failed", "REVISION_MISSING", str(error))
         targets = selection.targets(record, group)
         if not targets:
-            self._finish(
-                record, group, "Failed", "NO_INSTANCES",
-                "The deployment failed because no instances were found for your deployment group. Check your "
-                "deployment group settings to make sure the tags for your EC2 instances or Auto Scaling "
-                "groups "
-                "correctly identify the instances you want to deploy to, and then try again.",
-            )  # fmt: skip
-            return
+            return Outcome("Failed", "NO_INSTANCES", NO_INSTANCES)
         with self._store.lock:
             for target in targets:
                 record["targets"][target.name] = new_target(info, group, target.name)
@@ -132,19 +126,11 @@ class Engine:
         self._changed()
         gate = Gate(self._store.policy(info["deploymentConfigName"]), targets)
         stop = self._stops[info["deploymentId"]]
-        stopped = self._drive(record, group, gate, fetched, stop)
-        if stopped:
-            message = "Deployment was manually stopped." if not self._scripts.closed else INTERRUPTED
-            self._finish(record, group, "Stopped", "MANUAL_STOP", message)
-        elif gate.success:
-            self._finish(record, group, "Succeeded")
-        else:
-            code = (
-                "HEALTH_CONSTRAINTS_INVALID"
-                if gate.minimum >= gate.total and not gate.failed
-                else "HEALTH_CONSTRAINTS"
-            )
-            self._finish(record, group, "Failed", code, HEALTH_MESSAGE)
+        if not self._drive(record, group, gate, fetched, stop):
+            return outcomes.of(gate)
+        if record.get("out_of_time"):
+            return outcomes.out_of_time(self._hours)
+        return outcomes.stopped(interrupted=self._scripts.closed)
 
     def _drive(
         self, record: dict, group: dict, gate: Gate, fetched: bundle.Fetched, stop: threading.Event
@@ -257,15 +243,13 @@ class Engine:
                     event["status"] = "Skipped" if event["status"] == "Pending" else "Failed"
         self._update(record, target, status=status)
 
-    def _finish(
-        self, record: dict, group: dict | None, status: str, code: str = "", message: str = ""
-    ) -> None:
-        info = record["info"]
+    def _finish(self, record: dict, group: dict | None, outcome: Outcome) -> None:
+        info, status = record["info"], outcome.status
         with self._store.lock:
             info["completeTime"] = time.time()
             info["deploymentOverview"] = overview(record["targets"].values())
-            if code:
-                info["errorInformation"] = {"code": code, "message": message}
+            if outcome.code:
+                info["errorInformation"] = {"code": outcome.code, "message": outcome.message}
             if group is not None and status == "Succeeded":
                 group["lastSuccessfulDeployment"] = {**brief(info), "status": status}
                 group["targetRevision"] = info["revision"]
@@ -377,6 +361,7 @@ class Engine:
             interrupted.add(deployment_id)
             with request_scope(account, region):
                 group = self._store.groups.get((info["applicationName"], info["deploymentGroupName"]))
+                release(self._fleet, record)
                 for name, target in record["targets"].items():
                     if target["status"] in ("InProgress", "Pending"):
                         if target["status"] == "InProgress" and group is not None:

@@ -47,7 +47,7 @@ def _configure(state: State, port: int) -> None:
         os.environ.pop(name, None)
 
 
-def serve(state: State, port: int | None) -> int:
+def serve(state: State, port: int | None, deployment_hours: float) -> int:
     """Serve until SIGTERM or SIGINT. Instances and databases go on running and are found again."""
     lock = open_folder(state)
     listener = bind(state, port)
@@ -58,7 +58,7 @@ def serve(state: State, port: int | None) -> int:
     check_ministack()
     from localcloud.cloud import Cloud
 
-    cloud = Cloud(state, host_env(f"http://{HOST}:{actual}", state.root))
+    cloud = Cloud(state, host_env(f"http://{HOST}:{actual}", state.root), deployment_hours)
     try:
         asyncio.run(_run(cloud, listener.detach(), state, actual))
     finally:

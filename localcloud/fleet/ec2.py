@@ -22,7 +22,7 @@ from ministack.services import autoscaling, ec2
 from localcloud.base.files import remove_tree
 from localcloud.base.paths import State
 from localcloud.cfn.registry import truth
-from localcloud.fleet import cloudconfig, instances, lifecycle, supervisors
+from localcloud.fleet import cloudconfig, instances, lifecycle, processes, supervisors
 from localcloud.fleet.hostenv import HostEnv
 
 log = logging.getLogger("localcloud.fleet.ec2")
@@ -85,7 +85,29 @@ class Fleet:
             record = self.records.get(entry["InstanceId"]) or {}
             return (record.get("TemplateVersion") == current, record.get("Launched", 0))
 
-        return sorted((e for e in live if not truth(e.get("ProtectedFromScaleIn"))), key=age)
+        kept = [e for e in live if truth(e.get("ProtectedFromScaleIn")) or processes.keeps(group, e)]
+        return sorted((e for e in live if e not in kept), key=age)
+
+    # -- what groups leave be
+    def suspend(self, group_name: str, names: list[str]) -> list[str]:
+        """Suspend processes; answers those that were not suspended before."""
+        group = autoscaling._asgs.get(group_name)
+        if group is None or not names:
+            return []
+        with self._lock:
+            new = [name for name in names if name not in processes.suspended(group)]
+            processes.suspend(group, names)
+        self._changed()
+        return new
+
+    def resume(self, group_name: str, names: list[str]) -> None:
+        """Resume processes, and do what waited for them."""
+        group = autoscaling._asgs.get(group_name)
+        if group is None or not names:
+            return
+        with self._lock:
+            processes.resume(group, names)
+        self.reconcile(group)
 
     def terminate(self, group: dict, instance_id: str) -> bool:
         with self._lock:

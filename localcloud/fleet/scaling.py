@@ -14,6 +14,7 @@ from ministack.services.autoscaling import _p, _parse_member_list, _parse_nested
 from localcloud.cfn.registry import truth
 from localcloud.codedeploy.store import Store
 from localcloud.emulator.shapes import Action, Answer
+from localcloud.fleet import processes
 from localcloud.fleet.ec2 import Fleet, instances, lifecycle
 
 SIZES = ("MinSize", "MaxSize", "DesiredCapacity")
@@ -161,10 +162,19 @@ class Scaling:
     def set_health(self, params: dict) -> Answer:
         group, entry = self._owner(_p(params, "InstanceId"))
         entry["HealthStatus"] = _p(params, "HealthStatus") or "Healthy"
-        if entry["HealthStatus"] == "Unhealthy":
+        if entry["HealthStatus"] == "Unhealthy" and not processes.keeps(group, entry):
             self._fleet.terminate(group, entry["InstanceId"])
             self._fleet.reconcile(group)
         return autoscaling._xml(200, "SetInstanceHealthResponse", "")
+
+    # -- processes
+    def suspend(self, params: dict) -> Answer:
+        self._fleet.suspend(_group(params)["AutoScalingGroupName"], _processes(params))
+        return autoscaling._xml(200, "SuspendProcessesResponse", "")
+
+    def resume(self, params: dict) -> Answer:
+        self._fleet.resume(_group(params)["AutoScalingGroupName"], _processes(params))
+        return autoscaling._xml(200, "ResumeProcessesResponse", "")
 
     # -- lifecycle actions
     def _waiting(self, params: dict) -> tuple[dict, str]:
@@ -225,11 +235,22 @@ class Scaling:
             "TerminateInstanceInAutoScalingGroup": self.terminate,
             "SetInstanceProtection": self.set_protection,
             "SetInstanceHealth": self.set_health,
+            "SuspendProcesses": self.suspend,
+            "ResumeProcesses": self.resume,
             "CompleteLifecycleAction": self.complete,
             "RecordLifecycleActionHeartbeat": self.heartbeat,
             "DescribeLifecycleHooks": self.describe_hooks,
         }
         return {name: _refusing(run) for name, run in operations.items()}
+
+
+def _processes(params: dict) -> list[str]:
+    """Those that are named, or all."""
+    names = _parse_member_list(params, "ScalingProcesses")
+    for name in names:
+        if name not in processes.ALL:
+            raise Invalid(f"The process {name} is not valid")
+    return names or list(processes.ALL)
 
 
 def _codedeploy_hook(group: str, name: str, transition: str) -> dict:
@@ -282,4 +303,12 @@ def public(group: dict) -> dict:
         }
         for entry in list(group["Instances"])
     ]
-    return {**shown, "AvailabilityZones": instances.zones(group), "Instances": entries}
+    suspended = [
+        {"ProcessName": name, "SuspensionReason": "User suspended"} for name in processes.suspended(group)
+    ]
+    return {
+        **shown,
+        "AvailabilityZones": instances.zones(group),
+        "SuspendedProcesses": suspended,
+        "Instances": entries,
+    }
