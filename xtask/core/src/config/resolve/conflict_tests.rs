@@ -533,3 +533,17 @@ fn secrets_that_only_people_have_are_named() {
     let environment = good(&aws(google));
     assert_eq!(environment.secrets_needed()[0].1, format!("ductwork/{}/login/google", environment.name));
 }
+
+#[test]
+fn a_rollout_must_end_before_codedeploy_ends_it() {
+    good(&aws("[workers.default]\nmax = 12\n"));
+    good(&aws("[workers.default]\nmax = 100\nrollout = 'half_at_a_time'\n[hosts]\ndrain_minutes = 55\n"));
+    insta::assert_snapshot!(bad(&aws("[workers.default]\nmax = 13\n")), @r#"
+    environments/dev.toml:7 `workers.default.max`: a rollout to 13 hosts, one at a time, may take 9 hours, since each has up to 40 minutes to drain and be set up; CodeDeploy ends it after 8 hours [conflict]
+        set `rollout = "half_at_a_time"`, or have at most 12 hosts, or lower `hosts.drain_minutes`
+    "#);
+    insta::assert_snapshot!(bad(&aws("[hosts]\ndrain_minutes = 50\n[workers.big]\nmin = 9\n")), @r#"
+    environments/dev.toml:9 `workers.big.min`: a rollout to 9 hosts, one at a time, may take 9 hours, since each has up to 60 minutes to drain and be set up; CodeDeploy ends it after 8 hours [conflict]
+        set `rollout = "half_at_a_time"`, or have at most 8 hosts, or lower `hosts.drain_minutes`
+    "#);
+}

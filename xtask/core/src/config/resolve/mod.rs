@@ -78,6 +78,9 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let storage = operations::storage(written, problems);
     let hosts = hosts::hosts(&written.hosts, defaults, architecture, balancer.ok(), problems);
     let workers = workers::workers(&written.workers, defaults, architecture.ok(), problems);
+    if let (Ok(hosts), Ok(workers)) = (&hosts, &workers) {
+        workers::rollouts_end(&written.workers, workers, hosts.drain, problems);
+    }
     let schedule = operations::schedule(&written.schedule, problems);
     let monitoring = operations::monitoring(written, defaults, problems);
     let login = people::login(&written.login, problems);

@@ -9,9 +9,15 @@ use crate::config::hosts::WorkerSet;
 use crate::config::problems::{Location, Problems, Reported};
 use crate::config::values::{Architecture, InstanceType, Pace, Queue, Size, WorkerSetName};
 use crate::model::contract::CONTRACT;
+use std::time::Duration;
 
 const MOST_TYPES: usize = 5;
 const MOST_HOSTS: u32 = 100;
+/// CodeDeploy ends an in-place deployment after eight hours
+/// (docs.aws.amazon.com/codedeploy/latest/userguide/limits.html).
+const MOST_ROLLOUT_MINUTES: u64 = 8 * 60;
+/// What a host takes in a rollout besides its drain: fetching, installing, starting and validating.
+const SETUP_MINUTES: u64 = 10;
 
 /// All worker sets, sorted by name.
 pub fn workers(
@@ -35,6 +41,30 @@ pub fn workers(
     outcome?;
     someone_serves_the_default_queue(&found, problems);
     Ok(found.into_iter().map(|found| found.set).collect())
+}
+
+/// Reports sets whose rollout CodeDeploy could end before every host has had its turn, if all of them drain for
+/// as long as they may. Half at a time, even the longest drain fits.
+pub fn rollouts_end(written: &file::Sets, sets: &[WorkerSet], drain: Duration, problems: &mut Problems) {
+    let minutes = drain.as_secs() / 60 + SETUP_MINUTES;
+    let most = MOST_ROLLOUT_MINUTES / minutes;
+    let too_long = |set: &&WorkerSet| set.rollout == Pace::OneAtATime && u64::from(set.max) > most;
+    for set in sets.iter().filter(too_long) {
+        let Some((name, keys)) = written.iter().find(|(name, _)| name.value == set.name.to_string()) else {
+            continue;
+        };
+        let location = at(&keys.max).or(at(&keys.min)).unwrap_or(&name.location);
+        let message = format!(
+            "a rollout to {} hosts, one at a time, may take {} hours, since each has up to {minutes} minutes to drain \
+             and be set up; CodeDeploy ends it after 8 hours",
+            set.max,
+            (u64::from(set.max) * minutes).div_ceil(60),
+        );
+        let hint = format!(
+            "set `rollout = \"half_at_a_time\"`, or have at most {most} hosts, or lower `hosts.drain_minutes`"
+        );
+        problems.conflict(location, message, hint);
+    }
 }
 
 /// A worker set and what it was made from.
