@@ -66,9 +66,7 @@ class Cloud:
         store = Store()
         self.calls = Calls(state.calls_file, store.deployed_by)
         changed = partial(self._changed, "codedeploy")
-        self.engine = Engine(
-            state, store, self.fleet, env.endpoint, changed, self.calls.note, deployment_hours
-        )
+        self.engine = Engine(state, store, self.fleet, env.endpoint, changed, self.calls, deployment_hours)
         self.fleet.on_launch = self.engine.on_launch
         service = Service(store, self.engine)
         add_service("codedeploy", TARGET_PREFIX, service)

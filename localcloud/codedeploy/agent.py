@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from localcloud.codedeploy.appspec import AppSpec, AppSpecError
 from localcloud.codedeploy.bundle import BundleError, Fetched, Layout, prune, read_appspec, store
 from localcloud.codedeploy.hooks import UNKNOWN, HookRunner, OutputError, Running, ScriptError
@@ -28,6 +30,22 @@ LEAVE_TRAFFIC = ("BeforeBlockTraffic", "BlockTraffic", "AfterBlockTraffic")
 ENTER_TRAFFIC = ("BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic")
 # These run from the archive of the revision that was installed last, not from the new one.
 FROM_LAST_INSTALLED = ("ApplicationStop", "BeforeBlockTraffic", "AfterBlockTraffic")
+
+
+SETTINGS = "etc/codedeploy-agent/conf/codedeployagent.yml"
+# What the agent asks with its host's role if it is told to, and only then by way of an interface endpoint.
+COMMANDS = tuple(
+    f"codedeploy-commands-secure:{operation}"
+    for operation in (
+        "GetDeploymentSpecification", "PollHostCommand", "PutHostCommandAcknowledgement", "PutHostCommandComplete"
+    )
+)  # fmt: skip
+
+
+def asks_with_role(host_root: Path) -> bool:
+    """Whether the agent's settings on the instance have it authorized by the host's role."""
+    settings = host_root / SETTINGS
+    return settings.exists() and bool((yaml.safe_load(settings.read_text()) or {}).get(":enable_auth_policy"))
 
 
 def lifecycle(with_load_balancer: bool) -> tuple[str, ...]:

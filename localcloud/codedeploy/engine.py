@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from pathlib import Path
 
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region, request_scope
 
 from localcloud.base import procs
 from localcloud.base.paths import State
-from localcloud.codedeploy import bundle, outcomes, selection
-from localcloud.codedeploy.agent import Agent, Work
+from localcloud.codedeploy import bundle, outcomes, selection, service
+from localcloud.codedeploy.agent import COMMANDS, Agent, Work, asks_with_role
 from localcloud.codedeploy.bundle import BundleError
 from localcloud.codedeploy.health import Gate
 from localcloud.codedeploy.holding import release, scaling_held, timed
@@ -36,6 +37,7 @@ from localcloud.codedeploy.records import (
 )
 from localcloud.codedeploy.store import ACTIVE, Store, revision_key
 from localcloud.fleet.ec2 import Fleet
+from localcloud.iam.recording import Calls
 
 log = logging.getLogger("localcloud.codedeploy")
 
@@ -48,18 +50,16 @@ class Engine:
         fleet: Fleet,
         endpoint: str,
         changed: Callable[[], None],
-        note: Callable[[str, str, str], None],
+        calls: Calls,
         hours: float,
     ) -> None:
-        """`note` takes the calls that an agent makes on AWS: instance, action, resource. A deployment has so
-        many `hours`.
-        """
+        """A deployment has so many `hours`."""
         self._state = state
         self._store = store
         self._fleet = fleet
         self._endpoint = endpoint
         self._changed = changed
-        self._note = note
+        self._calls = calls
         self._hours = hours
         self._scripts = Running()
         self._stops: dict[str, threading.Event] = {}
@@ -97,6 +97,8 @@ class Engine:
                 gone = Outcome("Failed", "DEPLOYMENT_GROUP_MISSING", "The deployment group is gone.")
                 self._finish(record, None, gone)
                 return
+            for action, resource, tags in service.asked(group):
+                self._calls.note_role(group["serviceRoleArn"].rpartition("/")[2], action, resource, tags)
             stop = self._stops[deployment_id]
             with scaling_held(self._fleet, group, record), timed(record, stop, self._hours):
                 outcome = self._roll_out(record, group)
@@ -166,8 +168,9 @@ class Engine:
     ) -> bool:
         """All lifecycle events of one instance."""
         info, target = record["info"], record["targets"][name]
-        self._note_fetch(name, info["revision"]["s3Location"])
-        agent = Agent(self._state.instance_root(name), self._work(info, group, name, fetched), self._scripts)
+        root = self._state.instance_root(name)
+        self._note_agent(name, root, info["revision"]["s3Location"])
+        agent = Agent(root, self._work(info, group, name, fetched), self._scripts)
         self._update(record, target, status="InProgress")
         for event in target["lifecycleEvents"]:
             if stop.is_set():
@@ -209,10 +212,12 @@ class Engine:
     def _fetch(self, info: dict) -> bundle.Fetched:
         return bundle.fetch(self._endpoint, get_account_id(), get_region(), info["revision"]["s3Location"])
 
-    def _note_fetch(self, name: str, location: dict) -> None:
-        """Here the revision is fetched once for all; on AWS each instance does it, with its own role."""
+    def _note_agent(self, name: str, root: Path, location: dict) -> None:
+        """What an instance's agent asks of AWS with its own role; here the revision is fetched once for all."""
+        for action in COMMANDS if asks_with_role(root) else ():
+            self._calls.note(name, action, "*")
         arn = f"arn:aws:s3:::{location['bucket']}/{location['key']}"
-        self._note(name, "s3:GetObjectVersion" if location.get("version") else "s3:GetObject", arn)
+        self._calls.note(name, "s3:GetObjectVersion" if location.get("version") else "s3:GetObject", arn)
 
     def _work(self, info: dict, group: dict, name: str, fetched: bundle.Fetched) -> Work:
         location = info["revision"]["s3Location"]

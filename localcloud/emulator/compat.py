@@ -48,6 +48,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "ministack.services.alb": (
         "_lbs",
+        "_tags",
         "_target_group_full_name_from_arn",
         "_targets",
         "_tgs",

@@ -19,11 +19,12 @@ GROUP = ":autoScalingGroupName/"
 
 @dataclass(frozen=True)
 class Call:
-    """What hosts with this instance profile did."""
+    """What hosts with this instance profile did, or a service with this role."""
 
     component: str
     profile: str
     request: Request
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def calls(records: list[dict[str, Any]], around: Around) -> Iterator[Call]:
         resource = record.get("resource") or "*"
         context = {"aws:RequestedRegion": around.region, "aws:SecureTransport": "true"}
         context |= _tags(resource, around) | record.get("context", {})
-        yield Call(record["component"], record["profile"], Request(record["action"], resource, context))
+        request = Request(record["action"], resource, context)
+        yield Call(record["component"], record["profile"], request, record.get("role", ""))
 
 
 def _tags(resource: str, around: Around) -> dict[str, str]:

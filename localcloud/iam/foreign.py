@@ -29,7 +29,7 @@ SHARED = [
         "*",
         "of the calling host; knows no resources that could be named before",
     ),
-    ("ec2messages:*", "*", "messages to the calling host, which know no resources"),
+    ("codedeploy-commands-secure:*", "*", "commands to the calling host's agent, which know no resources"),
     ("cloudwatch:PutMetricData", "*", "knows no resources; the namespace is conditioned"),
     ("*:Describe*", "*", "describing knows no resources"),
     ("ec2:RunInstances", "*", "CodeDeploy's; a host of others cannot be launched without passing its role"),

@@ -9,7 +9,7 @@ from localcloud.iam.calls import Call
 from localcloud.iam.foreign import Own, is_shared, samples, twins
 from localcloud.iam.policy import PolicyError, Request, Statement, allows, deciding
 
-COMPONENTS = {"api-server", "scheduler", "worker"}
+COMPONENTS = {"api-server", "codedeploy", "scheduler", "worker"}
 # Without hosts of its own, this one runs on those of the scheduler.
 SHARED, SHARED_ROLE = "api-server", "ApiServerRole"
 
@@ -20,6 +20,8 @@ def _told(request: Request) -> str:
 
 
 def _of(roles: Iterable[Role], call: Call) -> Role | None:
+    if call.role:
+        return next((role for role in roles if role.name == call.role), None)
     return next((role for role in roles if role.profile and role.profile == call.profile), None)
 
 
@@ -28,7 +30,8 @@ def insufficient(roles: list[Role], calls: Iterable[Call]) -> Iterator[str]:
     for call in calls:
         role = _of(roles, call)
         if role is None:
-            yield f"`{call.component}` called {call.request.action} with `{call.profile}`, which has no role here"
+            caller = call.role or call.profile
+            yield f"`{call.component}` called {call.request.action} with `{caller}`, which has no role here"
         elif not allows(role.statements, call.request):
             yield f"{role.name} of `{call.component}` must allow {_told(call.request)}"
 
@@ -38,7 +41,7 @@ def silent(roles: Iterable[Role], calls: Iterable[Call]) -> Iterator[str]:
     shares = not any(SHARED_ROLE in role.name for role in roles)
     expected = COMPONENTS - {SHARED} if shares else COMPONENTS
     for component in sorted(expected - {call.component for call in calls}):
-        yield f"no call of a host of `{component}` was recorded"
+        yield f"no call of `{component}` was recorded"
 
 
 def reaches_out(roles: Iterable[Role], calls: Iterable[Call], own: Own) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the instances ask of AWS, as IAM would judge it: one line for each distinct call in `calls.jsonl`.
+"""What instances, and CodeDeploy for them, ask of AWS, as IAM would judge it: a line for each distinct call.
 
 Roles are tested against it. An instance is known by its access key. Judges nothing and never fails a request.
 """
@@ -68,13 +68,24 @@ class Calls:
     ) -> None:
         """Note that the instance did something; also what its agents do by themselves."""
         tags = instances.tags_of(instance_id)
+        component = tags.get("component") or tags.get(instances.GROUP_TAG, instance_id)
+        self._write(component, action, resource, context, profile=instances.profile_of(instance_id))
+
+    def note_role(self, role: str, action: str, resource: str, tags: dict[str, str]) -> None:
+        """Note that CodeDeploy did something with a role, on a resource with these tags."""
+        context = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
+        self._write("codedeploy", action, resource, context, profile="", role=role)
+
+    def _write(
+        self, component: str, action: str, resource: str, context: dict[str, str] | None, **caller: str
+    ) -> None:
         line = json.dumps(
             {
-                "component": tags.get("component") or tags.get(instances.GROUP_TAG, instance_id),
+                "component": component,
                 "service": action.partition(":")[0],
                 "action": action,
                 "resource": resource,
-                "profile": instances.profile_of(instance_id),
+                **caller,
                 **({"context": context} if context else {}),
             }
         )

@@ -188,14 +188,26 @@ def test_a_call_that_the_role_does_not_allow_is_found() -> None:
     assert "has no role here" in next(judge.insufficient([other], [send()]))
 
 
+def test_a_service_is_judged_by_its_role() -> None:
+    call = Call("codedeploy", "", request("elasticloadbalancing:DescribeLoadBalancers"), "deploys")
+    right, wrong = (
+        Role("deploys", "", [allow("elasticloadbalancing:Describe*", "*")]),
+        Role("deploys", "", []),
+    )
+    assert list(judge.insufficient([worker(allow("*", "*")), right], [call])) == []
+    found = list(judge.insufficient([worker(allow("*", "*")), wrong], [call]))
+    assert found == ["deploys of `codedeploy` must allow elasticloadbalancing:DescribeLoadBalancers on *"]
+
+
 def test_components_of_which_nothing_is_recorded_are_found() -> None:
     own = Role("ductwork-local-Identity-1-ApiServerRole-2", "p", [])
     assert list(judge.silent([worker(), own], [send()])) == [
-        "no call of a host of `api-server` was recorded",
-        "no call of a host of `scheduler` was recorded",
+        "no call of `api-server` was recorded",
+        "no call of `codedeploy` was recorded",
+        "no call of `scheduler` was recorded",
     ]
     shared = judge.silent([worker()], [send()])
-    assert list(shared) == ["no call of a host of `scheduler` was recorded"]
+    assert "no call of `api-server` was recorded" not in list(shared)
 
 
 def test_names_of_another_environment() -> None:

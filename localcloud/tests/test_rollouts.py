@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.codedeploy.agent import COMMANDS
 from localcloud.tests.conftest import RunningCloud, until
 from localcloud.tests.fleetkit import UNTIL_GO, Site, appspec, make_site, telling
 
@@ -119,3 +120,21 @@ def test_a_deployment_ends_when_its_time_is_up(hasty: RunningCloud, name: str) -
     ended = site.wait(deployment)
     assert (ended["status"], ended["errorInformation"]["code"]) == ("Failed", "TIMEOUT")
     assert site.events(deployment)["ValidateService"]["status"] == "Skipped"
+
+
+def test_an_agent_that_authorizes_itself_needs_its_hosts_role(cloud: RunningCloud, name: str) -> None:
+    """By way of an interface endpoint, which only such an agent uses."""
+    site = make_site(cloud, name)
+    settings = site.root() / "etc/codedeploy-agent/conf/codedeployagent.yml"
+    settings.parent.mkdir(parents=True)
+
+    def asked() -> set[str]:
+        records = map(json.loads, (cloud.state / "calls.jsonl").read_text().splitlines())
+        return {r["action"] for r in records if r["component"] == site.group and "secure" in r["action"]}
+
+    settings.write_text(":enable_auth_policy: false\n")
+    site.run(telling("one"))
+    assert asked() == set()
+    settings.write_text(":enable_auth_policy: true\n")
+    site.run(telling("two"))
+    assert asked() == set(COMMANDS)

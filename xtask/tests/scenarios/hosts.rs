@@ -1,6 +1,7 @@
 //! Groups of hosts: what is launched, how many, at which price, when, and with which rights.
 
 use crate::cloud::{Cloud, has, ids, text};
+use crate::support::project::Project;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -67,6 +68,22 @@ pub fn are_deployed_to(cloud: &Cloud, prefixes: &[&str]) {
         let hosts = cloud.output(&format!("{prefix}AutoScalingGroup"));
         assert_eq!(ids(&group["autoScalingGroups"], "name"), [hosts].into());
     }
+}
+
+/// With endpoints in the network, CodeDeploy's agents use theirs, which needs a setting and the right to. What
+/// CodeDeploy and its agents ask for, the roles allow.
+pub fn agents(project: &Project, cloud: &Cloud, endpoints: bool) {
+    for group in cloud.all("groups") {
+        let data = user_data(cloud.launch(group));
+        assert_eq!(data.contains(":enable_auth_policy: true\\n"), endpoints, "{data}");
+    }
+    let calls = project.read(".ductwork/local/calls.jsonl");
+    assert_eq!(calls.contains("codedeploy-commands-secure:PollHostCommand"), endpoints);
+    // What the stub does in place of Airflow is no measure for the other rights of hosts.
+    let judged = project.python(&["-m", "localcloud.iam"]);
+    let wrong: Vec<&str> =
+        judged.stdout.lines().filter(|line| line.to_lowercase().contains("codedeploy")).collect();
+    assert!(wrong.is_empty() && judged.stderr.contains("calls"), "{wrong:#?}{}", judged.stderr);
 }
 
 /// The set `big`: three types, four of five hosts above the first on Spot, to nothing and back.

@@ -85,7 +85,7 @@ fn smallest(stage: &Stage) -> Value {
     assert_eq!((&again["outcome"], &again["uploads"]), (&json!("unchanged"), &json!(0)));
     let made = stage.made();
     is_smallest(stage, &made);
-    watch::tags(&made, text(&result["release"]));
+    all!(watch::tags(&made, text(&result["release"])), hosts::agents(&stage.project, &made, false),);
     result
 }
 
@@ -133,6 +133,7 @@ fn highly_available(stage: &Stage) {
     all!(
         network::own(&made, 3, 3),
         network::endpoints(&made, true),
+        hosts::agents(&stage.project, &made, true),
         network::flow_logs(&made),
         network::reach_is_least(&made, stage.project.port, &["127.0.0.1/32"], Some("internal")),
         stores::postgres(&made, &json!({ "MultiAZ": true, "DeletionProtection": true })),

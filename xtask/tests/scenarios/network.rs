@@ -73,6 +73,8 @@ pub fn endpoints(cloud: &Cloud, interfaces: bool) {
     assert_eq!(!of("Interface").is_empty(), interfaces);
     for endpoint in of("Interface") {
         has(endpoint, &json!({ "PrivateDnsEnabled": true }));
+        // The agent of Systems Manager has moved to `ssmmessages`.
+        assert!(!text(&endpoint["ServiceName"]).ends_with(".ec2messages"));
     }
 }
 

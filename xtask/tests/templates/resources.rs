@@ -221,6 +221,15 @@ fn instances_and_disks_are_tagged_at_launch() {
     assert!(seen >= 2);
 }
 
+/// Without `Terminate`, scale-in and a schedule's sleep take a host in the middle of its rollout. With
+/// `ScheduledActions`, a set whose time to wake falls into a rollout would sleep on.
+#[test]
+fn a_rollout_keeps_its_hosts() {
+    let group = &all()["engines/ec2/host-group.yaml"].whole["Resources"]["DeploymentGroup"]["Properties"];
+    let held = &group["Ec2DeploymentOptions"]["AutoScalingGroupProcessesToSuspend"];
+    assert_eq!(held, &json!(["AZRebalance", "Terminate"]));
+}
+
 #[test]
 fn everything_is_tagged() {
     none(&all().values().flat_map(untagged).collect::<Vec<_>>());
