@@ -20,10 +20,19 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(super) async fn dismiss(aws: &Aws, outputs: &BTreeMap<String, String>, sink: &Sink) -> Result<()> {
+    for group in names::scaling_groups(outputs) {
+        resume(aws, &group).await?;
+    }
     for group in names::worker_groups(outputs).values() {
         dismiss_group(aws, group, sink).await?;
     }
     Ok(())
+}
+
+/// A rollout that goes on, or that CodeDeploy could not end properly, keeps the group from ending its hosts.
+async fn resume(aws: &Aws, group: &str) -> Result<bool> {
+    let request = aws.autoscaling.resume_processes().auto_scaling_group_name(group);
+    was_there(request.send().await, || format!("cannot resume the processes of group `{group}`"))
 }
 
 /// No host is wanted, none is waited for, and none is protected. The keeper of a host may protect it once more in

@@ -6,6 +6,7 @@ use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::error::ErrorMetadata;
 use aws_sdk_autoscaling::operation::delete_lifecycle_hook::DeleteLifecycleHookOutput;
 use aws_sdk_autoscaling::operation::describe_auto_scaling_groups::DescribeAutoScalingGroupsOutput;
+use aws_sdk_autoscaling::operation::resume_processes::{ResumeProcessesError, ResumeProcessesOutput};
 use aws_sdk_autoscaling::operation::set_instance_protection::SetInstanceProtectionOutput;
 use aws_sdk_autoscaling::operation::update_auto_scaling_group::{
     UpdateAutoScalingGroupError, UpdateAutoScalingGroupOutput,
@@ -16,7 +17,12 @@ use serde_json::json;
 
 /// Two hosts, of which the first leaves when its protection is taken away for the second time.
 fn protected(log: &Log) -> Aws {
-    let (sizes, hook, freed, seen) = (log.clone(), log.clone(), log.clone(), log.clone());
+    let (resumed, sizes, hook, freed, seen) =
+        (log.clone(), log.clone(), log.clone(), log.clone(), log.clone());
+    let resume = mock!(Client::resume_processes).then_compute_output(move |request| {
+        resumed.add(format!("resume {}", request.auto_scaling_group_name().unwrap()));
+        ResumeProcessesOutput::builder().build()
+    });
     let update = mock!(Client::update_auto_scaling_group).then_compute_output(move |request| {
         sizes.add(format!("at most {}", request.max_size().unwrap()));
         UpdateAutoScalingGroupOutput::builder().build()
@@ -40,7 +46,7 @@ fn protected(log: &Log) -> Aws {
         let group = group.instances(host("i-1", rounds < 2)).instances(host("i-2", rounds < 1)).build();
         DescribeAutoScalingGroupsOutput::builder().auto_scaling_groups(group).build()
     });
-    aws([&update, &delete, &free, &describe])
+    aws([&resume, &update, &delete, &free, &describe])
 }
 
 fn aws<const N: usize>(rules: [&aws_smithy_mocks::Rule; N]) -> Aws {
@@ -55,6 +61,7 @@ fn outputs() -> BTreeMap<String, String> {
     let none = CONTRACT.outputs.none.clone();
     BTreeMap::from([
         ("WorkerSets".to_owned(), sets),
+        ("SchedulerAutoScalingGroup".to_owned(), "schedulers".to_owned()),
         ("WorkerAutoScalingGroup".to_owned(), "workers".to_owned()),
         ("SmallAutoScalingGroup".to_owned(), none),
     ])
@@ -64,15 +71,19 @@ fn outputs() -> BTreeMap<String, String> {
 async fn workers_lose_their_protection_until_all_are_on_their_way_out() {
     let log = Log::default();
     dismiss(&protected(&log), &outputs(), &Sink::null()).await.unwrap();
-    assert_eq!(log.lines(), "at most 0\nno hook drain\nfree i-1 i-2\nfree i-1");
+    assert_eq!(
+        log.lines(),
+        "resume schedulers\nresume workers\nat most 0\nno hook drain\nfree i-1 i-2\nfree i-1"
+    );
 }
 
 #[tokio::test]
 async fn a_group_that_is_gone_has_no_workers() {
-    let gone = mock!(Client::update_auto_scaling_group).then_error(|| {
-        let meta =
-            ErrorMetadata::builder().code("ValidationError").message("AutoScalingGroup name not found");
-        UpdateAutoScalingGroupError::generic(meta.build())
-    });
-    dismiss(&aws([&gone]), &outputs(), &Sink::null()).await.unwrap();
+    let unknown = || {
+        ErrorMetadata::builder().code("ValidationError").message("AutoScalingGroup name not found").build()
+    };
+    let gone = mock!(Client::update_auto_scaling_group)
+        .then_error(move || UpdateAutoScalingGroupError::generic(unknown()));
+    let resume = mock!(Client::resume_processes).then_error(move || ResumeProcessesError::generic(unknown()));
+    dismiss(&aws([&resume, &gone]), &outputs(), &Sink::null()).await.unwrap();
 }

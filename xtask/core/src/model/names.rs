@@ -46,6 +46,14 @@ pub fn worker_groups(outputs: &BTreeMap<String, String>) -> BTreeMap<String, Str
     sets.filter_map(|(set, prefix)| Some((set, group(&prefix)?.clone()))).collect()
 }
 
+/// Every Auto Scaling group, of whatever the outputs name.
+#[must_use]
+pub fn scaling_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
+    let suffix = &CONTRACT.outputs.worker_set["auto_scaling_group"];
+    let fixed = ["ApiServer", "Scheduler"].map(|prefix| outputs.get(&format!("{prefix}{suffix}")).cloned());
+    fixed.into_iter().flatten().chain(worker_groups(outputs).into_values()).collect()
+}
+
 /// Outputs that name deployment groups, in the order in which a release reaches them: the API first,
 /// since every task talks to it; workers last, so that they meet a scheduler of their own release.
 #[must_use]

@@ -313,12 +313,15 @@ fn failed_event(event: &LifecycleEvent) -> Option<String> {
 
 async fn explain(aws: &Aws, id: &str, order: &Order<'_>, info: &DeploymentInfo, why: &str) -> Fail {
     let mut fail = Fail::failed(format!("deployment `{id}` to group `{}` failed", order.group)).cause(why);
+    let mut silent = info.error_information().is_none();
     for target in targets(aws, id).await.unwrap_or_default() {
         if let Some(event) = &target.failed {
             fail = fail.cause(format!("instance {}: {event}", target.id));
+            silent |= !event.contains('\n');
         }
     }
-    if info.error_information().is_none() {
+    // The agent drops all output of a script if a byte of it is not UTF-8 or its last line is too long.
+    if silent {
         fail = fail
             .hint("look at the instances' logs: /opt/codedeploy-agent/deployment-root/*/*/logs/scripts.log");
     }

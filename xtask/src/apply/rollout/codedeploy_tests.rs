@@ -287,6 +287,7 @@ async fn the_explanation_shows_script_message_and_the_end_of_the_log() {
     [stderr]this gate says no
     instance i-2: DownloadBundle
     ");
+    assert!(fail.hints()[0].contains("scripts.log"), "one of them says nothing of why it failed");
 }
 
 #[tokio::test(start_paused = true)]
