@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.codedeploy.agent import COMMANDS
-from localcloud.tests.conftest import RunningCloud, until
+from localcloud.tests.conftest import RunningCloud, Stacks, until
 from localcloud.tests.fleetkit import UNTIL_GO, Site, appspec, make_site, telling
 
 SUSPEND = {"AutoScalingGroupProcessesToSuspend": ["AZRebalance", "Terminate"]}
@@ -58,11 +58,9 @@ def refused(cloud: RunningCloud, operation: str, body: dict) -> str:
 
 def test_scale_in_takes_a_host_in_the_middle_of_its_rollout(cloud: RunningCloud, name: str) -> None:
     site = make_site(cloud, name, 2)
-    deployment, roots = scaled_in_meanwhile(site)
+    deployment, _ = scaled_in_meanwhile(site)
     until(lambda: "Failed" in statuses(site, deployment), what="the lost host")
-    for root in roots:
-        if root.exists():
-            (root / "go").touch()
+    (site.root() / "go").touch()
     site.wait(deployment)
     assert statuses(site, deployment) == ["Failed", "Succeeded"]
 
@@ -138,3 +136,22 @@ def test_an_agent_that_authorizes_itself_needs_its_hosts_role(cloud: RunningClou
     settings.write_text(":enable_auth_policy: true\n")
     site.run(telling("two"))
     assert asked() == set(COMMANDS)
+
+
+def test_a_suspended_termination_holds_up_the_deletion_of_the_stack(cloud: RunningCloud, name: str) -> None:
+    """As on AWS, where a rollout that goes on, or could not be ended properly, leaves it suspended."""
+    site = make_site(cloud, name)
+    scaling, stacks = cloud.client("autoscaling"), Stacks(cloud)
+    scaling.suspend_processes(AutoScalingGroupName=site.group, ScalingProcesses=["Terminate"])
+    stack = stacks.api.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
+    stacks.api.delete_stack(StackName=name)
+
+    def group() -> dict:
+        found = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[site.group])
+        return found["AutoScalingGroups"][0]
+
+    until(lambda: group()["DesiredCapacity"] == 0, what="the deletion of the group")
+    assert [i["LifecycleState"] for i in group()["Instances"]] == ["InService"]
+    assert stacks.status(stack) == "DELETE_IN_PROGRESS"
+    scaling.resume_processes(AutoScalingGroupName=site.group)
+    assert stacks.settle(stack) == "DELETE_COMPLETE"
