@@ -34,6 +34,7 @@ DAG_BUNDLE: str = _CONTRACT["dags"]["bundle"]
 SMOKE_DAG: str = _CONTRACT["dags"]["smoke"]
 
 _OPTIONS: dict[str, Any] = _CONTRACT["options"]
+_VARIABLES: dict[str, Any] = _CONTRACT["variables"]
 
 
 def pointer_key(environment: str) -> str:
@@ -50,7 +51,18 @@ def is_owned_by_hosts(option: str) -> bool:
     """Whether `section.option` is decided on the host or holds a secret, so that AirflowConfig must not set it."""
     owned = (name for name, one in _OPTIONS["owned"].items() if one["set_by"] == "hosts")
     return (
-        any(option.startswith(name[:-1]) if name.endswith("*") else option == name for name in owned)
+        any(_matches(name, option) for name in owned)
         or option in _OPTIONS["secret"]
         or option.endswith(tuple(_OPTIONS["secret_endings"]))
     )
+
+
+def is_owned_variable(name: str) -> bool:
+    """Whether the tool decides an environment variable, or its value is a secret."""
+    owned = any(_matches(pattern, name) for pattern in _VARIABLES["owned"])
+    return owned or name.upper().endswith(tuple(_VARIABLES["secret_endings"]))
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a name is that of the contract, where `*` ends a name of any kind."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern

@@ -304,6 +304,46 @@ def test_refused_overrides(text, words):
         overrides(text)
 
 
+def test_the_users_variables_are_beside_those_of_the_tool():
+    given = {"EnvironmentVariables": json.dumps({"LAKE": "s3://lake", "NOTE": 'a "b" = c'})}
+    env = host_environment(OUTPUTS, PARAMETERS | given, HOST)
+    assert env == host_environment(OUTPUTS, PARAMETERS, HOST) | {"LAKE": "s3://lake", "NOTE": 'a "b" = c'}
+
+
+def test_what_hosts_set_themselves_is_owned_by_the_contract(monkeypatch, tmp_path):
+    """Whatever a component's environment holds must be refused in `[env]`: one of the two would be lost."""
+    env = host_environment(TestBroker.OUTPUTS, LOCAL | {"EntryScheme": "internal", "LoginConfig": GOOGLE},
+                           replace(HOST, endpoint_url="http://127.0.0.1:1", files="/mnt"))  # fmt: skip
+    for component in contract.COMPONENTS:
+        env |= secret.secret_environment(env, SECRETS.__getitem__, component)
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(run, "component_environment", lambda component: env)
+    monkeypatch.setattr(run, "prepare_home", lambda env: None)
+    monkeypatch.setattr(run.os, "chdir", lambda folder: None)
+    monkeypatch.setattr(run.os, "execve", lambda path, command, env: started.append(env))
+    run.main(["api-server"])
+    free = [name for name in started[0] if not contract.is_owned_variable(name)]
+    assert "SPT_NOENV" in started[0], "this is what the component starts with"
+    assert free == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"a b": "x"}', "not the name"),
+        ('{"PATH": "/bin"}', "set by Ductwork"),
+        ('{"AIRFLOW__CORE__FERNET_KEY": "x"}', "set by Ductwork"),
+        ('{"X": 1}', "not a string"),
+        ('{"X": "a\\nPATH=/bin"}', "control character"),
+    ],
+)
+def test_refused_variables(text, words):
+    with pytest.raises(SettingsError, match=words):
+        host_environment(OUTPUTS, PARAMETERS | {"EnvironmentVariables": text}, HOST)
+
+
 def test_all_faults_of_a_stack_are_told_at_once():
     outputs = {key: value for key, value in OUTPUTS.items() if key not in ("AirflowUrl", "LogsBucket")}
     with pytest.raises(SettingsError) as error:

@@ -40,6 +40,7 @@ enum Verb {
     Rollback(rollback::Rollback),
     Status(status::Status),
     History(history::History),
+    #[command(subcommand)]
     Secret(secret::Secret),
     Destroy(destroy::Destroy),
     #[command(subcommand)]

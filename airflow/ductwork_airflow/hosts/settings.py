@@ -3,7 +3,7 @@
 Numbers and traps come from runs with Airflow 3.3.2: SQS keeps a message invisible for at most 12 hours (Airflow's own
 default of 24 is refused) and SQS has no remote control.
 
-`connections.py`, `worker_sets.py`, `login.py` and `mail.py` have the rules of their subjects.
+`connections.py`, `worker_sets.py`, `login.py`, `mail.py` and `variables.py` have the rules of their subjects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from ductwork_airflow import contract
 from ductwork_airflow.extensions import login, mail
-from ductwork_airflow.hosts import connections
+from ductwork_airflow.hosts import connections, variables
 from ductwork_airflow.scaling import worker_sets
 
 SQS_LONGEST_VISIBILITY_SECONDS = 43_200
@@ -128,6 +128,7 @@ def _checked(outputs: Mapping[str, str], parameters: Mapping[str, str]) -> None:
         lambda: worker_sets.resolve(outputs),
         lambda: login.parse(parameters.get("LoginConfig", "")),
         lambda: mail.options(parameters.get("MailConfig", "")),
+        lambda: variables.parse(parameters.get("EnvironmentVariables", "")),
     ):
         try:
             check()
@@ -204,7 +205,7 @@ def host_environment(
             "ductwork_airflow.extensions.mysql_tls.CONNECT_ARGUMENTS"
         )
     named = {variable(*key.split(".")): value for key, value in options.items()}
-    result = fixed | named | custom
+    result = variables.parse(parameters.get("EnvironmentVariables", "")) | fixed | named | custom
     broken = [key for key, value in result.items() if "\n" in value or "\0" in value]
     if broken:
         raise SettingsError(f"line break in the value of {', '.join(broken)}")

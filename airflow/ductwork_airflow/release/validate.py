@@ -39,12 +39,17 @@ def problem(kind: str, file: str | None, line: int | None, message: str, hint: s
     return {"kind": kind, "file": file, "line": line, "message": message, "hint": hint}
 
 
-def clean_environment(home: Path, plugins: Path | None, timeout: float) -> dict[str, str]:
-    """What a child sees: no AWS credentials, no stray AIRFLOW__ setting, no database, no network endpoint."""
+def clean_environment(
+    home: Path, plugins: Path | None, timeout: float, variables: dict[str, str]
+) -> dict[str, str]:
+    """What a child sees: no AWS credentials, no stray AIRFLOW__ setting, no database, no network endpoint.
+
+    `variables` are those that the environment file gives to DAGs.
+    """
     names = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
     stand_ins = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")  # for what a DAG reads while it is imported
     kept = {name: text for name, text in os.environ.items() if name in names or name.startswith(stand_ins)}
-    return kept | {
+    own = {
         "HOME": str(home),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -57,6 +62,7 @@ def clean_environment(home: Path, plugins: Path | None, timeout: float) -> dict[
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+    return variables | kept | own
 
 
 class Child:
@@ -97,14 +103,16 @@ class Child:
         return self.process.wait()
 
 
-def judge(dags: Path, plugins: Path | None, timeout: float, slow: float) -> dict[str, Any]:
+def judge(
+    dags: Path, plugins: Path | None, timeout: float, slow: float, variables: dict[str, str]
+) -> dict[str, Any]:
     """Parses and serialises every DAG below `dags`; returns the contract's document."""
     began = time.monotonic()
     report: dict[str, Any] = {"airflow": None, "dags": [], "problems": [], "files": []}
     with tempfile.TemporaryDirectory(prefix="ductwork-validate-") as folder:
         home = Path(folder)
         (home / "airflow.cfg").touch()  # without one, Airflow spends half a second on writing its default
-        environment = clean_environment(home, plugins, timeout)
+        environment = clean_environment(home, plugins, timeout, variables)
         done: list[str] = []
         try:
             while _run_child(dags, done, environment, timeout, report):
@@ -204,6 +212,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--slow-seconds", type=float, help="a slower file is a problem (default: a third of the limit)"
     )
+    parser.add_argument(
+        "--variables", type=json.loads, default={}, help="environment variables of DAGs, a JSON object"
+    )
     options = parser.parse_args(arguments)
     dags = options.dags.resolve()
     plugins = (options.plugins or dags.parent / "plugins").resolve()
@@ -211,7 +222,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if not dags.is_dir():
             raise ValidatorBroken(f"`{options.dags}` is not a directory")
-        report = judge(dags, plugins if plugins.is_dir() else None, options.timeout_seconds, slow)
+        report = judge(
+            dags, plugins if plugins.is_dir() else None, options.timeout_seconds, slow, options.variables
+        )
     except ValidatorBroken as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -9,6 +9,7 @@ pub mod lease;
 pub mod leftovers;
 mod rollout;
 pub mod run;
+pub mod secret;
 mod smoke;
 pub mod stack;
 mod steps;

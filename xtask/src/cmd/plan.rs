@@ -3,6 +3,7 @@
 use crate::apply::stack::preview;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::change::StackPreview;
+use crate::plan::contents::Contents;
 use crate::plan::deployment::Source;
 use crate::plan::gates::Runs;
 use crate::report::plan::Preview;
@@ -41,11 +42,13 @@ pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
     let stack = stack(&prepared).await?;
     let refusal = prepared.passes();
     let unchanged = prepared.plan.is_unchanged();
+    let contents = Contents::between(prepared.facts.previous.as_ref(), &prepared.plan.release);
     ui.show(&Preview {
         environment: prepared.context.environment().to_owned(),
         stack_name: prepared.context.stack.clone(),
         plan: prepared.plan,
         dags: prepared.dags,
+        contents,
         stack,
         gates: prepared.gates,
     });

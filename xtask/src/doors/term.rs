@@ -1,7 +1,9 @@
 //! The terminal: is there one, how wide, and what does the person at it answer.
 
-use crate::fail::{Fail, Result};
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use crate::fail::{Fail, Kind, Result};
+use crate::model::secret::Secret;
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 /// Whether progress may be redrawn: standard error is a terminal and this is no CI.
 #[must_use]
@@ -32,6 +34,55 @@ pub fn ask(question: &str) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// What Ctrl-C types.
+const END_OF_TEXT: u8 = 3;
+
+/// A secret from standard input: all of it, or a line that a terminal does not show. One line break at the
+/// end does not belong to it.
+pub fn secret(prompt: &str) -> Result<Secret> {
+    let unread = |error| Fail::failed("cannot read the secret from standard input").because(error);
+    let mut bytes = Vec::new();
+    if std::io::stdin().is_terminal() {
+        err(prompt);
+        unseen(|| read_line(&mut bytes)).map_err(unread)?;
+        err("\n");
+    } else {
+        std::io::stdin().lock().read_to_end(&mut bytes).map_err(unread)?;
+    }
+    if bytes.last() == Some(&END_OF_TEXT) {
+        return Err(Fail::new(Kind::Interrupted, "interrupted").cause("nothing was stored"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Fail::usage("the secret is not text in UTF-8").hint("encode it first, for instance with `base64`")
+    })?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
+}
+
+/// Reads while the terminal shows nothing. Ctrl-C ends the line instead of the process, which would leave the
+/// terminal like this.
+fn unseen(read: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<()> {
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut settings: Termios = before.clone();
+    settings.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+    settings.special_codes[SpecialCodeIndex::VEOL] = END_OF_TEXT;
+    tcsetattr(&stdin, OptionalActions::Flush, &settings)?;
+    let done = read();
+    tcsetattr(&stdin, OptionalActions::Flush, &before)?;
+    done
+}
+
+fn read_line(bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    for byte in std::io::stdin().lock().bytes() {
+        bytes.push(byte?);
+        if bytes.last().is_some_and(|last| [b'\n', END_OF_TEXT].contains(last)) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Data goes to standard output; a closed pipe is not an error.

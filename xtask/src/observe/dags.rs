@@ -1,6 +1,7 @@
 //! Lets the locked Airflow parse the very zip that is to be deployed, in a clean subprocess; reads the list
 //! of DAGs that is kept beside a bundle.
 
+use crate::config::Environment;
 use crate::doors::proc::Cmd;
 use crate::doors::store::Store;
 use crate::doors::toolchain::{self, Venv};
@@ -12,6 +13,7 @@ use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::text::tail;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,10 +40,28 @@ pub async fn listed(store: &Store, bundle: &Digest) -> Result<Option<DagIndex>> 
     Ok(list.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
+/// How DAG files are parsed.
+#[derive(Clone, Debug)]
+pub struct Parsing {
+    /// How long the import of one file may take.
+    pub per_file: Duration,
+    /// Environment variables, as tasks have them.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Parsing {
+    /// As on the hosts of the environment.
+    #[must_use]
+    pub fn of(environment: &Environment) -> Self {
+        let variables = environment.env.iter().map(|(name, value)| (name.to_string(), value.clone()));
+        Self { per_file: environment.dags.parse_timeout, variables: variables.collect() }
+    }
+}
+
 /// The DAGs of the bundle, and every problem with its file, line and reason.
-pub async fn parse(root: &Path, bundle: &Path, per_file: Duration, sink: &Sink) -> Result<Parsed> {
+pub async fn parse(root: &Path, bundle: &Path, how: Parsing, sink: &Sink) -> Result<Parsed> {
     let (root, bundle, sink) = (root.to_owned(), bundle.to_owned(), sink.clone());
-    let prepared = tokio::task::spawn_blocking(move || prepare(&root, &bundle, per_file, &sink));
+    let prepared = tokio::task::spawn_blocking(move || prepare(&root, &bundle, &how, &sink));
     let (command, sink, _scratch) = prepared
         .await
         .map_err(|error| Fail::bug("the preparation of the validator ended unexpectedly").because(error))??;
@@ -57,12 +77,7 @@ pub async fn parse(root: &Path, bundle: &Path, per_file: Duration, sink: &Sink) 
 }
 
 /// Installs Airflow if need be and unpacks the bundle: the command, and the folder that it works in.
-fn prepare(
-    root: &Path,
-    bundle: &Path,
-    per_file: Duration,
-    sink: &Sink,
-) -> Result<(Cmd, Sink, tempfile::TempDir)> {
+fn prepare(root: &Path, bundle: &Path, how: &Parsing, sink: &Sink) -> Result<(Cmd, Sink, tempfile::TempDir)> {
     let venv = toolchain::venv(root, Venv::Airflow, sink)?;
     let scratch = fs::scratch_dir(&root.join(".ductwork/tmp"))?;
     let dags = scratch.path().join("dags");
@@ -75,7 +90,9 @@ fn prepare(
             "-m",
             "ductwork_airflow.release.validate",
             "--timeout-seconds",
-            &per_file.as_secs().to_string(),
+            &how.per_file.as_secs().to_string(),
+            "--variables",
+            &serde_json::json!(how.variables).to_string(),
             "--dags",
         ])
         .arg(&dags)

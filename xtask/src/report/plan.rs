@@ -4,6 +4,8 @@ use super::{Output, changes, wrap};
 use crate::fail::screen;
 use crate::model::change::StackPreview;
 use crate::model::dags::DagDiff;
+use crate::model::difference::Difference;
+use crate::plan::contents::Contents;
 use crate::plan::deployment::Plan;
 use crate::plan::gates::Gate;
 use serde::{Serialize, Serializer};
@@ -17,6 +19,7 @@ pub struct Preview {
     pub stack_name: String,
     pub plan: Plan,
     pub dags: DagDiff,
+    pub contents: Contents,
     pub stack: StackPreview,
     pub gates: Vec<Gate>,
 }
@@ -64,6 +67,7 @@ fn json(preview: &Preview) -> Value {
             "unseen": unseen,
         },
         "dags": preview.dags,
+        "env": preview.contents.env,
         "gates": preview.gates,
         "problems": problems,
     })
@@ -80,6 +84,7 @@ fn text(preview: &Preview) -> String {
         let _ = writeln!(out, "release  {id}{from}");
         row(&mut out, "steps", &plan.names().join(", "));
         dags(&mut out, &preview.dags);
+        contents(&mut out, &preview.contents);
         stack(&mut out, &preview.stack_name, &preview.stack);
     }
     gates(&mut out, &preview.gates, plan.is_unchanged());
@@ -91,6 +96,19 @@ fn dags(out: &mut String, dags: &DagDiff) {
     for (word, ids) in [("added", added), ("removed", removed), ("moved", moved), ("changed", changed)] {
         if !ids.is_empty() {
             row(out, "DAGs", &format!("{word}: {}", some(ids)));
+        }
+    }
+}
+
+fn contents(out: &mut String, contents: &Contents) {
+    difference(out, "env", "", &contents.env);
+}
+
+fn difference(out: &mut String, name: &str, of: &str, difference: &Difference) {
+    let Difference { added, changed, removed } = difference;
+    for (word, names) in [("added", added), ("changed", changed), ("removed", removed)] {
+        if !names.is_empty() {
+            row(out, name, &format!("{of}{word}: {}", some(names)));
         }
     }
 }

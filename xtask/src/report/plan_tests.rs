@@ -34,6 +34,7 @@ fn preview(running: Running) -> Preview {
         stack_name: "ductwork-dev".to_owned(),
         plan,
         dags: DagDiff::default(),
+        contents: Contents::default(),
         stack: StackPreview::None,
         gates: vec![gate("stack", "passed", None), gate("ports", "skipped", Some("not on this machine"))],
     }
@@ -61,6 +62,26 @@ fn fits(preview: &Preview) -> String {
         assert!(line.chars().count() <= 80, "{line}");
     }
     text
+}
+
+fn with_env(json: &str) -> Release {
+    let mut parts = (*target()).clone();
+    parts.stack.parameters.insert("EnvironmentVariables".to_owned(), json.to_owned());
+    Release::new(parts)
+}
+
+#[test]
+fn variables_by_what_happens_to_them() {
+    let mut preview = preview(Running::default());
+    let old = with_env(r#"{"GONE":"x","LAKE":"a","SAME":"x"}"#);
+    let new = with_env(r#"{"LAKE":"b","NEW":"x","SAME":"x"}"#);
+    preview.contents = Contents::between(Some(&old), &new);
+    let text = fits(&preview);
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("env ")).collect();
+    assert_eq!(rows, ["env      added: NEW", "env      changed: LAKE", "env      removed: GONE"]);
+    let expected = json!({"added": ["NEW"], "changed": ["LAKE"], "removed": ["GONE"]});
+    assert_eq!(json(&preview)["env"], expected);
+    assert_eq!(Contents::between(None, &new).env.added, ["LAKE", "NEW", "SAME"]);
 }
 
 #[test]

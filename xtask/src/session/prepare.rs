@@ -14,6 +14,7 @@ use crate::model::names;
 use crate::model::release::Release;
 use crate::model::stack::{Protection, StackFacts};
 use crate::model::text::count;
+use crate::observe::dags::Parsing;
 use crate::observe::lease::{self, Seen};
 use crate::observe::release::{self, Current};
 use crate::observe::{airflow, dags, secrets, stack, workers};
@@ -283,8 +284,8 @@ impl Preparing {
         let Self { setup, state, observed, .. } = self;
         let session = &setup.session;
         let sink = setup.sink.step("validate");
-        let per_file = session.environment.dags.parse_timeout;
-        let parse = dags::parse(&session.project.root, &bundle.path, per_file, &sink);
+        let how = Parsing::of(&session.environment);
+        let parse = dags::parse(&session.project.root, &bundle.path, how, &sink);
         let is_live = observed.current.pointer.is_some();
         let work = async {
             let log_in = async {

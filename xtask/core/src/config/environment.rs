@@ -5,7 +5,7 @@ use super::values::{
     Account, Address, AirflowKey, BrokerKind, CacheNodeType, CertificateArn, Cidr, Cron, DatabaseEngine,
     DocumentPath, Domain, Endpoint, EnvironmentName, FolderPath, GoogleClientId, HostedZoneId, InstanceClass,
     LoadBalancer, Nat, ProjectName, Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url,
-    VpcCidr, VpcId,
+    VariableName, VpcCidr, VpcId,
 };
 use crate::model::engine::Engine;
 use crate::model::names;
@@ -26,6 +26,8 @@ pub struct Environment {
     pub aws: Aws,
     pub airflow: Airflow,
     pub dags: Dags,
+    /// Environment variables of tasks and of the files that define DAGs. None of them is a secret.
+    pub env: BTreeMap<VariableName, String>,
     pub(crate) network: Network,
     pub(crate) entry: Entry,
     pub(crate) database: Database,

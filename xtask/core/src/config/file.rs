@@ -82,6 +82,7 @@ tables! {
         aws: Aws,
         airflow: Airflow,
         dags: Dags,
+        env: Free,
         network: Network,
         entry: Entry,
         database: Database,

@@ -19,6 +19,7 @@ mod words;
 pub use environment::Environment;
 pub use file::keys;
 pub use hosts::WorkerSet;
+pub use problems::Refusal;
 pub use resolve::resolve;
-pub use values::{Endpoint, EnvironmentName, FolderPath};
+pub use values::{Endpoint, EnvironmentName, FolderPath, SecretName};
 pub use words::nearest;

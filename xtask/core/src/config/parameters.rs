@@ -37,6 +37,7 @@ impl Environment {
             pair("AirflowPort", self.airflow.port),
             pair("Local", self.is_local()),
             pair("AirflowConfig", self.airflow_config()),
+            pair("EnvironmentVariables", self.environment_variables()),
             pair("LoginConfig", self.login.config()),
             pair("MailConfig", self.mail.as_ref().map_or_else(|| "{}".to_owned(), Mail::config)),
         ]
@@ -78,6 +79,12 @@ impl Environment {
         ]);
         all.extend(self.airflow.config.iter().map(|(key, value)| pair(key.as_str(), value)));
         Value::from_iter(all).to_string()
+    }
+
+    /// Environment variables as one line of JSON.
+    #[must_use]
+    pub fn environment_variables(&self) -> String {
+        Value::from_iter(self.env.iter().map(|(name, value)| pair(name.as_str(), value))).to_string()
     }
 
     /// Parameters of `templates/bootstrap.yaml`, whose stack all environments of an account and region share.

@@ -32,6 +32,7 @@ pub struct Contract {
     pub secrets: Secrets,
     pub dags: Dags,
     pub options: Options,
+    pub variables: Variables,
 }
 
 /// Outputs of the master stack.
@@ -98,6 +99,8 @@ impl Ports {
 pub struct Limits {
     /// Characters of the parameter `AirflowConfig`.
     pub airflow_config: usize,
+    /// Characters of the parameter `EnvironmentVariables`.
+    pub environment_variables: usize,
 }
 
 /// Keys in the artifact bucket, with `{digest}`, `{environment}` and `{id}` to be filled in.
@@ -151,6 +154,16 @@ pub struct Owned {
     /// What to do instead of setting it.
     pub cure: String,
     pub set_by: SetBy,
+}
+
+/// Environment variables that users must not set.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variables {
+    /// What to do instead, by name (`*` ends a name of any kind).
+    pub owned: BTreeMap<String, String>,
+    /// Endings of names whose value is a secret.
+    pub secret_endings: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

@@ -5,6 +5,7 @@ pub mod change;
 pub mod cloud;
 pub mod contract;
 pub mod dags;
+pub mod difference;
 pub mod digest;
 pub mod engine;
 pub mod event;

@@ -122,6 +122,15 @@ pub fn host_key(digest: &Digest) -> String {
     by_digest(&CONTRACT.keys.host_revision, digest)
 }
 
+/// What the names of all secrets of the tool begin with.
+pub const SECRETS: &str = "ductwork";
+
+/// A secret that people store for an environment.
+#[must_use]
+pub fn secret(environment: &str, name: &str) -> String {
+    format!("{SECRETS}/{environment}/{name}")
+}
+
 /// The secret of the client with which people log in by Google; `ductwork_airflow` reads it.
 #[must_use]
 pub fn google_secret(environment: &str) -> String {

@@ -1,6 +1,7 @@
 //! Which steps lead from what an environment runs to a release. A rollback is the same plan for an
 //! earlier release.
 
+use super::contents::variables;
 use super::running::Running;
 use crate::model::digest::Digest;
 use crate::model::release::{Release, Runtime, StackSpec};
@@ -152,6 +153,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let dags = running.dags != Some(release.bundle);
     let runtime = running.runtime != Some(release.runtime) || facts.unhealthy;
     let stack = facts.stack_differs || running.stack.as_ref() != Some(&release.stack);
+    let variables = running.stack.as_ref().is_some_and(|stack| variables(stack) != variables(&release.stack));
     // Two releases of the same parts, such as of two commits: only someone who names the second one wants it.
     let renamed = source == Source::Record && running.release.as_deref() != Some(release.id());
     let changed = bundle || dags || runtime || stack || renamed;
@@ -174,7 +176,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         release: facts.previous.as_ref().filter(|_| !changed).unwrap_or(release).clone(),
         previous: facts.previous.as_ref().map(|release| release.id().to_owned()),
         source,
-        validates: tree && changed && (bundle || runtime),
+        validates: tree && changed && (bundle || runtime || variables),
         steps: if changed { steps.into_iter().flatten().collect() } else { vec![Step::Health] },
     }
 }
@@ -261,6 +263,18 @@ mod tests {
             "bootstrap stack hosts pointer smoke"
         );
         assert_eq!(names(&plan(&target, Source::Tree, &running(&target))), "health");
+    }
+
+    #[test]
+    fn dags_are_parsed_again_when_their_variables_change() {
+        let with = |value: &str| {
+            let mut parts = parts("b", "h", "t", "p");
+            parts.stack.parameters.insert("EnvironmentVariables".to_owned(), value.to_owned());
+            Release::new(parts)
+        };
+        let steps = |target: &Release| names(&plan(target, Source::Tree, &running(&with(r#"{"LAKE":"a"}"#))));
+        assert_eq!(steps(&with(r#"{"LAKE":"b"}"#)), "validate stack hosts pointer smoke");
+        assert_eq!(steps(&with(r#"{"LAKE":"a"}"#)), "health");
     }
 
     #[test]

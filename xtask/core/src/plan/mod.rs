@@ -3,6 +3,7 @@
 pub mod cfn;
 pub mod compose;
 pub mod consent;
+pub mod contents;
 pub mod deployment;
 pub mod gates;
 pub mod host_settings;

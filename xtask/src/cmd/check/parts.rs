@@ -4,7 +4,8 @@ use crate::config::Environment;
 use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::event::Sink;
-use crate::observe::{bundle, dags};
+use crate::observe::bundle;
+use crate::observe::dags::{self, Parsing};
 use crate::report::check::{Checked, Ran};
 use crate::session::project::Project;
 use std::path::Path;
@@ -60,15 +61,23 @@ pub fn told(fail: Fail, location: &str) -> Vec<Problem> {
     })
 }
 
-/// The DAGs as the locked Airflow sees them, with the time that the most patient environment gives them.
+/// With the time that the most patient environment gives to DAGs, and the variables of all; of one that
+/// several set, the first one's value counts.
+fn parsing(known: &[Environment]) -> Parsing {
+    let each = || known.iter().rev().map(Parsing::of);
+    Parsing {
+        per_file: each().map(|one| one.per_file).max().unwrap_or(PARSE_TIMEOUT),
+        variables: each().flat_map(|one| one.variables).collect(),
+    }
+}
+
+/// The DAGs as the locked Airflow sees them.
 pub async fn parse(root: &Path, known: &[Environment], sink: &Sink) -> Result<Checked> {
     let watch = time::Stopwatch::start();
     let mut problems = bundle::problems(root);
-    let patience = known.iter().map(|environment| environment.dags.parse_timeout).max();
-    let patience = patience.unwrap_or(PARSE_TIMEOUT);
     if problems.is_empty() {
         let made = bundle::bundle(root, &root.join(".ductwork/cache"))?;
-        problems = match dags::parse(root, &made.path, patience, sink).await {
+        problems = match dags::parse(root, &made.path, parsing(known), sink).await {
             Ok(parsed) => parsed.problems,
             Err(fail) => told(fail, "dags"),
         };

@@ -8,6 +8,7 @@ mod conflict_tests;
 mod database;
 mod defaults;
 mod entry;
+mod env;
 mod hosts;
 mod names;
 mod network;
@@ -68,6 +69,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let region = aws.as_ref().ok().map(|aws| &aws.region);
     let airflow = airflow::airflow(&written.airflow, local, problems);
     let dags = airflow::dags(&written.dags, problems);
+    let env = env::env(&written.env, problems);
     let network = network::network(&written.network, defaults, balancer.ok(), problems);
     let nat = network.as_ref().ok().map(|network| network.nat);
     let around =
@@ -103,6 +105,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
         aws: aws?,
         airflow: airflow?,
         dags: dags?,
+        env,
         network: network?,
         entry: entry?,
         database: database?,
@@ -200,6 +203,9 @@ fn check_sizes(environment: &Environment, written: &File, problems: &mut Problem
     let hint = "move options that are the same for every environment to `airflow/config/`";
     let options = environment.airflow_config();
     check("airflow.config", &options, CONTRACT.limits.airflow_config, &written.airflow.config, hint);
+    let hint = "move values that are long to a file in `dags/`";
+    let variables = environment.environment_variables();
+    check("env", &variables, CONTRACT.limits.environment_variables, &written.env, hint);
     let hint = "list only people whose role differs from `default_role`, or assign roles in the UI";
     let login = environment.login.config();
     check("login.roles", &login, values::MOST_PARAMETER_BYTES, &written.login.roles, hint);

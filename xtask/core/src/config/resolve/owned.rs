@@ -25,12 +25,13 @@ pub fn option(name: &str, value: &str) -> Result<AirflowKey, (&'static str, Refu
 
 /// What to do instead of setting the option, if the tool sets it.
 fn cure_if_owned(name: &str) -> Option<&'static str> {
-    let matches = |pattern: &str| match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => pattern == name,
-    };
-    let owned = CONTRACT.options.owned.iter().find(|(pattern, _)| matches(pattern));
+    let owned = CONTRACT.options.owned.iter().find(|(pattern, _)| matches(pattern, name));
     owned.map(|(_, owned)| owned.cure.as_str())
+}
+
+/// Whether a name is that of the contract, where `*` ends a name of any kind.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
 fn is_secret(key: &AirflowKey) -> bool {
@@ -40,7 +41,7 @@ fn is_secret(key: &AirflowKey) -> bool {
 }
 
 /// Whether the value is a URL with a user name or a password.
-fn has_credentials(value: &str) -> bool {
+pub fn has_credentials(value: &str) -> bool {
     let authority =
         value.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
     authority.contains('@')

@@ -87,6 +87,7 @@ fn the_local_file_needs_one_line() {
       "EntryDomain": "127.0.0.1",
       "EntryScheme": "none",
       "EnvironmentName": "local",
+      "EnvironmentVariables": "{}",
       "ExistingPublicSubnetIds": "",
       "ExistingSubnetIds": "",
       "ExistingVpcId": "",

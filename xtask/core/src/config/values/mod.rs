@@ -11,6 +11,7 @@ mod cloud;
 mod cron;
 mod ec2;
 mod people;
+mod secret;
 mod text;
 mod worker;
 
@@ -21,5 +22,8 @@ pub use cloud::{Account, Endpoint, Region};
 pub use cron::{Cron, TimeZone};
 pub use ec2::{CacheNodeType, InstanceClass, InstanceType, Size, SubnetId, VpcId};
 pub use people::{Address, Domain, GoogleClientId, Repository, Role};
-pub use text::{AirflowKey, EnvironmentName, MOST_PARAMETER_BYTES, ProjectName, Url, parameter, tag};
+pub use secret::SecretName;
+pub use text::{
+    AirflowKey, EnvironmentName, MOST_PARAMETER_BYTES, ProjectName, Url, VariableName, parameter, tag,
+};
 pub use worker::{DocumentPath, FolderPath, Queue, WorkerSetName};

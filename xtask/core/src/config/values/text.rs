@@ -2,6 +2,7 @@
 
 use super::checked::{checked_text, is_slug};
 use crate::config::problems::Refusal;
+use crate::model::contract::CONTRACT;
 
 checked_text! {
     /// The first part of the stack name.
@@ -21,6 +22,11 @@ checked_text! {
 checked_text! {
     /// An Airflow option: `section.option`.
     AirflowKey
+}
+
+checked_text! {
+    /// An environment variable.
+    VariableName
 }
 
 /// The most that CloudFormation accepts as the value of a parameter
@@ -156,6 +162,26 @@ impl AirflowKey {
     #[must_use]
     pub fn option(&self) -> &str {
         self.0.split_once('.').map_or("", |(_, option)| option)
+    }
+}
+
+impl VariableName {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+        let valid =
+            text.bytes().next().is_some_and(letter) && text.bytes().all(|b| letter(b) || b.is_ascii_digit());
+        if valid {
+            return Ok(Self(text.to_owned()));
+        }
+        let hint = "use letters, digits and underscores, and do not start with a digit: `LAKE_BUCKET`";
+        Err(Refusal::new(format!("invalid name of an environment variable: `{text}`"), hint))
+    }
+
+    /// Whether its value is a secret, as far as its name tells.
+    #[must_use]
+    pub fn names_a_secret(&self) -> bool {
+        let name = self.0.to_uppercase();
+        CONTRACT.variables.secret_endings.iter().any(|ending| name.ends_with(ending))
     }
 }
 

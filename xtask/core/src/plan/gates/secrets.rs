@@ -2,6 +2,7 @@
 
 use super::{Fact, Facts, NeededSecret, Verdict};
 use crate::fail::Problem;
+use crate::model::names;
 
 pub(super) fn judge(facts: &Facts) -> Verdict {
     match &facts.secrets {
@@ -16,10 +17,10 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
 fn problem(file: &str, secret: &NeededSecret) -> Problem {
     let id = &secret.id;
     let message = format!("needs the secret `{id}`, which does not exist");
-    let hint = if id.starts_with("arn:") {
-        "correct the ARN, or create the secret".to_owned()
-    } else {
-        format!("create it: aws secretsmanager create-secret --name {id} --secret-string file:///dev/stdin")
+    let own = id.strip_prefix(names::SECRETS).and_then(|rest| rest.strip_prefix('/')?.split_once('/'));
+    let hint = match own {
+        Some((environment, name)) => format!("store it: cargo xtask secret set {name} --env {environment}"),
+        None => "correct the ARN, or create the secret".to_owned(),
     };
     Problem::new("missing_secret", format!("{file} `{}`", secret.key), message, hint)
 }
@@ -37,6 +38,6 @@ mod tests {
         let Verdict::Refused(_, problems) = judge(&facts) else { panic!("it passed") };
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].location, "environments/dev.toml `login.google`");
-        assert!(problems[0].hint.contains("create-secret --name ductwork/dev/login/google"));
+        assert!(problems[0].hint.contains("cargo xtask secret set login/google --env dev"));
     }
 }

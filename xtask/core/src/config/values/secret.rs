@@ -1,0 +1,86 @@
+//! Names of secrets that people store for an environment.
+
+use super::checked::checked_text;
+use crate::config::problems::Refusal;
+use crate::config::words::{list, nearest};
+use crate::model::names;
+
+checked_text! {
+    /// The name of a secret without the prefix of its environment, such as `connections/warehouse`.
+    SecretName
+}
+
+/// What stands before the slash: connections and variables of Airflow, and what logins need.
+const KINDS: [&str; 3] = ["connections", "variables", "login"];
+/// The only secret of its kind.
+const GOOGLE: &str = "login/google";
+
+impl SecretName {
+    /// Accepts what Secrets Manager accepts
+    /// (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>), if anything
+    /// reads it.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let message = format!("invalid name of a secret: `{text}`");
+        let Some((kind, name)) = text.split_once('/').filter(|(kind, _)| KINDS.contains(kind)) else {
+            return Err(Refusal::new(message, cure(text)));
+        };
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b);
+        if name.is_empty() || text.len() > 400 || !text.bytes().all(allowed) {
+            let hint = format!("write `{kind}/` and 1 to 380 letters, digits or characters of `/_+=.@-`");
+            return Err(Refusal::new(message, hint));
+        }
+        if kind == "login" && text != GOOGLE {
+            return Err(Refusal::new(message, format!("use `{GOOGLE}`, the only secret of logins")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Its whole name in Secrets Manager.
+    #[must_use]
+    pub fn of(&self, environment: &str) -> String {
+        names::secret(environment, self)
+    }
+}
+
+/// What was probably meant by a name of no known kind.
+fn cure(text: &str) -> String {
+    let (kind, name) = text.split_once('/').unwrap_or(("", text));
+    if kind == names::SECRETS {
+        let rest = name.split_once('/').map_or(name, |(_, rest)| rest);
+        return format!("leave out the prefix, which follows from --env: `{rest}`");
+    }
+    match nearest(kind, &KINDS) {
+        Some(near) => format!("write it as `{near}/{name}`"),
+        None => {
+            let known = KINDS[..2].iter().map(|kind| format!("{kind}/{name}")).chain([GOOGLE.to_owned()]);
+            format!("write it as {}", list(&known.collect::<Vec<_>>()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_something_reads() {
+        for good in ["connections/warehouse", "variables/a/b.c_d-e@f", "login/google"] {
+            assert_eq!(SecretName::parse(good).unwrap().of("dev"), format!("ductwork/dev/{good}"));
+        }
+    }
+
+    #[test]
+    fn others_are_refused_with_what_was_meant() {
+        for (bad, cure) in [
+            ("warehouse", "write it as `connections/warehouse`, `variables/warehouse` or `login/google`"),
+            ("conections/x", "write it as `connections/x`"),
+            ("connection/x", "write it as `connections/x`"),
+            ("ductwork/dev/variables/x", "leave out the prefix, which follows from --env: `variables/x`"),
+            ("login/gogle", "use `login/google`, the only secret of logins"),
+            ("connections/", "write `connections/` and 1 to 380 letters, digits or characters of `/_+=.@-`"),
+            ("variables/a b", "write `variables/` and 1 to 380 letters, digits or characters of `/_+=.@-`"),
+        ] {
+            assert_eq!(SecretName::parse(bad).unwrap_err().hint, cure, "{bad}");
+        }
+    }
+}

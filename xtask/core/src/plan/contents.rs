@@ -1,0 +1,34 @@
+//! What a release gives to DAGs besides code, and how that differs from the release before.
+
+use crate::model::difference::Difference;
+use crate::model::release::{Release, StackSpec};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The parameter of the master stack that holds environment variables.
+const VARIABLES: &str = "EnvironmentVariables";
+
+/// The environment variables as JSON. DAGs may read them while they are imported.
+#[must_use]
+pub fn variables(stack: &StackSpec) -> Option<&String> {
+    stack.parameters.get(VARIABLES)
+}
+
+/// What is added, changed and removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Contents {
+    /// Environment variables.
+    pub env: Difference,
+}
+
+impl Contents {
+    #[must_use]
+    pub fn between(old: Option<&Release>, new: &Release) -> Self {
+        Self { env: Difference::between(&old.map(env).unwrap_or_default(), &env(new)) }
+    }
+}
+
+fn env(release: &Release) -> BTreeMap<String, String> {
+    let json = variables(&release.stack);
+    json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+}
