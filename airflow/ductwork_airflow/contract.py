@@ -42,6 +42,11 @@ def pointer_key(environment: str) -> str:
     return str(_CONTRACT["keys"]["pointer"]).replace("{environment}", environment)
 
 
+def release_key(environment: str, release: str) -> str:
+    """Where the artifact bucket has the record of a release."""
+    return str(_CONTRACT["keys"]["release"]).replace("{environment}", environment).replace("{id}", release)
+
+
 def google_secret(environment: str) -> str:
     """The name of the secret that belongs to the Google client."""
     return str(_CONTRACT["secrets"]["google"]).replace("{environment}", environment)

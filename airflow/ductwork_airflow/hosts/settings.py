@@ -289,6 +289,8 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
                 "connections_prefix": f"{prefix}/connections",
                 "variables_prefix": f"{prefix}/variables",
                 "config_prefix": None,
+                "bucket": outputs["ArtifactBucket"],
+                "environment": host.environment,
             }
         ),
     }

@@ -1,4 +1,4 @@
-"""The user's environment variables, for tasks and for the files that define DAGs: the parameter EnvironmentVariables."""
+"""The user's environment variables, for tasks and for files that define DAGs: the parameter EnvironmentVariables."""
 
 from __future__ import annotations
 

@@ -7,9 +7,10 @@ use crate::fail::{Fail, Result};
 use crate::model::contract::CONTRACT;
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
+use crate::model::objects::Pool;
 use crate::model::text::count;
 use crate::observe::airflow::{self as observe, ask};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Hosts that have just got a revision answer within this time, also on a small machine.
@@ -45,6 +46,19 @@ fn sick(components: &[Component]) -> Option<String> {
     let ill = |name: &&str| !components.iter().any(|c| c.name == **name && c.healthy);
     let names: Vec<&str> = needed.iter().filter(|name| ill(name)).copied().collect();
     (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// All pools that Airflow has. Its server may have been restarted just now.
+pub async fn pools(airflow: &Airflow, sink: &Sink) -> Result<BTreeMap<String, Pool>> {
+    let watch = time::Stopwatch::start();
+    let mut backoff = polling();
+    loop {
+        match ask(airflow, Airflow::pools).await {
+            Err(fail) if watch.elapsed() < PATIENCE => sink.progress(format!("waiting for Airflow: {fail}")),
+            answer => return answer,
+        }
+        backoff.wait().await;
+    }
 }
 
 /// Asks the dag-processor to refresh, then waits until all of `expected` run the bundle.

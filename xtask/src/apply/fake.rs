@@ -8,6 +8,7 @@ use crate::model::cloud::Cloud;
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
 use crate::model::event::{Event, Sink};
+use crate::model::objects::Objects;
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::model::stack::STACK_TYPE;
 use crate::plan::consent::Guard;
@@ -108,6 +109,7 @@ pub(crate) fn parts(bundle: &str, host: &str, template: &str) -> Parts {
         engine: Engine::Ec2,
         runtime: Runtime::Hosts(digest(host)),
         stack: StackSpec { template: digest(template), parameters: BTreeMap::new() },
+        objects: Objects::default(),
         commit: None,
     }
 }

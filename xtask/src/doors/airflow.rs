@@ -2,9 +2,11 @@
 
 use super::http::{Answer, Http};
 use crate::fail::{Fail, Result};
+use crate::model::objects::Pool;
 use crate::model::secret::Secret;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A session with a token. Blocking; callers on the async side use `spawn_blocking`.
@@ -154,6 +156,36 @@ impl Airflow {
         Ok(ids)
     }
 
+    /// All pools by name.
+    pub fn pools(&self) -> Result<BTreeMap<String, Pool>> {
+        #[derive(Deserialize)]
+        struct Row {
+            name: String,
+            slots: i64,
+            description: Option<String>,
+            include_deferred: bool,
+        }
+        let rows: Vec<Row> = self.pages("/api/v2/pools?order_by=id", "pools")?;
+        let pool = |Row { name, slots, description, include_deferred }| {
+            (name, Pool { slots, description: description.unwrap_or_default(), include_deferred })
+        };
+        Ok(rows.into_iter().map(pool).collect())
+    }
+
+    pub fn create_pool(&self, name: &str, pool: &Pool) -> Result<()> {
+        self.send("POST", "/api/v2/pools", &pool_body("name", name, pool)).map(drop)
+    }
+
+    pub fn change_pool(&self, name: &str, pool: &Pool) -> Result<()> {
+        let path = format!("/api/v2/pools/{}", path_segment(name));
+        self.send("PATCH", &path, &pool_body("pool", name, pool)).map(drop)
+    }
+
+    pub fn delete_pool(&self, name: &str) -> Result<()> {
+        let url = format!("{}/api/v2/pools/{}", self.url, path_segment(name));
+        accepted(&url, self.http.delete(&url, self.token.as_ref().map(Secret::expose))?).map(drop)
+    }
+
     /// What a task returned.
     pub fn returned(&self, dag: &str, run: &str, task: &str) -> Result<Value> {
         let run = path_segment(run);
@@ -162,6 +194,12 @@ impl Airflow {
         // The entry comes as JSON in a string unless it is asked for deserialised.
         Ok(value.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(value))
     }
+}
+
+/// Airflow takes the name under one key for a new pool, and under another for a change.
+fn pool_body(key: &str, name: &str, pool: &Pool) -> Value {
+    let Pool { slots, description, include_deferred } = pool;
+    json!({ key: name, "slots": slots, "description": description, "include_deferred": include_deferred })
 }
 
 fn accepted(url: &str, answer: Answer) -> Result<Value> {

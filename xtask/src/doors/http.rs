@@ -32,6 +32,14 @@ impl Http {
         answer(url, request.call())
     }
 
+    pub fn delete(&self, url: &str, bearer: Option<&str>) -> Result<Answer> {
+        let mut request = self.agent.delete(url);
+        if let Some(token) = bearer {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        answer(url, request.call())
+    }
+
     pub fn send(
         &self,
         method: &str,

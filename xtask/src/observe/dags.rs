@@ -11,6 +11,7 @@ use crate::model::dags::{DagIndex, Parsed};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use crate::model::names;
+use crate::model::objects::{Connection, Objects, Variable};
 use crate::model::text::tail;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -50,12 +51,28 @@ pub struct Parsing {
 }
 
 impl Parsing {
-    /// As on the hosts of the environment.
+    /// As on the hosts of the environment, but for secrets: connections and variables come from Airflow's own
+    /// environment variables.
     #[must_use]
-    pub fn of(environment: &Environment) -> Self {
+    pub fn of(environment: &Environment, objects: &Objects) -> Self {
         let variables = environment.env.iter().map(|(name, value)| (name.to_string(), value.clone()));
-        Self { per_file: environment.dags.parse_timeout, variables: variables.collect() }
+        let variables = variables.chain(stand_ins(objects)).collect();
+        Self { per_file: environment.dags.parse_timeout, variables }
     }
+}
+
+/// What is no secret, as `AIRFLOW_CONN_…` and `AIRFLOW_VAR_…`.
+fn stand_ins(objects: &Objects) -> impl Iterator<Item = (String, String)> {
+    let connections = objects.connections.iter().map(|(id, connection)| {
+        let plain = Connection { secret: None, ..connection.clone() };
+        (format!("AIRFLOW_CONN_{}", id.to_uppercase()), serde_json::json!(plain).to_string())
+    });
+    let variables = objects.variables.iter().filter_map(|(key, variable)| match variable {
+        Variable::Plain(value) => Some((format!("AIRFLOW_VAR_{}", key.to_uppercase()), value.clone())),
+        Variable::Secret { .. } => None,
+    });
+    // Neither can be in the name or the value of an environment variable.
+    connections.chain(variables).filter(|(name, value)| !name.contains('=') && !value.contains('\0'))
 }
 
 /// The DAGs of the bundle, and every problem with its file, line and reason.
@@ -133,6 +150,22 @@ fn problem(found: Found) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_stand_in_without_their_secrets() {
+        let mut objects = Objects::default();
+        let connection = Connection {
+            conn_type: Some("ftp".to_owned()),
+            secret: Some("connections/a".to_owned()),
+            ..Connection::default()
+        };
+        objects.connections.insert("a-b".to_owned(), connection);
+        objects.variables.insert("lake".to_owned(), Variable::Plain("x".to_owned()));
+        objects.variables.insert("token".to_owned(), Variable::Secret { secret: "variables/x".to_owned() });
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = [pair("AIRFLOW_CONN_A-B", r#"{"conn_type":"ftp"}"#), pair("AIRFLOW_VAR_LAKE", "x")];
+        assert_eq!(stand_ins(&objects).collect::<Vec<_>>(), expected);
+    }
 
     #[test]
     fn problems_name_file_and_line() {

@@ -8,6 +8,7 @@ pub mod environment;
 pub mod host_revision;
 pub mod lease;
 pub mod lint;
+pub mod objects;
 mod pack;
 pub mod release;
 pub mod secrets;

@@ -6,6 +6,7 @@ use crate::doors::fake::{ACCOUNT, Bucket, read_request};
 use crate::fail::Kind;
 use crate::model::cloud::Cloud;
 use crate::model::engine::Engine;
+use crate::model::objects::Objects;
 use crate::model::release::{Outcome, Parts, StackSpec};
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -25,6 +26,7 @@ fn recorded(bucket: &Bucket) -> (Release, String, Digest) {
         engine: Engine::Ec2,
         runtime: Runtime::Hosts(digest("host")),
         stack: StackSpec { template: digest(&root), parameters: BTreeMap::new() },
+        objects: Objects::default(),
         commit: None,
     });
     bucket.set_bytes(&names::bundle_key(&release.bundle), b"bundle");

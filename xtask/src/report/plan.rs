@@ -5,6 +5,7 @@ use crate::fail::screen;
 use crate::model::change::StackPreview;
 use crate::model::dags::DagDiff;
 use crate::model::difference::Difference;
+use crate::model::objects::ObjectsDiff;
 use crate::plan::contents::Contents;
 use crate::plan::deployment::Plan;
 use crate::plan::gates::Gate;
@@ -68,6 +69,7 @@ fn json(preview: &Preview) -> Value {
         },
         "dags": preview.dags,
         "env": preview.contents.env,
+        "objects": preview.contents.objects,
         "gates": preview.gates,
         "problems": problems,
     })
@@ -102,6 +104,10 @@ fn dags(out: &mut String, dags: &DagDiff) {
 
 fn contents(out: &mut String, contents: &Contents) {
     difference(out, "env", "", &contents.env);
+    let ObjectsDiff { connections, variables, pools } = &contents.objects;
+    for (kind, diff) in [("connections", connections), ("variables", variables), ("pools", pools)] {
+        difference(out, "objects", &format!("{kind} "), diff);
+    }
 }
 
 fn difference(out: &mut String, name: &str, of: &str, difference: &Difference) {

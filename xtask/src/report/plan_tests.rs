@@ -5,9 +5,10 @@ use crate::fail::Problem;
 use crate::model::change::{Change, ChangeAction, Evidence, Fate, Replacement};
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
+use crate::model::objects::{Objects, Pool, Variable};
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::plan::deployment::{Facts, Source, plan};
-use crate::plan::running::Running;
+use crate::plan::running::{Records, Running};
 use std::collections::BTreeMap;
 
 fn target() -> Release {
@@ -18,6 +19,7 @@ fn target() -> Release {
         engine: Engine::Ec2,
         runtime: Runtime::Hosts(digest("host")),
         stack: StackSpec { template: digest("template"), parameters: BTreeMap::new() },
+        objects: Objects::default(),
         commit: None,
     })
 }
@@ -51,6 +53,8 @@ fn everything_runs() -> Running {
         bundle: Some(target.bundle),
         dags: Some(target.bundle),
         stack: Some(target.stack.clone()),
+        objects: Some(target.objects.clone()),
+        pools: Some(target.objects.pools.clone()),
         runtime: Some(target.runtime),
         proven: true,
     }
@@ -81,12 +85,19 @@ fn variables_by_what_happens_to_them() {
     assert_eq!(rows, ["env      added: NEW", "env      changed: LAKE", "env      removed: GONE"]);
     let expected = json!({"added": ["NEW"], "changed": ["LAKE"], "removed": ["GONE"]});
     assert_eq!(json(&preview)["env"], expected);
+    let mut parts = (*new).clone();
+    parts.objects.pools.insert("warehouse".to_owned(), Pool::default());
+    parts.objects.variables.insert("lake".to_owned(), Variable::Plain("x".to_owned()));
+    preview.contents = Contents::between(Some(&old), &Release::new(parts));
+    let text = fits(&preview);
+    assert!(text.contains("\nobjects  variables added: lake\nobjects  pools added: warehouse\n"), "{text}");
+    assert_eq!(json(&preview)["objects"]["pools"]["added"], json!(["warehouse"]));
     assert_eq!(Contents::between(None, &new).env.added, ["LAKE", "NEW", "SAME"]);
 }
 
 #[test]
 fn the_first_deployment() {
-    let mut preview = preview(Running::default());
+    let mut preview = preview(Running::recorded(None, None, Records::Trusted));
     preview.plan.previous = None;
     preview.stack = StackPreview::Create;
     preview.dags.added = vec!["orders".to_owned(), "stock".to_owned()];

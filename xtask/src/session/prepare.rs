@@ -5,6 +5,7 @@ use super::tree::{self, Candidate};
 use super::{Session, Setup};
 use crate::apply::context::{Artifacts, Context, Progress, State};
 use crate::apply::timed::{Ended, timed};
+use crate::config::OBJECTS;
 use crate::doors::airflow::Airflow;
 use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
@@ -212,7 +213,7 @@ impl Preparing {
         stack: Result<Decision, Vec<Problem>>,
         target: &Release,
     ) -> Result<gates::Facts> {
-        let secrets = self.secrets().await?;
+        let secrets = self.secrets(target).await?;
         let workers = self.workers(target).await?;
         let (dags, live) = self.dags(artifacts).await?;
         let mut facts = gates::Facts {
@@ -257,21 +258,29 @@ impl Preparing {
         Ok(Fact::Known(found))
     }
 
-    async fn secrets(&self) -> Result<Fact<Vec<NeededSecret>>> {
+    async fn secrets(&self, target: &Release) -> Result<Fact<Vec<NeededSecret>>> {
         let session = &self.setup.session;
-        if self.plan.source == Source::Record || !self.plan.rolls_out() {
+        let (hosts, objects) = self.new_to_hosts(target);
+        if !hosts && !objects {
             return Ok(Fact::Unneeded("no host gets new settings"));
         }
-        let needed = session.environment.secrets_needed();
-        if needed.is_empty() {
+        let mut found = Vec::new();
+        for (location, id) in secrets_needed(session, target, hosts) {
+            let exists = secrets::exists(&session.aws, &id).await?;
+            found.push(NeededSecret { location, id, exists });
+        }
+        if found.is_empty() {
             return Ok(Fact::Unneeded("the environment needs none that people create"));
         }
-        let mut found = Vec::new();
-        for (key, id) in needed {
-            let exists = secrets::exists(&session.aws, &id).await?;
-            found.push(NeededSecret { key, id, exists });
-        }
         Ok(Fact::Known(found))
+    }
+
+    /// Whether hosts get new settings, and new connections or variables. A recorded release has had them.
+    fn new_to_hosts(&self, target: &Release) -> (bool, bool) {
+        let tree = self.plan.source == Source::Tree;
+        let hosts = tree && self.plan.rolls_out();
+        let objects = self.state.running.objects.as_ref() != Some(&target.objects);
+        (hosts, hosts || (tree && objects && !target.objects.secrets().is_empty()))
     }
 
     /// Parses the DAGs as the step `validate`. Later steps need a session with Airflow: it is opened in the
@@ -284,7 +293,7 @@ impl Preparing {
         let Self { setup, state, observed, .. } = self;
         let session = &setup.session;
         let sink = setup.sink.step("validate");
-        let how = Parsing::of(&session.environment);
+        let how = Parsing::of(&session.environment, &self.plan.release.objects);
         let parse = dags::parse(&session.project.root, &bundle.path, how, &sink);
         let is_live = observed.current.pointer.is_some();
         let work = async {
@@ -311,6 +320,18 @@ impl Preparing {
         };
         airflow::unfinished(&airflow).await.map_err(|fail: Fail| fail.to_string())
     }
+}
+
+/// The secrets that people create, by name or ARN, each with the file and key that ask for it.
+fn secrets_needed(session: &Session, target: &Release, hosts: bool) -> Vec<(String, String)> {
+    let (file, environment) = (session.file(), &session.environment);
+    let settings = if hosts { environment.secrets_needed() } else { Vec::new() };
+    let settings = settings.into_iter().map(|(key, id)| (format!("{file} `{key}`"), id));
+    let objects =
+        target.objects.secrets().into_iter().map(|(key, name)| {
+            (format!("{OBJECTS} `{key}`"), names::secret(environment.name.as_str(), name))
+        });
+    settings.chain(objects).collect()
 }
 
 #[cfg(test)]

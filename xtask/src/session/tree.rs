@@ -9,7 +9,7 @@ use crate::model::bundle::Bundle;
 use crate::model::engine::Engine;
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::model::text::count;
-use crate::observe::{bundle, host_revision, templates as sources};
+use crate::observe::{bundle, host_revision, objects, templates as sources};
 use crate::plan::compose::{Additions, compose};
 use crate::plan::templates::Packaged;
 use std::path::Path;
@@ -29,7 +29,9 @@ pub fn from_tree(project: &Path, environment: &Environment) -> Result<Candidate>
     let bundle = bundle::bundle(project, &cache);
     let host = host_revision::host_revision(project, &cache);
     let set = sources::archive(project, &cache);
-    let (bundle, host, set, packages) = all(bundle, host, set, templates::packaged(project, environment))?;
+    let packages = templates::packaged(project, environment);
+    let objects = objects::load(project, environment.name.as_str());
+    let (bundle, host, set, packages, objects) = all(bundle, host, set, packages, objects)?;
     let (templates, bootstrap) = packages;
     let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
     let release = Release::new(Parts {
@@ -38,6 +40,7 @@ pub fn from_tree(project: &Path, environment: &Environment) -> Result<Candidate>
         engine: environment.engine,
         runtime: Runtime::Hosts(host.digest),
         stack: StackSpec { template: root.digest, parameters: environment.parameters() },
+        objects,
         commit: git::commit(project),
     });
     let artifacts = Artifacts {
@@ -73,13 +76,19 @@ pub fn problems(root: &Path) -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// Four results as one; problems of several parts become one list, and any other failure goes first.
-fn all<A, B, C, D>(a: Result<A>, b: Result<B>, c: Result<C>, d: Result<D>) -> Result<(A, B, C, D)> {
-    match (a, b, c, d) {
-        (Ok(a), Ok(b), Ok(c), Ok(d)) => Ok((a, b, c, d)),
-        (a, b, c, d) => {
+/// Five results as one; problems of several parts become one list, and any other failure goes first.
+fn all<A, B, C, D, E>(
+    a: Result<A>,
+    b: Result<B>,
+    c: Result<C>,
+    d: Result<D>,
+    e: Result<E>,
+) -> Result<(A, B, C, D, E)> {
+    match (a, b, c, d, e) {
+        (Ok(a), Ok(b), Ok(c), Ok(d), Ok(e)) => Ok((a, b, c, d, e)),
+        (a, b, c, d, e) => {
             let mut problems = Vec::new();
-            for fail in [a.err(), b.err(), c.err(), d.err()].into_iter().flatten() {
+            for fail in [a.err(), b.err(), c.err(), d.err(), e.err()].into_iter().flatten() {
                 problems.extend(fail.into_problems()?);
             }
             problems.dedup();

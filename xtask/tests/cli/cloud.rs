@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+pub const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
 const VERBS: [&[&str]; 7] = [
     &["plan"],
     &["deploy"],
@@ -16,14 +16,15 @@ const VERBS: [&[&str]; 7] = [
     &["destroy", "--yes"],
 ];
 
-/// A cloud that knows whose credentials it is asked with, and notes everything it is asked.
-struct Cloud {
-    port: u16,
+/// A cloud that knows whose credentials it is asked with, takes what it is given, and notes everything it is
+/// asked.
+pub struct Cloud {
+    pub port: u16,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Cloud {
-    fn of(account: &'static str) -> Self {
+    pub fn of(account: &'static str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -48,12 +49,15 @@ impl Cloud {
                 }
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body).unwrap();
-                notes.lock().unwrap().push(format!("{first} {}", String::from_utf8_lossy(&body)));
-                let answer = format!(
+                let asked = format!("{first} {}", String::from_utf8_lossy(&body));
+                let is_query = asked.contains("Action=");
+                notes.lock().unwrap().push(asked);
+                let identity = format!(
                     "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
                      <GetCallerIdentityResult><Account>{account}</Account></GetCallerIdentityResult>\
                      </GetCallerIdentityResponse>"
                 );
+                let answer = if is_query { identity } else { "{}".to_owned() };
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nConnection: close";
                 let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
             }
@@ -62,12 +66,12 @@ impl Cloud {
     }
 
     /// Forgets and returns what was asked.
-    fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 }
 
-fn project(port: u16) -> Project {
+pub fn project(port: u16) -> Project {
     let project = Project::new();
     let text = format!(
         "[aws]\naccount = \"111122223333\"\nregion = \"eu-central-1\"\nendpoint = \"http://127.0.0.1:{port}\"\n\

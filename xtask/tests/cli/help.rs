@@ -40,7 +40,7 @@ fn of_the_tool() {
                    templates and parameters
       status       Show what an environment runs, and whether each component is well
       history      List the deployments of an environment, newest first
-      secret       Print a secret of an environment
+      secret       Print or store a secret of an environment
       destroy      Delete an environment: its stacks, hosts, database, logs and
                    records
       local        Start, stop or throw away the cloud of this machine
@@ -142,11 +142,11 @@ fn a_command_line_that_is_none() {
 
     For more information, try '--help'.
     ");
-    insta::assert_snapshot!(project.refused(&["secret"]), @r"
+    insta::assert_snapshot!(project.refused(&["secret", "set"]), @r"
     error: the following required arguments were not provided:
-      <WHICH>
+      <NAME>
 
-    Usage: cargo xtask secret <WHICH>
+    Usage: cargo xtask secret set <NAME>
 
     For more information, try '--help'.
     ");

@@ -8,6 +8,7 @@ mod help;
 mod machine;
 mod output;
 mod project;
+mod secret;
 #[path = "../support/mod.rs"]
 mod support;
 mod tree;

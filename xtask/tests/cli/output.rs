@@ -60,8 +60,8 @@ fn one_document_for_a_command_line_that_is_none() {
     assert_eq!(found["message"], "unrecognized subcommand 'frobnicate'");
     let found = error(&project, &["deplyo", "--format=json"]);
     assert_eq!(found["hints"][0], "a similar subcommand exists: 'deploy'");
-    let found = error(&project, &["secret", "--format", "json"]);
-    assert_eq!(found["message"], "the following required arguments were not provided: <WHICH>");
+    let found = error(&project, &["secret", "set", "--format", "json"]);
+    assert_eq!(found["message"], "the following required arguments were not provided: <NAME>");
     assert_eq!(error(&project, &["--format", "json"])["message"], "no verb was given");
 }
 

@@ -5,6 +5,7 @@
 use super::mistyped::{self, Expected};
 use super::problems::{Location, Problems, Refusal, Reported};
 use super::words::{list, nearest};
+use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
@@ -143,6 +144,31 @@ impl<'a, 'd> Table<'a, 'd> {
         })
     }
 
+    /// Whatever JSON can hold.
+    pub fn json(&mut self, key: &str) -> Option<Written<Value>> {
+        self.scalar(key, Expected::Json, mistyped::json)
+    }
+
+    /// A table of values that the user names.
+    pub fn values(&mut self, key: &str) -> Vec<(String, Written<Value>)> {
+        self.table(key, |table| {
+            let names = table.names();
+            names.into_iter().filter_map(|name| table.json(&name).map(|value| (name, value))).collect()
+        })
+    }
+
+    /// A table of tables that the user names, each read alike.
+    pub fn each<T>(&mut self, key: &str, read: impl Fn(&mut Table) -> T) -> Vec<(Written<String>, T)> {
+        self.table(key, |table| {
+            let names = table.names();
+            names.iter().filter_map(|name| table.one_of(name, name, &read)).collect()
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.entries.into_iter().flatten().map(|(name, _)| name.get_ref().to_string()).collect()
+    }
+
     pub fn table<T>(&mut self, key: &str, read: impl FnOnce(&mut Table) -> T) -> T {
         let entries = self.entries_of(key, key);
         Table::new(self.reading, self.dotted(key), entries).read(read)
@@ -194,6 +220,11 @@ impl<'a, 'd> Table<'a, 'd> {
         }
     }
 
+    /// A key that another tool's file has under another name.
+    pub fn renamed(&mut self, key: &'static str, to: &str) {
+        self.moved(key, to, &format!("rename it to `{to}`"));
+    }
+
     /// A table of keys that the user chooses, its values as text. Nested tables are read as dotted keys,
     /// since TOML makes one of an unquoted `core.parallelism = 32`.
     pub fn free(&mut self, key: &str) -> Vec<(String, Written<String>)> {
@@ -215,7 +246,8 @@ impl<'a, 'd> Table<'a, 'd> {
                 (DeValue::Table(inner), _) => self.flatten(&format!("{name}."), inner, found),
                 (_, Some(value)) => found.push((name, Written { value, location })),
                 (other, None) => {
-                    let refusal = mistyped::refuse(&format!("\"{name}\""), other, Expected::Scalar);
+                    let refusal =
+                        mistyped::refuse(&format!("\"{name}\""), other, Expected::Scalar, self.guide());
                     self.reading.problems.report("wrong_type", &location, refusal);
                 }
             }
@@ -247,8 +279,14 @@ impl<'a, 'd> Table<'a, 'd> {
         if let Some(value) = take(value) {
             return Some(Written { value, location });
         }
-        self.reading.problems.report("wrong_type", &location, mistyped::refuse(key, value, expected));
+        let refusal = mistyped::refuse(key, value, expected, self.guide());
+        self.reading.problems.report("wrong_type", &location, refusal);
         None
+    }
+
+    /// The file that explains the keys of this one.
+    fn guide(&self) -> &'static str {
+        self.reading.problems.guide()
     }
 
     fn find(&self, key: &str) -> Option<(Location, &'d DeValue<'d>)> {

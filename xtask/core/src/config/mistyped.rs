@@ -1,7 +1,9 @@
 //! Describes a TOML value of the wrong type, and the line as it should be written.
 
 use super::problems::Refusal;
-use toml::de::DeValue;
+use serde_json::{Number, Value};
+use toml::Spanned;
+use toml::de::{DeString, DeValue};
 
 /// What a key may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub enum Expected {
     Texts,
     /// In a table of the user's own keys.
     Scalar,
+    /// Whatever JSON can hold.
+    Json,
 }
 
 impl Expected {
@@ -26,12 +30,13 @@ impl Expected {
             Self::Boolean => "true or false",
             Self::Texts => "an array of strings",
             Self::Scalar => "a string, number or boolean",
+            Self::Json => "a string, number, boolean, array or table",
         }
     }
 }
 
-/// Why `value` cannot be what `key` holds.
-pub fn refuse(key: &str, value: &DeValue, expected: Expected) -> Refusal {
+/// Why `value` cannot be what `key` holds, which `guide` explains.
+pub fn refuse(key: &str, value: &DeValue, expected: Expected, guide: &str) -> Refusal {
     let message = match (value, expected) {
         (DeValue::Integer(_), Expected::Integer | Expected::Number) => {
             "number out of range: it does not fit in 64 bits".to_owned()
@@ -41,7 +46,7 @@ pub fn refuse(key: &str, value: &DeValue, expected: Expected) -> Refusal {
         }
         _ => format!("expected {}, found {}", expected.phrase(), phrase(value)),
     };
-    Refusal::new(message, cure(key, value, expected))
+    Refusal::new(message, cure(key, value, expected, guide))
 }
 
 /// Why `value` cannot be the table `path`.
@@ -66,22 +71,40 @@ pub fn scalar(value: &DeValue) -> Option<String> {
     }
 }
 
+/// The value as JSON; nothing for a date or a number that JSON cannot hold.
+pub fn json(value: &DeValue) -> Option<Value> {
+    Some(match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Integer(number) => Value::from(i64::from_str_radix(number.as_str(), number.radix()).ok()?),
+        DeValue::Float(number) => Value::from(Number::from_f64(number.as_str().parse().ok()?)?),
+        DeValue::Boolean(flag) => Value::from(*flag),
+        DeValue::Datetime(_) => return None,
+        DeValue::Array(list) => list.iter().map(|item| json(item.get_ref())).collect::<Option<_>>()?,
+        DeValue::Table(entries) => {
+            let pair = |(key, value): (&Spanned<DeString>, &Spanned<DeValue>)| {
+                Some((key.get_ref().to_string(), json(value.get_ref())?))
+            };
+            Value::Object(entries.iter().map(pair).collect::<Option<_>>()?)
+        }
+    })
+}
+
 /// The corrected line if only quotes or brackets are missing or too many.
-fn cure(key: &str, value: &DeValue, expected: Expected) -> String {
+fn cure(key: &str, value: &DeValue, expected: Expected, guide: &str) -> String {
     let text = match value {
         DeValue::Datetime(date) => Some(date.to_string()),
         _ => scalar(value),
     };
     let is_text = value.is_str();
     match (expected, text) {
-        (Expected::Text | Expected::TextOrInteger | Expected::Scalar, Some(text)) => {
+        (Expected::Text | Expected::TextOrInteger | Expected::Scalar | Expected::Json, Some(text)) => {
             format!("put it in quotes: `{key} = \"{text}\"`")
         }
         (Expected::Texts, Some(text)) if is_text => format!("put it in brackets: `{key} = [\"{text}\"]`"),
         (_, Some(text)) if is_text && parses(&text, expected) => {
             format!("remove the quotes: `{key} = {text}`")
         }
-        _ => format!("write {}; `environments/dev.toml` explains `{key}`", expected.phrase()),
+        _ => format!("write {}; `{guide}` explains `{key}`", expected.phrase()),
     }
 }
 
@@ -100,7 +123,7 @@ mod tests {
 
     fn said(value: &str, expected: Expected) -> String {
         let value = DeValue::parse(value).unwrap();
-        let refusal = refuse("key", value.get_ref(), expected);
+        let refusal = refuse("key", value.get_ref(), expected, "environments/dev.toml");
         format!("{} | {}", refusal.message, refusal.hint)
     }
 

@@ -10,15 +10,18 @@ mod file;
 mod hosts;
 mod identity;
 mod mistyped;
+mod objects;
 mod parameters;
 mod problems;
 mod resolve;
+mod secrecy;
 mod values;
 mod words;
 
 pub use environment::Environment;
 pub use file::keys;
 pub use hosts::WorkerSet;
+pub use objects::{FILE as OBJECTS, objects};
 pub use problems::Refusal;
 pub use resolve::resolve;
 pub use values::{Endpoint, EnvironmentName, FolderPath, SecretName};

@@ -57,6 +57,12 @@ impl Problems {
         Reported(())
     }
 
+    /// The file that explains the keys of the one that is read.
+    #[must_use]
+    pub fn guide(&self) -> &'static str {
+        if self.file.starts_with("environments/") { "environments/dev.toml" } else { "README.md" }
+    }
+
     /// Reports a required key as missing, unless a problem with it or its table has been reported already.
     pub fn missing(&mut self, key: &str, hint: impl Into<String>) -> Reported {
         if !self.concerns(key) {

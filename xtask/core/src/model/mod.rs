@@ -10,6 +10,7 @@ pub mod digest;
 pub mod engine;
 pub mod event;
 pub mod names;
+pub mod objects;
 pub mod release;
 pub mod secret;
 pub mod stack;

@@ -4,6 +4,7 @@ mod record;
 
 use super::digest::Digest;
 use super::engine::Engine;
+use super::objects::Objects;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ pub struct Parts {
     pub engine: Engine,
     pub runtime: Runtime,
     pub stack: StackSpec,
+    /// Connections, variables and pools of Airflow.
+    pub objects: Objects,
     /// The commit of the tree, with `-dirty` appended if the tree had changes; none outside git.
     pub commit: Option<String>,
 }
@@ -145,6 +148,7 @@ pub struct Deployment {
 
 #[cfg(test)]
 mod tests {
+    use super::super::objects::Pool;
     use super::*;
 
     pub(super) fn parts() -> Parts {
@@ -157,6 +161,7 @@ mod tests {
                 template: Digest::of(b"template"),
                 parameters: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
             },
+            objects: Objects::default(),
             commit: Some("abc".to_owned()),
         }
     }
@@ -164,12 +169,13 @@ mod tests {
     #[test]
     fn the_id_depends_on_every_part() {
         let mut ids = vec![Release::new(parts()).id().to_owned()];
-        let changes: [fn(&mut Parts); 6] = [
+        let changes: [fn(&mut Parts); 7] = [
             |r| r.bundle = Digest::of(b"x"),
             |r| r.templates = None,
             |r| r.runtime = Runtime::Hosts(Digest::of(b"x")),
             |r| r.stack.template = Digest::of(b"x"),
             |r| r.commit = None,
+            |r| drop(r.objects.pools.insert("a".to_owned(), Pool::default())),
             |r| drop(r.stack.parameters.insert("A".to_owned(), "2".to_owned())),
         ];
         for change in changes {
@@ -180,6 +186,6 @@ mod tests {
         assert!(ids.iter().all(|id| id.len() == 12));
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 7);
+        assert_eq!(ids.len(), 8);
     }
 }

@@ -1,6 +1,7 @@
 //! What a release gives to DAGs besides code, and how that differs from the release before.
 
 use crate::model::difference::Difference;
+use crate::model::objects::ObjectsDiff;
 use crate::model::release::{Release, StackSpec};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -19,12 +20,16 @@ pub fn variables(stack: &StackSpec) -> Option<&String> {
 pub struct Contents {
     /// Environment variables.
     pub env: Difference,
+    pub objects: ObjectsDiff,
 }
 
 impl Contents {
     #[must_use]
     pub fn between(old: Option<&Release>, new: &Release) -> Self {
-        Self { env: Difference::between(&old.map(env).unwrap_or_default(), &env(new)) }
+        Self {
+            env: Difference::between(&old.map(env).unwrap_or_default(), &env(new)),
+            objects: new.objects.since(&old.map(|old| old.objects.clone()).unwrap_or_default()),
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 use super::contents::variables;
 use super::running::Running;
 use crate::model::digest::Digest;
+use crate::model::objects::Pool;
 use crate::model::release::{Release, Runtime, StackSpec};
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A step of a deployment with everything it needs, in the only order in which steps come.
@@ -19,6 +21,8 @@ pub enum Step {
     Stack { spec: StackSpec, release: String },
     /// The runtime to S3 and to everything that does not run it yet.
     Rollout(Rollout),
+    /// The pools of the release in Airflow, before any DAG asks for them.
+    Pools(BTreeMap<String, Pool>),
     /// The release recorded, and the pointer moved to it by compare-and-swap.
     Pointer(Box<Release>),
     /// Airflow runs the bundle.
@@ -53,6 +57,7 @@ impl Step {
             Step::Bundle(_) => "bundle",
             Step::Stack { .. } => "stack",
             Step::Rollout(Rollout { runtime: Runtime::Hosts(_), .. }) => "hosts",
+            Step::Pools(_) => "pools",
             Step::Pointer(_) => "pointer",
             Step::Dags(_) => "dags",
             Step::Smoke { .. } => "smoke",
@@ -156,7 +161,9 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let variables = running.stack.as_ref().is_some_and(|stack| variables(stack) != variables(&release.stack));
     // Two releases of the same parts, such as of two commits: only someone who names the second one wants it.
     let renamed = source == Source::Record && running.release.as_deref() != Some(release.id());
-    let changed = bundle || dags || runtime || stack || renamed;
+    let pools = running.pools.as_ref() != Some(&release.objects.pools);
+    let objects = running.objects.as_ref() != Some(&release.objects);
+    let changed = bundle || dags || runtime || stack || pools || objects || renamed;
     let tree = source == Source::Tree;
     let repeat = if facts.unhealthy { Repeat::Yes } else { Repeat::No };
     let id = || release.id().to_owned();
@@ -167,6 +174,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         wanted(stack, Step::Stack { spec: release.stack.clone(), release: id() }),
         // After a mere stack update too: hosts read settings from its outputs.
         wanted(runtime || stack, Step::Rollout(Rollout { runtime: release.runtime, repeat })),
+        wanted(pools, Step::Pools(release.objects.pools.clone())),
         wanted(true, Step::Pointer(Box::new(release.clone()))),
         wanted(dags, Step::Dags(release.bundle)),
         wanted(runtime || stack, Step::Smoke { runtime: release.runtime, release: id() }),
@@ -176,7 +184,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         release: facts.previous.as_ref().filter(|_| !changed).unwrap_or(release).clone(),
         previous: facts.previous.as_ref().map(|release| release.id().to_owned()),
         source,
-        validates: tree && changed && (bundle || runtime || variables),
+        validates: tree && changed && (bundle || runtime || variables || objects),
         steps: if changed { steps.into_iter().flatten().collect() } else { vec![Step::Health] },
     }
 }
@@ -193,9 +201,9 @@ mod tests {
     use super::super::running::Records;
     use super::*;
     use crate::model::engine::Engine;
+    use crate::model::objects::{Objects, Variable};
     use crate::model::release::{Parts, Pointer};
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     fn parts(bundle: &str, host: &str, template: &str, parameter: &str) -> Parts {
         Parts {
@@ -207,6 +215,7 @@ mod tests {
                 template: Digest::of(template.as_bytes()),
                 parameters: BTreeMap::from([("P".to_owned(), parameter.to_owned())]),
             },
+            objects: Objects::default(),
             commit: None,
         }
     }
@@ -246,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_first_deployment_does_everything() {
-        let facts = Facts { without_bucket: true, stack_differs: true, ..Facts::default() };
+        let facts = Facts { without_bucket: true, stack_differs: true, ..fresh() };
         let plan = plan(&release("b", "h", "t", "p"), Source::Tree, &facts);
         assert_eq!(names(&plan), "validate bootstrap bundle stack hosts pointer dags smoke");
         assert_eq!(plan.previous, None);
@@ -277,11 +286,47 @@ mod tests {
         assert_eq!(steps(&with(r#"{"LAKE":"a"}"#)), "health");
     }
 
+    fn with_objects(pool: Option<i64>, variable: &str) -> Release {
+        let mut parts = parts("b", "h", "t", "p");
+        parts.objects.variables.insert("v".to_owned(), Variable::Plain(variable.to_owned()));
+        let pool = pool.map(|slots| ("p".to_owned(), Pool { slots, ..Pool::default() }));
+        parts.objects.pools.extend(pool);
+        Release::new(parts)
+    }
+
+    #[test]
+    fn objects_restart_nothing_and_pools_are_there_before_the_dags() {
+        let now = with_objects(Some(1), "a");
+        let steps = |target: &Release| names(&plan(target, Source::Tree, &running(&now)));
+        assert_eq!(steps(&now), "health");
+        assert_eq!(steps(&with_objects(Some(1), "b")), "validate pointer");
+        assert_eq!(steps(&with_objects(Some(2), "a")), "validate pools pointer");
+        assert_eq!(steps(&with_objects(None, "a")), "validate pools pointer");
+        let facts = Facts { without_bucket: true, stack_differs: true, ..fresh() };
+        let first = plan(&now, Source::Tree, &facts);
+        assert_eq!(names(&first), "validate bootstrap bundle stack hosts pools pointer dags smoke");
+    }
+
+    /// An environment where nothing was ever released.
+    fn fresh() -> Facts {
+        Facts { running: Running::recorded(None, None, Records::Trusted), ..Facts::default() }
+    }
+
+    #[test]
+    fn a_rollback_brings_pools_back_even_if_they_changed_half_way() {
+        let now = with_objects(Some(1), "a");
+        let mut half = running(&now);
+        half.running.unsettle_pools();
+        assert_eq!(names(&plan(&now, Source::Record, &half)), "pools pointer");
+        let whole = after(&running(&now), &with_objects(None, "b"), 2);
+        assert_eq!(names(&plan(&now, Source::Record, &whole)), "pools pointer");
+    }
+
     #[test]
     fn after_an_interruption_nothing_is_taken_for_granted() {
         let now = release("b", "h", "t", "p");
         let facts = recorded(&now, Records::Doubtful);
-        assert_eq!(names(&plan(&now, Source::Tree, &facts)), "validate stack hosts pointer dags smoke");
+        assert_eq!(names(&plan(&now, Source::Tree, &facts)), "validate stack hosts pools pointer dags smoke");
     }
 
     #[test]
@@ -346,7 +391,7 @@ mod tests {
         assert_eq!(names(&plan(&now, Source::Record, &rolling)), "hosts pointer smoke");
     }
 
-    const ORDER: [&str; 7] = ["bootstrap", "bundle", "stack", "hosts", "pointer", "dags", "smoke"];
+    const ORDER: [&str; 8] = ["bootstrap", "bundle", "stack", "hosts", "pools", "pointer", "dags", "smoke"];
 
     proptest! {
         /// Whatever the facts: steps come in their order, once each, the pointer never before the hosts,

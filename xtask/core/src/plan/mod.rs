@@ -7,6 +7,7 @@ pub mod contents;
 pub mod deployment;
 pub mod gates;
 pub mod host_settings;
+pub mod pools;
 pub mod root_cause;
 pub mod running;
 pub mod stack;

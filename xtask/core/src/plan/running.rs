@@ -2,7 +2,9 @@
 
 use super::deployment::Step;
 use crate::model::digest::Digest;
+use crate::model::objects::{Objects, Pool};
 use crate::model::release::{Pointer, Release, Runtime, StackSpec};
+use std::collections::BTreeMap;
 
 /// A part that is absent does not exist, or nobody knows what it is: between two releases, or after an
 /// interruption.
@@ -15,6 +17,10 @@ pub struct Running {
     /// The bundle that Airflow has shown for every DAG.
     pub dags: Option<Digest>,
     pub stack: Option<StackSpec>,
+    /// The connections and variables of the release that the pointer names.
+    pub objects: Option<Objects>,
+    /// The pools that Airflow has of us.
+    pub pools: Option<BTreeMap<String, Pool>>,
     /// What every host runs.
     pub runtime: Option<Runtime>,
     /// Whether a task has run on that runtime.
@@ -41,6 +47,12 @@ impl Running {
             bundle,
             dags: bundle.filter(|_| records == Records::Trusted),
             stack: trusted.map(|release| release.stack.clone()),
+            objects: trusted.map(|release| release.objects.clone()),
+            pools: match (pointer, records) {
+                // Nothing was ever released here.
+                (None, Records::Trusted) => Some(BTreeMap::new()),
+                _ => trusted.map(|release| release.objects.pools.clone()),
+            },
             runtime: trusted.map(|release| release.runtime),
             proven: trusted.is_some(),
         }
@@ -50,6 +62,11 @@ impl Running {
     pub fn unsettle_runtime(&mut self) {
         self.runtime = None;
         self.proven = false;
+    }
+
+    /// Pools begin to change: until that ends, nobody knows which there are.
+    pub fn unsettle_pools(&mut self) {
+        self.pools = None;
     }
 
     /// The step succeeded.
@@ -65,7 +82,9 @@ impl Running {
                 self.release = Some(release.id().to_owned());
                 self.dags = self.dags.filter(|dags| *dags == release.bundle);
                 self.bundle = Some(release.bundle);
+                self.objects = Some(release.objects.clone());
             }
+            Step::Pools(pools) => self.pools = Some(pools.clone()),
             Step::Dags(bundle) => self.dags = Some(*bundle),
             Step::Smoke { .. } => self.proven = true,
         }

@@ -4,6 +4,7 @@ mod bootstrap;
 mod bundle;
 mod dags;
 mod pointer;
+mod pools;
 mod smoke;
 mod stack;
 
@@ -22,6 +23,7 @@ pub async fn run(context: &Context, step: &Step, state: &mut State, sink: &Sink)
         Step::Bundle(digest) => bundle::run(context, digest, state).await,
         Step::Stack { spec, release } => stack::run(context, spec, release, state, sink).await,
         Step::Rollout(rollout) => rollout::run(context, rollout, state, sink).await,
+        Step::Pools(pools) => pools::run(context, pools, state, sink).await,
         Step::Pointer(release) => pointer::run(context, release, state).await,
         Step::Dags(bundle) => dags::run(context, bundle, state, sink).await,
         Step::Smoke { runtime, release } => smoke::run(context, *runtime, release, state, sink).await,

@@ -16,7 +16,7 @@ use templates::{composed, linted};
 
 /// Check the project without a cloud, and tell every finding at once.
 ///
-/// Environment files; templates as each environment gets them, by the tool's own rules, cfn-lint and
+/// Environment files; connections, variables and pools; templates as each environment gets them, by the tool's own rules, cfn-lint and
 /// checkov; DAGs, parsed by the locked Airflow; the host revision, its scripts by shellcheck; Python by
 /// ruff. The linters are installed at the first use. cfn-lint and checkov read only what has changed since
 /// they last found it clean.
@@ -39,6 +39,7 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
     let scratch = fs::scratch_dir(&project.state().join("tmp"))?;
     let folder = scratch.path();
     let (environments, known) = timed("environments", || Ok(load(&project, &names)))?;
+    let (objects, objects_of) = timed("objects", || Ok(parts::objects(root, &known)))?;
     let (templates, composed) = timed("templates", || composed(root, &known, folder))?;
     let (host, ()) = timed("host revision", || Ok((host_revision::problems(root), ())))?;
     let (for_lint, for_security) = (composed.clone(), composed);
@@ -51,9 +52,9 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
         }),
         apart("ruff", root, &sink, |root, sink| Ok((lint::ruff(root, sink)?, Ran::Everything))),
         apart("shellcheck", root, &sink, |root, sink| Ok((lint::shellcheck(root, sink)?, Ran::Everything))),
-        parse(root, &known, &sink),
+        parse(root, &known, &objects_of, &sink),
     );
-    let all = vec![environments, templates, host, dags?, cfn_lint?, security?, python?, shell?];
+    let all = vec![environments, objects, templates, host, dags?, cfn_lint?, security?, python?, shell?];
     let problems: Vec<Problem> = all.iter().flat_map(|checked| checked.problems.clone()).collect();
     ui.show(&Checks(all));
     match problems.len() {

@@ -1,11 +1,12 @@
 //! The single checks of `check`, each timed.
 
-use crate::config::Environment;
+use crate::config::{Environment, OBJECTS};
 use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::event::Sink;
-use crate::observe::bundle;
+use crate::model::objects::Objects;
 use crate::observe::dags::{self, Parsing};
+use crate::observe::{bundle, objects};
 use crate::report::check::{Checked, Ran};
 use crate::session::project::Project;
 use std::path::Path;
@@ -52,6 +53,21 @@ pub fn load(project: &Project, names: &[String]) -> (Vec<Problem>, Vec<Environme
     (problems, known)
 }
 
+/// The objects of each of these environments; a mistake in what is common to several is told once.
+pub fn objects(root: &Path, known: &[Environment]) -> (Vec<Problem>, Vec<Objects>) {
+    let mut problems = Vec::new();
+    let mut load = |environment: &Environment| {
+        objects::load(root, environment.name.as_str()).unwrap_or_else(|fail| {
+            let new = told(fail, OBJECTS).into_iter().filter(|problem| !problems.contains(problem));
+            let new: Vec<Problem> = new.collect();
+            problems.extend(new);
+            Objects::default()
+        })
+    };
+    let found = known.iter().map(&mut load).collect();
+    (problems, found)
+}
+
 /// What a failure is about: its problems, or itself if it stands for none.
 pub fn told(fail: Fail, location: &str) -> Vec<Problem> {
     fail.into_problems().unwrap_or_else(|fail| {
@@ -63,8 +79,8 @@ pub fn told(fail: Fail, location: &str) -> Vec<Problem> {
 
 /// With the time that the most patient environment gives to DAGs, and the variables of all; of one that
 /// several set, the first one's value counts.
-fn parsing(known: &[Environment]) -> Parsing {
-    let each = || known.iter().rev().map(Parsing::of);
+fn parsing(known: &[Environment], objects: &[Objects]) -> Parsing {
+    let each = || known.iter().zip(objects).rev().map(|(one, objects)| Parsing::of(one, objects));
     Parsing {
         per_file: each().map(|one| one.per_file).max().unwrap_or(PARSE_TIMEOUT),
         variables: each().flat_map(|one| one.variables).collect(),
@@ -72,12 +88,12 @@ fn parsing(known: &[Environment]) -> Parsing {
 }
 
 /// The DAGs as the locked Airflow sees them.
-pub async fn parse(root: &Path, known: &[Environment], sink: &Sink) -> Result<Checked> {
+pub async fn parse(root: &Path, known: &[Environment], objects: &[Objects], sink: &Sink) -> Result<Checked> {
     let watch = time::Stopwatch::start();
     let mut problems = bundle::problems(root);
     if problems.is_empty() {
         let made = bundle::bundle(root, &root.join(".ductwork/cache"))?;
-        problems = match dags::parse(root, &made.path, parsing(known), sink).await {
+        problems = match dags::parse(root, &made.path, parsing(known, objects), sink).await {
             Ok(parsed) => parsed.problems,
             Err(fail) => told(fail, "dags"),
         };

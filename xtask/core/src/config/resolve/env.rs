@@ -1,9 +1,10 @@
 //! Environment variables for tasks and for the files that define DAGs.
 
-use super::owned::{has_credentials, matches};
+use super::owned::matches;
 use crate::config::document::Written;
 use crate::config::file::Free;
 use crate::config::problems::{Problems, Refusal};
+use crate::config::secrecy::{has_credentials, names_a_secret};
 use crate::config::values::VariableName;
 use crate::model::contract::CONTRACT;
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ fn variable(name: &str, value: &str) -> Result<VariableName, (&'static str, Refu
     if let Some((_, cure)) = CONTRACT.variables.owned.iter().find(|(pattern, _)| matches(pattern, name)) {
         return Err(("owned_key", Refusal::new(format!("`{name}` is reserved"), cure)));
     }
-    if checked.names_a_secret() || has_credentials(value) {
+    if names_a_secret(name) || has_credentials(value) {
         let message = format!("`{name}` appears to contain a secret; secrets do not belong in this file");
         let key = name.to_lowercase();
         let hint = format!(
@@ -68,7 +69,7 @@ mod tests {
         environments/dev.toml:7 `env.AIRFLOW__CORE__PARALLELISM`: `AIRFLOW__CORE__PARALLELISM` is reserved [owned_key]
             set the option under `[airflow.config]`
         environments/dev.toml:8 `env.AIRFLOW_CONN_X`: `AIRFLOW_CONN_X` is reserved [owned_key]
-            store the connection: cargo xtask secret set connections/ID --env ENV
+            describe the connection in `airflow/objects.toml`
         environments/dev.toml:9 `env.PATH`: `PATH` is reserved [owned_key]
             remove it: Airflow and its packages are found by it
         environments/dev.toml:10 `env.AWS_PROFILE`: `AWS_PROFILE` is reserved [owned_key]

@@ -1,6 +1,7 @@
 //! Airflow options that an environment file must not set: those that the tool sets, and secrets.
 
 use crate::config::problems::Refusal;
+use crate::config::secrecy::has_credentials;
 use crate::config::values::AirflowKey;
 use crate::model::contract::CONTRACT;
 
@@ -38,13 +39,6 @@ fn is_secret(key: &AirflowKey) -> bool {
     let options = &CONTRACT.options;
     options.secret.iter().any(|secret| secret == key.as_str())
         || options.secret_endings.iter().any(|ending| key.option().ends_with(ending))
-}
-
-/// Whether the value is a URL with a user name or a password.
-pub fn has_credentials(value: &str) -> bool {
-    let authority =
-        value.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    authority.contains('@')
 }
 
 #[cfg(test)]

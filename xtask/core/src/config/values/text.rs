@@ -2,7 +2,6 @@
 
 use super::checked::{checked_text, is_slug};
 use crate::config::problems::Refusal;
-use crate::model::contract::CONTRACT;
 
 checked_text! {
     /// The first part of the stack name.
@@ -175,13 +174,6 @@ impl VariableName {
         }
         let hint = "use letters, digits and underscores, and do not start with a digit: `LAKE_BUCKET`";
         Err(Refusal::new(format!("invalid name of an environment variable: `{text}`"), hint))
-    }
-
-    /// Whether its value is a secret, as far as its name tells.
-    #[must_use]
-    pub fn names_a_secret(&self) -> bool {
-        let name = self.0.to_uppercase();
-        CONTRACT.variables.secret_endings.iter().any(|ending| name.ends_with(ending))
     }
 }
 

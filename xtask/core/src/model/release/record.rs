@@ -7,6 +7,7 @@
 use super::{Parts, Release, Runtime, StackSpec};
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
+use crate::model::objects::Objects;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,9 @@ struct EnvironmentHalf {
     template: Digest,
     /// Parameters of the master stack, without secrets.
     parameters: BTreeMap<String, String>,
+    /// Connections, variables and pools. Hosts read them here.
+    #[serde(default, skip_serializing_if = "Objects::is_empty")]
+    objects: Objects,
 }
 
 impl Record {
@@ -71,6 +75,7 @@ impl Record {
                 engine: parts.engine,
                 template: parts.stack.template,
                 parameters: parts.stack.parameters.clone(),
+                objects: parts.objects.clone(),
             },
             commit: parts.commit.clone(),
         }
@@ -155,6 +160,7 @@ impl TryFrom<AnyRecord> for Release {
                     engine: Engine::Ec2,
                     runtime: Runtime::Hosts(first.host),
                     stack: StackSpec { template: first.template, parameters: first.parameters },
+                    objects: Objects::default(),
                     commit: first.commit,
                 },
             }),
@@ -174,6 +180,7 @@ fn current(record: Record) -> Result<Release, String> {
         engine: record.environment.engine,
         runtime: Runtime::Hosts(runtime),
         stack: StackSpec { template: record.environment.template, parameters: record.environment.parameters },
+        objects: record.environment.objects,
         commit: record.commit,
     };
     Ok(Release { id: record.id, parts })
@@ -214,6 +221,7 @@ mod tests {
     fn absent_fields_are_not_hashed() {
         let release = Release::new(Parts { templates: None, commit: None, ..parts() });
         let record = stored(&release);
+        assert!(record["environment"].get("objects").is_none());
         assert!(record.get("commit").is_none() && record["artifacts"].as_array().unwrap().len() == 2);
         let mut bare = record.clone();
         bare.as_object_mut().unwrap().remove("id");

@@ -32,8 +32,8 @@ pub type Unfinished = Result<BTreeSet<String>, String>;
 /// A secret that only people can create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeededSecret {
-    /// The key of the environment file that asks for it.
-    pub key: &'static str,
+    /// The file and key that ask for it.
+    pub location: String,
     /// Its name or ARN.
     pub id: String,
     pub exists: bool,
@@ -187,7 +187,7 @@ pub(crate) mod tests {
     #[test]
     fn all_problems_of_all_gates_are_told_together() {
         let problem = Problem::new("import_error", "dags/a.py:3", "NameError: x", "define it");
-        let secret = NeededSecret { key: "login.google_client_id", id: "s".to_owned(), exists: false };
+        let secret = NeededSecret { location: "x".to_owned(), id: "s".to_owned(), exists: false };
         let facts = Facts {
             dags: Fact::Known(Parsed { dags: DagIndex::default(), problems: vec![problem.clone()] }),
             secrets: Fact::Known(vec![secret]),

@@ -9,12 +9,12 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
         Fact::Unneeded(reason) => Verdict::Skipped(reason),
         Fact::Known(needed) => {
             let missing = needed.iter().filter(|secret| !secret.exists);
-            Verdict::of("secrets are missing", missing.map(|secret| problem(&facts.file, secret)).collect())
+            Verdict::of("secrets are missing", missing.map(problem).collect())
         }
     }
 }
 
-fn problem(file: &str, secret: &NeededSecret) -> Problem {
+fn problem(secret: &NeededSecret) -> Problem {
     let id = &secret.id;
     let message = format!("needs the secret `{id}`, which does not exist");
     let own = id.strip_prefix(names::SECRETS).and_then(|rest| rest.strip_prefix('/')?.split_once('/'));
@@ -22,7 +22,7 @@ fn problem(file: &str, secret: &NeededSecret) -> Problem {
         Some((environment, name)) => format!("store it: cargo xtask secret set {name} --env {environment}"),
         None => "correct the ARN, or create the secret".to_owned(),
     };
-    Problem::new("missing_secret", format!("{file} `{}`", secret.key), message, hint)
+    Problem::new("missing_secret", &secret.location, message, hint)
 }
 
 #[cfg(test)]
@@ -32,7 +32,9 @@ mod tests {
 
     #[test]
     fn a_missing_secret_is_named_with_its_key_and_the_command() {
-        let secret = |id: &str, exists| NeededSecret { key: "login.google", id: id.to_owned(), exists };
+        let location = "environments/dev.toml `login.google`".to_owned();
+        let secret =
+            |id: &str, exists| NeededSecret { location: location.clone(), id: id.to_owned(), exists };
         let needed = vec![secret("there", true), secret("ductwork/dev/login/google", false)];
         let facts = Facts { secrets: Fact::Known(needed), ..facts() };
         let Verdict::Refused(_, problems) = judge(&facts) else { panic!("it passed") };
