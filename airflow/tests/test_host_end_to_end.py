@@ -22,6 +22,13 @@ from hostkit import REVISION, Api, Host, make_stack, publish, temporary_root, up
 from loginkit import CLIENT_SECRET, Google
 from werkzeug.security import check_password_hash, generate_password_hash
 
+# As the release tool writes them.
+POOL = {"name": "narrow way", "slots": 1, "description": "[airflow/objects.toml]", "include_deferred": False}
+OBJECTS = {
+    "connections": {"warehouse": {"conn_type": "postgres", "host": "db", "secret": "connections/warehouse"}},
+    "variables": {"rows": "3"},
+}
+PASSWORD = "p@ss of {the}: warehouse"
 COMPONENTS = "api-server scheduler dag-processor triggerer worker"
 
 
@@ -67,13 +74,27 @@ def slow():
 
 slow()
 """,
+        "needs.py": f"""
+from airflow.sdk import BaseHook, Variable, dag, task
+import os
+
+@dag(dag_id="needs", schedule=None, is_paused_upon_creation=False)
+def needs():
+    @task(pool={POOL["name"]!r})
+    def tell():
+        warehouse = BaseHook.get_connection("warehouse")
+        return [os.environ["LAKE"], warehouse.host, warehouse.password == {PASSWORD!r}, Variable.get("rows")]
+    tell()
+
+needs()
+""",
     }
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_deploy_run_move_the_pointer_and_drain(aws, s3, postgres):
-    port, _ = make_stack(postgres)
+    port, _ = make_stack(postgres, EnvironmentVariables=json.dumps({"LAKE": "s3://lake"}))
     with temporary_root() as root:
         host = Host(root, aws, COMPONENTS, "default")
         google = Google()
@@ -132,6 +153,8 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     apichecks.check_basic_authentication(port)
     make_old_user(postgres)
 
+    check_what_dags_need(api, s3)
+
     # the pointer moves while `first` runs: the run keeps its code, the next one has the new
     dag = wait_for("DAG two", lambda: api.dag("two"))
     assert dag["bundle_version"] == digest
@@ -181,6 +204,33 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     text = (host.root / "etc/ductwork/airflow.env").read_text()
     for secret in ("p@ss:w/rd", "p%40ss", "aB3aB3", "J7wJ7w", "A9pA9p", "first-password", CLIENT_SECRET):
         assert secret not in text
+
+
+def check_what_dags_need(api: Api, s3) -> None:
+    """Besides code: a pool, a variable of the environment, a connection and a variable of the release."""
+    record = {"environment": {"objects": OBJECTS}}
+    s3.put_object(Bucket="artifacts", Key="environments/test/releases/needs.json", Body=json.dumps(record))
+    pointer = json.loads(
+        s3.get_object(Bucket="artifacts", Key="environments/test/current.json")["Body"].read()
+    )
+    body = json.dumps(pointer | {"release": "needs"})
+    s3.put_object(Bucket="artifacts", Key="environments/test/current.json", Body=body)
+    boto3.client("secretsmanager").create_secret(
+        Name="ductwork/test/connections/warehouse", SecretString=PASSWORD
+    )
+
+    api.call("POST", "/api/v2/pools", POOL)
+    change = {"pool": POOL["name"], "slots": 2, "description": POOL["description"], "include_deferred": True}
+    api.call("PATCH", "/api/v2/pools/narrow%20way", change)
+    pools = api.call("GET", "/api/v2/pools?order_by=id&limit=100&offset=0")
+    assert [pool["name"] for pool in pools["pools"]] == ["default_pool", POOL["name"]]
+    assert (pools["pools"][1]["slots"], pools["pools"][1]["include_deferred"]) == (2, True)
+    wait_for("DAG needs", lambda: api.dag("needs"))
+    run = api.trigger("needs")
+    wait_for("its run", lambda: api.state("needs", run)["state"] in ("success", "failed"))
+    assert api.value("needs", run, "tell") == ["s3://lake", "db", True, "3"]
+    api.call("DELETE", "/api/v2/pools/narrow%20way")
+    assert api.call("GET", "/api/v2/pools")["total_entries"] == 1
 
 
 def let_go_once_stopping(host: Host) -> None:

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use xtask::config::{Environment, keys, resolve};
+use xtask::config::{Environment, OBJECTS, keys, objects, resolve};
 use xtask::model::contract::CONTRACT;
+use xtask::model::objects::Objects;
 use xtask::observe::environment;
 
 fn root() -> &'static Path {
@@ -248,6 +249,21 @@ fn dev_fits_into_a_new_account() {
         })
         .sum();
     assert!(cores <= 5, "{cores} vCPUs");
+#[test]
+fn the_example_of_objects_toml_is_valid_and_shows_every_key() {
+    let text = std::fs::read_to_string(root().join(OBJECTS)).unwrap();
+    let known = environment::names(root()).unwrap();
+    assert_eq!(objects(&text, "dev", &known), Ok(Objects::default()), "the project itself has none");
+    let example =
+        |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).map(str::to_owned);
+    let lines: Vec<String> =
+        text.lines().map(|line| example(line).unwrap_or_else(|| line.to_owned())).collect();
+    let shown =
+        |name: &str| objects(&lines.join("\n"), name, &known).unwrap_or_else(|all| panic!("{all:#?}"));
+    let (dev, prod) = (shown("dev"), shown("prod"));
+    assert_eq!((dev.pools["warehouse"].slots, prod.pools["warehouse"].slots), (4, 16));
+    assert_eq!(prod.since(&dev).connections.changed, ["warehouse"]);
+    assert_eq!(dev.secrets().len(), 2);
 }
 
 /// Options that hosts would refuse in the middle of a deployment are refused before it starts.

@@ -22,6 +22,7 @@ use crate::observe::{airflow, dags, secrets, stack, workers};
 use crate::plan::consent::Guard;
 use crate::plan::deployment::{Facts, Plan, Source, plan};
 use crate::plan::gates::{self, Fact, Gate, NeededSecret, Runs, Unfinished};
+use crate::plan::pools::changes;
 use crate::plan::running::{Records, Running};
 use crate::plan::stack::{Decision, Desired, decide};
 use crate::plan::templates::Packaged;
@@ -215,6 +216,7 @@ impl Preparing {
     ) -> Result<gates::Facts> {
         let secrets = self.secrets(target).await?;
         let workers = self.workers(target).await?;
+        let pools = self.pools(target).await;
         let (dags, live) = self.dags(artifacts).await?;
         let mut facts = gates::Facts {
             file: self.setup.session.file(),
@@ -225,6 +227,7 @@ impl Preparing {
             ports: self.ports(),
             workers,
             secrets,
+            pools,
             dags,
             live,
             unfinished: Fact::Unneeded("no DAG is moved or removed"),
@@ -281,6 +284,21 @@ impl Preparing {
         let hosts = tree && self.plan.rolls_out();
         let objects = self.state.running.objects.as_ref() != Some(&target.objects);
         (hosts, hosts || (tree && objects && !target.objects.secrets().is_empty()))
+    }
+
+    /// Compares the pools with those that Airflow has, as the step `pools` will.
+    async fn pools(&mut self, target: &Release) -> Fact<Vec<Problem>> {
+        if !self.plan.has("pools") || self.observed.current.pointer.is_none() {
+            return Fact::Unneeded("no pool is changed");
+        }
+        let session = &self.setup.session;
+        let Ok(airflow) = self.state.airflow(&session.aws, session.cloud()).await else {
+            return Fact::Unneeded("Airflow does not answer");
+        };
+        match airflow::ask(&airflow, Airflow::pools).await {
+            Ok(found) => Fact::Known(changes(&target.objects.pools, &found).err().unwrap_or_default()),
+            Err(_) => Fact::Unneeded("Airflow does not answer"),
+        }
     }
 
     /// Parses the DAGs as the step `validate`. Later steps need a session with Airflow: it is opened in the

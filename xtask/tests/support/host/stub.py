@@ -129,6 +129,8 @@ class Handler(BaseHTTPRequestHandler):
             rows = dags(self.bucket)
             first = int(dict(urllib.parse.parse_qsl(query)).get("offset", 0))
             return {"dags": rows[first:], "total_entries": len(rows)}
+        if path.startswith("/api/v2/pools"):
+            return {"pools": [], "total_entries": 0}
         if path == "/api/v2/importErrors":
             return {"import_errors": [], "total_entries": 0}
         if path.startswith("/api/v2/parseDagFile/"):
@@ -158,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.reply(200, document)
 
-    do_GET = do_POST = do_PUT = do_PATCH = respond
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = respond
 
     def log_message(self, *_: Any) -> None:
         """Says nothing."""

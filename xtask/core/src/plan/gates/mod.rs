@@ -3,6 +3,7 @@
 
 mod dags;
 mod network;
+mod pools;
 mod ports;
 mod protected;
 mod runs;
@@ -55,6 +56,8 @@ pub struct Facts {
     /// Ids of hosts by worker set, if they would lose their way to the internet.
     pub workers: Fact<BTreeMap<String, Vec<String>>>,
     pub secrets: Fact<Vec<NeededSecret>>,
+    /// What is wrong between the pools of the release and those that Airflow has.
+    pub pools: Fact<Vec<Problem>>,
     pub dags: Fact<Parsed>,
     /// The DAGs of the bundle that runs now.
     pub live: DagIndex,
@@ -109,12 +112,13 @@ impl Gate {
 type Judge = fn(&Facts) -> Verdict;
 
 /// Every gate, in the order in which they are shown. A new one is a file here and a line below.
-const GATES: [(&str, Judge); 7] = [
+const GATES: [(&str, Judge); 8] = [
     ("stack", stack::judge),
     ("protection", protected::judge),
     ("ports", ports::judge),
     ("network", network::judge),
     ("secrets", secrets::judge),
+    ("pools", pools::judge),
     ("dags", dags::judge),
     ("unfinished-runs", runs::judge),
 ];
@@ -157,6 +161,7 @@ pub(crate) mod tests {
             ports: Fact::Unneeded("not the first deployment"),
             workers: Fact::Unneeded("NAT stays as it is"),
             secrets: Fact::Unneeded("no host is changed"),
+            pools: Fact::Unneeded("no pool is changed"),
             dags: Fact::Unneeded("no DAG is changed"),
             live: DagIndex::default(),
             unfinished: Fact::Unneeded("no DAG is moved or removed"),
@@ -174,6 +179,7 @@ pub(crate) mod tests {
             ("ports", "skipped"),
             ("network", "skipped"),
             ("secrets", "skipped"),
+            ("pools", "skipped"),
             ("dags", "skipped"),
             ("unfinished-runs", "skipped"),
         ];
