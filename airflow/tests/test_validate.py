@@ -118,6 +118,14 @@ class Heavy(PriorityWeightStrategy):
 """
 
 
+def test_dags_are_parsed_with_the_variables_of_the_environment(tmp_path):
+    reads = GOOD.replace("from airflow", "import os\nassert os.environ['LAKE'] == 'a b'\nfrom airflow")
+    write(tmp_path, {"a.py": reads.replace("NAME", "a")})
+    assert judge(tmp_path)["problems"][0]["kind"] == "import_error"
+    given = json.dumps({"LAKE": "a b", "AIRFLOW_HOME": "/elsewhere"})
+    assert judge(tmp_path, "--variables", given)["problems"] == []
+
+
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory) -> dict:
     """One look at all broken files, with two good ones among them."""
@@ -138,14 +146,6 @@ def endless(tmp_path_factory) -> dict:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_dags_are_parsed_with_the_variables_of_the_environment(tmp_path):
-    reads = GOOD.replace("from airflow", "import os\nassert os.environ['LAKE'] == 'a b'\nfrom airflow")
-    write(tmp_path, {"a.py": reads.replace("NAME", "a")})
-    assert judge(tmp_path)["problems"][0]["kind"] == "import_error"
-    given = json.dumps({"LAKE": "a b", "AIRFLOW_HOME": "/elsewhere"})
-    assert judge(tmp_path, "--variables", given)["problems"] == []
-
-
 def test_each_kind_of_problem_has_file_line_and_reason(broken, name):
     expect_problem(broken, name, BROKEN[name])
 

@@ -10,6 +10,7 @@ mod entry;
 mod environments;
 mod hosts;
 mod network;
+mod objects;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;

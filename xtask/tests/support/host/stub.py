@@ -3,7 +3,8 @@
 Started by the hooks of this folder, which take the place of `airflow/host`. On an api-server host it answers what
 the release tool asks, as Airflow would with these hosts around it: a component is healthy while a host of this stack
 runs it, DAGs are those of the bundle that the pointer names, a run succeeds once there is a worker, and tells that
-worker's revision. On a worker host it lets its termination go on, as the keeper does. It keeps no state.
+worker's revision. On a worker host it lets its termination go on, as the keeper does. Of all it is told it keeps
+pools only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(os.environ["DUCTWORK_HOST_ROOT"])
 STACK = os.environ["DUCTWORK_STACK"]
@@ -105,6 +106,7 @@ class Handler(BaseHTTPRequestHandler):
     """Airflow's API as far as the tool uses it."""
 
     bucket = ""
+    pools: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def reply(self, status: int, document: Any) -> None:
         """Ends the request."""
@@ -130,12 +132,22 @@ class Handler(BaseHTTPRequestHandler):
             first = int(dict(urllib.parse.parse_qsl(query)).get("offset", 0))
             return {"dags": rows[first:], "total_entries": len(rows)}
         if path.startswith("/api/v2/pools"):
-            return {"pools": [], "total_entries": 0}
+            return self.pool(path.removeprefix("/api/v2/pools").strip("/"), json.loads(given or b"{}"))
         if path == "/api/v2/importErrors":
             return {"import_errors": [], "total_entries": 0}
         if path.startswith("/api/v2/parseDagFile/"):
             return {}
         return self.runs(path)
+
+    def pool(self, name: str, given: dict[str, Any]) -> Any:
+        """Pools as people and the tool made them."""
+        if self.command == "POST":
+            self.pools[given["name"]] = given
+        elif self.command == "PATCH":
+            self.pools[name] = given | {"name": given.pop("pool")}
+        elif self.command == "DELETE":
+            del self.pools[name]
+        return {"pools": list(self.pools.values()), "total_entries": len(self.pools)}
 
     def runs(self, path: str) -> Any:
         """Runs of DAGs; all are over as soon as there is a worker."""
