@@ -53,7 +53,7 @@ fn what_dags_need_besides_code() {
     // Refused until the secret is there; whoever reads the refusal knows how to store it.
     let refused = project.run(&DEPLOY).expect(2).json();
     let problem = &refused["error"]["problems"][0];
-    assert_eq!(problem["location"], "airflow/objects.toml `connections.warehouse`", "{refused:#}");
+    assert_eq!(problem["where"], "airflow/objects.toml `connections.warehouse`", "{refused:#}");
     assert!(problem["hint"].as_str().unwrap().ends_with("secret set connections/warehouse --env local"));
     assert_eq!(set_secret(&project, "one"), "created the secret `ductwork/local/connections/warehouse`\n");
     assert_eq!(set_secret(&project, "two"), "replaced the secret `ductwork/local/connections/warehouse`\n");
