@@ -131,6 +131,16 @@ def test_while_s3_does_not_answer_the_last_objects_stay(world, clock, monkeypatc
         fresh.get_variable("lake")
 
 
+def test_a_fork_connects_for_itself(world, monkeypatch):
+    world.release("1", OBJECTS)
+    backend = world.backend()
+    assert backend.get_variable("lake") == "s3://lake"
+    before = backend._released._s3()
+    assert backend._released._s3() is before
+    monkeypatch.setattr(objects.os, "getpid", lambda: -1)
+    assert backend._released._s3() is not before
+
+
 READ = """
 import json
 from airflow.sdk import BaseHook, Variable

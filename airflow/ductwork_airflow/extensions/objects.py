@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
-from functools import cached_property
 from typing import Any
 
 from ductwork_airflow import contract
@@ -34,6 +34,8 @@ class ReleasedObjects:
         self._release = ""
         self._objects: Objects = {}
         self._looked: float | None = None
+        self._client: Any = None
+        self._client_of = 0
 
     def connection(self, conn_id: str) -> dict[str, Any] | None:
         """A connection's fields, with the name of its secret."""
@@ -72,17 +74,20 @@ class ReleasedObjects:
         from botocore.exceptions import ClientError
 
         try:
-            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            body = self._s3().get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] in _ABSENT and not self._release:
                 return {}
             raise
         return dict(json.loads(body))
 
-    @cached_property
     def _s3(self) -> Any:
-        import boto3
-        from botocore.config import Config
+        """A client for each process: Airflow forks, and two processes cannot share a connection."""
+        if self._client_of != os.getpid():
+            import boto3
+            from botocore.config import Config
 
-        retries: Any = {"mode": "standard", "total_max_attempts": 4}
-        return boto3.client("s3", config=Config(connect_timeout=5, read_timeout=10, retries=retries))
+            retries: Any = {"mode": "standard", "total_max_attempts": 4}
+            config = Config(connect_timeout=5, read_timeout=10, retries=retries)
+            self._client, self._client_of = boto3.Session().client("s3", config=config), os.getpid()
+        return self._client

@@ -179,7 +179,8 @@ def _looked_up(reason: str) -> Cause | None:
         if found := re.search(pattern, reason):
             return Cause(
                 f"reads the {word} `{found[1]}` while the file is imported",
-                "read it inside a task or in a template; or, if the environment has it, give it to this command, too: "
+                "read it inside a task or in a template; or write it into `airflow/objects.toml`; or, if the "
+                "environment has it from elsewhere, give it to this command, too: "
                 f"export {variable.format(found[1].upper())}",
             )
     return None

@@ -21,7 +21,7 @@ pub const FILE: &str = "airflow/objects.toml";
 pub fn objects(text: &str, environment: &str, known: &[String]) -> Result<Objects, Vec<Problem>> {
     let mut problems = Problems::new(FILE);
     let written = File::parse(text, &mut problems);
-    let objects = written.and_then(|file| complete(file, environment, known, &mut problems));
+    let objects = written.and_then(|file| complete(&file, environment, known, &mut problems));
     problems.finish(objects)
 }
 
@@ -42,7 +42,7 @@ struct Checked {
 }
 
 fn complete(
-    file: File,
+    file: &File,
     environment: &str,
     known: &[String],
     problems: &mut Problems,

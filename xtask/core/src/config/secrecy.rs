@@ -16,3 +16,25 @@ pub fn has_credentials(value: &str) -> bool {
         value.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
     authority.contains('@')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_by_the_end_of_their_name() {
+        for secret in ["DB_PASSWORD", "password", "extra.aws_secret_access_key", "extra.key_path_passphrase"]
+        {
+            assert!(names_a_secret(secret), "{secret}");
+        }
+        for free in ["PASSWORD_FILE", "GOOGLE_APPLICATION_CREDENTIALS", "TOKENS_PER_DAY", "extra.key_path"] {
+            assert!(!names_a_secret(free), "{free}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_those_before_the_host() {
+        assert!(has_credentials("redis://:x@h/0") && has_credentials("https://u:p@h"));
+        assert!(!has_credentials("https://h/a@b") && !has_credentials("a@example.com"));
+    }
+}
