@@ -95,7 +95,7 @@ mod tests {
                 }
                 ("POST", Some("broken")) => return (500, json!({ "detail": "no" })),
                 ("POST", Some(name)) if !rows.contains_key(name) => {
-                    drop(rows.insert(name.to_owned(), body.clone()))
+                    drop(rows.insert(name.to_owned(), body.clone()));
                 }
                 ("PATCH", _) if rows.contains_key(&name) => {
                     let mut row = body.clone();

@@ -110,9 +110,7 @@ fn what_differs_from_the_release_before_is_told_by_kind() {
     assert_eq!(of("", "dev").since(&of(EXAMPLE, "dev")).pools.removed, ["warehouse"]);
 }
 
-#[test]
-fn every_mistake_is_told_at_once() {
-    let text = r#"
+const MISTAKES: &str = r#"
 [connection.a]
 conn_type = "x"
 [connections.b]
@@ -145,7 +143,10 @@ x = 1
 [environments.prod.pools.g]
 description = "x"
 "#;
-    let found = bad(text);
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let found = bad(MISTAKES);
     assert!(!found.contains("hunter2"), "{found}");
     insta::assert_snapshot!(found, @r#"
     airflow/objects.toml:2 `connection`: unknown key [unknown_key]
