@@ -249,6 +249,8 @@ fn dev_fits_into_a_new_account() {
         })
         .sum();
     assert!(cores <= 5, "{cores} vCPUs");
+}
+
 #[test]
 fn the_example_of_objects_toml_is_valid_and_shows_every_key() {
     let text = std::fs::read_to_string(root().join(OBJECTS)).unwrap();
