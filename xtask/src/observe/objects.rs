@@ -18,6 +18,20 @@ pub fn load(root: &Path, environment: &str) -> Result<Objects> {
     config::objects(&text, environment, &environment::names(root)?).map_err(told)
 }
 
+/// What is wrong for any environment; a mistake that concerns several is told once.
+///
+/// # Errors
+/// Anything else that goes wrong.
+pub fn problems(root: &Path) -> Result<Vec<Problem>> {
+    let mut problems: Vec<Problem> = Vec::new();
+    for environment in environment::names(root)? {
+        let found = load(root, &environment).err().map_or(Ok(Vec::new()), Fail::into_problems)?;
+        let new: Vec<Problem> = found.into_iter().filter(|one| !problems.contains(one)).collect();
+        problems.extend(new);
+    }
+    Ok(problems)
+}
+
 fn told(problems: Vec<Problem>) -> Fail {
     Fail::problems(format!("`{OBJECTS}` has {}", count(problems.len(), "problem")), problems)
 }

@@ -65,6 +65,7 @@ fn archive(made: Bundle) -> Archive {
 pub fn problems(root: &Path) -> Result<Vec<Problem>> {
     let mut problems = bundle::problems(root);
     problems.extend(host_revision::problems(root));
+    problems.extend(objects::problems(root)?);
     let composed = sources::read(root).and_then(|sources| {
         templates::written(&sources, Engine::default())?;
         let composed = compose(sources, &Additions::default())?;

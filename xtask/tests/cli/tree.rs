@@ -144,3 +144,39 @@ fn a_path_that_other_programs_misread() {
           mv '[PROJECT]' '[SCRATCH]/a-b'
     ");
 }
+
+/// Mistakes of all environments, with everything else that is wrong.
+#[test]
+fn objects_of_airflow() {
+    let project = Project::new();
+    let text = "[connections.warehouse]\nconn_typ = \"postgres\"\npassword = \"hunter2\"\n\
+                [environments.dev.pools.p]\nslots = 0\n[environments.prd.variables]\n";
+    project.write("airflow/objects.toml", text);
+    project.remove("airflow/host/appspec.yml");
+    insta::assert_snapshot!(project.refused(&["deploy"]), @r#"
+    error: `local` cannot be deployed
+
+      airflow/host/appspec.yml: does not exist, and hosts need it to start
+        cure: restore it, for instance: git checkout -- airflow/host/appspec.yml
+
+      airflow/objects.toml:1 `connections.warehouse`: `conn_type` is missing
+        cure: add its type, as in `conn_type = "postgres"`
+
+      airflow/objects.toml:2 `connections.warehouse.conn_typ`: unknown key
+        cure: rename it to `conn_type`, or remove it
+
+      airflow/objects.toml:3 `connections.warehouse.password`:
+        passwords do not belong in this file
+        cure: write `secret = "connections/warehouse"`, and store it:
+          cargo xtask secret set connections/warehouse --env ENV
+
+      airflow/objects.toml:5 `environments.dev.pools.p.slots`: `0` is out of range:
+        1 to 1000000
+        cure: use a number from 1 to 1000000
+
+      airflow/objects.toml:6 `environments.prd`: there is no environment `prd`:
+        no file `environments/prd.toml`
+        cure: rename it to `environments.prod`, or remove it
+    "#);
+    assert_eq!(project.refused(&["plan"]), project.refused(&["deploy"]));
+}

@@ -175,16 +175,14 @@ fn pool(name: &str, written: &written::Pool, problems: &mut Problems) -> PartOfP
     }
 }
 
+/// A number that is written and wrong has been reported, and is not missing.
 fn number(written: Option<&Written<i64>>, most: u32, problems: &mut Problems) -> Option<u32> {
     let Written { value, location } = written?;
     let number = u32::try_from(*value).ok().filter(|number| (1..=most).contains(number));
     if number.is_none() {
         let message = format!("`{value}` is out of range: 1 to {most}");
-        problems.report(
-            "invalid_value",
-            location,
-            Refusal::new(message, format!("use a number from 1 to {most}")),
-        );
+        let refusal = Refusal::new(message, format!("use a number from 1 to {most}"));
+        problems.report("invalid_value", location, refusal);
     }
-    number
+    Some(number.unwrap_or(1))
 }

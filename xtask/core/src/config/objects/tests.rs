@@ -189,8 +189,6 @@ fn every_mistake_is_told_at_once() {
         say how many tasks may run in it at a time, as in `slots = 4`
     airflow/objects.toml:26 `pools.e.slot`: unknown key [unknown_key]
         rename it to `slots`, or remove it
-    airflow/objects.toml:27 `pools.f`: `slots` is missing [missing_key]
-        say how many tasks may run in it at a time, as in `slots = 4`
     airflow/objects.toml:28 `pools.f.slots`: `0` is out of range: 1 to 1000000 [invalid_value]
         use a number from 1 to 1000000
     airflow/objects.toml:29 `environments.prd`: there is no environment `prd`: no file `environments/prd.toml` [unknown_environment]
