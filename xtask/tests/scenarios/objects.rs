@@ -4,6 +4,7 @@ use crate::support::project::Project;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::Stdio;
+use xtask::model::objects::Pool;
 
 const OBJECTS: &str = r#"
 [connections.warehouse]
@@ -91,4 +92,13 @@ fn what_dags_need_besides_code() {
     assert_eq!(plan["env"], json!({ "added": ["LAKE_BUCKET"], "changed": [], "removed": ["LAKE"] }));
     let steps = plan["steps"].as_array().unwrap();
     assert!(["validate", "stack", "hosts"].iter().all(|step| steps.contains(&json!(step))), "{plan:#}");
+
+    // A pool that somebody made keeps its name, and nothing is begun.
+    project.airflow().create_pool("hand", &Pool { slots: 1, ..Pool::default() }).unwrap();
+    project.write("airflow/objects.toml", &OBJECTS.replace("[pools.warehouse]", "[pools.hand]"));
+    let refused = project.run(&DEPLOY).expect(2).json();
+    let problems = refused["error"]["problems"].as_array().unwrap();
+    let kinds: Vec<&Value> = problems.iter().map(|problem| &problem["kind"]).collect();
+    assert_eq!(kinds, ["foreign_pool"], "{refused:#}");
+    assert_eq!(released(&project), expected);
 }
