@@ -51,7 +51,8 @@ pub fn worker_groups(outputs: &BTreeMap<String, String>) -> BTreeMap<String, Str
 pub fn scaling_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
     let suffix = &CONTRACT.outputs.worker_set["auto_scaling_group"];
     let fixed = ["ApiServer", "Scheduler"].map(|prefix| outputs.get(&format!("{prefix}{suffix}")).cloned());
-    fixed.into_iter().flatten().chain(worker_groups(outputs).into_values()).collect()
+    let there = fixed.into_iter().flatten().filter(|name| *name != CONTRACT.outputs.none);
+    there.chain(worker_groups(outputs).into_values()).collect()
 }
 
 /// Outputs that name deployment groups, in the order in which a release reaches them: the API first,
