@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion, get_bundle_tracking_file
 
-from ductwork_airflow.extensions.archive import BundleError, extract, is_complete, sha256_of, touch_all
+from ductwork_airflow.extensions.archive import BundleError, date, extract, is_complete, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 DIGEST = re.compile(r"[0-9a-f]{64}")
 KEPT_COPIES = 3
 # A file is parsed again at once when it is newer than its last parse. Files of a new copy are dated a little ahead, so
-# that a parse that began on the old copy and ends after the switch is repeated and not trusted for 30 s.
+# that a parse that began on the old copy and ends after the switch is repeated and not trusted for 30 s. What differs
+# from the copy before is the newest: of many files Airflow parses the newest first.
 AHEAD_SECONDS = 3.0
 
 
@@ -155,7 +156,8 @@ class S3DigestBundle(BaseDagBundle):
                 target.mkdir(parents=True, exist_ok=True)
             else:
                 self._provide(name, target)
-                touch_all(target, AHEAD_SECONDS)
+                before = self._shown()
+                date(target, copies / before if before else None, AHEAD_SECONDS)
                 os.utime(target)
             with self._scratch() as scratch:
                 link = scratch / "link"

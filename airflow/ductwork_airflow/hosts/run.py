@@ -21,7 +21,7 @@ Command = Callable[[dict[str, str]], list[str]]
 COMMANDS: dict[str, Command] = {
     "api-server": lambda env: _airflow("api-server", *(["--proxy-headers"] if _behind_balancer(env) else [])),
     "scheduler": lambda env: _airflow("scheduler"),
-    "dag-processor": lambda env: _airflow("dag-processor"),
+    "dag-processor": lambda env: _module("ductwork_airflow.extensions.dag_processor"),
     "triggerer": lambda env: _airflow("triggerer"),
     "scaler": lambda env: _module("ductwork_airflow.scaling.scaler"),
     # Neither -H (it asks by remote control, which SQS lacks, and dies) nor mingle and gossip, which need it too and are

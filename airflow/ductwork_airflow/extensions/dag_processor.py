@@ -1,0 +1,119 @@
+"""`airflow dag-processor` with one addition: a bundle's new version is swept first (`sweep.py`), changed files before all.
+
+Everything else is Airflow's own loop. It keeps its queue while a sweep lasts, and only leaves alone the files that the
+sweep still has before it: callbacks, other bundles and the heartbeat go on. A file that the sweep has stored counts as
+parsed; all others, be it that the sweep passed them over or has died, stay in the queue for the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+import attrs
+from airflow.dag_processing.manager import DagFileInfo, DagFileProcessorManager, DagFileStat
+from airflow.dag_processing.processor import DagFileParsingResult
+from airflow.utils.session import create_session
+from airflow.utils.timezone import utcnow
+
+from ductwork_airflow.extensions.sweep import Sweeper
+
+log = logging.getLogger("ductwork.dag_processor")
+
+
+@attrs.define(kw_only=True)
+class Manager(DagFileProcessorManager):
+    """Airflow's manager of DAG files, with sweeps."""
+
+    _sweepers: list[Sweeper] = attrs.field(factory=list, init=False)
+    _swept: dict[str, str] = attrs.field(factory=dict, init=False)
+    """The version of each bundle whose sweep was begun last"""
+
+    def deactivate_deleted_dags(self, bundle_name: str, present: set[DagFileInfo]) -> None:
+        """Called by Airflow whenever a bundle was refreshed, with its files: the moment to begin a sweep."""
+        super().deactivate_deleted_dags(bundle_name, present)
+        version = self._bundle_versions.get(bundle_name)
+        if version is not None and version != self._swept.get(bundle_name):
+            self._swept[bundle_name] = version
+            self._begin_sweep(bundle_name, present)
+
+    def _begin_sweep(self, bundle_name: str, present: set[DagFileInfo]) -> None:
+        self._end_sweep()
+        # What is being parsed is the version before, and would be stored as this one.
+        others = {
+            file
+            for file, process in self._processors.items()
+            if process.had_callbacks or file.bundle_name != bundle_name
+        }
+        self.terminate_orphan_processes(present=others)
+        files, _ = self._sort_by_mtime(present)  # the bundle dates changed files later than all others
+        for number in range(min(self._parallelism, len(files))):
+            self._sweepers.append(Sweeper(files[number :: self._parallelism], self._store))
+        log.info("sweeping %d files of bundle %s", len(files), bundle_name)
+
+    def _end_sweep(self) -> None:
+        for sweeper in self._sweepers:
+            sweeper.end()
+        self._sweepers = []
+
+    def _store(self, file: DagFileInfo, result: DagFileParsingResult, seconds: float) -> None:
+        """Runs in a sweeper."""
+        with create_session() as session:
+            self.persist_parsing_result(
+                bundle_name=file.bundle_name,
+                bundle_version=self._bundle_versions[file.bundle_name],
+                version_data=self._bundle_version_data.get(file.bundle_name),
+                parsing_result=result,
+                run_duration=seconds,
+                relative_fileloc=str(file.rel_path),
+                session=session,
+            )
+
+    def _start_new_processes(self) -> None:
+        """Leaves out what a sweeper has before it."""
+        ahead = {file for sweeper in self._sweepers for file in sweeper.left}
+        held = [file for file in self._file_queue if file in ahead and file not in self._callback_to_execute]
+        for file in held:
+            del self._file_queue[file]
+        super()._start_new_processes()
+        self._file_queue.update(dict.fromkeys(held))
+
+    def _collect_results(self) -> None:
+        super()._collect_results()
+        for sweeper in list(self._sweepers):
+            for file, report in sweeper.stored():
+                self._count(file, **report)
+            hangs = time.monotonic() - sweeper.moved > self.processor_timeout
+            if sweeper.ended or hangs:
+                sweeper.end()
+                self._sweepers.remove(sweeper)
+                log.info("a sweep has %s, %d files are left", "stopped" if hangs else "ended", len(sweeper.left))
+
+    def _count(self, file: DagFileInfo, dags: int, seconds: float) -> None:
+        """Takes a file for parsed."""
+        runs = self._file_stats[file].run_count
+        self._file_stats[file] = DagFileStat(
+            num_dags=dags, last_finish_time=utcnow(), last_duration=seconds, run_count=runs + 1
+        )
+        self._file_queue.pop(file, None)
+
+    def terminate(self) -> None:
+        """Stops everything that was started here."""
+        super().terminate()
+        self._end_sweep()
+
+
+def main() -> Any:
+    """Airflow's own command, which looks its manager up by this name."""
+    from airflow.__main__ import main as airflow
+    from airflow.cli.commands import dag_processor_command
+
+    dag_processor_command.DagFileProcessorManager = Manager
+    sys.argv = ["airflow", "dag-processor", *sys.argv[1:]]
+    return airflow()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
