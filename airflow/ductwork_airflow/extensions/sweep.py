@@ -52,10 +52,11 @@ class Sweeper:
 
     def stored(self) -> Iterator[tuple[DagFileInfo, dict[str, Any]]]:
         """The files that were stored since the last look, each with `dags` and `seconds`."""
+        # Its end is not that of the pipe: the process of a file has the pipe as well, and may live on.
+        self.ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._reader, 1 << 16):
                 self._unread += data
-            self.ended = True
         *lines, self._unread = self._unread.split(b"\n")
         for line in lines:
             report = json.loads(line)

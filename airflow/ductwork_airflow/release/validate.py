@@ -21,6 +21,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from ductwork_airflow.release import contents
+
 CHILD = Path(__file__).with_name("validate_child.py")
 # Airflow's imports alone; a child that has not begun its first file by then is broken, not slow.
 START_SECONDS = 120.0
@@ -121,6 +123,9 @@ def judge(
             tail = (home / "child.log").read_text(errors="replace").strip().splitlines()[-8:]
             raise ValidatorBroken("\n".join([str(error), *tail])) from error
     _judge_whole(report, slow)
+    made_of = contents.digests(dags, {dag["file"] for dag in report["dags"]})
+    for dag in report["dags"]:
+        dag["content"] = made_of.get(dag["file"])
     report["seconds"] = round(time.monotonic() - began, 3)
     return report
 

@@ -2,14 +2,17 @@
 
 use crate::doors::airflow::{Airflow, Component, Dag};
 use crate::doors::backoff::Backoff;
+use crate::doors::store::Store;
 use crate::doors::time;
 use crate::fail::{Fail, Result};
 use crate::model::contract::CONTRACT;
+use crate::model::dags::DagIndex;
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use crate::model::objects::Pool;
 use crate::model::text::count;
 use crate::observe::airflow::{self as observe, ask};
+use crate::observe::dags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -61,40 +64,34 @@ pub async fn pools(airflow: &Airflow, sink: &Sink) -> Result<BTreeMap<String, Po
     }
 }
 
-/// Asks the dag-processor to refresh, then waits until all of `expected` run the bundle.
+/// Asks the dag-processor to refresh, then waits until Airflow has every DAG as the bundle has it. A DAG that is made
+/// of the same files in the bundle that Airflow has it from is not waited for: it follows by itself.
 pub async fn refreshed(
     airflow: &Airflow,
+    store: &Store,
     bundle: &Digest,
-    expected: &BTreeSet<String>,
+    expected: &DagIndex,
     sink: &Sink,
 ) -> Result<()> {
+    let mut awaited = Awaited::new(store, bundle, expected);
     let mut standstill = time::Stopwatch::start();
-    let mut left = usize::MAX;
+    let mut most = 0;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
-    let mut asked = false;
     loop {
-        match ask(airflow, |airflow| airflow.dags(&CONTRACT.dags.bundle)).await {
-            // A server that has just been restarted, or has much to do: that says nothing about the bundle.
-            Err(fail) if standstill.elapsed() >= PATIENCE => return Err(fail),
-            Err(fail) => sink.progress(format!("waiting for Airflow: {fail}")),
-            Ok(dags) => {
-                let behind = behind(&dags, bundle, expected);
-                if behind.is_empty() {
-                    return broken_files(airflow, bundle).await;
-                }
-                if behind.len() < left {
-                    (left, standstill) = (behind.len(), time::Stopwatch::start());
-                }
-                if standstill.elapsed() >= PATIENCE {
-                    return Err(stuck(&behind, bundle));
-                }
-                if !asked && let Some(token) = dags.first().map(|dag| dag.file_token.clone()) {
-                    // It only makes it quicker: the dag-processor looks by itself as well.
-                    asked = ask(airflow, move |airflow| airflow.parse_file(&token)).await.is_ok();
-                }
-                let done = expected.len() - behind.len();
-                sink.progress(format!("{done} of {} DAGs use the new bundle", expected.len()));
+        let late = standstill.elapsed() >= PATIENCE;
+        match awaited.look(airflow, late).await {
+            Ok(true) => return broken_files(airflow, bundle).await,
+            Ok(false) if awaited.following > most => {
+                (most, standstill) = (awaited.following, time::Stopwatch::start());
             }
+            Ok(false) if late => return Err(stuck(&awaited.behind, bundle)),
+            // A server that has just been restarted, or has much to do: that says nothing about the bundle.
+            Err(fail) if late => return Err(fail),
+            Err(fail) => sink.progress(format!("waiting for Airflow: {fail}")),
+            Ok(false) => {}
+        }
+        if let Some(told) = awaited.progress() {
+            sink.progress(told);
         }
         backoff.wait().await;
     }
@@ -104,14 +101,98 @@ pub async fn refreshed(
 /// parses one file after the other, so that many DAGs take long in all, but never long for one.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn behind(dags: &[Dag], bundle: &Digest, expected: &BTreeSet<String>) -> Vec<String> {
-    let version = bundle.to_string();
-    let current: BTreeSet<&str> = dags
-        .iter()
-        .filter(|dag| !dag.is_stale && dag.bundle_version.as_deref() == Some(&version))
-        .map(|dag| dag.dag_id.as_str())
-        .collect();
-    expected.iter().filter(|id| !current.contains(id.as_str())).cloned().collect()
+/// A list of many DAGs costs Airflow a second, their number nothing: the list is read when the number says that all
+/// may have followed, and at times.
+const LIST_EVERY: Duration = Duration::from_secs(10);
+
+/// A bundle's DAGs, as Airflow had them at the last look.
+struct Awaited<'a> {
+    store: &'a Store,
+    bundle: &'a Digest,
+    expected: &'a DagIndex,
+    /// For each other bundle that Airflow had DAGs from: which of them are the same in this one.
+    same: BTreeMap<String, BTreeSet<String>>,
+    /// How many DAGs are on the bundle.
+    following: u64,
+    behind: Vec<String>,
+    /// When Airflow's list was read last, and how many must be on the bundle before it is worth another look.
+    listed: Option<(time::Stopwatch, u64)>,
+    asked: bool,
+}
+
+impl<'a> Awaited<'a> {
+    fn new(store: &'a Store, bundle: &'a Digest, expected: &'a DagIndex) -> Self {
+        let (same, behind) = (BTreeMap::new(), Vec::new());
+        Self { store, bundle, expected, same, following: 0, behind, listed: None, asked: false }
+    }
+
+    /// Whether all is as the bundle has it.
+    async fn look(&mut self, airflow: &Airflow, late: bool) -> Result<bool> {
+        if let Some((since, needed)) = &self.listed {
+            let version = self.bundle.to_string();
+            let count = move |airflow: &Airflow| airflow.dags_on(&CONTRACT.dags.bundle, &version);
+            self.following = ask(airflow, count).await?;
+            if self.following < *needed && since.elapsed() < LIST_EVERY && !late {
+                return Ok(false);
+            }
+        }
+        self.list(airflow).await
+    }
+
+    async fn list(&mut self, airflow: &Airflow) -> Result<bool> {
+        let dags = ask(airflow, |airflow| airflow.dags(&CONTRACT.dags.bundle)).await?;
+        self.compare(&dags).await;
+        let version = self.bundle.to_string();
+        let on = |dag: &&Dag| !dag.is_stale && dag.bundle_version.as_ref() == Some(&version);
+        self.following = dags.iter().filter(on).count() as u64;
+        self.behind = self.behind(&dags);
+        let ahead = self.behind.len().max(1) as u64;
+        self.listed = Some((time::Stopwatch::start(), self.following + ahead));
+        self.ask_to_refresh(airflow, &dags).await;
+        // With no DAG on it, nothing says that the dag-processor has seen the bundle.
+        Ok(self.behind.is_empty() && (self.following > 0 || self.expected.0.is_empty()))
+    }
+
+    /// Learns what is the same in the bundles that Airflow still has DAGs from.
+    async fn compare(&mut self, dags: &[Dag]) {
+        let own = self.bundle.to_string();
+        let others: BTreeSet<&String> = dags.iter().filter_map(|dag| dag.bundle_version.as_ref()).collect();
+        for version in others.into_iter().filter(|version| **version != own) {
+            if self.same.contains_key(version) {
+                continue;
+            }
+            let index = match version.parse() {
+                Ok(digest) => dags::listed(self.store, &digest).await.ok().flatten(),
+                Err(_) => None,
+            };
+            let same = index.map(|index| self.expected.same_as(&index)).unwrap_or_default();
+            self.same.insert(version.clone(), same);
+        }
+    }
+
+    fn behind(&self, dags: &[Dag]) -> Vec<String> {
+        let own = self.bundle.to_string();
+        let is_right = |dag: &&Dag| {
+            let version = dag.bundle_version.clone().unwrap_or_default();
+            let same = self.same.get(&version).is_some_and(|same| same.contains(&dag.dag_id));
+            !dag.is_stale && (version == own || same)
+        };
+        let right: BTreeSet<&str> = dags.iter().filter(is_right).map(|dag| dag.dag_id.as_str()).collect();
+        self.expected.ids().into_iter().filter(|id| !right.contains(id.as_str())).collect()
+    }
+
+    /// It only makes it quicker: the dag-processor looks by itself as well.
+    async fn ask_to_refresh(&mut self, airflow: &Airflow, dags: &[Dag]) {
+        if let Some(token) = dags.first().map(|dag| dag.file_token.clone()).filter(|_| !self.asked) {
+            self.asked = ask(airflow, move |airflow| airflow.parse_file(&token)).await.is_ok();
+        }
+    }
+
+    fn progress(&self) -> Option<String> {
+        self.listed.as_ref()?;
+        let (all, follow) = (self.expected.0.len(), self.following);
+        Some(format!("{follow} of {all} DAGs use the new bundle"))
+    }
 }
 
 fn stuck(behind: &[String], bundle: &Digest) -> Fail {

@@ -1,7 +1,8 @@
 //! A release's DAGs against a server that answers as Airflow does, with a paused clock.
 
 use super::*;
-use crate::doors::fake::Server;
+use crate::doors::fake::{Bucket, Server};
+use crate::model::names;
 use serde_json::json;
 use std::cell::Cell;
 
@@ -11,17 +12,25 @@ fn bundle() -> Digest {
     Digest::of(b"bundle")
 }
 
-/// Airflow with four DAGs, of which `followed` (of the number of lists read so far) are on the new bundle.
+fn before() -> Digest {
+    Digest::of(b"before")
+}
+
+/// Airflow with four DAGs, of which the first `followed` (of the number of looks so far) are on the new bundle.
 fn server(followed: impl Fn(usize) -> usize + Send + 'static) -> Server {
-    let lists = Cell::new(0);
+    let looks = Cell::new(0);
     Server::new(move |asked| {
         if !asked.line.starts_with("GET /api/v2/dags?") {
             return (200, json!({ "import_errors": [], "total_entries": 0 }));
         }
-        lists.set(lists.get() + 1);
+        looks.set(looks.get() + 1);
+        let followed = followed(looks.get()).min(DAGS);
+        if asked.line.contains("bundle_version") {
+            assert!(asked.line.contains(&bundle().to_string()), "{}", asked.line);
+            return (200, json!({ "dags": [], "total_entries": followed }));
+        }
         let row = |number: usize| {
-            let version =
-                if number < followed(lists.get()) { bundle().to_string() } else { "before".to_owned() };
+            let version = if number < followed { bundle() } else { before() };
             json!({
                 "dag_id": format!("dag{number}"), "bundle_name": CONTRACT.dags.bundle, "bundle_version": version,
                 "relative_fileloc": "a.py", "file_token": "token", "is_stale": false,
@@ -31,24 +40,77 @@ fn server(followed: impl Fn(usize) -> usize + Send + 'static) -> Server {
     })
 }
 
-async fn follow(server: &Server) -> (Result<()>, Duration) {
-    let expected = (0..DAGS).map(|number| format!("dag{number}")).collect();
+/// The DAGs of a bundle, of which the first `edited` are made of something that no other bundle has.
+fn index(edited: usize) -> DagIndex {
+    let row = |number: usize| {
+        let content = if number < edited { "edited" } else { "as before" };
+        json!({ "dag_id": format!("dag{number}"), "file": "a.py", "schedule": null, "content": content })
+    };
+    serde_json::from_value((0..DAGS).map(row).collect()).unwrap()
+}
+
+async fn release(server: &Server, bucket: &Bucket, edited: usize) -> (Result<()>, Duration) {
     let watch = time::Stopwatch::start();
-    let done = refreshed(&Airflow::new(&server.url), &bundle(), &expected, &Sink::null()).await;
+    let (airflow, store) = (Airflow::new(&server.url), bucket.store());
+    let done = refreshed(&airflow, &store, &bundle(), &index(edited), &Sink::null()).await;
     (done, watch.elapsed())
+}
+
+/// With a list of the bundle before, in which each DAG is another one.
+async fn follow(server: &Server) -> (Result<()>, Duration) {
+    release(server, &Bucket::default(), DAGS).await
+}
+
+fn lists(server: &Server) -> usize {
+    server.asked().iter().filter(|asked| asked.line.contains("order_by=dag_id")).count()
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_dags_may_take_long_as_long_as_they_follow() {
-    let (done, took) = follow(&server(|lists| lists / 100)).await;
+    let (done, took) = follow(&server(|looks| looks / 100)).await;
     done.unwrap();
     assert!(took > 2 * PATIENCE, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_standstill_is_told_with_what_is_behind() {
-    let (done, took) = follow(&server(|lists| (lists / 50).min(2))).await;
+    let (done, took) = follow(&server(|looks| (looks / 50).min(2))).await;
     let text = done.unwrap_err().to_string();
-    assert!(text.starts_with("Airflow does not run bundle"), "{text}");
+    assert!(
+        text.starts_with("Airflow does not run bundle") && text.contains("2 DAGs, such as dag2, dag3"),
+        "{text}"
+    );
     assert!(took > PATIENCE && took < 3 * PATIENCE, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dag_that_is_the_same_in_the_bundle_before_is_not_waited_for() {
+    let bucket = Bucket::default();
+    bucket.set(&names::bundle_index_key(&before()), &index(0));
+    let server = server(|looks| looks / 10);
+    let (done, took) = release(&server, &bucket, 2).await;
+    done.unwrap();
+    assert!(took < PATIENCE, "{took:?}");
+    let asked = server.asked();
+    let on = asked.iter().rev().find(|asked| asked.line.contains("order_by=dag_id"));
+    assert!(on.is_some(), "the last word has the list itself");
+    assert!(asked.iter().filter(|asked| asked.line.contains("/api/v2/dags?")).count() < 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_live_before_airflow_has_seen_the_bundle() {
+    let bucket = Bucket::default();
+    bucket.set(&names::bundle_index_key(&before()), &index(0));
+    let server = server(|looks| usize::from(looks > 20));
+    let (done, took) = release(&server, &bucket, 0).await;
+    done.unwrap();
+    assert!(took > Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_is_not_read_at_every_look() {
+    let server = server(|looks| looks / 5);
+    follow(&server).await.0.unwrap();
+    let looks = server.asked().iter().filter(|asked| asked.line.contains("/api/v2/dags?")).count();
+    assert!(looks >= 20 && lists(&server) <= 4, "{looks} looks, {} of them lists", lists(&server));
 }

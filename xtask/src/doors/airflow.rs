@@ -101,6 +101,14 @@ impl Airflow {
         Ok(all.into_iter().filter(|dag| dag.bundle_name.as_deref() == Some(bundle)).collect())
     }
 
+    /// How many DAGs of a bundle are on a version of it.
+    pub fn dags_on(&self, bundle: &str, version: &str) -> Result<u64> {
+        let filters = format!("bundle_name={bundle}&bundle_version={version}&exclude_stale=true");
+        let page = self.get(&format!("/api/v2/dags?{filters}&limit=1"))?;
+        let total = page["total_entries"].as_u64();
+        total.ok_or_else(|| Fail::failed("Airflow's list of dags has an unexpected shape"))
+    }
+
     /// The import errors of a bundle.
     pub fn import_errors(&self, bundle: &str) -> Result<Vec<ImportError>> {
         let all: Vec<ImportError> = self.pages("/api/v2/importErrors?order_by=id", "import_errors")?;

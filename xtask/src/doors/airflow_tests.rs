@@ -92,6 +92,14 @@ fn a_list_that_shrinks_while_it_is_read_ends() {
 }
 
 #[test]
+fn dags_on_a_version_are_counted_by_airflow() {
+    let (airflow, server) = airflow(|_| (200, json!({ "dags": [dag(0, "dags")], "total_entries": 7 })));
+    assert_eq!(airflow.dags_on("dags", "v").unwrap(), 7);
+    let line = "GET /api/v2/dags?bundle_name=dags&bundle_version=v&exclude_stale=true&limit=1";
+    assert_eq!(server.asked()[0].line, line);
+}
+
+#[test]
 fn import_errors_are_those_of_the_bundle() {
     let (airflow, _) = airflow(|_| {
         let error =

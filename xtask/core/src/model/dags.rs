@@ -15,6 +15,16 @@ pub struct DagEntry {
     pub tasks: Vec<String>,
     #[serde(default)]
     pub tags: Vec<String>,
+    /// The digest of all files that the DAG may be made of; absent in lists of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+impl DagEntry {
+    /// What a plan tells of a DAG.
+    fn outline(&self) -> (&Option<String>, &[String], &[String]) {
+        (&self.schedule, &self.tasks, &self.tags)
+    }
 }
 
 /// All DAGs of a bundle.
@@ -26,6 +36,17 @@ impl DagIndex {
     #[must_use]
     pub fn ids(&self) -> BTreeSet<String> {
         self.0.iter().map(|dag| dag.dag_id.clone()).collect()
+    }
+
+    /// The DAGs that another bundle has as well, made of the same files.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> BTreeSet<String> {
+        let theirs = other.by_id();
+        let is_same = |dag: &&DagEntry| {
+            let other = theirs.get(dag.dag_id.as_str());
+            dag.content.is_some() && other.is_some_and(|other| other.content == dag.content)
+        };
+        self.0.iter().filter(is_same).map(|dag| dag.dag_id.clone()).collect()
     }
 
     fn by_id(&self) -> BTreeMap<&str, &DagEntry> {
@@ -60,7 +81,7 @@ impl DagDiff {
             match before.get(id) {
                 None => diff.added.push((*id).to_owned()),
                 Some(was) if was.file != dag.file => diff.moved.push((*id).to_owned()),
-                Some(was) if was != dag => diff.changed.push((*id).to_owned()),
+                Some(was) if was.outline() != dag.outline() => diff.changed.push((*id).to_owned()),
                 Some(_) => {}
             }
         }
@@ -83,7 +104,25 @@ mod tests {
 
     fn dag(id: &str, file: &str, schedule: &str) -> DagEntry {
         let schedule = Some(schedule.to_owned());
-        DagEntry { dag_id: id.to_owned(), file: file.to_owned(), schedule, tasks: vec![], tags: vec![] }
+        let (tasks, tags) = (vec![], vec![]);
+        DagEntry { dag_id: id.to_owned(), file: file.to_owned(), schedule, tasks, tags, content: None }
+    }
+
+    fn made_of(id: &str, content: &str) -> DagEntry {
+        DagEntry { content: Some(content.to_owned()), ..dag(id, "a.py", "1") }
+    }
+
+    #[test]
+    fn a_dag_is_the_same_only_if_both_lists_say_what_it_is_made_of() {
+        let old = DagIndex(vec![made_of("same", "1"), made_of("edited", "1"), dag("unknown", "a.py", "1")]);
+        let new = DagIndex(vec![
+            made_of("same", "1"),
+            made_of("edited", "2"),
+            dag("unknown", "a.py", "1"),
+            made_of("new", "1"),
+        ]);
+        assert_eq!(new.same_as(&old), BTreeSet::from(["same".to_owned()]));
+        assert!(DagDiff::between(&old, &new).changed.is_empty(), "a plan tells what can be seen in Airflow");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Step `dags`: Airflow is told to refresh, and shows the new bundle for every DAG.
+//! Step `dags`: Airflow is told to refresh, and has every DAG as the new bundle has it.
 
 use super::super::airflow;
 use super::super::context::{Context, State};
@@ -13,11 +13,11 @@ use crate::model::text::count;
 use crate::observe::dags;
 
 pub(super) async fn run(context: &Context, bundle: &Digest, state: &mut State, sink: &Sink) -> Result<Ended> {
-    let expected = expected(context, bundle).await?.ids();
+    let expected = expected(context, bundle).await?;
     stack::read_outputs(context, state).await?;
     let airflow = state.airflow(&context.aws, context.cloud).await?;
-    airflow::refreshed(&airflow, bundle, &expected, sink).await?;
-    Ok(Ended::done(format!("{} on bundle {}", count(expected.len(), "DAG"), bundle.short())))
+    airflow::refreshed(&airflow, &context.store, bundle, &expected, sink).await?;
+    Ok(Ended::done(format!("{} on bundle {}", count(expected.0.len(), "DAG"), bundle.short())))
 }
 
 /// The DAGs of the bundle. Without them nothing could be verified, and nothing unverified is called deployed.

@@ -71,6 +71,7 @@ mod tests {
             schedule: None,
             tasks: Vec::new(),
             tags: Vec::new(),
+            content: None,
         };
         DagIndex(vec![dag("moved", file), dag("same", "b.py")])
     }
