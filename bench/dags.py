@@ -1,6 +1,12 @@
 """How long a DAG release takes until Airflow has it, by the number of DAGs, beside Airflow's own loop.
 
     python3 bench/dags.py                     # 10, 100, 500 and 2000 DAGs; or name other numbers
+    python3 bench/dags.py --ours 2000         # without Airflow's own loop, which takes long
+
+Starts a PostgreSQL as the local cloud does, an S3, and the dag-processor as a program: once with this project's sweeps,
+once as Airflow ships it. Both use the same bundle class, settings, database and DAGs. Each DAG has a file of its own,
+and all of them import one helper package. Seconds count from the move of the pointer until the database has the DAGs
+from the new bundle. CPU seconds are those of the dag-processor and all that it starts, without PostgreSQL.
 """
 
 from __future__ import annotations
@@ -11,9 +17,9 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,12 +27,14 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = Path(os.environ.get("DUCTWORK_VENVS") or ROOT / ".ductwork/venvs")
 REGION = "us-east-1"
+REPEATS = 3
 LOGIN = ("airflow", "bench", "airflow")  # user, password, database
 POINTER = "environments/bench/current.json"
 BUCKET = "artifacts"
@@ -37,13 +45,13 @@ from datetime import datetime
 from airflow.sdk import DAG, task
 from shared.steps import clean, notify, owner, store
 
-with DAG("shop_{number:04}", schedule="@daily", start_date=datetime(2026, 1, 1), catchup=False,
-         tags=["bench", "group{group}"], default_args={{"owner": owner()}}):
+with DAG("{name}", schedule="@daily", start_date=datetime(2026, 1, 1), catchup=False,
+         tags=["bench"], default_args={{"owner": owner()}}):
     @task
     def fetch():
         return {edit}
 
-    store("shop_{number:04}")(clean()(fetch())) >> notify()
+    store("{name}")(clean()(fetch())) >> notify()
 '''
 STEPS = '''"""What all shops share."""
 from airflow.providers.standard.operators.bash import BashOperator
@@ -80,14 +88,29 @@ HELPERS = {
 }
 
 
-def tree(number: int, helper: int = 0, edited: dict[int, int] | None = None) -> dict[str, str]:
-    """The files of a bundle of that many DAGs, each in a file of its own and on the same helper package."""
-    edits = edited or {}
-    dags = {
-        f"shops/shop_{one:04}.py": DAG.format(number=one, group=one % 7, edit=edits.get(one, 0))
-        for one in range(number)
-    }
-    return dags | HELPERS | {"shared/steps.py": STEPS.format(edit=helper)}
+@dataclass(frozen=True)
+class Tree:
+    """A bundle of many DAGs; `edit` is in the file of one of them, `helper` in the package that all use."""
+
+    kind: str
+    number: int
+    edit: int = 0
+    helper: int = 0
+
+    def name(self, one: int) -> str:
+        return f"{self.kind}{self.number}_{one:04}"
+
+    def edited(self) -> str:
+        return self.name(self.number // 2)
+
+    def files(self) -> dict[str, str]:
+        names = [self.name(one) for one in range(self.number)]
+        edit = {self.edited(): self.edit}
+        dags = {
+            f"shops/{name}.py": DAG.format(name=name, number=one, edit=edit.get(name, 0))
+            for one, name in enumerate(names)
+        }
+        return dags | HELPERS | {"shared/steps.py": STEPS.format(edit=self.helper)}
 
 
 def zipped(files: dict[str, str]) -> tuple[str, bytes]:
@@ -146,45 +169,203 @@ def running(command: list[str | Path], environment: dict[str, str], log: Path) -
             os.killpg(process.pid, signal.SIGKILL)
 
 
+def _digest(lock: str) -> str:
+    """As the release tool names the environment of a lock."""
+    return hashlib.sha256((ROOT / lock).read_bytes()).hexdigest()[:12]
+
+
 def dev_bin() -> Path:
-    lock = ROOT / "dev/requirements.lock"
-    return VENVS / f"dev-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}/bin"
+    """Programs of the dev environment."""
+    return VENVS / f"dev-{_digest('dev/requirements.lock')}/bin"
 
 
 @contextlib.contextmanager
 def bucket(folder: Path) -> Iterator[str]:
+    """The address of an S3."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with running([dev_bin() / "moto_server", "-H", "127.0.0.1", "-p", str(port)], dict(os.environ), folder / "s3.log"):
+    with running(
+        [dev_bin() / "moto_server", "-H", "127.0.0.1", "-p", str(port)], dict(os.environ), folder / "s3.log"
+    ):
+
         def answers() -> bool:
             try:
                 return urllib.request.urlopen(f"{url}/moto-api/", timeout=1).status == 200
             except OSError:
                 return False
+
         patiently("S3", answers)
         yield url
 
 
 def settings(folder: Path, port: int, endpoint: str) -> dict[str, str]:
+    """The environment of a dag-processor, in all that matters here as on a host."""
     home = folder / "airflow"
     home.mkdir()
     (home / "airflow.cfg").touch()
     user, password, database = LOGIN
-    bundles = [{
-        "name": "dags", "classpath": "ductwork_airflow.extensions.bundle.S3DigestBundle",
-        "kwargs": {"bucket": BUCKET, "pointer_key": POINTER, "refresh_interval": 5},
-    }]
+    bundles = [
+        {
+            "name": "dags",
+            "classpath": "ductwork_airflow.extensions.bundle.S3DigestBundle",
+            "kwargs": {"bucket": BUCKET, "pointer_key": POINTER, "refresh_interval": 5},
+        }
+    ]
     return {
-        "PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT / "airflow"),
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(ROOT / "airflow"),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{port}/{database}",
         "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folder / "bundles"),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
         "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
-        "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+COMMANDS = {
+    "ours": [sys.executable, "-m", "ductwork_airflow.extensions.dag_processor"],
+    "airflow": [Path(sys.executable).with_name("airflow"), "dag-processor"],
+}
+
+
+class Processor:
+    """A dag-processor and what is released to it."""
+
+    def __init__(self, kind: str, database: Any, s3: Any, process: subprocess.Popen) -> None:
+        self.kind, self.database, self.s3, self.process = kind, database, s3, process
+
+    def release(self, tree: Tree) -> str:
+        """Moves the pointer and asks Airflow to parse one of the DAGs, as the release tool does."""
+        digest, data = zipped(tree.files())
+        self.s3.put_object(Bucket=BUCKET, Key=f"bundles/{digest}.zip", Body=data)
+        self.s3.put_object(Bucket=BUCKET, Key=POINTER, Body=json.dumps({"bundle": digest}))
+        request = (
+            "insert into dag_priority_parsing_request (id, bundle_name, relative_fileloc) "
+            "select md5(random()::text), bundle_name, relative_fileloc from dag where dag_id = %s"
+        )
+        with self.database.cursor() as cursor:
+            cursor.execute(request, [tree.name(0)])
+        return digest
+
+    def live(self, digest: str, dag: str = "%") -> int:
+        """How many DAGs Airflow has from the bundle."""
+        with self.database.cursor() as cursor:
+            cursor.execute(
+                "select count(*) from dag where bundle_version = %s and dag_id like %s and not is_stale",
+                [digest, dag],
+            )
+            return cursor.fetchone()[0]
+
+    def cpu(self) -> float:
+        """Seconds of the program and of what it has started and that has ended."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def takes(self, tree: Tree, dag: str = "%") -> tuple[float, float]:
+        """Seconds, and CPU seconds, until all DAGs are live, or one of them."""
+        number = tree.number if dag == "%" else 1
+        began, cpu = time.monotonic(), self.cpu()
+        digest = self.release(tree)
+        patiently("the release", lambda: self.live(digest, dag) >= number)
+        return time.monotonic() - began, self.cpu() - cpu
+
+
+def measured(processor: Processor, number: int) -> dict[str, float]:
+    """One line of the table. The program is warm: it has had a release of another size."""
+    tree = Tree(processor.kind, number)
+    result = {"new": processor.takes(tree)[0]}
+    one = [processor.takes(replace(tree, edit=edit), tree.edited())[0] for edit in range(1, REPEATS + 1)]
+    result["one"] = statistics.median(one)
+    result["helper"], result["cpu"] = processor.takes(replace(tree, edit=REPEATS, helper=1))
+    return result
+
+
+def validated(folder: Path, number: int) -> float:
+    """Seconds of the validator, which runs on the machine of whoever deploys."""
+    target = folder / f"validate{number}"
+    for name, text in Tree("v", number).files().items():
+        (target / "dags" / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / "dags" / name).write_text(text)
+    command = [sys.executable, "-m", "ductwork_airflow.release.validate", "--dags", str(target / "dags")]
+    began = time.monotonic()
+    subprocess.run(command, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "airflow")}, check=True,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
+    return time.monotonic() - began
+
+
+def table(folder: Path, numbers: list[int], kinds: list[str]) -> None:
+    """Measures and prints, line by line."""
+    import boto3
+    import psycopg2
+
+    with postgres(folder) as port, bucket(folder) as endpoint:
+        env = settings(folder, port, endpoint)
+        os.environ.update({key: value for key, value in env.items() if key.startswith("AWS_")})
+        with running([COMMANDS["airflow"][0], "db", "migrate"], env, folder / "migrate.log") as migration:
+            if migration.wait():
+                raise SystemExit((folder / "migrate.log").read_text()[-2000:])
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        user, password, name = LOGIN
+        database = psycopg2.connect(host="127.0.0.1", port=port, user=user, password=password, dbname=name)
+        database.autocommit = True
+        print(
+            f"{'DAGs':>5} {'':8}{'all new':>9}{'one edited':>12}{'helper edited':>15}{'CPU of that':>13}{'validator':>11}"
+        )
+        for number in numbers:
+            figures = {}
+            for kind in kinds:
+                with running(COMMANDS[kind], env, folder / f"{kind}.log") as process:
+                    processor = Processor(kind, database, s3, process)
+                    processor.takes(Tree(kind, 1))
+                    figures[kind] = measured(processor, number)
+                check = f"{validated(folder, number):10.1f}s" if kind == kinds[0] else ""
+                one = figures[kind]
+                print(f"{number:5} {kind:8}{one['new']:8.1f}s{one['one']:11.1f}s{one['helper']:14.1f}s{one['cpu']:12.1f}s{check}",
+                      flush=True)  # fmt: skip
+            if len(figures) == 2:
+                ratios = {key: figures["ours"][key] / figures["airflow"][key] for key in figures["ours"]}
+                print(f"{number:5} {'ratio':8}{ratios['new']:9.2f}{ratios['one']:12.2f}{ratios['helper']:15.2f}{ratios['cpu']:13.2f}",
+                      flush=True)  # fmt: skip
+        database.close()
+
+
+def borrow() -> None:
+    """Becomes the Python of the Airflow environment, with the dev environment's packages at the end of its path."""
+    python = next(VENVS.glob(f"airflow-{_digest('airflow/requirements.lock')}/bin/python"), None)
+    if python is None:
+        raise SystemExit("error: no Airflow environment; make it with: cargo xtask check")
+    if Path(sys.executable) != python:
+        os.execv(python, [str(python), *sys.argv])  # noqa: S606
+    sys.path[:0] = [str(ROOT)]
+    sys.path += map(str, dev_bin().parent.glob("lib/python3*/site-packages"))
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(
+        description="a DAG release by the number of DAGs, beside Airflow's own loop"
+    )
+    parser.add_argument("numbers", nargs="*", type=int, default=[10, 100, 500, 2000], help="how many DAGs")
+    parser.add_argument("--ours", action="store_true", help="leave Airflow's own loop out")
+    options = parser.parse_args()
+    borrow()
+    with tempfile.TemporaryDirectory(prefix="bench-dags-") as scratch:
+        table(Path(scratch), options.numbers, ["ours"] if options.ours else ["ours", "airflow"])
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ductwork_airflow.release import contents
 
 DAGS = ("a.py", "team/b.py", "c.py")

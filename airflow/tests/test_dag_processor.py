@@ -46,7 +46,9 @@ class Program:
         (folder / "airflow.cfg").touch()
         names = ("PATH", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION",
                  "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED")  # fmt: skip
-        user, password, database = (quote(login[key], safe="") for key in ("username", "password", "database"))
+        user, password, database = (
+            quote(login[key], safe="") for key in ("username", "password", "database")
+        )
         kwargs = {"bucket": self.bucket, "pointer_key": POINTER, "refresh_interval": 1}
         bundle = {
             "name": "dags",
@@ -59,6 +61,7 @@ class Program:
             "PYTHONPATH": str(AIRFLOW),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",  # as on hosts
             "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "500",
             "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "550",
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folder / "bundles"),
@@ -99,7 +102,10 @@ class Program:
 
     def children(self) -> list[int]:
         """What the program has started itself: sweepers, and processes for one file."""
-        return [int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+        return [
+            int(pid)
+            for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +115,11 @@ def program(s3, postgres, tmp_path_factory):
     made.process.terminate()
     made.process.wait(120)
     made.database.close()
-    print("\n".join(line for line in made.log.read_text().splitlines() if " [info " not in line or "weep" in line))
+    print(
+        "\n".join(
+            line for line in made.log.read_text().splitlines() if " [info " not in line or "weep" in line
+        )
+    )
 
 
 def begun(gate: Path, number: int) -> list[Path]:
@@ -144,15 +154,26 @@ def test_each_file_is_parsed_for_itself_and_sees_the_variables(program):
     program.log.write_text("")
     digest = program.release(files)
     wait_for("the DAGs", lambda: len(program.live(digest)) == 3)
-    assert [program.tags(f"own_{name}") for name in ("red", "blue", "variable")] == [["red"], ["blue"], ["shops"]]
-    wait_for("the sweepers", lambda: program.log.read_text().count("a sweep has ended, 0 files are left") == 2)
+    assert [program.tags(f"own_{name}") for name in ("red", "blue", "variable")] == [
+        ["red"],
+        ["blue"],
+        ["shops"],
+    ]
+    wait_for(
+        "the sweepers", lambda: program.log.read_text().count("a sweep has ended, 0 files are left") == 2
+    )
 
 
 def test_a_file_that_fails_is_told_by_airflows_own_loop(program):
-    files = {"broken.py": dag("broken", before="import no_such_module"), "exits.py": "import os # airflow dag\nos._exit(0)"}
+    files = {
+        "broken.py": dag("broken", before="import no_such_module"),
+        "exits.py": "import os # airflow dag\nos._exit(0)",
+    }
     digest = program.release(files | {f"n{number}.py": dag(f"beside{number}") for number in range(4)})
     wait_for("the others", lambda: len(program.live(digest)) == 4)
-    error = wait_for("the import error", lambda: program.rows("select filename, stacktrace from import_error"))
+    error = wait_for(
+        "the import error", lambda: program.rows("select filename, stacktrace from import_error")
+    )
     assert [name for name, _ in error] == ["broken.py"] and "no_such_module" in error[0][1]
 
 
@@ -165,7 +186,9 @@ def test_if_the_sweep_dies_the_loop_brings_everything_live(program, tmp_path):
     for pid in program.children():
         os.kill(pid, signal.SIGKILL)
     begun(gate, len(first) + 2)  # the loop's own
-    digest = program.release({name: text.replace("'old'", "'new'").replace(str(gate), "/no") for name, text in files.items()})
+    digest = program.release(
+        {name: text.replace("'old'", "'new'").replace(str(gate), "/no") for name, text in files.items()}
+    )
     wait_for("all DAGs", lambda: len(program.live(digest)) == 6)
     gate.unlink()
     last = program.release({"n0.py": dag("dies0", "'last'")})
@@ -176,7 +199,9 @@ def test_if_the_sweep_dies_the_loop_brings_everything_live(program, tmp_path):
 def test_a_dead_sweep_alone_delays_nothing_for_good(program, tmp_path):
     gate = tmp_path / "gate"
     gate.touch()
-    digest = program.release({f"n{number}.py": dag(f"alone{number}", before=waiting(gate)) for number in range(6)})
+    digest = program.release(
+        {f"n{number}.py": dag(f"alone{number}", before=waiting(gate)) for number in range(6)}
+    )
     begun(gate, 2)
     for pid in program.children():
         os.kill(pid, signal.SIGKILL)
@@ -200,4 +225,6 @@ def test_it_ends_with_all_that_it_has_started(program, tmp_path):
     (mark,) = begun(gate, 1)
     program.process.terminate()
     program.process.wait(120)
-    wait_for("the end of the file's process", lambda: not Path("/proc", mark.name.rpartition(".")[2]).exists())
+    wait_for(
+        "the end of the file's process", lambda: not Path("/proc", mark.name.rpartition(".")[2]).exists()
+    )

@@ -83,7 +83,7 @@ def is_complete(directory: Path) -> bool:
 
 
 def date(directory: Path, before: Path | None, ahead_seconds: float) -> None:
-    """Dates every file to now plus `ahead_seconds`, and those that are the same in the directory `before` a second less."""
+    """Dates every file to now plus `ahead_seconds`; a second less if it is the same in the directory `before`."""
     when = time.time() + ahead_seconds
     for root, _, files in os.walk(directory):
         for file in (Path(root, name) for name in files):

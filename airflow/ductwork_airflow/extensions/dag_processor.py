@@ -1,8 +1,8 @@
-"""`airflow dag-processor` with one addition: a bundle's new version is swept first (`sweep.py`), changed files before all.
+"""`airflow dag-processor` with one addition: the new version of a bundle is swept (`sweep.py`), changed files first.
 
-Everything else is Airflow's own loop. It keeps its queue while a sweep lasts, and only leaves alone the files that the
-sweep still has before it: callbacks, other bundles and the heartbeat go on. A file that the sweep has stored counts as
-parsed; all others, be it that the sweep passed them over or has died, stay in the queue for the loop.
+Everything else is Airflow's own loop. While a sweep lasts, the loop leaves alone the files that the sweep has not
+reached; callbacks, other bundles and the heartbeat go on. A file that the sweep has stored counts as parsed. All others
+stay in the loop's queue, whether the sweep has passed them over or has died.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ class Manager(DagFileProcessorManager):
             if sweeper.ended or hangs:
                 sweeper.end()
                 self._sweepers.remove(sweeper)
-                log.info("a sweep has %s, %d files are left", "stopped" if hangs else "ended", len(sweeper.left))
+                log.info(
+                    "a sweep has %s, %d files are left", "stopped" if hangs else "ended", len(sweeper.left)
+                )
 
     def _count(self, file: DagFileInfo, dags: int, seconds: float) -> None:
         """Takes a file for parsed."""

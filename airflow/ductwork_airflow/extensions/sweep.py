@@ -1,11 +1,11 @@
-"""Parses many DAG files quickly, for `dag_processor.py`: one process that stores what a new process per file has parsed.
+"""Parses many DAG files quickly, for `dag_processor.py`: processes that fork for each file and store what it defines.
 
-Airflow's own loop spends most of a file's time on setting up the process that parses it and on the manager's work
-between two files. Here the parsing process is a bare fork, and several sweepers store side by side. What a file gives is
-still the work of Airflow's own functions, in a process of its own: no file sees what another one has imported.
+Airflow's own loop spends most of its time on a file on setting up the process that parses it, and stores one file after
+the other. Here the parsing process is a bare fork, and several sweepers store side by side. The parsing itself is
+Airflow's own function, in a process per file: no file sees what another one has imported.
 
-A file that does not go through at once (an import error, a crash, a failed write) is left out without a word: it is
-still in the queue of Airflow's loop, which then says what is wrong with it. So nothing is lost if a sweeper dies.
+A file that does not go through (an import error, a crash, a failed write) is skipped: it is still in the queue of
+Airflow's loop, which reports what is wrong with it. So nothing is lost if a sweeper dies.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
 class Sweeper:
-    """A process that parses and stores `files`, the first one first."""
+    """A process that parses and stores `files` in their order."""
 
     def __init__(self, files: list[DagFileInfo], store: Store) -> None:
         self._files = files

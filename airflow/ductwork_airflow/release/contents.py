@@ -18,11 +18,15 @@ _WORD = re.compile(r"\w+")
 
 def digests(dags: Path, dag_files: Iterable[str]) -> dict[str, str]:
     """For each DAG file, relative to `dags`: the digest of what its DAGs may be made of."""
-    texts = {path.relative_to(dags).as_posix(): path.read_bytes() for path in dags.rglob("*") if path.is_file()}
+    texts = {
+        path.relative_to(dags).as_posix(): path.read_bytes() for path in dags.rglob("*") if path.is_file()
+    }
     files = [file for file in dag_files if file in texts]
     importers = _importers(texts)
     own = {file for file in files if importers.get(Path(file).stem, set()) <= {file}}
-    common = _digest(f"{name} {_digest(text)}\n".encode() for name, text in sorted(texts.items()) if name not in own)
+    common = _digest(
+        f"{name} {_digest(text)}\n".encode() for name, text in sorted(texts.items()) if name not in own
+    )
     return {file: _digest([common.encode(), texts[file] if file in own else b""]) for file in files}
 
 
