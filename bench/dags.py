@@ -190,7 +190,7 @@ def bucket(folder: Path) -> Iterator[str]:
 
         def answers() -> bool:
             try:
-                return urllib.request.urlopen(f"{url}/moto-api/", timeout=1).status == 200
+                return urllib.request.urlopen(f"{url}/moto-api/", timeout=1).status == 200  # noqa: S310
             except OSError:
                 return False
 
@@ -306,6 +306,14 @@ def validated(folder: Path, number: int) -> float:
     return time.monotonic() - began
 
 
+def line(number: int, kind: str, figures: dict[str, float], digits: int) -> str:
+    """One line of the table."""
+    widths = {"new": 10, "one": 12, "helper": 10, "cpu": 10}
+    return f"{number:5} {kind:8}" + "".join(
+        f"{figures[key]:{width}.{digits}f}" for key, width in widths.items()
+    )
+
+
 def table(folder: Path, numbers: list[int], kinds: list[str]) -> None:
     """Measures and prints, line by line."""
     import boto3
@@ -323,7 +331,7 @@ def table(folder: Path, numbers: list[int], kinds: list[str]) -> None:
         database = psycopg2.connect(host="127.0.0.1", port=port, user=user, password=password, dbname=name)
         database.autocommit = True
         print(
-            f"{'DAGs':>5} {'':8}{'all new':>9}{'one edited':>12}{'helper edited':>15}{'CPU of that':>13}{'validator':>11}"
+            f"{'DAGs':>5} {'':8}{'all new':>10}{'one edited':>12}{'helper':>10}{'its CPU':>10}{'validator':>11}"
         )
         for number in numbers:
             figures = {}
@@ -332,14 +340,11 @@ def table(folder: Path, numbers: list[int], kinds: list[str]) -> None:
                     processor = Processor(kind, database, s3, process)
                     processor.takes(Tree(kind, 1))
                     figures[kind] = measured(processor, number)
-                check = f"{validated(folder, number):10.1f}s" if kind == kinds[0] else ""
-                one = figures[kind]
-                print(f"{number:5} {kind:8}{one['new']:8.1f}s{one['one']:11.1f}s{one['helper']:14.1f}s{one['cpu']:12.1f}s{check}",
-                      flush=True)  # fmt: skip
+                check = f"{validated(folder, number):11.1f}" if kind == kinds[0] else ""
+                print(line(number, kind, figures[kind], 1) + check, flush=True)
             if len(figures) == 2:
                 ratios = {key: figures["ours"][key] / figures["airflow"][key] for key in figures["ours"]}
-                print(f"{number:5} {'ratio':8}{ratios['new']:9.2f}{ratios['one']:12.2f}{ratios['helper']:15.2f}{ratios['cpu']:13.2f}",
-                      flush=True)  # fmt: skip
+                print(line(number, "ratio", ratios, 2), flush=True)
         database.close()
 
 

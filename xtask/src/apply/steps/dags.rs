@@ -17,7 +17,7 @@ pub(super) async fn run(context: &Context, bundle: &Digest, state: &mut State, s
     stack::read_outputs(context, state).await?;
     let airflow = state.airflow(&context.aws, context.cloud).await?;
     airflow::refreshed(&airflow, &context.store, bundle, &expected, sink).await?;
-    Ok(Ended::done(format!("{} on bundle {}", count(expected.0.len(), "DAG"), bundle.short())))
+    Ok(Ended::done(format!("{} live as in bundle {}", count(expected.0.len(), "DAG"), bundle.short())))
 }
 
 /// The DAGs of the bundle. Without them nothing could be verified, and nothing unverified is called deployed.
