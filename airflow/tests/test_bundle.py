@@ -95,6 +95,18 @@ def test_path_is_stable_and_files_of_a_switch_are_parsed_again(s3, bucket, make)
     )
 
 
+def test_what_a_switch_changes_is_dated_later_than_the_rest(s3, bucket, make):
+    publish(s3, A | {"new.py": "", "longer.py": "1"}, bucket)
+    bundle = make()
+    bundle.initialize()
+    publish(s3, A | {"added.py": "", "new.py": "#", "longer.py": "2"}, bucket)
+    bundle.refresh()
+    dates = {file.name: file.stat().st_mtime for file in bundle.path.rglob("*.py")}
+    newest = {name for name, date in dates.items() if date == max(dates.values())}
+    assert newest == {"added.py", "new.py", "longer.py"}
+    assert min(dates.values()) > time.time(), "and everything is parsed again"
+
+
 def test_constructor_and_pinned_use_of_a_known_version_need_no_network(s3, bucket, make, monkeypatch):
     digest = publish(s3, A, bucket)
     make(digest).initialize()

@@ -184,6 +184,7 @@ def test_a_good_tree(tmp_path):
     assert report["dags"][0]["tasks"] == ["one", "two"]
     assert report["dags"][0]["tags"] == ["a", "b"]
     assert report["dags"][0]["schedule"] == "@daily"
+    assert len(report["dags"][0]["content"]) == 64
     assert not list(tmp_path.rglob("__pycache__")), "it leaves nothing in the user's tree"
 
 
