@@ -241,6 +241,23 @@ COMMANDS = {
 }
 
 
+def _descendants(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [one for child in map(int, children) for one in (child, *_descendants(child))]
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of a process and of its ended children."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 class Processor:
     """A dag-processor and what is released to it."""
 
@@ -270,9 +287,8 @@ class Processor:
             return cursor.fetchone()[0]
 
     def cpu(self) -> float:
-        """Seconds of the program and of what it has started and that has ended."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of the program and of all that it has started."""
+        return sum(map(_cpu, [self.process.pid, *_descendants(self.process.pid)]))
 
     def takes(self, tree: Tree, dag: str = "%") -> tuple[float, float]:
         """Seconds, and CPU seconds, until all DAGs are live, or one of them."""

@@ -11,6 +11,7 @@ Airflow's loop, which reports what is wrong with it. So nothing is lost if a swe
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import logging
@@ -37,8 +38,9 @@ class Sweeper:
     """A process that parses and stores `files` in their order."""
 
     def __init__(self, files: list[DagFileInfo], store: Store) -> None:
-        self._files = files
+        self.files = files
         self.left = set(files)
+        self.number = 0
         self._reader, writer = os.pipe()
         self._unread = b""
         self.moved = time.monotonic()
@@ -51,7 +53,7 @@ class Sweeper:
         self.ended = False
 
     def stored(self) -> Iterator[tuple[DagFileInfo, dict[str, Any]]]:
-        """The files that were stored since the last look, each with `dags` and `seconds`."""
+        """The files that were stored since the last look, each with `dags` and `seconds`; forgets those passed over."""
         # Its end is not that of the pipe: the process of a file has the pipe as well, and may live on.
         self.ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         with contextlib.suppress(BlockingIOError):
@@ -60,10 +62,12 @@ class Sweeper:
         *lines, self._unread = self._unread.split(b"\n")
         for line in lines:
             report = json.loads(line)
-            file = self._files[report.pop("file")]
+            file = self.files[report.pop("file")]
             self.left.discard(file)
             self.moved = time.monotonic()
-            yield file, report
+            if report:
+                self.number += 1
+                yield file, report
 
     def end(self) -> None:
         """Kills it, with the file that it is parsing. To be called once."""
@@ -92,19 +96,25 @@ def _end_with(work: Callable[[], None]) -> NoReturn:
 
 def _sweep(files: list[DagFileInfo], store: Store, writer: int) -> None:
     os.setpgid(0, 0)
+    gc.disable()
     for number, file in enumerate(files):
-        began = time.monotonic()
-        result = _parsed(file)
-        seconds = time.monotonic() - began
-        if result is None or result.import_errors:
-            continue
-        try:
-            store(file, result, seconds)
-        except Exception:
-            log.warning("%s is left to the dag-processor's own loop", file.rel_path, exc_info=True)
-            continue
-        report = {"file": number, "dags": len(result.serialized_dags), "seconds": seconds}
+        report = {"file": number} | _brought(file, store)
         os.write(writer, json.dumps(report).encode() + b"\n")
+
+
+def _brought(file: DagFileInfo, store: Store) -> dict[str, Any]:
+    """Parses and stores a file; empty if that is left to Airflow's loop."""
+    began = time.monotonic()
+    result = _parsed(file)
+    seconds = time.monotonic() - began
+    if result is None or result.import_errors:
+        return {}
+    try:
+        store(file, result, seconds)
+    except Exception:
+        log.warning("%s is left to the dag-processor's own loop", file.rel_path, exc_info=True)
+        return {}
+    return {"dags": len(result.serialized_dags), "seconds": seconds}
 
 
 def _parsed(file: DagFileInfo) -> DagFileParsingResult | None:
@@ -118,7 +128,7 @@ def _parsed(file: DagFileInfo) -> DagFileParsingResult | None:
     with os.fdopen(reader, "rb") as answer:
         data = answer.read()
     _, status = os.waitpid(pid, 0)
-    if status != 0:
+    if status != 0 or not data:  # a file that ends its process may do so without an error
         return None
     modules, _, result = data.partition(b"\n")
     _import(json.loads(modules))
