@@ -89,9 +89,8 @@ class Manager(DagFileProcessorManager):
             if sweeper.ended or hangs:
                 sweeper.end()
                 self._sweepers.remove(sweeper)
-                log.info(
-                    "a sweep has %s, %d files are left", "stopped" if hangs else "ended", len(sweeper.left)
-                )
+                how, number, all_files = "hung" if hangs else "ended", sweeper.number, len(sweeper.files)
+                log.info("a sweep has %s, %d of %d files are stored", how, number, all_files)
 
     def _count(self, file: DagFileInfo, dags: int, seconds: float) -> None:
         """Takes a file for parsed."""
