@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,7 +152,6 @@ def test_each_file_is_parsed_for_itself_and_sees_the_variables(program):
     files |= {f"{name}/a.py": dag(f"own_{name}", "utils.WORD", own) for name in ("red", "blue")}
     variable = "from airflow.sdk import Variable"
     files |= {"variable.py": dag("own_variable", "Variable.get('team', default='none')", variable)}
-    program.log.write_text("")
     digest = program.release(files)
     wait_for("the DAGs", lambda: len(program.live(digest)) == 3)
     assert [program.tags(f"own_{name}") for name in ("red", "blue", "variable")] == [
@@ -159,9 +159,12 @@ def test_each_file_is_parsed_for_itself_and_sees_the_variables(program):
         ["blue"],
         ["shops"],
     ]
-    wait_for(
-        "the sweepers", lambda: program.log.read_text().count("a sweep has ended, 0 files are left") == 2
-    )
+
+    def stored() -> int:
+        own = program.log.read_text().partition("sweeping 3 files")[2]
+        return sum(map(int, re.findall(r"a sweep has ended, (\d) of", own)))
+
+    wait_for("the sweepers", lambda: stored() == 3)
 
 
 def test_a_file_that_fails_is_told_by_airflows_own_loop(program):
