@@ -101,6 +101,10 @@ class Program:
     def tags(self, dag_id: str) -> list[str]:
         return sorted(row[0] for row in self.rows("select name from dag_tag where dag_id = %s", dag_id))
 
+    def end(self) -> None:
+        """Terminates it. Python swallows what a signal's handler raises during a fork, so it may take another signal."""
+        wait_for("the program's end", lambda: self.process.terminate() or self.process.poll() is not None)
+
     def children(self) -> list[int]:
         """What the program has started itself: sweepers, and processes for one file."""
         return [
@@ -113,8 +117,7 @@ class Program:
 def program(s3, postgres, tmp_path_factory):
     made = Program(s3, postgres, tmp_path_factory.mktemp("processor"))
     yield made
-    made.process.terminate()
-    made.process.wait(120)
+    made.end()
     made.database.close()
     print(
         "\n".join(
@@ -226,8 +229,7 @@ def test_it_ends_with_all_that_it_has_started(program, tmp_path):
     gate.touch()
     program.release({"n.py": dag("end", before=waiting(gate))})
     (mark,) = begun(gate, 1)
-    program.process.terminate()
-    program.process.wait(120)
+    program.end()
     wait_for(
         "the end of the file's process", lambda: not Path("/proc", mark.name.rpartition(".")[2]).exists()
     )
