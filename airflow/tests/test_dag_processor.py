@@ -102,7 +102,7 @@ class Program:
         return sorted(row[0] for row in self.rows("select name from dag_tag where dag_id = %s", dag_id))
 
     def end(self) -> None:
-        """Terminates it. Python swallows what a signal's handler raises during a fork, so it may take another signal."""
+        """Terminates it; again if need be, as Python swallows what a handler raises during a fork."""
         wait_for("the program's end", lambda: self.process.terminate() or self.process.poll() is not None)
 
     def children(self) -> list[int]:
