@@ -124,7 +124,7 @@ mod tests {
     fn a_name_that_continues_that_of_an_environment_which_github_deploys() {
         let file = |more: &str| {
             format!(
-                "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[airflow]\nurl = 'https://a.example'\n{more}"
+                "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[entry]\nallowed_cidrs = ['10.0.0.0/8']\n{more}"
             )
         };
         let (plain, github) = (file(""), file("[github]\nrepository = 'a/b'\n"));

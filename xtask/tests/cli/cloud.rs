@@ -75,7 +75,7 @@ pub fn project(port: u16) -> Project {
     let project = Project::new();
     let text = format!(
         "[aws]\naccount = \"111122223333\"\nregion = \"eu-central-1\"\nendpoint = \"http://127.0.0.1:{port}\"\n\
-         [airflow]\nurl = \"http://airflow.example.com\"\n"
+         [entry]\nallowed_cidrs = [\"203.0.113.0/24\"]\n"
     );
     project.write("environments/other.toml", &text);
     project

@@ -72,7 +72,7 @@ fn invalid_toml() {
 
 #[test]
 fn a_bad_region() {
-    let text = "[aws]\naccount = \"111122223333\"\nregion = \"eu-centrall-1\"\n[airflow]\nurl = \"http://a.example\"\n";
+    let text = "[aws]\naccount = \"111122223333\"\nregion = \"eu-centrall-1\"\n[entry]\nallowed_cidrs = [\"10.0.0.0/8\"]\n";
     insta::assert_snapshot!(refused(text), @"
     error: `environments/bad.toml` has a problem
 
@@ -84,7 +84,7 @@ fn a_bad_region() {
 #[test]
 fn a_bad_account() {
     let text =
-        "[aws]\naccount = \"1111\"\nregion = \"eu-central-1\"\n[airflow]\nurl = \"http://a.example\"\n";
+        "[aws]\naccount = \"1111\"\nregion = \"eu-central-1\"\n[entry]\nallowed_cidrs = [\"10.0.0.0/8\"]\n";
     insta::assert_snapshot!(refused(text), @"
     error: `environments/bad.toml` has a problem
 
@@ -166,9 +166,10 @@ fn several_at_once() {
         2 is less than `min`, which is 3
         cure: use 3 or more, or lower `min`
 
-      environments/bad.toml `airflow.url`: required key is missing
-        cure: add `url = "https://airflow.example.com"` under `[airflow]`:
-          the address at which people and components will reach Airflow
+      environments/bad.toml `entry.allowed_cidrs`: required key is missing
+        cure: add `allowed_cidrs = ["203.0.113.7/32"]` under `[entry]`, with the
+          addresses of your office or VPN; this prints your own:
+          curl https://checkip.amazonaws.com
     "#);
 }
 

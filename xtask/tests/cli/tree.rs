@@ -67,22 +67,22 @@ fn a_template_without_its_children() {
     let project = Project::new();
     project.remove("templates/cache.yaml");
     project.remove("templates/engines/ec2/host-group.yaml");
-    insta::assert_snapshot!(project.refused(&["package"]), @"
+    insta::assert_snapshot!(project.refused(&["package"]), @r"
     error: the templates cannot be packaged
 
-      templates/engines/ec2/engine.yaml:93, templates/engines/ec2/engine.yaml:120,
-        templates/engines/ec2/worker-set.yaml:287:
+      templates/engines/ec2/engine.yaml:117, templates/engines/ec2/engine.yaml:145,
+        templates/engines/ec2/worker-set.yaml:294:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 
       templates/master.yaml:113: there is no `templates/cache.yaml`
         cure: correct the path, or add the file
     ");
-    insta::assert_snapshot!(project.refused(&["deploy"]), @"
+    insta::assert_snapshot!(project.refused(&["deploy"]), @r"
     error: `local` cannot be deployed
 
-      templates/engines/ec2/engine.yaml:93, templates/engines/ec2/engine.yaml:120,
-        templates/engines/ec2/worker-set.yaml:287:
+      templates/engines/ec2/engine.yaml:117, templates/engines/ec2/engine.yaml:145,
+        templates/engines/ec2/worker-set.yaml:294:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 

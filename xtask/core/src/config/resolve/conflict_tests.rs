@@ -406,9 +406,9 @@ fn a_worker_set_is_complete() {
     MinCount=0
     MoreInstanceTypes=m6i.large,m5.large
     OnDemandBase=1
+    OnDemandPercent=20
     OnScheduler=false
     Queue=big-fish
-    SpotPercent=80
     VolumeGiB=30
     WorkerManagedPolicyArns=arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess
     WorkerSet=big-fish
