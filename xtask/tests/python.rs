@@ -52,8 +52,17 @@ fn check_finds_nothing() {
         checks["checks"].as_array().unwrap().clone()
     };
     let names: Vec<String> = check().iter().map(|check| check["name"].as_str().unwrap().to_owned()).collect();
-    let all =
-        ["environments", "templates", "host revision", "dags", "cfn-lint", "checkov", "ruff", "shellcheck"];
+    let all = [
+        "environments",
+        "objects",
+        "templates",
+        "host revision",
+        "dags",
+        "cfn-lint",
+        "checkov",
+        "ruff",
+        "shellcheck",
+    ];
     assert_eq!(names, all);
     let again = check();
     let unchanged = again.iter().filter(|check| check["unchanged"] == true);
@@ -91,8 +100,17 @@ fn check_finds_everything_at_once() {
         .filter(|check| check["outcome"] == "failed")
         .map(|check| check["name"].as_str().unwrap())
         .collect();
-    let all =
-        ["environments", "templates", "host revision", "dags", "cfn-lint", "checkov", "ruff", "shellcheck"];
+    let all = [
+        "environments",
+        "objects",
+        "templates",
+        "host revision",
+        "dags",
+        "cfn-lint",
+        "checkov",
+        "ruff",
+        "shellcheck",
+    ];
     assert_eq!(failed, all, "{told:#}");
     let places = told.to_string();
     for place in [

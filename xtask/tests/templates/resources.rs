@@ -124,10 +124,11 @@ fn what_holds_data_says_what_becomes_of_it() {
 
 /// Types that take no tags. Any other type must have them; one that is missing here fails the test,
 /// and cfn-lint fails on tags where there are none.
-const UNTAGGED: [&str; 22] = [
+const UNTAGGED: [&str; 23] = [
     "AWS::AutoScaling::LifecycleHook",
     "AWS::AutoScaling::ScheduledAction",
     "AWS::Backup::BackupSelection",
+    "AWS::CloudFormation::WaitConditionHandle",
     "AWS::CloudWatch::Dashboard",
     "AWS::CodeDeploy::DeploymentConfig",
     "AWS::EC2::Route",
