@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -182,6 +183,38 @@ def test_queue_and_its_dead_letter_queue(cloud: RunningCloud, stacks: Stacks, na
     ]
     assert attributes["VisibilityTimeout"] == "43200"
     assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] in (3, "3")
+
+
+@pytest.mark.parametrize("image", ["ami-0123456789abcdef0", "/images/airflow"])
+def test_hosts_take_an_image_by_its_id_or_by_a_parameter(
+    cloud: RunningCloud, stacks: Stacks, name: str, image: str
+) -> None:
+    """The launch template of a host group, as it is in `templates/`."""
+    cloud.client("ssm").put_parameter(
+        Name="/images/airflow", Value="ami-0fedcba9876543210", Type="String", Overwrite=True
+    )
+    text = (Path(__file__).parents[2] / "templates/engines/ec2/host-group.yaml").read_text()
+    account = "arn:aws:iam::000000000000"
+    given = {
+        "EnvironmentName": "test", "MasterStackName": name, "Component": "scheduler", "WorkerSet": "",
+        "AirflowComponents": "scheduler", "SubnetIds": "subnet-00000001,subnet-00000002",
+        "SecurityGroupId": "sg-00000001", "TargetGroupArn": "", "TargetGroupName": "", "Image": image,
+        "InstanceType": "t3.small", "MoreInstanceTypes": "", "MinCount": "0", "MaxCount": "0",
+        "InstanceProfileArn": f"{account}:instance-profile/p", "FileSystemId": "", "FileAccessPointId": "",
+        "CodeDeployApplication": "a", "CodeDeployRoleArn": f"{account}:role/r",
+    }  # fmt: skip
+    stacks.api.create_stack(
+        StackName=name,
+        TemplateBody=text[: text.index("\n  Group:\n")],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+    )
+    assert stacks.settle(name) == "CREATE_COMPLETE", stacks.reasons(name)
+    resource = stacks.api.describe_stack_resource(StackName=name, LogicalResourceId="LaunchTemplate")
+    template = resource["StackResourceDetail"]["PhysicalResourceId"]
+    versions = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateId=template)
+    expected = image if image.startswith("ami-") else "ami-0fedcba9876543210"
+    assert versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["ImageId"] == expected
+    assert stacks.delete(name) == "DELETE_COMPLETE"
 
 
 def test_small_types_and_the_public_image_parameter(cloud: RunningCloud, stacks: Stacks, name: str) -> None:

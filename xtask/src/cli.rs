@@ -2,7 +2,7 @@
 
 use crate::apply::lease;
 use crate::cmd::{
-    bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status,
+    airflow, bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status,
 };
 use crate::doors::{term, time};
 use crate::fail::{Fail, Kind, Result};
@@ -42,6 +42,7 @@ enum Verb {
     History(history::History),
     #[command(subcommand)]
     Secret(secret::Secret),
+    Airflow(airflow::Airflow),
     Destroy(destroy::Destroy),
     #[command(subcommand)]
     Local(local::Local),
@@ -121,6 +122,7 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::Status(args) => status::run(&args, ui).await,
         Verb::History(args) => history::run(&args, ui).await,
         Verb::Secret(args) => secret::run(&args, ui).await,
+        Verb::Airflow(args) => airflow::run(&args).await,
         Verb::Destroy(args) => destroy::run(&args, ui).await,
         Verb::Local(args) => local::run(&args, ui),
     }

@@ -89,7 +89,7 @@ fn the_examples_of_dev_toml_are_valid() {
         let line = lines.iter_mut().find(|line| *line == default);
         line.unwrap_or_else(|| panic!("{default}")).replace_range(.., other);
     }
-    let not_both = ["vpc_cidr", "zones", "nat", "url_secret"];
+    let not_both = ["vpc_cidr", "zones", "nat", "url_secret", "image"];
     lines.retain(|line| !not_both.contains(&line.split(" = ").next().unwrap_or_default()));
     resolved(&lines.join("\n"));
 }

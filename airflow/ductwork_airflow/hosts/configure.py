@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 
 from ductwork_airflow.hosts import address, connections, envfile, secret
 from ductwork_airflow.hosts.settings import Host, SettingsError, host_environment
+
+log = logging.getLogger("ductwork.configure")
 
 
 def stack_values(stack: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -48,8 +51,14 @@ def existing_database(outputs: Mapping[str, str], fetch: secret.Fetch) -> str:
         raise SettingsError(f"the secret of the existing database is not of use: {error}") from error
 
 
+def not_installed(values: Mapping[str, str]) -> str:
+    """The packages that `packages.py` leaves out, because this machine is not ours to change."""
+    return values["DUCTWORK_PACKAGES"].replace(",", " ") if values["DUCTWORK_LOCAL"] == "True" else ""
+
+
 def main() -> int:
     """The command line, without arguments."""
+    envfile.log_to_stderr()
     env = envfile.read_host()
     host = Host(
         root=envfile.host_root(),
@@ -70,6 +79,10 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    if packages := not_installed(values):
+        log.info(
+            "hosts of a local cloud are processes of this machine, so these are not installed: %s", packages
+        )
     envfile.write_lines(envfile.airflow_file(), values)
     return 0
 

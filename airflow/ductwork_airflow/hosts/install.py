@@ -44,14 +44,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def command(*words: str | Path) -> None:
-    """Runs an installer; its last words become the error's."""
+def command(*words: str | Path) -> str:
+    """Runs an installer, which must not find our modules before its own; its last words become the error's."""
     arguments = [str(word) for word in words]
-    done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", check=False)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(arguments, env=env, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-15:]
         tail = "\n".join(line[: envfile.LINE_CHARACTERS] for line in last)
         raise RuntimeError(f"`{' '.join(str(word) for word in words[:3])}` failed:\n{tail}")
+    return done.stdout
 
 
 def uv(venvs: Path, tools_lock: Path) -> Path:

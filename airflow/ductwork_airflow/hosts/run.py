@@ -19,14 +19,14 @@ log = logging.getLogger("ductwork.run")
 
 Command = Callable[[dict[str, str]], list[str]]
 COMMANDS: dict[str, Command] = {
-    "api-server": lambda env: _airflow("api-server", *(["--proxy-headers"] if _behind_balancer(env) else [])),
-    "scheduler": lambda env: _airflow("scheduler"),
+    "api-server": lambda env: airflow("api-server", *(["--proxy-headers"] if _behind_balancer(env) else [])),
+    "scheduler": lambda env: airflow("scheduler"),
     "dag-processor": lambda env: _module("ductwork_airflow.extensions.dag_processor"),
-    "triggerer": lambda env: _airflow("triggerer"),
+    "triggerer": lambda env: airflow("triggerer"),
     "scaler": lambda env: _module("ductwork_airflow.scaling.scaler"),
     # Neither -H (it asks by remote control, which SQS lacks, and dies) nor mingle and gossip, which need it too and are
     # of no use with Valkey.
-    "worker": lambda env: _airflow(
+    "worker": lambda env: airflow(
         "celery", "worker", "-q", env["DUCTWORK_QUEUES"], "--without-mingle", "--without-gossip"
     ),
     "keeper": lambda env: _module("ductwork_airflow.hosts.keeper"),
@@ -48,7 +48,7 @@ def component_environment(component: str = "", fetch: secret.Fetch | None = None
     return env | secret.secret_environment(env, fetch, component)
 
 
-def _airflow(*words: str) -> list[str]:
+def airflow(*words: str) -> list[str]:
     """The `airflow` of this very Python's environment."""
     return [str(Path(sys.executable).with_name("airflow")), *words]
 

@@ -171,6 +171,7 @@ def host_environment(
         "DUCTWORK_DRAIN_SECONDS": parameters["DrainSeconds"],
         "DUCTWORK_GOOGLE_SECRET": contract.google_secret(host.environment),
         "DUCTWORK_LOGIN": _one_line(parameters.get("LoginConfig") or "{}"),
+        "DUCTWORK_PACKAGES": parameters.get("HostPackages", ""),
         "DUCTWORK_QUEUES": ",".join(sets[name]["queue"] for name in serves),
         "DUCTWORK_REVISION": host.revision,
         "DUCTWORK_STACK": host.stack,

@@ -1,5 +1,6 @@
 //! One file per verb: its arguments and the wiring resolve → observe → plan → show → confirm → apply → report.
 
+pub mod airflow;
 pub mod bundle_dags;
 pub mod check;
 pub mod deploy;

@@ -70,6 +70,14 @@ pub fn for_dags() -> Vec<(String, String)> {
     std::env::vars().filter(|(name, _)| wanted(name)).collect()
 }
 
+/// What a program needs whose output a person reads in this terminal, and no setting of Airflow or AWS.
+#[must_use]
+pub fn for_people() -> Vec<(String, String)> {
+    let wanted = |name: &str| matches!(name, "TERM" | "COLUMNS" | "LINES" | "NO_COLOR" | "TZ");
+    let terminal = std::env::vars().filter(|(name, _)| wanted(name));
+    for_installers().into_iter().chain(terminal).collect()
+}
+
 /// What a package installer needs to reach its registry: proxies, certificates, its own settings.
 /// Everything else is withheld, so that a stray `AIRFLOW__…` of the user's shell changes nothing.
 #[must_use]

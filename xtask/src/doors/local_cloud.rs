@@ -24,6 +24,12 @@ pub fn state(root: &Path) -> PathBuf {
     root.join(".ductwork/local")
 }
 
+/// The folder that stands for `/` of an instance.
+#[must_use]
+pub fn instance(root: &Path, id: &str) -> PathBuf {
+    state(root).join("instances").join(id)
+}
+
 /// Whether no cloud has ever run here.
 #[must_use]
 pub fn is_new(root: &Path) -> bool {

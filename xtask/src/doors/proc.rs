@@ -74,6 +74,14 @@ impl Cmd {
         Err(Fail::failed(format!("`{self}` ended with {}", output.status)).cause(tail(&text)))
     }
 
+    /// Becomes the program, with this process's terminal, input, output and pid: signals and exit code are the
+    /// program's own. Returns only if it cannot be started.
+    pub fn replace_this_process(&self) -> Fail {
+        let mut command = self.command();
+        command.stdin(Stdio::inherit());
+        self.not_started(command.exec())
+    }
+
     /// Starts a process that outlives this one, in a session of its own, its output in `log`.
     pub fn spawn_detached(&self, log: &Path) -> Result<std::process::Child> {
         let out = super::fs::open_append(log)?;

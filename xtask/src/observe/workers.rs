@@ -1,4 +1,4 @@
-//! The hosts of a worker set, as Auto Scaling sees them.
+//! The hosts of a worker set, or of another group, as Auto Scaling sees them.
 
 use crate::doors::aws::{self, Aws};
 use crate::fail::{Fail, Result};
@@ -47,9 +47,8 @@ impl Workers {
 /// The hosts of the Auto Scaling group now.
 pub async fn read(aws: &Aws, group: &str) -> Result<Workers> {
     let answer = aws.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(group).send().await;
-    let answer = answer.map_err(|e| {
-        aws::failure("Auto Scaling", format!("cannot read the workers of group `{group}`"), e)
-    })?;
+    let answer = answer
+        .map_err(|e| aws::failure("Auto Scaling", format!("cannot read the hosts of group `{group}`"), e))?;
     answer.auto_scaling_groups().first().map(workers).ok_or_else(|| {
         Fail::failed(format!("there is no Auto Scaling group `{group}`"))
             .hint("deploy again: the stack's outputs name a group that somebody has deleted")

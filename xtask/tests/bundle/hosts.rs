@@ -48,6 +48,19 @@ fn the_layout_is_that_of_the_contract() {
     "#);
 }
 
+/// The hosts get a new one by a rollout, since it is part of what the revision is named by.
+#[test]
+fn a_start_up_script_is_part_of_the_revision() {
+    let tree = project();
+    let digest = || host_revision(tree.root(), &tree.cache()).unwrap().digest;
+    let without = digest();
+    tree.file("airflow/host/startup.sh", "sysctl -w vm.swappiness=10\n");
+    let first = digest();
+    tree.file("airflow/host/startup.sh", "sysctl -w vm.swappiness=20\n");
+    let second = digest();
+    assert!(without != first && first != second && second != without);
+}
+
 #[test]
 fn plugins_are_optional_and_everything_else_is_missed_at_once() {
     let tree = project();

@@ -41,6 +41,8 @@ fn of_the_tool() {
       status       Show what an environment runs, and whether each component is well
       history      List the deployments of an environment, newest first
       secret       Print or store a secret of an environment
+      airflow      Run Airflow's own command line with the settings and secrets of
+                   an environment
       destroy      Delete an environment: its stacks, hosts, database, logs and
                    records
       local        Start, stop or throw away the cloud of this machine

@@ -2,6 +2,7 @@
 //! exit code, and every word on standard output and standard error.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod airflow;
 mod cloud;
 mod environment;
 mod help;

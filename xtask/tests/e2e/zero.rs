@@ -9,8 +9,9 @@ fn hosts_come_with_the_first_task_and_go_after_the_last() {
     let project = Project::new();
     project.write("dags/probe.py", &probe("one"));
     // As in `dev.toml`: one host for the schedulers and the API server.
-    let set = "\n[hosts]\napi_server.on_scheduler = true\n[workers.default]\nmin = 0\nmax = 1\nshrink_after_minutes = 1\n";
+    let set = "\n[hosts]\napi_server.on_scheduler = true\npackages = ['graphviz']\n[workers.default]\nmin = 0\nmax = 1\nshrink_after_minutes = 1\n";
     project.edit("environments/local.toml", |text| format!("{text}{set}{RESEND}"));
+    project.write("airflow/host/startup.sh", "echo \"started on $DUCTWORK_COMPONENTS\"\n");
     let works = || project.components().contains_key("worker");
 
     // The first deployment finds no worker. Its own proof, a task that runs, brings one up.
@@ -18,6 +19,7 @@ fn hosts_come_with_the_first_task_and_go_after_the_last() {
     assert_eq!(result["outcome"], "deployed");
     assert!(works());
     assert_eq!(project.components().len(), 7, "everything runs, on two hosts: {:?}", project.components());
+    hosts_are_as_the_project_says(&project);
     let took = until("the end of the idle host", || !works());
     // Its host is gone, and the log is there all the same: from S3.
     let log = project.task_log("ductwork_smoke", "report");
@@ -39,4 +41,17 @@ fn hosts_come_with_the_first_task_and_go_after_the_last() {
     }
     project.run(&["destroy", "--env", "local", "--yes"]).expect(0);
     project.run(&["local", "down"]).expect(0);
+}
+
+/// What the start-up script and the packages said, and Airflow's own command.
+fn hosts_are_as_the_project_says(project: &Project) {
+    let logs = project.deployment_logs();
+    let all = "started on api-server scheduler dag-processor triggerer scaler";
+    for words in [all, "started on worker keeper", "so these are not installed: graphviz"] {
+        assert!(logs.iter().any(|log| log.contains(words)), "{words}: {logs:#?}");
+    }
+    let list =
+        project.run(&["airflow", "--env", "local", "--", "dags", "list", "--output", "plain"]).expect(0);
+    assert!(list.stdout.contains("probe"), "{}{}", list.stdout, list.stderr);
+    project.run(&["airflow", "--env", "local", "--", "dags", "no-such-command"]).expect(2);
 }

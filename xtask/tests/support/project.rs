@@ -175,6 +175,18 @@ impl Project {
             .collect()
     }
 
+    /// What hooks have said, a text for each deployment on each of its hosts.
+    pub fn deployment_logs(&self) -> Vec<String> {
+        let mut found = BTreeMap::new();
+        let hosts = Path::new(".ductwork/local/instances");
+        for host in fs::read_dir(self.path().join(hosts)).unwrap().flatten() {
+            let agent = hosts.join(host.file_name()).join("opt/codedeploy-agent");
+            collect(self.path(), &agent, &mut found);
+        }
+        let logs = found.into_iter().filter(|(name, _)| name.ends_with("logs/scripts.log"));
+        logs.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect()
+    }
+
     /// Live processes that belong to this project's local cloud: pid → command line.
     pub fn processes(&self) -> BTreeMap<u32, String> {
         let state = self.path().join(".ductwork/local");

@@ -148,7 +148,15 @@ tables! {
 
     Backup { retention_days: Number }
 
-    Hosts { architecture: Text, drain_minutes: Number, api_server: ApiServer, scheduler: HostGroup }
+    Hosts {
+        architecture: Text,
+        image: Text,
+        image_parameter: Text,
+        packages: Texts,
+        drain_minutes: Number,
+        api_server: ApiServer,
+        scheduler: HostGroup,
+    }
     => moved { worker to "workers.default": "rename the table to `[workers.default]`; its keys are the same" }
 
     ApiServer {

@@ -1,11 +1,17 @@
 //! The hosts of an environment: API servers, schedulers, and the worker sets that run tasks.
 
-use super::values::{Architecture, DocumentPath, InstanceType, Pace, PolicyArn, Queue, WorkerSetName};
+use super::values::{
+    Architecture, DocumentPath, Image, InstanceType, Pace, Package, PolicyArn, Queue, WorkerSetName,
+};
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosts {
     pub architecture: Architecture,
+    /// Without one, the newest Amazon Linux 2023.
+    pub image: Option<Image>,
+    /// OS packages that every host installs before Airflow's environment.
+    pub packages: Vec<Package>,
     /// How long a stopping worker waits for its running tasks.
     pub drain: Duration,
     pub api_server: HostGroup,

@@ -173,6 +173,8 @@ impl Hosts {
     fn parameters(&self) -> Pairs {
         let mut all = vec![
             pair("HostArchitecture", self.architecture),
+            pair("HostImage", or_empty(self.image.as_ref())),
+            pair("HostPackages", joined(&self.packages)),
             pair("DrainSeconds", self.drain.as_secs()),
             pair("ApiServerOnScheduler", self.api_server_on_scheduler),
         ];

@@ -17,6 +17,7 @@ pub mod outputs {
     pub const ACCESS_LOG_BUCKET: &str = "AccessLogBucket";
     pub const FERNET_KEY_SECRET: &str = "FernetKeySecretArn";
     pub const AIRFLOW_URL: &str = "AirflowUrl";
+    pub const SCHEDULER_GROUP: &str = "SchedulerAutoScalingGroup";
 }
 
 /// The tag that names the release which touched a resource last. It follows changes and is none itself.

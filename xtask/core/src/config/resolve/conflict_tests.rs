@@ -380,6 +380,41 @@ fn times_and_the_rest() {
 }
 
 #[test]
+fn hosts_of_ones_own() {
+    let text = "[hosts]\nimage = 'ami-0a1b2c3d'\npackages = ['graphviz', 'gcc-c++']\n";
+    let plain = good(&aws(""));
+    insta::assert_snapshot!(differing(&plain, &good(&aws(text))), @r"
+    HostImage=ami-0a1b2c3d
+    HostPackages=graphviz,gcc-c++
+    ");
+    let by_name = good(&aws("[hosts]\nimage_parameter = '/images/airflow'\n"));
+    insta::assert_snapshot!(differing(&plain, &by_name), @"HostImage=/images/airflow");
+    let text = "[hosts]\nimage = 'ami-0a1b2c3d'\nimage_parameter = 'ami-0a1b2c3d'\n\
+                packages = ['-y', 'https://example.com/a.rpm', '@development-tools', 'a,b', 'gcc', 'gcc']\n";
+    insta::assert_snapshot!(bad(&aws(text)), @r"
+    environments/dev.toml:7 `hosts.image`: `image` and `image_parameter` cannot be used together [conflict]
+        remove one of the two
+    environments/dev.toml:8 `hosts.image_parameter`: invalid name of an SSM parameter: `ami-0a1b2c3d` (it must start with a slash) [invalid_value]
+        set `image` instead: this is the ID of an image
+    environments/dev.toml:9 `hosts.packages`: invalid package name: `-y` [invalid_value]
+        use the name of a package such as `graphviz`; whatever else a host needs belongs in `airflow/host/startup.sh`
+    environments/dev.toml:9 `hosts.packages`: invalid package name: `https://example.com/a.rpm` [invalid_value]
+        use the name of a package such as `graphviz`; whatever else a host needs belongs in `airflow/host/startup.sh`
+    environments/dev.toml:9 `hosts.packages`: invalid package name: `@development-tools` [invalid_value]
+        use the name of a package such as `graphviz`; whatever else a host needs belongs in `airflow/host/startup.sh`
+    environments/dev.toml:9 `hosts.packages`: invalid package name: `a,b` [invalid_value]
+        use the name of a package such as `graphviz`; whatever else a host needs belongs in `airflow/host/startup.sh`
+    environments/dev.toml:9 `hosts.packages`: `gcc` is listed twice [invalid_value]
+        remove one of the two
+    ");
+    let many = format!("[hosts]\npackages = {:?}\n", (0..41).map(|i| format!("p{i}")).collect::<Vec<_>>());
+    insta::assert_snapshot!(bad(&aws(&many)), @r"
+    environments/dev.toml:7 `hosts.packages`: too many values: 41, the limit is 40 [invalid_value]
+        remove some of them
+    ");
+}
+
+#[test]
 fn keys_that_have_moved() {
     insta::assert_snapshot!(bad(&aws("[network]\nallowed_cidr = '10.0.0.0/8'\n[hosts.worker]\nmin = 2\n")), @r#"
     environments/dev.toml:7 `network.allowed_cidr`: moved to `entry.allowed_cidrs` [moved_key]

@@ -6,7 +6,9 @@ use crate::config::document::Written;
 use crate::config::file;
 use crate::config::hosts::{HostGroup, Hosts, Permissions};
 use crate::config::problems::{Problems, Reported};
-use crate::config::values::{Architecture, DocumentPath, InstanceType, LoadBalancer, PolicyArn, Size};
+use crate::config::values::{
+    Architecture, DocumentPath, Image, InstanceType, LoadBalancer, Package, PolicyArn, Size,
+};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ const VOLUME_GIB: u32 = 30;
 /// By default AWS allows ten on a role, and the templates use one.
 const MOST_MANAGED_POLICIES: usize = 9;
 const MOST_DOCUMENTS: usize = 10;
+/// As many as the template parameter `HostPackages` takes.
+const MOST_PACKAGES: usize = 40;
 
 pub fn hosts(
     written: &file::Hosts,
@@ -28,6 +32,8 @@ pub fn hosts(
     let single = balancer == Some(LoadBalancer::None);
     let count = if single { 1 } else { defaults.hosts() };
     let known = architecture.ok();
+    let image = image(written, problems);
+    let packages = problems.texts(&written.packages, MOST_PACKAGES, Package::parse);
     let shared = flag(&written.api_server.on_scheduler, false);
     let api_server = Group { size: Size::Small, count, range: 1..=10 };
     let api_server = api_server.resolve(&group(&written.api_server), known, problems);
@@ -45,11 +51,24 @@ pub fn hosts(
     }
     Ok(Hosts {
         architecture: architecture?,
+        image: image?,
+        packages,
         drain: Duration::from_secs(60 * u64::from(drain?)),
         api_server: api_server?,
         api_server_on_scheduler: shared,
         scheduler: scheduler?,
     })
+}
+
+/// The image by its ID or by the parameter that holds it.
+fn image(written: &file::Hosts, problems: &mut Problems) -> Result<Option<Image>, Reported> {
+    let id = problems.text(&written.image, Image::id);
+    let parameter = problems.text(&written.image_parameter, Image::parameter);
+    if let (Some(location), Some(_)) = (at(&written.image), &written.image_parameter) {
+        let hint = "remove one of the two";
+        problems.conflict(location, "`image` and `image_parameter` cannot be used together", hint);
+    }
+    Ok(id?.or(parameter?))
 }
 
 /// What the API server's table has in common with that of the schedulers.

@@ -94,6 +94,8 @@ fn the_local_file_needs_one_line() {
       "FlowLogs": "false",
       "GitHubRepository": "",
       "HostArchitecture": "x86_64",
+      "HostImage": "",
+      "HostPackages": "",
       "HostedZoneId": "",
       "InterfaceEndpoints": "false",
       "Local": "true",

@@ -26,6 +26,11 @@ checked_text! {
 }
 
 checked_text! {
+    /// A machine image: `ami-…`, or the name of the SSM parameter that holds such an ID, which starts with a slash.
+    Image
+}
+
+checked_text! {
     /// `subnet-…`
     SubnetId
 }
@@ -177,6 +182,32 @@ impl VpcId {
     }
 }
 
+impl Image {
+    /// The most that the template parameter `HostImage` accepts.
+    const LONGEST_NAME: usize = 1011;
+
+    pub fn id(text: &str) -> Result<Self, Refusal> {
+        let list = "describe-images --owners self --query 'Images[].[ImageId,Name]'";
+        id(text, "ami", list).map(Self)
+    }
+
+    pub fn parameter(text: &str) -> Result<Self, Refusal> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        let length = 2..=Self::LONGEST_NAME;
+        if text.starts_with('/') && text.chars().all(plain) && length.contains(&text.len()) {
+            return Ok(Self(text.to_owned()));
+        }
+        let message = format!("invalid name of an SSM parameter: `{text}` (it must start with a slash)");
+        let hint = if text.starts_with("ami-") {
+            "set `image` instead: this is the ID of an image"
+        } else {
+            "use a name like `/data-platform/airflow-image`; list yours: \
+             aws ssm describe-parameters --query 'Parameters[].Name'"
+        };
+        Err(Refusal::new(message, hint))
+    }
+}
+
 impl SubnetId {
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let list = "describe-subnets --query 'Subnets[].[SubnetId,VpcId,AvailabilityZone]'";
@@ -237,5 +268,11 @@ mod tests {
         assert!(VpcId::parse("vpc-0a1b2c3d4e5f67890").is_ok());
         assert!(VpcId::parse("subnet-0a1b2c3d").is_err());
         assert!(SubnetId::parse("subnet-0A1b2c3d").is_err());
+        assert!(Image::id("ami-0a1b2c3d4e5f67890").is_ok());
+        assert!(Image::id("/images/airflow").is_err());
+        assert!(Image::parameter("/images/airflow_1.2-b").is_ok());
+        for bad in ["", "/", "images/airflow", "/images:3", "/ä", "ami-0a1b2c3d4e5f67890"] {
+            assert!(Image::parameter(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -20,10 +20,11 @@ pub use choice::{Architecture, BrokerKind, DatabaseEngine, LoadBalancer, LoginMe
 pub use cidr::{Cidr, VpcCidr};
 pub use cloud::{Account, Endpoint, Region};
 pub use cron::{Cron, TimeZone};
-pub use ec2::{CacheNodeType, InstanceClass, InstanceType, Size, SubnetId, VpcId};
+pub use ec2::{CacheNodeType, Image, InstanceClass, InstanceType, Size, SubnetId, VpcId};
 pub use people::{Address, Domain, GoogleClientId, Repository, Role};
 pub use secret::SecretName;
 pub use text::{
-    AirflowKey, EnvironmentName, MOST_PARAMETER_BYTES, ProjectName, Url, VariableName, parameter, tag,
+    AirflowKey, EnvironmentName, MOST_PARAMETER_BYTES, Package, ProjectName, Url, VariableName, parameter,
+    tag,
 };
 pub use worker::{DocumentPath, FolderPath, Queue, WorkerSetName};

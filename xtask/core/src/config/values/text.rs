@@ -24,6 +24,11 @@ checked_text! {
 }
 
 checked_text! {
+    /// A package of the operating system, as dnf knows it.
+    Package
+}
+
+checked_text! {
     /// An environment variable.
     VariableName
 }
@@ -74,6 +79,25 @@ impl EnvironmentName {
         Err(Refusal::new(
             format!("invalid environment name: `{text}`"),
             format!("rename the file: use {SLUG_RULES}"),
+        ))
+    }
+}
+
+impl Package {
+    /// The limit of the template parameter `HostPackages`, whose forty names fit into one parameter.
+    const LONGEST: usize = 100;
+
+    /// A name, or a name with version and architecture: no option, path, URL or group of packages.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if starts && text.chars().all(plain) && text.len() <= Self::LONGEST {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Refusal::new(
+            format!("invalid package name: `{text}`"),
+            "use the name of a package such as `graphviz`; whatever else a host needs belongs in \
+             `airflow/host/startup.sh`",
         ))
     }
 }
