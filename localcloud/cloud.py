@@ -19,7 +19,7 @@ from localcloud.cfn.install import install as install_types
 from localcloud.codedeploy.api import TARGET_PREFIX, Service
 from localcloud.codedeploy.engine import Engine
 from localcloud.codedeploy.store import Store
-from localcloud.emulator import watch
+from localcloud.emulator import quotas, watch
 from localcloud.emulator.saver import Saver
 from localcloud.emulator.services import add_service, keep_state
 from localcloud.emulator.shapes import Application, Message, Receive, Scope, Send
@@ -70,6 +70,7 @@ class Cloud:
         self.fleet.on_launch = self.engine.on_launch
         service = Service(store, self.engine)
         add_service("codedeploy", TARGET_PREFIX, service)
+        add_service("servicequotas", quotas.TARGET_PREFIX, quotas.Quotas())
         keep_state("localfleet", self.fleet)
         self.databases = install_types(state, self.fleet, service)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ministack.services import alb, autoscaling, cloudformation, cloudwatch, ec2, ssm
+from ministack.services import acm, alb, autoscaling, cloudformation, cloudwatch, ec2, ssm
 from ministack.services.cloudformation import (
     changesets,
     drift,
@@ -21,9 +21,10 @@ from ministack.services.cloudformation import (
     stacks,
 )
 
+from localcloud.cfn import certificates, expressions, monitoring, nested, network, registry, secrets, urls
 from localcloud.cfn import changesets as nested_sets
-from localcloud.cfn import expressions, monitoring, nested, network, registry, secrets, urls
 from localcloud.cfn.databases import Databases
+from localcloud.fleet import types
 from localcloud.fleet.ec2 import Fleet
 from localcloud.fleet.scaling import Scaling
 
@@ -118,6 +119,22 @@ def patches(fleet: Fleet, scaling: Scaling, databases: Databases) -> list[Patch]
         Patch(
             ec2._ACTION_MAP, "DescribeNatGateways", network.with_addresses,
             "a NAT gateway lists its elastic addresses",
+        ),
+        Patch(
+            ec2._ACTION_MAP, "DescribeInstanceTypes", types.described,
+            "quotas count vCPUs, so each type has the number that it has on AWS",
+        ),
+        Patch(
+            ec2._ACTION_MAP, "DescribeInstanceTypeOfferings", instead(types.offerings),
+            "missing: which zones offer an instance type",
+        ),
+        Patch(
+            ec2, "_instance_xml", types.with_market,
+            "Spot instances have a lifecycle, and count against a quota of their own",
+        ),
+        Patch(
+            acm, "_request_certificate", certificates.waiting_for_mail,
+            "a certificate that is validated by mail is not issued before somebody has answered",
         ),
         Patch(
             ec2, "_vpce_fields_xml", network.endpoint_xml,

@@ -95,6 +95,8 @@ def record(group: dict, launch: Launch) -> str:
         iam_profile=_profile(data),
     )[0]
     made["Placement"]["AvailabilityZone"] = launch.zone
+    if launch.market == SPOT:
+        made["InstanceLifecycle"] = SPOT
     disk = next((m["Ebs"] for m in data.get("BlockDeviceMappings") or [] if m.get("Ebs")), {})
     tags = _tags(group, data, "instance")
     ec2._tags[made["InstanceId"]] = [

@@ -2,7 +2,8 @@
 
 use crate::apply::lease;
 use crate::cmd::{
-    airflow, bundle_dags, check, deploy, destroy, history, local, package, plan, rollback, secret, status,
+    airflow, bundle_dags, check, deploy, destroy, doctor, history, local, package, plan, rollback, secret,
+    status,
 };
 use crate::doors::{term, time};
 use crate::fail::{Fail, Kind, Result};
@@ -44,6 +45,7 @@ enum Verb {
     Secret(secret::Secret),
     Airflow(airflow::Airflow),
     Destroy(destroy::Destroy),
+    Doctor(doctor::Doctor),
     #[command(subcommand)]
     Local(local::Local),
 }
@@ -124,6 +126,7 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::Secret(args) => secret::run(&args, ui).await,
         Verb::Airflow(args) => airflow::run(&args).await,
         Verb::Destroy(args) => destroy::run(&args, ui).await,
+        Verb::Doctor(args) => doctor::run(&args, ui).await,
         Verb::Local(args) => local::run(&args, ui),
     }
 }

@@ -5,6 +5,7 @@ pub mod bundle_dags;
 pub mod check;
 pub mod deploy;
 pub mod destroy;
+pub mod doctor;
 pub mod history;
 pub mod local;
 pub mod package;

@@ -1,5 +1,6 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
+use super::signed::Signed;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -37,6 +38,8 @@ pub struct Aws {
     pub s3: aws_sdk_s3::Client,
     pub secrets: aws_sdk_secretsmanager::Client,
     pub sts: aws_sdk_sts::Client,
+    /// Services without a client of their own.
+    pub signed: Signed,
     counter: Counter,
 }
 
@@ -44,7 +47,7 @@ impl Aws {
     /// How many requests went out so far, retries included.
     #[must_use]
     pub fn calls(&self) -> usize {
-        self.counter.0.load(Ordering::Relaxed)
+        self.counter.get()
     }
 
     /// Clients for `region`, at `endpoint` if one is given; nothing is sent yet. The local cloud takes any
@@ -97,6 +100,7 @@ impl Aws {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             secrets: client!(aws_sdk_secretsmanager),
             sts: aws_sdk_sts::Client::from_conf(sts.build()),
+            signed: Signed::new(config.credentials_provider(), region, endpoint, counter.clone()),
             counter,
         }
     }
@@ -142,7 +146,17 @@ fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
 
 /// Counts requests just before they leave.
 #[derive(Clone, Debug, Default)]
-struct Counter(Arc<AtomicUsize>);
+pub(super) struct Counter(Arc<AtomicUsize>);
+
+impl Counter {
+    pub(super) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl Intercept for Counter {
     fn name(&self) -> &'static str {
@@ -155,7 +169,7 @@ impl Intercept for Counter {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.count();
         Ok(())
     }
 }

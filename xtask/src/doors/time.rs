@@ -38,6 +38,12 @@ pub fn unix() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
+/// Now, for signatures.
+#[must_use]
+pub fn system() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 /// A name that sorts by time and never comes twice.
 #[must_use]
 pub fn ulid() -> String {

@@ -1,5 +1,6 @@
 //! Reads only: the tree, stacks, releases, as facts for the plan.
 
+pub mod account;
 pub mod airflow;
 pub mod bundle;
 mod clean;

@@ -1,14 +1,35 @@
-//! Asks Secrets Manager whether secrets exist. Never reads one.
+//! Asks Secrets Manager and KMS whether secrets can be used. Never reads one.
 
 use crate::doors::aws::{self, Aws};
+use crate::doors::signed::Service;
 use crate::fail::Result;
+use crate::model::account::SecretState;
+use serde_json::json;
 
-/// Whether there is a secret of that name or ARN.
-pub async fn exists(aws: &Aws, id: &str) -> Result<bool> {
+/// What can be said of a secret of that name or ARN without reading it.
+pub async fn state(aws: &Aws, id: &str) -> Result<SecretState> {
     match aws.secrets.describe_secret().secret_id(id).send().await {
-        Ok(_) => Ok(true),
-        Err(error) if aws::code(&error) == "ResourceNotFoundException" => Ok(false),
+        Ok(secret) if secret.deleted_date().is_some() => Ok(SecretState::Deleted),
+        Ok(secret) => Ok(match secret.kms_key_id() {
+            Some(key) => with_key(aws, key).await,
+            None => SecretState::Usable,
+        }),
+        Err(error) if aws::code(&error) == "ResourceNotFoundException" => Ok(SecretState::Missing),
         Err(error) => Err(aws::failure("Secrets Manager", format!("cannot check the secret `{id}`"), error)),
+    }
+}
+
+/// A key that nobody may ask about, such as that of another account, is taken for usable.
+async fn with_key(aws: &Aws, key: &str) -> SecretState {
+    let answer = aws.signed.json(Service::Kms, "TrentService.DescribeKey", &json!({ "KeyId": key })).await;
+    let state = match &answer {
+        Ok(found) => found["KeyMetadata"]["KeyState"].as_str().unwrap_or("Enabled"),
+        Err(refused) if refused.code() == "NotFoundException" => "NotFound",
+        Err(_) => "Enabled",
+    };
+    match state {
+        "Enabled" => SecretState::Usable,
+        _ => SecretState::Locked { key: key.to_owned(), state: state.to_owned() },
     }
 }
 
@@ -18,13 +39,20 @@ mod tests {
     use aws_sdk_secretsmanager::Client;
     use aws_sdk_secretsmanager::error::ErrorMetadata;
     use aws_sdk_secretsmanager::operation::describe_secret::{DescribeSecretError, DescribeSecretOutput};
+    use aws_sdk_secretsmanager::primitives::DateTime;
     use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 
     #[tokio::test]
     async fn what_is_not_there_is_told_and_another_failure_is_one() {
         let describe = mock!(Client::describe_secret).then_compute_response(|request| {
             let code = match request.secret_id().unwrap() {
-                "there" => return MockResponse::Output(DescribeSecretOutput::builder().build()),
+                "there" => {
+                    return MockResponse::Output(DescribeSecretOutput::builder().kms_key_id("k").build());
+                }
+                "gone" => {
+                    let deleted = DescribeSecretOutput::builder().deleted_date(DateTime::from_secs(1));
+                    return MockResponse::Output(deleted.build());
+                }
                 "denied" => "AccessDeniedException",
                 _ => "ResourceNotFoundException",
             };
@@ -32,8 +60,9 @@ mod tests {
         });
         let mut aws = Aws::nowhere();
         aws.secrets = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&describe]);
-        assert!(exists(&aws, "there").await.unwrap());
-        assert!(!exists(&aws, "ductwork/dev/login/google").await.unwrap());
-        assert!(exists(&aws, "denied").await.is_err());
+        assert_eq!(state(&aws, "there").await.unwrap(), SecretState::Usable);
+        assert_eq!(state(&aws, "gone").await.unwrap(), SecretState::Deleted);
+        assert_eq!(state(&aws, "ductwork/dev/login/google").await.unwrap(), SecretState::Missing);
+        assert!(state(&aws, "denied").await.is_err());
     }
 }

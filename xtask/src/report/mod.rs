@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod changes;
 pub mod check;
 pub mod deploy;
+pub mod doctor;
 pub mod error;
 pub mod history;
 pub mod plan;

@@ -140,7 +140,7 @@ fn stack(out: &mut String, name: &str, stack: &StackPreview) {
 /// Every gate in one row, those that refuse with their problems. There is nothing to say of an unchanged
 /// environment that passes.
 fn gates(out: &mut String, gates: &[Gate], unchanged: bool) {
-    if unchanged && gates.iter().all(|gate| gate.problems.is_empty()) {
+    if unchanged && gates.iter().all(|gate| gate.problems.is_empty() && gate.notes.is_empty()) {
         return;
     }
     for outcome in ["passed", "skipped", "refused"] {
@@ -149,6 +149,9 @@ fn gates(out: &mut String, gates: &[Gate], unchanged: bool) {
         if !names.is_empty() {
             row(out, "gates", &format!("{outcome}: {}", names.join(", ")));
         }
+    }
+    for note in gates.iter().flat_map(|gate| &gate.notes) {
+        row(out, "note", note);
     }
     let (groups, beyond) = screen(gates.iter().flat_map(|gate| &gate.problems));
     for group in groups {

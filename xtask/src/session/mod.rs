@@ -3,6 +3,7 @@
 //! Reading verbs [`Session::open`]; verbs that change something [`Setup::begin`], which also starts the
 //! local cloud. Then `prepare` looks and plans, and `deployment` carries the plan out.
 
+pub mod account;
 pub mod deployment;
 pub mod preflight;
 pub mod prepare;

@@ -1,14 +1,15 @@
 //! What plan, deploy and rollback have in common: observe, plan, and ask the gates.
 
+use super::account::{Change, secrets_needed};
 use super::preflight;
 use super::tree::{self, Candidate};
 use super::{Session, Setup};
 use crate::apply::context::{Artifacts, Context, Progress, State};
 use crate::apply::timed::{Ended, timed};
-use crate::config::OBJECTS;
 use crate::doors::airflow::Airflow;
 use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
+use crate::model::account::Account;
 use crate::model::dags::{DagDiff, DagIndex, Parsed};
 use crate::model::event::Sink;
 use crate::model::names;
@@ -216,6 +217,7 @@ impl Preparing {
     ) -> Result<gates::Facts> {
         let secrets = self.secrets(target).await?;
         let workers = self.workers(target).await?;
+        let account = self.account(artifacts, stack.as_ref().ok(), target).await?;
         let pools = self.pools(target).await;
         let (dags, live) = self.dags(artifacts).await?;
         let mut facts = gates::Facts {
@@ -227,6 +229,7 @@ impl Preparing {
             ports: self.ports(),
             workers,
             secrets,
+            account,
             pools,
             dags,
             live,
@@ -261,6 +264,22 @@ impl Preparing {
         Ok(Fact::Known(found))
     }
 
+    async fn account(
+        &mut self,
+        artifacts: &Artifacts,
+        decision: Option<&Decision>,
+        target: &Release,
+    ) -> Result<Fact<Account>> {
+        let change = Change {
+            plan: &self.plan,
+            decision,
+            before: self.observed.stack.as_ref(),
+            target,
+            root: artifacts.root.as_ref(),
+        };
+        self.setup.account(&change).await
+    }
+
     async fn secrets(&self, target: &Release) -> Result<Fact<Vec<NeededSecret>>> {
         let session = &self.setup.session;
         let (hosts, objects) = self.new_to_hosts(target);
@@ -268,9 +287,9 @@ impl Preparing {
             return Ok(Fact::Unneeded("no host gets new settings"));
         }
         let mut found = Vec::new();
-        for (location, id) in secrets_needed(session, target, hosts) {
-            let exists = secrets::exists(&session.aws, &id).await?;
-            found.push(NeededSecret { location, id, exists });
+        for (location, id) in secrets_needed(session, &target.objects, hosts) {
+            let state = secrets::state(&session.aws, &id).await?;
+            found.push(NeededSecret { location, id, state });
         }
         if found.is_empty() {
             return Ok(Fact::Unneeded("the environment needs none that people create"));
@@ -338,18 +357,6 @@ impl Preparing {
         };
         airflow::unfinished(&airflow).await.map_err(|fail: Fail| fail.to_string())
     }
-}
-
-/// The secrets that people create, by name or ARN, each with the file and key that ask for it.
-fn secrets_needed(session: &Session, target: &Release, hosts: bool) -> Vec<(String, String)> {
-    let (file, environment) = (session.file(), &session.environment);
-    let settings = if hosts { environment.secrets_needed() } else { Vec::new() };
-    let settings = settings.into_iter().map(|(key, id)| (format!("{file} `{key}`"), id));
-    let objects =
-        target.objects.secrets().into_iter().map(|(key, name)| {
-            (format!("{OBJECTS} `{key}`"), names::secret(environment.name.as_str(), name))
-        });
-    settings.chain(objects).collect()
 }
 
 #[cfg(test)]

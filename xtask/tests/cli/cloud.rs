@@ -6,13 +6,14 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 pub const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
-const VERBS: [&[&str]; 7] = [
+const VERBS: [&[&str]; 8] = [
     &["plan"],
     &["deploy"],
     &["rollback"],
     &["status"],
     &["history"],
     &["bundle-dags"],
+    &["doctor"],
     &["destroy", "--yes"],
 ];
 
@@ -25,6 +26,11 @@ pub struct Cloud {
 
 impl Cloud {
     pub fn of(account: &'static str) -> Self {
+        Self::with(account, "200 OK")
+    }
+
+    /// Answers everything with the identity, and all but the question for it with this status.
+    fn with(account: &'static str, others: &'static str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -50,15 +56,22 @@ impl Cloud {
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body).unwrap();
                 let asked = format!("{first} {}", String::from_utf8_lossy(&body));
+                let status = if asked.contains("Action=GetCallerIdentity") { "200 OK" } else { others };
                 let is_query = asked.contains("Action=");
                 notes.lock().unwrap().push(asked);
+                let denied = "<Response><Errors><Error><Code>AccessDenied</Code><Message>no</Message>\
+                              </Error></Errors></Response>";
                 let identity = format!(
                     "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
                      <GetCallerIdentityResult><Account>{account}</Account></GetCallerIdentityResult>\
                      </GetCallerIdentityResponse>"
                 );
-                let answer = if is_query { identity } else { "{}".to_owned() };
-                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nConnection: close";
+                let answer = match status {
+                    "403 Forbidden" => denied,
+                    _ if is_query => &identity,
+                    _ => "{}",
+                };
+                let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/xml\r\nConnection: close");
                 let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
             }
         });
@@ -208,4 +221,22 @@ fn a_local_cloud_that_died() {
     project.write(".ductwork/local/cloud.json", &cloud);
     assert!(project.refused(&["status"]).starts_with("error: the local cloud is not running\n"));
     assert_eq!(project.refused(&["history"]), project.refused(&["status"]));
+}
+
+/// Neither a refusal nor an answer to something else stands for something that is missing.
+#[test]
+fn what_could_not_be_asked_refuses_nothing() {
+    for (others, why) in [("403 Forbidden", "AccessDenied: no"), ("200 OK", "unexpected answer")] {
+        let cloud = Cloud::with("111122223333", others);
+        let project = project(cloud.port);
+        let told =
+            project.run_with(&["doctor", "--env", "other", "--format", "json"], &KEYS).expect(0).json();
+        let findings = told["findings"].as_array().unwrap();
+        assert_eq!(findings.len(), 6, "{findings:#?}");
+        for finding in findings {
+            assert_eq!(finding["outcome"], "not_asked", "{finding}");
+            assert!(finding["text"].as_str().unwrap().contains(why), "{finding}");
+        }
+        assert!(cloud.asked().len() > 6);
+    }
 }

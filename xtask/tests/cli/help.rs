@@ -45,6 +45,7 @@ fn of_the_tool() {
                    an environment
       destroy      Delete an environment: its stacks, hosts, database, logs and
                    records
+      doctor       Check whether the AWS account has what an environment needs
       local        Start, stop or throw away the cloud of this machine
       help         Print this message or the help of the given subcommand(s)
 

@@ -355,6 +355,10 @@ def prepare(cloud: Cloud) -> dict[str, Any]:
         DomainName="airflow.example.com", ValidationMethod="DNS"
     )
     zone = cloud.client("route53").create_hosted_zone(Name="example.com", CallerReference="scenarios")
+    # The first environment runs more than a new account may.
+    cloud.client("service-quotas").request_service_quota_increase(
+        ServiceCode="ec2", QuotaCode="L-1216C47A", DesiredValue=64
+    )
     secrets = cloud.client("secretsmanager")
     url = "mysql://airflow:secret@db.example.com:3306/airflow"
     secrets.create_secret(Name="ductwork/local/login/google", SecretString="client-secret")

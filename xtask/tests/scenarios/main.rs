@@ -5,6 +5,7 @@
 //! one set-up to the next, since every deployment costs its seconds; a second one stands beside it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, clippy::print_stderr)]
 
+mod account;
 mod cloud;
 mod entry;
 mod environments;

@@ -1,5 +1,6 @@
 //! Plain data and newtypes. Imports nothing of the crate but itself and `fail`, does no IO.
 
+pub mod account;
 pub mod bundle;
 pub mod change;
 pub mod cloud;

@@ -1,6 +1,7 @@
 //! Gates: what refuses a deployment before anything is touched. Pure functions from facts to problems, one
 //! file each; `plan`, `deploy` and `rollback` run all of them.
 
+mod account;
 mod dags;
 mod network;
 mod pools;
@@ -12,10 +13,13 @@ mod stack;
 
 use super::stack::Decision;
 use crate::fail::{Fail, Problem};
+use crate::model::account::Account;
 use crate::model::dags::{DagIndex, Parsed};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use crate::model::account::NeededSecret;
+pub use account::{Finding, Outcome, findings, topics};
 pub use network::loses_nat;
 pub use runs::Runs;
 
@@ -29,16 +33,6 @@ pub enum Fact<T> {
 
 /// Ids of DAGs with unfinished runs, or why nobody can tell.
 pub type Unfinished = Result<BTreeSet<String>, String>;
-
-/// A secret that only people can create.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NeededSecret {
-    /// The file and key that ask for it.
-    pub location: String,
-    /// Its name or ARN.
-    pub id: String,
-    pub exists: bool,
-}
 
 /// Everything that the gates judge.
 #[derive(Clone, Debug)]
@@ -56,6 +50,7 @@ pub struct Facts {
     /// Ids of hosts by worker set, if they would lose their way to the internet.
     pub workers: Fact<BTreeMap<String, Vec<String>>>,
     pub secrets: Fact<Vec<NeededSecret>>,
+    pub account: Fact<Account>,
     /// What is wrong between the pools of the release and those that Airflow has.
     pub pools: Fact<Vec<Problem>>,
     pub dags: Fact<Parsed>,
@@ -72,6 +67,8 @@ pub use ports::Ports;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Passed,
+    /// It passes, but not everything could be looked at: what, and why not.
+    Unsure(Vec<String>),
     /// With a headline for all its problems.
     Refused(String, Vec<Problem>),
     /// It had nothing to judge: why.
@@ -93,6 +90,9 @@ pub struct Gate {
     /// Why it was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// What could not be looked at, and why not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     pub problems: Vec<Problem>,
     #[serde(skip)]
     pub headline: String,
@@ -100,24 +100,26 @@ pub struct Gate {
 
 impl Gate {
     fn new(name: &'static str, verdict: Verdict) -> Self {
-        let (outcome, reason, headline, problems) = match verdict {
-            Verdict::Passed => ("passed", None, String::new(), Vec::new()),
-            Verdict::Refused(headline, problems) => ("refused", None, headline, problems),
-            Verdict::Skipped(reason) => ("skipped", Some(reason), String::new(), Vec::new()),
-        };
-        Self { name, outcome, reason, problems, headline }
+        let gate = Self { name, outcome: "passed", ..Self::default() };
+        match verdict {
+            Verdict::Passed => gate,
+            Verdict::Unsure(notes) => Self { notes, ..gate },
+            Verdict::Refused(headline, problems) => Self { outcome: "refused", headline, problems, ..gate },
+            Verdict::Skipped(reason) => Self { outcome: "skipped", reason: Some(reason), ..gate },
+        }
     }
 }
 
 type Judge = fn(&Facts) -> Verdict;
 
 /// Every gate, in the order in which they are shown. A new one is a file here and a line below.
-const GATES: [(&str, Judge); 8] = [
+const GATES: [(&str, Judge); 9] = [
     ("stack", stack::judge),
     ("protection", protected::judge),
     ("ports", ports::judge),
     ("network", network::judge),
     ("secrets", secrets::judge),
+    ("account", account::judge),
     ("pools", pools::judge),
     ("dags", dags::judge),
     ("unfinished-runs", runs::judge),
@@ -148,6 +150,7 @@ pub fn refusal(gates: &[Gate]) -> Option<Fail> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::model::account::SecretState;
     use crate::plan::stack::StackAction;
 
     /// Facts that every gate lets pass, or has nothing to say about.
@@ -161,6 +164,7 @@ pub(crate) mod tests {
             ports: Fact::Unneeded("not the first deployment"),
             workers: Fact::Unneeded("NAT stays as it is"),
             secrets: Fact::Unneeded("no host is changed"),
+            account: Fact::Unneeded("the stack is not changed"),
             pools: Fact::Unneeded("no pool is changed"),
             dags: Fact::Unneeded("no DAG is changed"),
             live: DagIndex::default(),
@@ -179,6 +183,7 @@ pub(crate) mod tests {
             ("ports", "skipped"),
             ("network", "skipped"),
             ("secrets", "skipped"),
+            ("account", "skipped"),
             ("pools", "skipped"),
             ("dags", "skipped"),
             ("unfinished-runs", "skipped"),
@@ -193,7 +198,8 @@ pub(crate) mod tests {
     #[test]
     fn all_problems_of_all_gates_are_told_together() {
         let problem = Problem::new("import_error", "dags/a.py:3", "NameError: x", "define it");
-        let secret = NeededSecret { location: "x".to_owned(), id: "s".to_owned(), exists: false };
+        let secret =
+            NeededSecret { location: "x".to_owned(), id: "s".to_owned(), state: SecretState::Missing };
         let facts = Facts {
             dags: Fact::Known(Parsed { dags: DagIndex::default(), problems: vec![problem.clone()] }),
             secrets: Fact::Known(vec![secret]),

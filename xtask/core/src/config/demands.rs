@@ -1,0 +1,134 @@
+//! What an environment needs of its AWS account: quotas, instance types, names, secrets.
+
+use super::environment::{Environment, Network, Vpc};
+use super::hosts::{HostGroup, WorkerSet};
+use super::values::{LoadBalancer, Nat, Url};
+use crate::model::account::{Demands, HostDemand, Hosts, NetworkDemand};
+
+impl Environment {
+    #[must_use]
+    pub fn demands(&self) -> Demands {
+        let url = self.airflow.url.as_ref();
+        Demands {
+            project: self.project.to_string(),
+            environment: self.name.to_string(),
+            region: self.aws.region.to_string(),
+            hosts: if self.is_local() { Vec::new() } else { self.hosts_started() },
+            network: self.network.demand(),
+            addresses: self.addresses(),
+            host: url.map(|url| url.host().to_owned()),
+            certificate: self.entry.certificate.as_ref().map(ToString::to_string),
+            hosted_zone: self.entry.hosted_zone.as_ref().map(ToString::to_string),
+            requests_certificate: url.is_some_and(Url::is_https) && self.entry.certificate.is_none(),
+            secrets: Vec::new(),
+            image: format!(
+                "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}",
+                self.hosts.architecture
+            ),
+        }
+    }
+
+    /// On the local cloud, hosts are folders of this machine.
+    fn hosts_started(&self) -> Vec<HostDemand> {
+        let api_server = (!self.hosts.api_server_on_scheduler).then_some(&self.hosts.api_server);
+        let api_server = api_server.map(|group| group.demand("hosts.api_server"));
+        let scheduler = self.hosts.scheduler.demand("hosts.scheduler");
+        let workers = self.workers.iter().filter(|set| !set.on_scheduler).map(WorkerSet::demand);
+        api_server.into_iter().chain([scheduler]).chain(workers).collect()
+    }
+
+    /// One for each NAT gateway, and one for the API server's host if there is no load balancer.
+    fn addresses(&self) -> u32 {
+        let nat = match (&self.network.vpc, self.network.nat) {
+            (Vpc::Existing { .. }, _) | (_, Nat::None) => 0,
+            (_, Nat::Single) => 1,
+            (_, Nat::PerZone) => self.network.zones,
+        };
+        nat + u32::from(self.entry.load_balancer == LoadBalancer::None && !self.is_local())
+    }
+}
+
+impl Network {
+    fn demand(&self) -> NetworkDemand {
+        let texts = |ids: &[super::values::SubnetId]| ids.iter().map(ToString::to_string).collect();
+        match &self.vpc {
+            Vpc::New(_) => NetworkDemand::New { zones: self.zones },
+            Vpc::Existing { id, subnets, public_subnets } => NetworkDemand::Existing {
+                vpc: id.to_string(),
+                subnets: texts(subnets),
+                public_subnets: texts(public_subnets),
+            },
+        }
+    }
+}
+
+impl HostGroup {
+    fn demand(&self, key: &str) -> HostDemand {
+        let hosts = Hosts { on_demand: self.count, spot: 0 };
+        let types = vec![self.instance_type.to_string()];
+        HostDemand { key: key.to_owned(), types, first: hosts, most: hosts }
+    }
+}
+
+impl WorkerSet {
+    /// A deployment ends with a task on a worker of the set `default`, so one is started even if `min` is 0.
+    fn demand(&self) -> HostDemand {
+        let name = self.name.to_string();
+        let proof = u32::from(name == "default").min(self.max);
+        let types = std::iter::once(&self.instance_type).chain(&self.more_instance_types);
+        HostDemand {
+            key: format!("workers.{name}"),
+            types: types.map(ToString::to_string).collect(),
+            first: self.by_market(self.min.max(proof)),
+            most: self.by_market(self.max),
+        }
+    }
+
+    /// As Auto Scaling divides a number of hosts: the share on demand is rounded up.
+    fn by_market(&self, hosts: u32) -> Hosts {
+        let base = hosts.min(self.on_demand_base);
+        let share = ((hosts - base) * (100 - self.spot_percent)).div_ceil(100);
+        Hosts { on_demand: base + share, spot: hosts - base - share }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::resolve;
+    use crate::model::account::{Demands, Hosts, NetworkDemand};
+
+    fn demands(entry: &str, more: &str) -> Demands {
+        let text = format!(
+            "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n\
+             [entry]\nallowed_cidrs = ['203.0.113.0/24']\n{entry}\n{more}"
+        );
+        resolve("dev", &text, "").unwrap_or_else(|problems| panic!("{problems:#?}")).demands()
+    }
+
+    #[test]
+    fn hosts_by_market_with_one_worker_for_the_proof() {
+        let found = demands(
+            "",
+            "[hosts.api_server]\non_scheduler = true\n[workers.default]\nmin = 0\nmax = 3\n\
+             [workers.big]\nmin = 2\nmax = 7\nspot_percent = 80\non_demand_base = 1\n\
+             more_instance_types = ['m5.large']\n[workers.small]\non_scheduler = true\n",
+        );
+        let keys: Vec<&str> = found.hosts.iter().map(|hosts| hosts.key.as_str()).collect();
+        assert_eq!(keys, ["hosts.scheduler", "workers.big", "workers.default"]);
+        let (big, default) = (&found.hosts[1], &found.hosts[2]);
+        assert_eq!(big.types, ["t3.medium", "m5.large"]);
+        assert_eq!(big.first, Hosts { on_demand: 2, spot: 0 });
+        assert_eq!(big.most, Hosts { on_demand: 3, spot: 4 });
+        assert_eq!(default.first, Hosts { on_demand: 1, spot: 0 });
+        assert_eq!((found.addresses, &found.network), (1, &NetworkDemand::New { zones: 2 }));
+    }
+
+    #[test]
+    fn an_address_for_each_nat_gateway() {
+        let nat = |nat: &str| {
+            let network = format!("[network]\nzones = 3\nnat = '{nat}'\n");
+            demands("load_balancer = 'internal'", &network).addresses
+        };
+        assert_eq!((nat("none"), nat("single"), nat("per_zone")), (0, 1, 3));
+    }
+}

@@ -1,0 +1,221 @@
+//! What an environment needs of its AWS account, and what the account says of it; no SDK types.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that an account can lack. Made from the environment file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// Tags on everything that belongs to the environment itself.
+    pub project: String,
+    pub environment: String,
+    pub region: String,
+    pub hosts: Vec<HostDemand>,
+    pub network: NetworkDemand,
+    pub addresses: u32,
+    /// The host name in `airflow.url`.
+    pub host: Option<String>,
+    /// The ARN of a certificate that exists.
+    pub certificate: Option<String>,
+    /// The ID of the hosted zone that gets the record of the host name.
+    pub hosted_zone: Option<String>,
+    /// Whether the stack requests a certificate and validates it in the hosted zone.
+    pub requests_certificate: bool,
+    /// For each secret that people create: the file and key that need it, and its name or ARN. Airflow's
+    /// objects need some as well, so the environment file does not know them all.
+    pub secrets: Vec<(String, String)>,
+    /// The public parameter that names the image of the hosts.
+    pub image: String,
+}
+
+/// Hosts of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostDemand {
+    /// The key of the environment file: `hosts.scheduler`, `workers.default`.
+    pub key: String,
+    /// The instance type and its alternatives.
+    pub types: Vec<String>,
+    /// The hosts that a deployment starts.
+    pub first: Hosts,
+    /// The hosts at most.
+    pub most: Hosts,
+}
+
+/// A number of hosts by market.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hosts {
+    pub on_demand: u32,
+    pub spot: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkDemand {
+    /// The stack creates a VPC with this number of zones.
+    New {
+        zones: u32,
+    },
+    Existing {
+        vpc: String,
+        subnets: Vec<String>,
+        public_subnets: Vec<String>,
+    },
+}
+
+impl Default for NetworkDemand {
+    fn default() -> Self {
+        Self::New { zones: 2 }
+    }
+}
+
+/// Something to ask the account for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    Vcpus,
+    Offers,
+    Zones,
+    Addresses,
+    Vpcs,
+    Subnets,
+    Certificate,
+    HostedZone,
+    Secrets,
+    Image,
+}
+
+impl Topic {
+    pub const ALL: [Self; 10] = [
+        Self::Vcpus,
+        Self::Offers,
+        Self::Zones,
+        Self::Addresses,
+        Self::Vpcs,
+        Self::Subnets,
+        Self::Certificate,
+        Self::HostedZone,
+        Self::Secrets,
+        Self::Image,
+    ];
+
+    #[must_use]
+    pub fn all() -> BTreeSet<Self> {
+        Self::ALL.into()
+    }
+}
+
+/// What the account says, or why it could not be asked.
+pub type Answer<T> = Result<T, String>;
+
+/// Facts of an account. What was not asked, because nothing depends on it, is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    pub demands: Demands,
+    pub on_demand: Option<Answer<Vcpus>>,
+    pub spot: Option<Answer<Vcpus>>,
+    pub offers: Option<Answer<Offers>>,
+    /// The zones that `Fn::GetAZs` lists.
+    pub zones: Option<Answer<Vec<String>>>,
+    pub addresses: Option<Answer<Quota>>,
+    pub vpcs: Option<Answer<Quota>>,
+    /// Those of the demanded subnets that exist.
+    pub subnets: Option<Answer<Vec<Subnet>>>,
+    pub certificate: Option<Answer<Option<Certificate>>>,
+    pub hosted_zone: Option<Answer<Option<HostedZone>>>,
+    pub secrets: Option<Answer<Vec<NeededSecret>>>,
+    /// Whether the parameter with the image is there.
+    pub image: Option<Answer<bool>>,
+}
+
+/// A limit of the account in one region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    pub limit: u32,
+    /// By everything that does not belong to the environment.
+    pub used: u32,
+}
+
+/// vCPUs of one market. Only instances that are pending or running count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vcpus {
+    pub quota: Quota,
+    /// By instance type; one that does not exist is absent.
+    pub of_type: BTreeMap<String, u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// The zones in which hosts are started.
+    pub zones: Vec<String>,
+    /// By instance type, the zones of the region that offer it.
+    pub by_type: BTreeMap<String, BTreeSet<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    pub id: String,
+    pub vpc: String,
+    pub zone: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// ACM's own word: `ISSUED`, `PENDING_VALIDATION` …
+    pub status: String,
+    /// Host names, the first part of which can be `*`.
+    pub names: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostedZone {
+    /// Without the dot at the end.
+    pub name: String,
+    pub private: bool,
+}
+
+/// A secret that only people can create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededSecret {
+    /// The file and key that ask for it.
+    pub location: String,
+    /// Its name or ARN.
+    pub id: String,
+    pub state: SecretState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretState {
+    Usable,
+    Missing,
+    /// Scheduled for deletion: nobody can read it any more.
+    Deleted,
+    /// Nobody can read it, since its KMS key is in this state.
+    Locked {
+        key: String,
+        state: String,
+    },
+}
+
+/// The quota of vCPUs of standard families (A, C, D, H, I, M, R, T, Z); other families have their own
+/// (<https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html>).
+#[must_use]
+pub fn is_standard(instance_type: &str) -> bool {
+    let letters = instance_type.split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
+    let own = ["dl", "hpc", "inf", "mac", "trn"];
+    letters.starts_with(['a', 'c', 'd', 'h', 'i', 'm', 'r', 't', 'z']) && !own.contains(&letters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_with_a_quota_of_their_own() {
+        for standard in ["t3.medium", "m7i-flex.large", "c7gn.large", "im4gn.large", "z1d.large", "a1.large"]
+        {
+            assert!(is_standard(standard), "{standard}");
+        }
+        for other in
+            ["g5.xlarge", "p5.48xlarge", "inf2.xlarge", "trn1.2xlarge", "u-6tb1.metal", "dl1.24xlarge"]
+        {
+            assert!(!is_standard(other), "{other}");
+        }
+    }
+}

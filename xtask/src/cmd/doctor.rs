@@ -1,0 +1,35 @@
+//! `doctor`: whether the account has what an environment needs.
+
+use crate::fail::{Fail, Result};
+use crate::plan::gates::{Outcome, findings};
+use crate::report::doctor::Diagnosis;
+use crate::session::{Session, account};
+use crate::ui::{EnvArg, Ui};
+use clap::Args;
+
+/// Check whether the AWS account has what an environment needs.
+///
+/// Looks at quotas and their use, instance types and zones, elastic IP addresses and VPCs, subnets,
+/// certificate, hosted zone, secrets and the image of the hosts. Only reads. Ends with exit code 2 if
+/// something is missing; what AWS does not let you ask is listed and is no error. `plan` and `deploy` check
+/// the same before they change anything, as far as the deployment depends on it.
+///
+/// Example: cargo xtask doctor --env dev
+#[derive(Args, Debug)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub env: EnvArg,
+}
+
+pub async fn run(args: &Doctor, ui: &Ui) -> Result<()> {
+    let session = Session::open(&args.env.env).await?;
+    let account = account::examine(&session).await?;
+    let findings = findings(&session.file(), &account);
+    let is_missing = findings.iter().any(|one| one.outcome == Outcome::Missing);
+    ui.show(&Diagnosis { environment: args.env.env.clone(), findings });
+    if is_missing {
+        return Err(Fail::usage("the account lacks what the environment needs")
+            .hint("fix the problems above, then run the same command again"));
+    }
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! Reads from services of AWS whose SDK crate is not worth its build time: signed like those of the SDK, with
+//! a deadline, counted, and repeated when only the moment was wrong. Never for writes.
+
+use super::aws::Counter;
+use super::{backoff, time};
+use aws_sdk_sts::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use serde_json::Value;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+use tokio::sync::OnceCell;
+
+/// What is asked here answers within a second or two.
+const DEADLINE: Duration = Duration::from_secs(6);
+const ATTEMPTS: usize = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Acm,
+    Ec2,
+    Kms,
+    Quotas,
+    Route53,
+    Ssm,
+}
+
+impl Service {
+    /// As in host names and signatures.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Acm => "acm",
+            Self::Ec2 => "ec2",
+            Self::Kms => "kms",
+            Self::Quotas => "servicequotas",
+            Self::Route53 => "route53",
+            Self::Ssm => "ssm",
+        }
+    }
+
+    /// Where the service answers, and the region that a signature names. Route 53 has one place in each
+    /// partition (<https://docs.aws.amazon.com/general/latest/gr/r53.html>).
+    fn place(self, region: &str) -> (String, String) {
+        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let name = self.name();
+        match (self, region) {
+            (Self::Route53, _) if region.starts_with("us-gov-") => {
+                (format!("https://{name}.us-gov.{suffix}"), "us-gov-west-1".to_owned())
+            }
+            (Self::Route53, _) if region.starts_with("cn-") => {
+                (format!("https://{name}.{suffix}"), "cn-northwest-1".to_owned())
+            }
+            (Self::Route53, _) => (format!("https://{name}.{suffix}"), "us-east-1".to_owned()),
+            _ => (format!("https://{name}.{region}.{suffix}"), region.to_owned()),
+        }
+    }
+}
+
+/// No answer that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The service's own code and message.
+    Error { code: String, message: String },
+    /// Nothing came back, or nothing that can be understood.
+    Silent(String),
+}
+
+impl Refused {
+    /// The service's own code, empty if it said nothing.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Error { code, .. } => code,
+            Self::Silent(_) => "",
+        }
+    }
+
+    fn passes(&self) -> bool {
+        const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
+        self.code().is_empty() || PASSING.iter().any(|word| self.code().contains(word))
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error { code, message } if message.is_empty() => f.write_str(code),
+            Self::Error { code, message } => write!(f, "{code}: {message}"),
+            Self::Silent(why) => f.write_str(why),
+        }
+    }
+}
+
+pub type Answer<T> = Result<T, Refused>;
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    provider: Option<SharedCredentialsProvider>,
+    credentials: std::sync::Arc<OnceCell<Credentials>>,
+    region: String,
+    endpoint: Option<String>,
+    counter: Counter,
+    agent: ureq::Agent,
+}
+
+/// A request before it is signed.
+#[derive(Clone, Debug)]
+struct Request {
+    service: Service,
+    method: &'static str,
+    url: String,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Signed {
+    pub(super) fn new(
+        provider: Option<SharedCredentialsProvider>,
+        region: &str,
+        endpoint: Option<&str>,
+        counter: Counter,
+    ) -> Self {
+        let config = ureq::Agent::config_builder();
+        let config = config.timeout_global(Some(DEADLINE)).http_status_as_error(false).build();
+        Self {
+            provider,
+            credentials: std::sync::Arc::default(),
+            region: region.to_owned(),
+            endpoint: endpoint.map(|url| url.trim_end_matches('/').to_owned()),
+            counter,
+            agent: config.into(),
+        }
+    }
+
+    /// An operation of a JSON service, by its whole `X-Amz-Target`.
+    pub async fn json(&self, service: Service, target: &str, input: &Value) -> Answer<Value> {
+        let headers = vec![
+            ("content-type", "application/x-amz-json-1.1".to_owned()),
+            ("x-amz-target", target.to_owned()),
+        ];
+        let text = self.send(service, "POST", "/", headers, input.to_string()).await?;
+        serde_json::from_str(&text).map_err(|error| Refused::Silent(format!("unexpected answer: {error}")))
+    }
+
+    /// An action of EC2; the answer is XML.
+    pub async fn ec2(&self, action: &str, parameters: &[(String, String)]) -> Answer<String> {
+        let mut body = format!("Action={action}&Version=2016-11-15");
+        for (name, value) in parameters {
+            body += &format!("&{}={}", escaped(name), escaped(value));
+        }
+        let headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
+        self.send(Service::Ec2, "POST", "/", headers, body).await
+    }
+
+    /// A resource of a REST service; the answer is XML.
+    pub async fn get(&self, service: Service, path: &str) -> Answer<String> {
+        self.send(service, "GET", path, Vec::new(), String::new()).await
+    }
+
+    async fn send(
+        &self,
+        service: Service,
+        method: &'static str,
+        path: &str,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    ) -> Answer<String> {
+        let (place, region) = service.place(&self.region);
+        let url = format!("{}{path}", self.endpoint.as_deref().unwrap_or(&place));
+        let request = Request { service, method, url, headers, body };
+        let credentials = self.credentials().await?;
+        let mut wait = backoff::Backoff::polling();
+        for _ in 1..ATTEMPTS {
+            match self.attempt(&request, &region, &credentials).await {
+                Err(refused) if refused.passes() => wait.wait().await,
+                answer => return answer,
+            }
+        }
+        self.attempt(&request, &region, &credentials).await
+    }
+
+    /// Looked for once: a provider may have to ask another service for them.
+    async fn credentials(&self) -> Answer<Credentials> {
+        let found = self.credentials.get_or_try_init(async || match &self.provider {
+            Some(provider) => provider.provide_credentials().await.map_err(|error| error.to_string()),
+            None => Err("there are no credentials".to_owned()),
+        });
+        found.await.cloned().map_err(Refused::Silent)
+    }
+
+    async fn attempt(&self, request: &Request, region: &str, credentials: &Credentials) -> Answer<String> {
+        let mut request = request.clone();
+        request.headers.extend(signature(&request, region, credentials.clone(), time::system())?);
+        self.counter.count();
+        let agent = self.agent.clone();
+        let sent = tokio::task::spawn_blocking(move || exchange(&agent, &request)).await;
+        let (status, text) = sent.map_err(|error| Refused::Silent(error.to_string()))??;
+        if (200..300).contains(&status) { Ok(text) } else { Err(refusal(status, &text)) }
+    }
+}
+
+fn exchange(agent: &ureq::Agent, request: &Request) -> Answer<(u16, String)> {
+    let mut built = ureq::http::Request::builder().method(request.method).uri(&request.url);
+    for (name, value) in &request.headers {
+        built = built.header(*name, value);
+    }
+    let silent = |error: &dyn fmt::Display| {
+        Refused::Silent(format!("no answer from {}: {error}", request.service.name()))
+    };
+    let sent = match request.method {
+        "GET" => built.body(()).map(|request| agent.run(request)),
+        _ => built.body(request.body.clone()).map(|request| agent.run(request)),
+    };
+    let mut answer = sent.map_err(|error| silent(&error))?.map_err(|error| silent(&error))?;
+    let text = answer.body_mut().read_to_string().map_err(|error| silent(&error))?;
+    Ok((answer.status().as_u16(), text))
+}
+
+/// The headers that Signature Version 4 adds.
+fn signature(
+    request: &Request,
+    region: &str,
+    credentials: Credentials,
+    at: SystemTime,
+) -> Answer<Vec<(&'static str, String)>> {
+    let failed = |error: &dyn fmt::Display| Refused::Silent(format!("cannot sign the request: {error}"));
+    let identity = credentials.into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name(request.service.name())
+        .time(at)
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|error| failed(&error))?;
+    let headers = request.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let body = SignableBody::Bytes(request.body.as_bytes());
+    let signable = SignableRequest::new(request.method, &request.url, headers, body);
+    let signed = sign(signable.map_err(|error| failed(&error))?, &parameters.into());
+    let (instructions, _) = signed.map_err(|error| failed(&error))?.into_parts();
+    let (headers, _) = instructions.into_parts();
+    Ok(headers.into_iter().map(|header| (header.name(), header.value().to_owned())).collect())
+}
+
+/// JSON services name the code in `__type`, all others in an element `Code`.
+fn refusal(status: u16, text: &str) -> Refused {
+    let (code, message) = match serde_json::from_str::<Value>(text) {
+        Ok(json) => {
+            let word =
+                |names: [&str; 2]| names.iter().find_map(|name| json[*name].as_str()).unwrap_or_default();
+            let code = word(["__type", "code"]);
+            (code.rsplit('#').next().unwrap_or_default().to_owned(), word(["message", "Message"]).to_owned())
+        }
+        Err(_) => (element(text, "Code"), element(text, "Message")),
+    };
+    if code.is_empty() {
+        Refused::Silent(format!("unexpected answer with status {status}"))
+    } else {
+        Refused::Error { code, message }
+    }
+}
+
+fn element(text: &str, name: &str) -> String {
+    let Ok(document) = roxmltree::Document::parse(text) else { return String::new() };
+    let found = document.descendants().find(|node| node.tag_name().name() == name);
+    found.and_then(|node| node.text()).unwrap_or_default().trim().to_owned()
+}
+
+/// For a form: everything but what RFC 3986 leaves as it is.
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().fold(String::new(), |out, byte| {
+        if plain(byte) { out + &char::from(byte).to_string() } else { out + &format!("%{byte:02X}") }
+    })
+}
+
+#[cfg(test)]
+#[path = "signed_tests.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+//! What is there under a name: certificates, hosted zones, public parameters.
+
+use super::{Ask, optional, senseless, told};
+use crate::doors::signed::{Answer as Signed, Refused, Service};
+use crate::model::account::{Answer, Certificate, HostedZone, Topic};
+use roxmltree::Document;
+use serde_json::{Value, json};
+
+impl Ask<'_> {
+    pub(super) async fn certificate(&self) -> Option<Answer<Option<Certificate>>> {
+        let arn = self.demands.certificate.as_ref().filter(|_| self.wants(Topic::Certificate))?;
+        let input = json!({ "CertificateArn": arn });
+        let answer =
+            self.aws.signed.json(Service::Acm, "CertificateManager.DescribeCertificate", &input).await;
+        let found = optional(answer, "ResourceNotFoundException");
+        let found =
+            found.and_then(|found| found.map(|answer| certificate(&answer["Certificate"])).transpose());
+        Some(told(found))
+    }
+
+    pub(super) async fn hosted_zone(&self) -> Option<Answer<Option<HostedZone>>> {
+        let id = self.demands.hosted_zone.as_ref().filter(|_| self.wants(Topic::HostedZone))?;
+        let answer = self.aws.signed.get(Service::Route53, &format!("/2013-04-01/hostedzone/{id}")).await;
+        let found = optional(answer, "NoSuchHostedZone");
+        Some(told(found.and_then(|found| found.map(|xml| hosted_zone(&xml)).transpose())))
+    }
+
+    pub(super) async fn image(&self) -> Option<Answer<bool>> {
+        if !self.wants(Topic::Image) {
+            return None;
+        }
+        let input = json!({ "Name": self.demands.image });
+        let answer = self.aws.signed.json(Service::Ssm, "AmazonSSM.GetParameter", &input).await;
+        let found = optional(answer, "ParameterNotFound").and_then(|found| match found {
+            Some(answer) if !answer["Parameter"].is_object() => Err(senseless("parameter")),
+            found => Ok(found.is_some()),
+        });
+        Some(told(found))
+    }
+}
+
+fn certificate(found: &Value) -> Signed<Certificate> {
+    if !found["Status"].is_string() {
+        return Err(senseless("certificate"));
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let names = found["SubjectAlternativeNames"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut names: Vec<String> = names.iter().map(text).collect();
+    let first = text(&found["DomainName"]);
+    if !names.contains(&first) {
+        names.insert(0, first);
+    }
+    Ok(Certificate { status: text(&found["Status"]), names })
+}
+
+fn hosted_zone(xml: &str) -> Signed<HostedZone> {
+    let document = Document::parse(xml);
+    let document = document.map_err(|error| Refused::Silent(format!("unexpected answer: {error}")))?;
+    let text = |name: &str| {
+        let found = document.descendants().find(|node| node.tag_name().name() == name);
+        found.and_then(|node| node.text()).unwrap_or_default().trim()
+    };
+    let name = text("Name").trim_end_matches('.').to_lowercase();
+    if name.is_empty() {
+        return Err(senseless("name"));
+    }
+    Ok(HostedZone { name, private: text("PrivateZone") == "true" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_and_a_certificate_as_aws_describes_them() {
+        let xml = "<?xml version=\"1.0\"?><GetHostedZoneResponse xmlns=\"https://route53.amazonaws.com/doc/\
+                   2013-04-01/\"><HostedZone><Id>/hostedzone/Z1</Id><Name>Example.com.</Name><Config>\
+                   <PrivateZone>true</PrivateZone></Config></HostedZone></GetHostedZoneResponse>";
+        let zone = hosted_zone(xml).unwrap();
+        assert_eq!(zone, HostedZone { name: "example.com".to_owned(), private: true });
+        assert!(hosted_zone("<a/>").is_err() && hosted_zone("no").is_err());
+        let json =
+            json!({ "Status": "ISSUED", "DomainName": "a.b", "SubjectAlternativeNames": ["a.b", "*.c"] });
+        assert_eq!(certificate(&json).unwrap().names, ["a.b", "*.c"]);
+        assert!(certificate(&json!({})).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+"""Changes what the account of the local cloud has: one JSON document with what was made.
+
+`account.py raise N` grants a quota of N vCPUs on demand; `account.py fill` uses up elastic IP addresses and VPCs, and
+`account.py empty` gives them back; `account.py lock` makes a secret whose key is disabled, `account.py unlock`
+enables it; `account.py make` makes certificates, a hosted zone and subnets in one zone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+REGION, LOGIN = "us-east-1", "ductwork/aws/login/google"
+MINE = [{"Key": "made-by", "Value": "account.py"}]
+FILTER = [{"Name": "tag:made-by", "Values": ["account.py"]}]
+
+
+def grant(client: Callable[[str], Any], vcpus: float) -> dict:
+    client("service-quotas").request_service_quota_increase(
+        ServiceCode="ec2", QuotaCode="L-1216C47A", DesiredValue=vcpus
+    )
+    return {}
+
+
+def fill(client: Callable[[str], Any]) -> dict:
+    ec2 = client("ec2")
+    for _ in range(5 - len(ec2.describe_addresses()["Addresses"])):
+        made = ec2.allocate_address(Domain="vpc")["AllocationId"]
+        ec2.create_tags(Resources=[made], Tags=MINE)
+    for number in range(5 - len(ec2.describe_vpcs()["Vpcs"])):
+        made = ec2.create_vpc(CidrBlock=f"10.{200 + number}.0.0/16")["Vpc"]["VpcId"]
+        ec2.create_tags(Resources=[made], Tags=MINE)
+    return {}
+
+
+def empty(client: Callable[[str], Any]) -> dict:
+    ec2 = client("ec2")
+    for vpc in ec2.describe_vpcs(Filters=FILTER)["Vpcs"]:
+        ec2.delete_vpc(VpcId=vpc["VpcId"])
+    for address in ec2.describe_addresses()["Addresses"]:
+        if MINE[0] in address.get("Tags", []):
+            ec2.release_address(AllocationId=address["AllocationId"])
+    return {}
+
+
+def lock(client: Callable[[str], Any]) -> dict:
+    kms = client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    client("secretsmanager").create_secret(Name=LOGIN, SecretString="value", KmsKeyId=key)
+    kms.disable_key(KeyId=key)
+    return {}
+
+
+def unlock(client: Callable[[str], Any]) -> dict:
+    client("kms").enable_key(KeyId=client("secretsmanager").describe_secret(SecretId=LOGIN)["KmsKeyId"])
+    return {}
+
+
+def make(client: Callable[[str], Any]) -> dict:
+    ec2, acm = client("ec2"), client("acm")
+    vpc = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.99.{number}.0/24", AvailabilityZone=f"{REGION}{zone}")
+        for number, zone in enumerate("aab")
+    ]
+
+    def certificate(method: str) -> str:
+        made = acm.request_certificate(DomainName="*.example.com", ValidationMethod=method)
+        return str(made["CertificateArn"])
+
+    zone = client("route53").create_hosted_zone(Name="example.org", CallerReference="account")
+    return {
+        "vpc": vpc,
+        "subnets": [one["Subnet"]["SubnetId"] for one in subnets],
+        "pending": certificate("EMAIL"),
+        "issued": certificate("DNS"),
+        "zone": zone["HostedZone"]["Id"].rpartition("/")[2],
+    }
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("verb", choices=("raise", "lock", "unlock", "fill", "empty", "make"))
+    parser.add_argument("vcpus", type=float, nargs="?", default=0)
+    parser.add_argument("--state", type=Path, required=True)
+    options = parser.parse_args()
+    endpoint = json.loads((options.state / "cloud.json").read_text(encoding="utf-8"))["endpoint"]
+    session = boto3.Session("local", "local", region_name=REGION)
+    client = partial(session.client, endpoint_url=endpoint)
+    verbs = {"lock": lock, "unlock": unlock, "fill": fill, "empty": empty, "make": make}
+    done = grant(client, options.vcpus) if options.verb == "raise" else verbs[options.verb](client)
+    json.dump(done, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
