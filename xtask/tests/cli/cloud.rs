@@ -31,6 +31,30 @@ impl Cloud {
 
     /// Answers everything with the identity, and all but the question for it with this status.
     fn with(account: &'static str, others: &'static str) -> Self {
+        Self::serving(move |asked| {
+            let status = if asked.contains("Action=GetCallerIdentity") { "200 OK" } else { others };
+            let denied = "<Response><Errors><Error><Code>AccessDenied</Code><Message>no</Message>\
+                          </Error></Errors></Response>";
+            let identity = format!(
+                "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+                 <GetCallerIdentityResult><Account>{account}</Account></GetCallerIdentityResult>\
+                 </GetCallerIdentityResponse>"
+            );
+            let answer = match status {
+                "403 Forbidden" => denied.to_owned(),
+                _ if asked.contains("Action=") => identity,
+                _ => "{}".to_owned(),
+            };
+            (status, answer)
+        })
+    }
+
+    /// One that answers each request, its first line and its body, in this way.
+    pub fn answering(answer: impl Fn(&str) -> String + Send + 'static) -> Self {
+        Self::serving(move |asked| ("200 OK", answer(asked)))
+    }
+
+    fn serving(answer: impl Fn(&str) -> (&'static str, String) + Send + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -56,21 +80,8 @@ impl Cloud {
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body).unwrap();
                 let asked = format!("{first} {}", String::from_utf8_lossy(&body));
-                let status = if asked.contains("Action=GetCallerIdentity") { "200 OK" } else { others };
-                let is_query = asked.contains("Action=");
+                let (status, answer) = answer(&asked);
                 notes.lock().unwrap().push(asked);
-                let denied = "<Response><Errors><Error><Code>AccessDenied</Code><Message>no</Message>\
-                              </Error></Errors></Response>";
-                let identity = format!(
-                    "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
-                     <GetCallerIdentityResult><Account>{account}</Account></GetCallerIdentityResult>\
-                     </GetCallerIdentityResponse>"
-                );
-                let answer = match status {
-                    "403 Forbidden" => denied,
-                    _ if is_query => &identity,
-                    _ => "{}",
-                };
                 let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/xml\r\nConnection: close");
                 let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
             }
