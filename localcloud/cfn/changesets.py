@@ -189,9 +189,11 @@ def _child(parent: dict, stack: Stack, logical_id: str, resource: dict, *, retag
     record = found[1] if found else {}
     name = record.get("StackName") or f"{stack.name}-{logical_id}-{new_uuid()[:12].upper()}"
     arn = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}"
+    # As in aws-sam-cli#2406: changeSet/samcli-deploy1614800918-StackY-XBVUQ6I0JZWD/…
+    change_set = f"{parent['ChangeSetName']}-{logical_id}-{new_uuid()[-12:].upper()}"
     made = {
-        "ChangeSetId": f"{arn}:changeSet/{name}-{new_uuid()[:8]}/{new_uuid()}",
-        "ChangeSetName": f"{parent['ChangeSetName']}-{logical_id}",
+        "ChangeSetId": f"{arn}:changeSet/{change_set}/{new_uuid()}",
+        "ChangeSetName": change_set,
         "StackId": record.get("StackId") or f"{arn}:stack/{name}/{new_uuid()}",
         "StackName": name,
         "ExecutionStatus": "UNAVAILABLE",

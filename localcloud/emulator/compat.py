@@ -52,6 +52,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "ministack.services.alb": (
         "_lbs",
+        "_listeners",
         "_tags",
         "_target_group_full_name_from_arn",
         "_targets",
@@ -125,6 +126,9 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_cw_metric_alarm_record",
         "_delete_predecessor",
         "_ec2_sg_permissions",
+        "_elbv2_listener_create",
+        "_elbv2_listener_delete",
+        "_elbv2_listener_update",
         "_iam_ip_create",
         "_iam_ip_update",
         "_inherited_capabilities",

@@ -43,8 +43,10 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def calls(records: list[dict[str, Any]], around: Around) -> Iterator[Call]:
-    """The requests that recorded calls stand for."""
+    """The requests that recorded calls of hosts stand for."""
     for record in records:
+        if "app" in record:
+            continue
         resource = record.get("resource") or "*"
         context = {"aws:RequestedRegion": around.region, "aws:SecureTransport": "true"}
         context |= _tags(resource, around) | record.get("context", {})

@@ -46,14 +46,20 @@ def silent(roles: Iterable[Role], calls: Iterable[Call]) -> Iterator[str]:
 
 def reaches_out(roles: Iterable[Role], calls: Iterable[Call], own: Own) -> Iterator[str]:
     """What a role allows on another environment: by each of its statements, and by each recorded call."""
-    roles, calls = list(roles), list(calls)
+    roles = list(roles)
     for role in roles:
         for statement in role.statements:
             if statement["Effect"] == "Allow":
                 yield from _statement(role, statement, own)
-        for call in calls:
-            if role is _of(roles, call) and allows(role.statements, call.request):
-                yield from _elsewhere(role, call.request, own)
+    yield from repeated(roles, calls, own)
+
+
+def repeated(roles: list[Role], calls: Iterable[Call], own: Own) -> Iterator[str]:
+    """Recorded calls that would work on another environment as well."""
+    for call in calls:
+        role = _of(roles, call)
+        if role and allows(role.statements, call.request):
+            yield from _elsewhere(role, call.request, own)
 
 
 def _statement(role: Role, statement: Statement, own: Own) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 Statement = Mapping[str, Any]
@@ -67,8 +68,15 @@ def _lowered(context: Context) -> Context:
     return {name.lower(): value for name, value in context.items()}
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(_pattern(pattern, {}), re.DOTALL)
+
+
 def like(pattern: str, value: str, context: Context | None = None) -> bool:
     """Whether a value matches a pattern with `*` and `?`."""
+    if "${" not in pattern:
+        return _compiled(pattern).fullmatch(value) is not None
     return re.fullmatch(_pattern(pattern, context or {}), value, re.DOTALL) is not None
 
 

@@ -1,6 +1,8 @@
-"""What instances, and CodeDeploy for them, ask of AWS, as IAM would judge it: a line for each distinct call.
+"""What instances, CodeDeploy for them, and the release tool ask of AWS, as IAM would judge it: a line for each distinct
+call.
 
-Roles are tested against it. An instance is known by its access key. Judges nothing and never fails a request.
+Roles are tested against it. An instance is known by its access key, the tool by the application's name in its user
+agent, which is the stack that it works on. Judges nothing and never fails a request.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from localcloud.fleet.hostenv import instance_of
 
 log = logging.getLogger("localcloud.iam.recording")
 CBOR_ACTION = re.compile(r"^/service/[^/]+/operation/([A-Za-z]+)$")
+APP = re.compile(r"(?:^| )app/(\S+)")
+TOOL = "xtask"
 MAX_BYTES = 8_000_000  # then the file becomes calls.jsonl.1 and a new one begins
 # A batch is authorized as the single action.
 SINGLE = {
@@ -35,6 +39,8 @@ SINGLE = {
     "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
 }
+# These name a deployment by its id, for which IAM has no resource.
+BY_ID = {"BatchGetDeploymentTargets", "GetDeploymentTarget", "ListDeploymentTargets", "StopDeployment"}
 FREE = {"sts:GetCallerIdentity"}  # needs no permission
 # (action, resource)
 Asked = tuple[str, str]
@@ -52,40 +58,35 @@ class Calls:
     def request(
         self, service: str, method: str, path: str, headers: dict, body: bytes, query_params: dict
     ) -> None:
-        """Note a request, if an instance made it."""
+        """Note a request, if an instance or the release tool made it."""
         instance_id = instance_of(extract_access_key_id(headers, query_params))
-        if not instance_id:
+        app = APP.search(headers.get("x-amz-user-agent") or headers.get("user-agent", ""))
+        if not instance_id and not app:
             return
         try:
             params = ministack_app._routing_params(method, path, headers, body, query_params)
+            caller = _instance(instance_id) if instance_id else _tool(app[1] if app else "")
             for action, resource in self._asked(service, method, path, headers, body, params):
-                self.note(instance_id, action, resource, _context(action, params, headers, body))
+                self._note(caller, action, resource, _context(action, params, headers, body))
         except Exception:
-            log.exception("a call of %s could not be noted", instance_id)
+            log.exception("a call of %s could not be noted", instance_id or TOOL)
 
-    def note(
-        self, instance_id: str, action: str, resource: str, context: dict[str, str] | None = None
-    ) -> None:
-        """Note that the instance did something; also what its agents do by themselves."""
-        tags = instances.tags_of(instance_id)
-        component = tags.get("component") or tags.get(instances.GROUP_TAG, instance_id)
-        self._write(component, action, resource, context, profile=instances.profile_of(instance_id))
+    def note(self, instance_id: str, action: str, resource: str) -> None:
+        """Note what the agents of an instance do by themselves."""
+        self._note(_instance(instance_id), action, resource, {})
 
     def note_role(self, role: str, action: str, resource: str, tags: dict[str, str]) -> None:
         """Note that CodeDeploy did something with a role, on a resource with these tags."""
         context = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
-        self._write("codedeploy", action, resource, context, profile="", role=role)
+        self._note({"component": "codedeploy", "profile": "", "role": role}, action, resource, context)
 
-    def _write(
-        self, component: str, action: str, resource: str, context: dict[str, str] | None, **caller: str
-    ) -> None:
+    def _note(self, caller: dict[str, str], action: str, resource: str, context: dict[str, str]) -> None:
         line = json.dumps(
             {
-                "component": component,
+                **caller,
                 "service": action.partition(":")[0],
                 "action": action,
                 "resource": resource,
-                **caller,
                 **({"context": context} if context else {}),
             }
         )
@@ -119,6 +120,9 @@ class Calls:
         if action is None or action in FREE:
             return
         action = SINGLE.get(action, action)
+        if service == "cloudformation":
+            yield from ((action, resource) for resource in _stacks(params))
+            return
         resource = _resource(service, action, method, path, headers, body, params)
         yield action, resource
         if service == "s3":
@@ -142,11 +146,23 @@ class Calls:
                 f"{prefix}:deploymentconfig:{request.get('deploymentConfigName')}",
             )
         resource = "*"
+        if operation in BY_ID:
+            return f"codedeploy:{operation}", resource
         if application:
             resource = f"{prefix}:application:{application}"
         if application and group:
             resource = f"{prefix}:deploymentgroup:{application}/{group}"
         return f"codedeploy:{operation}", resource
+
+
+def _instance(instance_id: str) -> dict[str, str]:
+    tags = instances.tags_of(instance_id)
+    component = tags.get("component") or tags.get(instances.GROUP_TAG, instance_id)
+    return {"component": component, "profile": instances.profile_of(instance_id)}
+
+
+def _tool(app: str) -> dict[str, str]:
+    return {"component": TOOL, "profile": "", "app": app}
 
 
 def _context(action: str, params: dict, headers: dict, body: bytes) -> dict[str, str]:
@@ -169,12 +185,6 @@ def _resource(
     verb = action.partition(":")[2]
     if service == "autoscaling":
         return "*" if verb.startswith("Describe") else _group_arn(params)
-    if service == "cloudformation":
-        name = _first(params, "StackName")
-        stack = cloudformation._stacks.get(name)
-        if stack:
-            return stack["StackId"]
-        return name if name.startswith("arn:") else "*"
     if service == "ssm":
         name = str(json.loads(body or b"{}").get("Name", ""))
         prefix = f"arn:aws:ssm:{get_region()}:{get_account_id()}:parameter/"
@@ -184,6 +194,23 @@ def _resource(
         stream = json.loads(body or b"{}").get("logStreamName")
         return f"{arn}:log-stream:{stream}" if stream else arn
     return arn
+
+
+def _stacks(params: dict) -> Iterator[str]:
+    """Of a change set, its own ARN and its stack's: AWS's reference names one for some operations, one for others."""
+    change_set, name = _first(params, "ChangeSetName"), _first(params, "StackName")
+    if change_set.startswith("arn:"):
+        yield change_set
+        made = cloudformation._change_sets.get(change_set)
+        name = made["StackId"] if made else ""
+    stack = cloudformation._stacks.get(name)
+    if stack:
+        yield stack["StackId"]
+    elif name:
+        prefix = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:stack/"
+        yield name if name.startswith("arn:") else f"{prefix}{name}/*"
+    elif not change_set:
+        yield "*"
 
 
 def _group_arn(params: dict) -> str:

@@ -3,7 +3,7 @@
 use super::signed::Signed;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -51,13 +51,17 @@ impl Aws {
     }
 
     /// Clients for `region`, at `endpoint` if one is given; nothing is sent yet. The local cloud takes any
-    /// credentials, so the credential chain is not asked for it.
-    pub async fn connect(region: &str, endpoint: Option<&str>, cloud: Cloud) -> Self {
+    /// credentials, so the credential chain is not asked for it. Each request names `stack` in its user agent:
+    /// the audit trail tells what was being deployed, and the local cloud records what the tool asks.
+    pub async fn connect(stack: &str, region: &str, endpoint: Option<&str>, cloud: Cloud) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client(endpoint))
             .retry_config(RetryConfig::adaptive().with_max_attempts(8))
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build())
             .region(Region::new(region.to_owned()));
+        if let Ok(name) = AppName::new(stack.to_owned()) {
+            loader = loader.app_name(name);
+        }
         if let Some(endpoint) = endpoint {
             loader = loader.endpoint_url(endpoint);
         }

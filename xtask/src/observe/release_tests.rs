@@ -142,7 +142,7 @@ fn answer(mut stream: &TcpStream, body: &str) {
 
 #[tokio::test]
 async fn deployments_are_read_at_the_same_time_and_stay_newest_first() {
-    let aws = Aws::connect("eu-central-1", Some(&patient(&["01", "02", "03"])), Cloud::Local).await;
+    let aws = Aws::connect("p-dev", "eu-central-1", Some(&patient(&["01", "02", "03"])), Cloud::Local).await;
     let store = Store::new(&aws, ACCOUNT, "dev");
     let all = tokio::time::timeout(Duration::from_secs(120), deployments(&store, 20)).await;
     let all = all.expect("one read waits for another").unwrap();

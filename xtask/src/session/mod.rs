@@ -85,7 +85,8 @@ async fn local(project: &Project, environment: &Environment) -> Result<Aws> {
             .hint("start it: cargo xtask local up")
             .hint(format!("or deploy, which starts it: cargo xtask deploy --env {}", environment.name))
     })?;
-    Ok(Aws::connect(environment.aws.region.as_str(), Some(&cloud.endpoint), Cloud::Local).await)
+    let (stack, region) = (environment.stack_name(), environment.aws.region.as_str());
+    Ok(Aws::connect(&stack, region, Some(&cloud.endpoint), Cloud::Local).await)
 }
 
 async fn remote(environment: &Environment) -> Result<Aws> {
@@ -104,7 +105,8 @@ async fn remote(environment: &Environment) -> Result<Aws> {
             return Err(Fail::problems(format!("cannot connect to the cloud of `{name}`"), vec![problem]));
         }
     }
-    let aws = Aws::connect(environment.aws.region.as_str(), endpoint.as_deref(), Cloud::Aws).await;
+    let (stack, region) = (environment.stack_name(), environment.aws.region.as_str());
+    let aws = Aws::connect(&stack, region, endpoint.as_deref(), Cloud::Aws).await;
     environment.check_identity(&aws.account().await?, env::aws_region().as_deref())?;
     Ok(aws)
 }

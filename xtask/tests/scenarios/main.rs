@@ -76,6 +76,7 @@ fn from_the_smallest_to_everything_and_back() {
     beside_it_in_an_existing_network(&stage);
     as_shipped_for_aws(&stage);
     destroyed(&stage);
+    the_deploy_role_suffices(&stage);
 }
 
 /// What needs nothing and costs least; the second deployment finds nothing to do.
@@ -367,4 +368,16 @@ fn destroyed(stage: &Stage) {
     let hosts: Vec<String> =
         project.processes().into_values().filter(|line| line.contains("stub.py")).collect();
     assert!(hosts.is_empty(), "{hosts:?}");
+}
+
+/// GitHub's role, with all that the tool asked for each environment since the first deployment.
+fn the_deploy_role_suffices(stage: &Stage) {
+    announce("deploy role");
+    for (environment, secret) in
+        [("local", ""), ("second", stage.existing.database_url.as_str()), ("dev", "")]
+    {
+        let judge = ["-m", "localcloud.iam.tool", "--environment", environment, "--secret", secret];
+        let judged = stage.project.python(&judge).expect(0);
+        support::say(&format!("    {environment}: {}", judged.stderr.lines().last().unwrap_or_default()));
+    }
 }

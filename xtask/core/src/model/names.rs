@@ -80,9 +80,10 @@ pub fn artifact_bucket(account: &str, region: &str) -> String {
     format!("ductwork-{account}-{region}")
 }
 
+/// A policy tells from it whose it is: no stack's name has a capital letter.
 #[must_use]
-pub fn change_set(ulid: &str) -> String {
-    format!("ductwork-{}", ulid.to_lowercase())
+pub fn change_set(stack: &str, ulid: &str) -> String {
+    format!("{stack}-Change-{}", ulid.to_lowercase())
 }
 
 fn filled(pattern: &str, name: &str, value: &str) -> String {
@@ -228,6 +229,7 @@ mod tests {
         assert_eq!(release_key("dev", "0a"), "environments/dev/releases/0a.json");
         assert_eq!(deployments_prefix("dev"), "environments/dev/deployments/");
         assert_eq!(google_secret("dev"), "ductwork/dev/login/google");
+        assert_eq!(change_set("p-dev", "01ABC"), "p-dev-Change-01abc");
     }
 
     #[test]

@@ -158,7 +158,7 @@ async fn send(client: &Client, request: &Request<'_>, nesting: Nesting) -> Resul
         Parameter::builder().parameter_key(key).parameter_value(value).build()
     };
     let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
-    let name = names::change_set(&time::ulid());
+    let name = names::change_set(request.stack, &time::ulid());
     let capabilities =
         [Capability::CapabilityIam, Capability::CapabilityNamedIam, Capability::CapabilityAutoExpand];
     let call = client.create_change_set();
@@ -321,7 +321,7 @@ async fn list(client: &Client, stack: &str) -> Result<Vec<ChangeSetSummary>> {
 /// Deletes change sets that a killed process of ours left. It is housekeeping: trouble is ignored,
 /// and the next change tries again.
 async fn remove_abandoned(client: &Client, own: &ChangeSet) {
-    let ours = names::change_set("");
+    let ours = names::change_set(&own.stack_name, "");
     for found in list(client, &own.stack_name).await.unwrap_or_default() {
         let created = found.creation_time().and_then(|time| time.to_millis().ok()).map(Moment);
         let old = created.is_some_and(|created| created.until(own.created) > ABANDONED);

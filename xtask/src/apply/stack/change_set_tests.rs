@@ -23,7 +23,7 @@ fn create_rule(log: &Log) -> Rule {
     let log = log.clone();
     mock!(Client::create_change_set).then_compute_output(move |request| {
         let name = request.change_set_name().unwrap_or_default();
-        assert!(name.starts_with("ductwork-") && request.client_token() == Some(name));
+        assert!(name.starts_with("p-dev-Change-") && request.client_token() == Some(name));
         assert_eq!(request.capabilities().len(), 3);
         let kind = request.change_set_type().map_or("", |kind| kind.as_str());
         let nested = if request.include_nested_stacks() == Some(true) { "nested " } else { "" };
@@ -240,10 +240,10 @@ async fn a_shell_in_which_somebody_else_has_a_change_set_stays() {
 async fn only_old_unexecuted_change_sets_of_ours_are_abandoned() {
     let log = Log::default();
     let listed = vec![
-        summary("ductwork-old", 4000, ExecutionStatus::Available),
-        summary("ductwork-failed", 4000, ExecutionStatus::Unavailable),
-        summary("ductwork-recent", 30, ExecutionStatus::Available),
-        summary("ductwork-executed", 4000, ExecutionStatus::ExecuteComplete),
+        summary("p-dev-Change-old", 4000, ExecutionStatus::Available),
+        summary("p-dev-Change-failed", 4000, ExecutionStatus::Unavailable),
+        summary("p-dev-Change-recent", 30, ExecutionStatus::Available),
+        summary("p-dev-Change-executed", 4000, ExecutionStatus::ExecuteComplete),
         summary("theirs-old", 4000, ExecutionStatus::Available),
     ];
     let mut rules = vec![create_rule(&log), describe_rule(&log, vec![with(Vec::new())], nothing)];
@@ -251,7 +251,7 @@ async fn only_old_unexecuted_change_sets_of_ours_are_abandoned() {
     make(&client(&rules), Purpose::Update).await.unwrap();
     let deleted: Vec<String> =
         log.lines().lines().filter(|line| line.starts_with("delete")).map(str::to_owned).collect();
-    assert_eq!(deleted, ["delete change set ductwork-old/9", "delete change set ductwork-failed/9"]);
+    assert_eq!(deleted, ["delete change set p-dev-Change-old/9", "delete change set p-dev-Change-failed/9"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -423,7 +423,7 @@ async fn made_twice(found: bool) -> Result<Created> {
         }
         let name = request.change_set_name().unwrap();
         assert!(
-            name == ARN || (name.starts_with("ductwork-") && request.stack_name() == Some("p-dev")),
+            name == ARN || (name.starts_with("p-dev-Change-") && request.stack_name() == Some("p-dev")),
             "{name}"
         );
         let mut described = with(Vec::new());
