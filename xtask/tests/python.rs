@@ -92,6 +92,7 @@ fn check_finds_everything_at_once() {
     });
     project.edit("airflow/host/hooks/validate_service", |text| format!("{text}cd $HOME\n"));
     project.remove("airflow/host/appspec.yml");
+    project.edit("airflow/objects.toml", |text| format!("{text}\n[pools.none]\nslots = 0\n"));
     let told = project.run(&["check", "--format", "json"]).expect(2).json();
     let failed: Vec<&str> = told["checks"]
         .as_array()
@@ -115,6 +116,7 @@ fn check_finds_everything_at_once() {
     let places = told.to_string();
     for place in [
         "environments/prod.toml:",
+        "airflow/objects.toml:",
         "policies/none.json",
         "stacks/lake.yaml",
         "airflow/host/appspec.yml",

@@ -144,6 +144,15 @@ fn instances_and_secrets(account: &Account) {
                     us-east-1a, us-east-1b";
     assert_eq!(told, expected);
 
+    announce("an image that is not there");
+    for (line, what) in [
+        ("image = \"ami-0a1b2c3d4e5f67890\"", "no image `ami-0a1b2c3d4e5f67890`"),
+        ("image_parameter = \"/images/airflow\"", "no parameter `/images/airflow`"),
+    ] {
+        account.environment(&[("[hosts]\n", &format!("[hosts]\n{line}\n"))]);
+        assert!(account.doctor(2).only("image").contains(what));
+    }
+
     announce("a secret that nobody has created");
     let login = "[login]\nmethod = \"google\"\ngoogle_client_id = \"1234.apps.googleusercontent.com\"\n\
                  google_domain = \"example.com\"\n";

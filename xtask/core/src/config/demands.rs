@@ -1,9 +1,9 @@
 //! What an environment needs of its AWS account: quotas, instance types, names, secrets.
 
 use super::environment::{Environment, Network, Vpc};
-use super::hosts::{HostGroup, WorkerSet};
+use super::hosts::{HostGroup, Hosts, WorkerSet};
 use super::values::{LoadBalancer, Nat, Url};
-use crate::model::account::{Demands, HostDemand, Hosts, NetworkDemand};
+use crate::model::account::{Demands, HostDemand, Hosts as Started, ImageDemand, NetworkDemand};
 
 impl Environment {
     #[must_use]
@@ -21,10 +21,7 @@ impl Environment {
             hosted_zone: self.entry.hosted_zone.as_ref().map(ToString::to_string),
             requests_certificate: url.is_some_and(Url::is_https) && self.entry.certificate.is_none(),
             secrets: Vec::new(),
-            image: format!(
-                "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}",
-                self.hosts.architecture
-            ),
+            image: self.hosts.image_demand(),
         }
     }
 
@@ -62,9 +59,24 @@ impl Network {
     }
 }
 
+impl Hosts {
+    /// As the template chooses it.
+    fn image_demand(&self) -> ImageDemand {
+        let name = self.image.as_ref().map(ToString::to_string);
+        match name {
+            Some(id) if id.starts_with("ami-") => ImageDemand { key: "hosts.image", name: id },
+            Some(name) => ImageDemand { key: "hosts.image_parameter", name },
+            None => {
+                let latest = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default";
+                ImageDemand { key: "hosts.architecture", name: format!("{latest}-{}", self.architecture) }
+            }
+        }
+    }
+}
+
 impl HostGroup {
     fn demand(&self, key: &str) -> HostDemand {
-        let hosts = Hosts { on_demand: self.count, spot: 0 };
+        let hosts = Started { on_demand: self.count, spot: 0 };
         let types = vec![self.instance_type.to_string()];
         HostDemand { key: key.to_owned(), types, first: hosts, most: hosts }
     }
@@ -85,10 +97,10 @@ impl WorkerSet {
     }
 
     /// As Auto Scaling divides a number of hosts: the share on demand is rounded up.
-    fn by_market(&self, hosts: u32) -> Hosts {
+    fn by_market(&self, hosts: u32) -> Started {
         let base = hosts.min(self.on_demand_base);
         let share = ((hosts - base) * (100 - self.spot_percent)).div_ceil(100);
-        Hosts { on_demand: base + share, spot: hosts - base - share }
+        Started { on_demand: base + share, spot: hosts - base - share }
     }
 }
 

@@ -23,8 +23,16 @@ pub struct Demands {
     /// For each secret that people create: the file and key that need it, and its name or ARN. Airflow's
     /// objects need some as well, so the environment file does not know them all.
     pub secrets: Vec<(String, String)>,
-    /// The public parameter that names the image of the hosts.
-    pub image: String,
+    pub image: ImageDemand,
+}
+
+/// The image of the hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageDemand {
+    /// The key of the environment file that decides it.
+    pub key: &'static str,
+    /// Its ID (`ami-…`), or the parameter that holds it.
+    pub name: String,
 }
 
 /// Hosts of one kind.
@@ -120,7 +128,7 @@ pub struct Account {
     pub certificate: Option<Answer<Option<Certificate>>>,
     pub hosted_zone: Option<Answer<Option<HostedZone>>>,
     pub secrets: Option<Answer<Vec<NeededSecret>>>,
-    /// Whether the parameter with the image is there.
+    /// Whether the image, or the parameter that holds its ID, is there.
     pub image: Option<Answer<bool>>,
 }
 

@@ -133,6 +133,14 @@ impl Ask<'_> {
         Ok(each(&pages, "subnetSet", subnet)?.into_iter().filter(|one| ids.contains(&one.id)).collect())
     }
 
+    /// By a filter: an image that does not exist is no error then.
+    pub(super) async fn has_image(&self, id: &str) -> Signed<bool> {
+        let mut wanted = filter(1, "image-id", [id]);
+        wanted.extend(filter(2, "state", ["available"]));
+        let pages = self.pages("DescribeImages", wanted).await?;
+        Ok(each(&pages, "imagesSet", |item| text(item, "imageId"))?.iter().any(|found| found == id))
+    }
+
     pub(super) async fn tagged(&self, action: &str, set: &str) -> Signed<Vec<Tagged>> {
         each(&self.pages(action, Vec::new()).await?, set, Tagged::of)
     }

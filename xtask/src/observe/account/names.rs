@@ -29,7 +29,11 @@ impl Ask<'_> {
         if !self.wants(Topic::Image) {
             return None;
         }
-        let input = json!({ "Name": self.demands.image });
+        let name = &self.demands.image.name;
+        if name.starts_with("ami-") {
+            return Some(told(self.has_image(name).await));
+        }
+        let input = json!({ "Name": name });
         let answer = self.aws.signed.json(Service::Ssm, "AmazonSSM.GetParameter", &input).await;
         let found = optional(answer, "ParameterNotFound").and_then(|found| match found {
             Some(answer) if !answer["Parameter"].is_object() => Err(senseless("parameter")),

@@ -2,7 +2,7 @@
 
 use super::super::secrets::problem;
 use super::{About, Judged};
-use crate::model::account::{Certificate, HostedZone, NeededSecret};
+use crate::model::account::{Certificate, HostedZone, ImageDemand, NeededSecret};
 
 pub(super) fn certificate(about: &About, found: Option<&Certificate>) -> Judged {
     let demands = &about.account.demands;
@@ -67,17 +67,19 @@ pub(super) fn secrets(needed: &[NeededSecret]) -> Judged {
 }
 
 pub(super) fn image(about: &About, found: bool) -> Judged {
-    let demands = &about.account.demands;
-    let (name, region) = (&demands.image, &demands.region);
+    let ImageDemand { key, name } = &about.account.demands.image;
     if found {
         return Judged::Ok(name.clone());
     }
-    let message = format!("Amazon's public parameter `{name}` does not exist in {region}");
-    let list = format!(
-        "aws ssm get-parameters-by-path --path /aws/service/ami-amazon-linux-latest --region {region}"
-    );
-    let hint = format!("use another architecture or region; these exist: {list}");
-    Judged::Missing(vec![about.problem("image", &["hosts.architecture"], message, hint)])
+    let region = &about.account.demands.region;
+    let (what, list) = if name.starts_with("ami-") {
+        ("image", "aws ec2 describe-images --owners self")
+    } else {
+        ("parameter", "aws ssm describe-parameters")
+    };
+    let message = format!("there is no {what} `{name}` in {region}");
+    let hint = format!("use another one; list yours: {list} --region {region}");
+    Judged::Missing(vec![about.problem("image", &[key], message, hint)])
 }
 
 #[cfg(test)]
@@ -138,8 +140,8 @@ mod tests {
         };
         let account = Account { secrets: Some(Ok(vec![secret])), ..healthy() };
         assert_eq!(told(&account), "f `login.google`: needs the secret `a/b`, which does not exist");
-        assert!(
-            told(&Account { image: Some(Ok(false)), ..healthy() }).contains("does not exist in eu-central-1")
-        );
+        let mut account = Account { image: Some(Ok(false)), ..healthy() };
+        account.demands.image = ImageDemand { key: "hosts.image", name: "ami-1".to_owned() };
+        assert_eq!(told(&account), "f `hosts.image`: there is no image `ami-1` in eu-central-1");
     }
 }

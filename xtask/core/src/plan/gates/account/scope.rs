@@ -4,7 +4,7 @@ use crate::model::account::Topic;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Topics with the parameters of the master stack that they depend on.
-const DEPENDS: [(Topic, &[&str]); 8] = [
+const DEPENDS: [(Topic, &[&str]); 9] = [
     (Topic::Vcpus, HOSTS),
     (Topic::Offers, HOSTS),
     (Topic::Zones, &["ExistingVpcId", "AvailabilityZoneCount"]),
@@ -13,6 +13,7 @@ const DEPENDS: [(Topic, &[&str]); 8] = [
     (Topic::Subnets, &["ExistingVpcId", "ExistingSubnetIds", "ExistingPublicSubnetIds"]),
     (Topic::Certificate, &["CertificateArn", "EntryDomain"]),
     (Topic::HostedZone, &["HostedZoneId", "EntryDomain"]),
+    (Topic::Image, &["HostImage", "HostArchitecture"]),
 ];
 const HOSTS: &[&str] = &[
     "ApiServerCount",
