@@ -1,6 +1,6 @@
 //! Airflow 3 over its REST API: what runs, what is broken, and a run to prove that tasks run.
 
-use super::http::{Answer, Http};
+use super::http::{Answer, Http, escaped};
 use crate::fail::{Fail, Result};
 use crate::model::objects::Pool;
 use crate::model::secret::Secret;
@@ -146,7 +146,7 @@ impl Airflow {
 
     /// `queued`, `running`, `success` or `failed`.
     pub fn run_state(&self, dag: &str, run: &str) -> Result<String> {
-        let value = self.get(&format!("/api/v2/dags/{dag}/dagRuns/{}", path_segment(run)))?;
+        let value = self.get(&format!("/api/v2/dags/{dag}/dagRuns/{}", escaped(run)))?;
         Ok(value["state"].as_str().unwrap_or_default().to_owned())
     }
 
@@ -185,18 +185,18 @@ impl Airflow {
     }
 
     pub fn change_pool(&self, name: &str, pool: &Pool) -> Result<()> {
-        let path = format!("/api/v2/pools/{}", path_segment(name));
+        let path = format!("/api/v2/pools/{}", escaped(name));
         self.send("PATCH", &path, &pool_body("pool", name, pool)).map(drop)
     }
 
     pub fn delete_pool(&self, name: &str) -> Result<()> {
-        let url = format!("{}/api/v2/pools/{}", self.url, path_segment(name));
+        let url = format!("{}/api/v2/pools/{}", self.url, escaped(name));
         accepted(&url, self.http.delete(&url, self.token.as_ref().map(Secret::expose))?).map(drop)
     }
 
     /// What a task returned.
     pub fn returned(&self, dag: &str, run: &str, task: &str) -> Result<Value> {
-        let run = path_segment(run);
+        let run = escaped(run);
         let path = format!("/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value");
         let value = self.get(&path)?["value"].clone();
         // The entry comes as JSON in a string unless it is asked for deserialised.
@@ -218,12 +218,6 @@ fn accepted(url: &str, answer: Answer) -> Result<Value> {
     let detail = detail.as_str().map_or_else(|| detail.to_string(), str::to_owned);
     let fail = Fail::failed(format!("`{url}` answered {}", answer.status));
     Err(if answer.body["detail"].is_null() { fail } else { fail.cause(detail) })
-}
-
-/// Run ids hold `:` and `+`, which a path must not carry bare.
-fn path_segment(text: &str) -> String {
-    let keep = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-    text.bytes().map(|b| if keep(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[cfg(test)]

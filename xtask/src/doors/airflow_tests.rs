@@ -10,10 +10,7 @@ fn airflow(answer: impl Fn(&Asked) -> (u16, Value) + Send + 'static) -> (Airflow
 
 #[test]
 fn run_ids_are_encoded() {
-    assert_eq!(
-        path_segment("manual__2026-11-20T10:00:00+00:00"),
-        "manual__2026-11-20T10%3A00%3A00%2B00%3A00"
-    );
+    assert_eq!(escaped("manual__2026-11-20T10:00:00+00:00"), "manual__2026-11-20T10%3A00%3A00%2B00%3A00");
 }
 
 #[test]

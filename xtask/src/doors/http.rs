@@ -66,3 +66,10 @@ fn answer(url: &str, result: Result<ureq::http::Response<ureq::Body>, ureq::Erro
     let body = serde_json::from_str(&text).unwrap_or(serde_json::Value::Null);
     Ok(Answer { status, body })
 }
+
+/// For a segment of a path or a form: everything but what RFC 3986 leaves as it is. Ids of runs hold `:` and `+`.
+pub(super) fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
+}

@@ -2,6 +2,7 @@
 //! a deadline, counted, and repeated when only the moment was wrong. Never for writes.
 
 use super::aws::Counter;
+use super::http::escaped;
 use super::{backoff, time};
 use aws_sdk_sts::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -265,14 +266,6 @@ fn element(text: &str, name: &str) -> String {
     let Ok(document) = roxmltree::Document::parse(text) else { return String::new() };
     let found = document.descendants().find(|node| node.tag_name().name() == name);
     found.and_then(|node| node.text()).unwrap_or_default().trim().to_owned()
-}
-
-/// For a form: everything but what RFC 3986 leaves as it is.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().fold(String::new(), |out, byte| {
-        if plain(byte) { out + &char::from(byte).to_string() } else { out + &format!("%{byte:02X}") }
-    })
 }
 
 #[cfg(test)]

@@ -35,7 +35,6 @@ impl Environment {
             pair("AirflowUrl", or_empty(self.airflow.url.as_ref())),
             pair("EntryDomain", self.airflow.url.as_ref().map_or("", Url::host)),
             pair("AirflowPort", self.airflow.port),
-            pair("Local", self.is_local()),
             pair("AirflowConfig", self.airflow_config()),
             pair("EnvironmentVariables", self.environment_variables()),
             pair("LoginConfig", self.login.config()),

@@ -47,11 +47,14 @@ pub fn worker_groups(outputs: &BTreeMap<String, String>) -> BTreeMap<String, Str
     sets.filter_map(|(set, prefix)| Some((set, group(&prefix)?.clone()))).collect()
 }
 
+/// What the outputs of the groups begin with that are no worker sets, in the order in which a release reaches them.
+const FIXED_GROUPS: [&str; 2] = ["ApiServer", "Scheduler"];
+
 /// Every Auto Scaling group, of whatever the outputs name.
 #[must_use]
 pub fn scaling_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
     let suffix = &CONTRACT.outputs.worker_set["auto_scaling_group"];
-    let fixed = ["ApiServer", "Scheduler"].map(|prefix| outputs.get(&format!("{prefix}{suffix}")).cloned());
+    let fixed = FIXED_GROUPS.map(|prefix| outputs.get(&format!("{prefix}{suffix}")).cloned());
     let there = fixed.into_iter().flatten().filter(|name| *name != CONTRACT.outputs.none);
     there.chain(worker_groups(outputs).into_values()).collect()
 }
@@ -60,8 +63,7 @@ pub fn scaling_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
 /// since every task talks to it; workers last, so that they meet a scheduler of their own release.
 #[must_use]
 pub fn deployment_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
-    let groups =
-        ["ApiServer", "Scheduler"].map(str::to_owned).into_iter().chain(worker_set_prefixes(outputs));
+    let groups = FIXED_GROUPS.map(str::to_owned).into_iter().chain(worker_set_prefixes(outputs));
     let suffix = &CONTRACT.outputs.worker_set["deployment_group"];
     let names = groups.map(|prefix| format!("{prefix}{suffix}"));
     names.filter(|name| outputs.get(name).is_none_or(|group| *group != CONTRACT.outputs.none)).collect()
