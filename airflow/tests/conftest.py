@@ -102,6 +102,20 @@ def s3(aws):
     return boto3.client("s3")
 
 
+def new_database(login: dict[str, str], name: str) -> str:
+    """The URL of an empty database of that name, for one test file alone."""
+    from ductwork_airflow.hosts import connections, database
+
+    def url(name: str) -> str:
+        parts = (login["username"], login["password"], "127.0.0.1", login["port"], name)
+        return connections.own_database("postgresql", parts, tls=False)
+
+    with database.open_url(url("postgres")) as admin:
+        admin.exec_driver_sql(f"drop database if exists {name}")
+        admin.exec_driver_sql(f"create database {name}")
+    return url(name)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[dict[str, str]]:
     """A Postgres with a user, password and database whose names are hard on URIs."""

@@ -120,6 +120,12 @@ class Host:
         wait_for("supervisord", socket.exists)
         return process
 
+    def tell(self) -> None:
+        """The end of each log, for whoever reads of a failure: the folder goes with the test."""
+        for log in sorted((self.root / "var/log").rglob("*.log")):
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            print(f"== {log.name}", *lines[-60:], sep="\n")
+
     def svc(self, *words: str) -> subprocess.CompletedProcess[str]:
         """bin/svc of the repository."""
         return subprocess.run([*self.SVC, *words], env=self.env, capture_output=True, text=True)

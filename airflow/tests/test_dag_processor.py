@@ -10,11 +10,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg2
 import pytest
-from conftest import AIRFLOW, REGION, wait_for
+from conftest import AIRFLOW, REGION, new_database, wait_for
 from hostkit import publish
 
 pytestmark = pytest.mark.slow
@@ -47,9 +46,6 @@ class Program:
         (folder / "airflow.cfg").touch()
         names = ("PATH", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION",
                  "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED")  # fmt: skip
-        user, password, database = (
-            quote(login[key], safe="") for key in ("username", "password", "database")
-        )
         kwargs = {"bucket": self.bucket, "pointer_key": POINTER, "refresh_interval": 1}
         bundle = {
             "name": "dags",
@@ -68,15 +64,14 @@ class Program:
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folder / "bundles"),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
-                f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{login['port']}/{database}"
-            ),
+            # Its own: the job of a program that was terminated twice is never ended.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": new_database(login, "sweeps"),
         }
         subprocess.run([Path(sys.executable).with_name("airflow"), "db", "migrate"], env=self.env, check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         self.database = psycopg2.connect(
             host="127.0.0.1", port=login["port"], user=login["username"], password=login["password"],
-            dbname=login["database"],
+            dbname="sweeps",
         )  # fmt: skip
         self.database.autocommit = True
         with self.log.open("ab") as log:

@@ -7,10 +7,10 @@ import os
 import threading
 import time
 
-from conftest import PATIENCE_SECONDS
+from conftest import PATIENCE_SECONDS, new_database
 
 from ductwork_airflow.extensions import health_app
-from ductwork_airflow.hosts import health, run
+from ductwork_airflow.hosts import database, health, run
 
 
 def check(ask, *, times: int = 1, begun=lambda: None) -> list[tuple[bool, dict]]:
@@ -72,6 +72,25 @@ def test_a_database_that_swallows_packets_keeps_nobody_waiting_and_comes_back():
     assert dead == [(False, {"database": "unhealthy", "reason": "no answer within 0.2 s"})] * 2
     assert len(asked) == 1, "nobody starts a second question beside one that hangs"
     assert after == (True, {})
+
+
+def test_a_killed_process_does_not_count_as_running(postgres):
+    """It never writes that it ended. A heart that has stopped is still told of, by its age."""
+    url = new_database(postgres, "health")
+    jobs = [("SchedulerJob", "running", 5), ("SchedulerJob", "running", 500), ("SchedulerJob", "success", 1),
+            ("TriggererJob", "running", 500)]  # fmt: skip
+    with database.open_url(url) as connection:
+        connection.exec_driver_sql(
+            "create table job (job_type text, state text, latest_heartbeat timestamptz)"
+        )
+        for job, state, age in jobs:
+            insert = f"insert into job values (:job, :state, now() - interval '{age} s') returning 1"
+            database.rows(connection, insert, job=job, state=state)
+    found = health_app.read(url)["components"]
+    assert {name: one["running"] for name, one in found.items()} == {
+        "scheduler": 1, "dag-processor": 0, "triggerer": 0,
+    }  # fmt: skip
+    assert 5 <= found["scheduler"]["heartbeat_age_s"] < 500 <= found["triggerer"]["heartbeat_age_s"]
 
 
 def test_a_program_of_rounds_works_while_it_finishes_them(tmp_path):

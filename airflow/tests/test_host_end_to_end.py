@@ -103,6 +103,9 @@ def test_deploy_run_move_the_pointer_and_drain(aws, s3, postgres):
         try:
             story(host, s3, port, postgres)
             story_of_login(host, port, postgres, google)
+        except BaseException:
+            host.tell()
+            raise
         finally:
             google.close()
             supervisord.terminate()

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import REGION, wait_for
+from conftest import REGION, new_database, wait_for
 from hostkit import Host, revision_tree, temporary_root
 
 from ductwork_airflow.hosts import database, gate, keeper, metadata
@@ -418,16 +418,8 @@ def settings(postgres: dict[str, str], cloud: Cloud, root: Path) -> dict[str, st
 @pytest.fixture
 def drain_database(postgres):
     """What drain.py asks at the end."""
-    from ductwork_airflow.hosts.connections import own_database
-
-    def url(name: str) -> str:
-        return own_database("postgres", (postgres["username"], postgres["password"], "127.0.0.1",
-                                         postgres["port"], name), tls=False)  # fmt: skip
-
-    with database.open_url(url("postgres")) as admin:
-        admin.exec_driver_sql("drop database if exists keeper")
-        admin.exec_driver_sql("create database keeper")
-    with database.open_url(url("keeper")) as connection:
+    url = new_database(postgres, "keeper")
+    with database.open_url(url) as connection:
         connection.exec_driver_sql(
             "create table task_instance (dag_id text, run_id text, task_id text, map_index int, try_number int,"
             " pid int, state text, hostname text, last_heartbeat_at timestamptz, start_date timestamptz)"

@@ -10,12 +10,11 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import quote
 
 import boto3
 import pytest
 from botocore.stub import ANY, Stubber
-from conftest import AIRFLOW, REGION, wait_for
+from conftest import AIRFLOW, REGION, new_database, wait_for
 from test_gate import NEW, OLD, info
 
 from ductwork_airflow.hosts import database
@@ -44,14 +43,10 @@ def sets(**more: dict) -> str:
 @pytest.fixture(scope="module")
 def server(postgres):
     """A database of its own, with the columns that the scaler reads."""
-    login = f"{quote(postgres['username'])}:{quote(postgres['password'], safe='')}"
-    base = f"postgresql+psycopg2://{login}@127.0.0.1:{postgres['port']}"
-    with database.open_url(f"{base}/postgres") as admin:
-        admin.exec_driver_sql("drop database if exists scaler")
-        admin.exec_driver_sql("create database scaler")
-    with database.open_url(f"{base}/scaler") as connection:
+    url = new_database(postgres, "scaler")
+    with database.open_url(url) as connection:
         connection.exec_driver_sql(TABLES)
-    return f"{base}/scaler"
+    return url
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from ductwork_airflow.hosts import database
@@ -25,7 +25,12 @@ COMPONENTS = {"SchedulerJob": "scheduler", "DagProcessorJob": "dag-processor", "
 KEPT_SECONDS = 2.0
 # Less than the balancer waits; a database that swallows packets must not keep anybody waiting.
 PATIENCE_SECONDS = 3.0
-_QUERY = "select job_type, count(*), max(latest_heartbeat) from job where state = 'running' group by job_type"
+# A process that was killed has not written that it ended: only its heart has stopped.
+ALIVE_SECONDS = 60.0
+_QUERY = (
+    "select job_type, sum(case when latest_heartbeat >= :since then 1 else 0 end), max(latest_heartbeat)"
+    " from job where state = 'running' group by job_type"
+)
 
 Document = dict[str, Any]
 
@@ -36,14 +41,14 @@ def read(url: str) -> Document:
     from sqlalchemy import create_engine
 
     engine = create_engine(url, **database.engine_options(url, read_seconds=5))
-    with engine.connect() as connection:
-        found = database.rows(connection, _QUERY)
     now = datetime.now(timezone.utc)
+    with engine.connect() as connection:
+        found = database.rows(connection, _QUERY, since=now - timedelta(seconds=ALIVE_SECONDS))
     components: Document = {name: {"running": 0, "heartbeat_age_s": None} for name in COMPONENTS.values()}
     for job, count, beat in found:
         if job in COMPONENTS:
             age = round((now - database.utc(beat)).total_seconds(), 1) if beat else None
-            components[COMPONENTS[job]] = {"running": count, "heartbeat_age_s": age}
+            components[COMPONENTS[job]] = {"running": int(count), "heartbeat_age_s": age}
     return {"database": "healthy", "components": components}
 
 
