@@ -1,6 +1,7 @@
 //! Which changes nobody makes without having been asked.
 
 use crate::model::change::{Change, ChangeAction, Fate, Replacement, flatten};
+use std::collections::BTreeMap;
 
 /// Whether the environment file asks for a confirmation of every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,19 @@ pub fn needs_consent(changes: &[Change], guard: Guard) -> Vec<String> {
         Some(format!("{what} {} ({}){}", change.path, change.kind, fate(change)))
     });
     guarded.into_iter().chain(risky).collect()
+}
+
+/// Why somebody must agree to these parameters. A change of the VPC replaces nearly everything, but a change set
+/// cannot know it: children of the stack get the subnets from one another.
+#[must_use]
+pub fn moves(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Option<String> {
+    let vpc = |parameters: &BTreeMap<String, String>| match parameters.get("ExistingVpcId") {
+        Some(id) if !id.is_empty() => id.clone(),
+        _ => "a VPC of its own".to_owned(),
+    };
+    let (old, new) = (vpc(before), vpc(after));
+    let moved = !before.is_empty() && old != new;
+    moved.then(|| format!("moves from {old} to {new}: the database and all hosts are replaced"))
 }
 
 fn fate(change: &Change) -> &'static str {
@@ -61,6 +75,16 @@ mod tests {
         ];
         assert!(needs_consent(&changes, Guard::Open).is_empty());
         assert_eq!(needs_consent(&changes, Guard::Protected), ["the environment is protected"]);
+    }
+
+    #[test]
+    fn another_vpc_asks_although_no_change_set_says_what_it_replaces() {
+        let of = |id: &str| BTreeMap::from([("ExistingVpcId".to_owned(), id.to_owned())]);
+        assert_eq!(moves(&of("vpc-1"), &of("vpc-1")), None);
+        assert_eq!(moves(&BTreeMap::new(), &of("vpc-1")), None, "a stack without parameters");
+        let told = moves(&of("vpc-1"), &of("vpc-2")).unwrap();
+        assert_eq!(told, "moves from vpc-1 to vpc-2: the database and all hosts are replaced");
+        assert!(moves(&of(""), &of("vpc-2")).unwrap().starts_with("moves from a VPC of its own to vpc-2"));
     }
 
     #[test]

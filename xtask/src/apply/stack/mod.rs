@@ -18,7 +18,7 @@ use crate::model::event::Sink;
 use crate::model::stack::{Followed, Operation, StackFacts};
 use crate::model::text::count;
 use crate::observe::stack as observed;
-use crate::plan::consent::needs_consent;
+use crate::plan::consent::{moves, needs_consent};
 use crate::plan::root_cause::verdict;
 use crate::plan::stack::{Decision, Desired, StackAction, decide};
 use crate::plan::templates::Packaged;
@@ -91,8 +91,8 @@ async fn act(
     }
     let (followed, operation) = match &decision.action {
         StackAction::None => return Ok(Turn::Settled),
-        StackAction::Create => return changed(context, goal, Purpose::Create, done).await,
-        StackAction::Update => return changed(context, goal, Purpose::Update, done).await,
+        StackAction::Create => return changed(context, goal, Purpose::Create, facts, done).await,
+        StackAction::Update => return changed(context, goal, Purpose::Update, facts, done).await,
         StackAction::Refuse => return Err(refusal(goal.stack, decision)),
         StackAction::Wait => (operations::wait(client, target).await?, Operation::Any),
         StackAction::DeleteThenCreate => (operations::delete(client, target).await?, Operation::Delete),
@@ -113,7 +113,13 @@ fn refusal(stack: &str, decision: &Decision) -> Fail {
 }
 
 /// Templates up, change set made, shown, agreed to, executed, followed.
-async fn changed(context: &Context, goal: &Goal<'_>, purpose: Purpose, done: &mut Done) -> Result<Turn> {
+async fn changed(
+    context: &Context,
+    goal: &Goal<'_>,
+    purpose: Purpose,
+    facts: Option<&StackFacts>,
+    done: &mut Done,
+) -> Result<Turn> {
     let client = &context.aws.cloudformation;
     if !goal.uploads.is_empty() {
         goal.sink.progress("uploading templates");
@@ -133,7 +139,8 @@ async fn changed(context: &Context, goal: &Goal<'_>, purpose: Purpose, done: &mu
     if let Some(why) = &change_set.unseen {
         goal.sink.note(why.clone());
     }
-    agreed(context, goal.sink, &change_set).await?;
+    let moves = facts.and_then(|facts| moves(&facts.parameters, &goal.desired.parameters));
+    agreed(context, goal.sink, &change_set, moves).await?;
     let followed = change_set::execute(client, &change_set, goal.sink).await?;
     let operation = match purpose {
         Purpose::Create => Operation::Create,
@@ -145,14 +152,14 @@ async fn changed(context: &Context, goal: &Goal<'_>, purpose: Purpose, done: &mu
 }
 
 /// Asks if need be; without consent the change set is taken back, and the shell of a new stack.
-async fn agreed(context: &Context, sink: &Sink, change_set: &ChangeSet) -> Result<()> {
+async fn agreed(context: &Context, sink: &Sink, change_set: &ChangeSet, moves: Option<String>) -> Result<()> {
     let unseen =
         change_set.unseen.as_ref().map(|_| "may replace or remove resources that cannot be previewed");
     let reasons = match change_set.purpose {
         Purpose::Create => Vec::new(),
         Purpose::Update => {
             let known = needs_consent(&change_set.changes, context.guard);
-            known.into_iter().chain(unseen.map(str::to_owned)).collect()
+            known.into_iter().chain(unseen.map(str::to_owned)).chain(moves).collect()
         }
     };
     let question = Question { reasons, changes: change_set.changes.clone() };

@@ -25,7 +25,7 @@ use aws_sdk_cloudformation::operation::get_template::GetTemplateOutput;
 use aws_sdk_cloudformation::operation::list_change_sets::ListChangeSetsOutput;
 use aws_sdk_cloudformation::primitives::DateTime;
 use aws_sdk_cloudformation::types::{
-    Change, ChangeAction, ChangeSetStatus, ChangeType, Output, Replacement, ResourceChange, Stack,
+    Change, ChangeAction, ChangeSetStatus, ChangeType, Output, Parameter, Replacement, ResourceChange, Stack,
     StackStatus,
 };
 use aws_sdk_s3::operation::head_bucket::{HeadBucketError, HeadBucketOutput};
@@ -41,12 +41,14 @@ struct Service {
     replacement: Replacement,
     /// Whether a change set can look into nested stacks.
     sees: bool,
+    /// The existing VPC that the stack was made in.
+    vpc: Option<&'static str>,
 }
 
 impl Service {
     fn new(status: &str, template: &str) -> Self {
         let state = Arc::new(Mutex::new((status.to_owned(), template.to_owned())));
-        Self { state, log: Log::default(), replacement: Replacement::False, sees: true }
+        Self { state, log: Log::default(), replacement: Replacement::False, sees: true, vpc: None }
     }
 
     fn client(&self) -> Client {
@@ -57,6 +59,9 @@ impl Service {
     fn looks(&self) -> Vec<Rule> {
         let (at, templates, told) = (self.state.clone(), self.state.clone(), self.state.clone());
         let looks = Mutex::new(0);
+        let vpc = self
+            .vpc
+            .map(|id| Parameter::builder().parameter_key("ExistingVpcId").parameter_value(id).build());
         vec![
             mock!(Client::describe_stacks).then_compute_response(move |_| {
                 let mut state = at.lock().unwrap();
@@ -67,6 +72,7 @@ impl Service {
                 }
                 let url = Output::builder().output_key("AirflowUrl").output_value("http://x").build();
                 let stack = Stack::builder().stack_id(ROOT).stack_name("p-dev").outputs(url);
+                let stack = stack.set_parameters(vpc.clone().map(|one| vec![one]));
                 let stack = stack.stack_status(StackStatus::from(state.0.as_str())).build();
                 // Somebody else's update ends by itself.
                 *looks.lock().unwrap() += 1;
@@ -247,6 +253,14 @@ async fn refused_consent_takes_the_change_set_back() {
     service.replacement = Replacement::True;
     assert_eq!(declined(&service).await, ["replaces Queue (AWS::SQS::Queue)"]);
     assert_eq!(service.log.lines(), format!("create UPDATE {}\ndiscard", url()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_vpc_needs_consent() {
+    let mut service = Service::new("UPDATE_COMPLETE", "Resources: {Old: {}}\n");
+    service.vpc = Some("vpc-1");
+    let told = "moves from vpc-1 to a VPC of its own: the database and all hosts are replaced";
+    assert_eq!(declined(&service).await, [told]);
 }
 
 #[tokio::test(start_paused = true)]
