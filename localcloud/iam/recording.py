@@ -186,14 +186,18 @@ def _resource(
     if service == "autoscaling":
         return "*" if verb.startswith("Describe") else _group_arn(params)
     if service == "ssm":
-        name = str(json.loads(body or b"{}").get("Name", ""))
-        prefix = f"arn:aws:ssm:{get_region()}:{get_account_id()}:parameter/"
-        return prefix + name.lstrip("/") if name else "*"
+        return _parameter_arn(str(json.loads(body or b"{}").get("Name", "")))
     arn = extract_resource_arn(service, method, path, headers, body, params, get_region(), get_account_id())
     if service == "logs" and arn != "*":
         stream = json.loads(body or b"{}").get("logStreamName")
         return f"{arn}:log-stream:{stream}" if stream else arn
     return arn
+
+
+def _parameter_arn(name: str) -> str:
+    """AWS's own parameters belong to no account."""
+    owner = "" if name.startswith("/aws/") else get_account_id()
+    return f"arn:aws:ssm:{get_region()}:{owner}:parameter/{name.lstrip('/')}" if name else "*"
 
 
 def _stacks(params: dict) -> Iterator[str]:

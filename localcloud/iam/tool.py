@@ -45,6 +45,7 @@ SHARED: list[tuple[str, str, str]] = [
         "the one artifact bucket of the account and region",
     ),
     ("cloudformation:DescribeStacks", "*/ductwork-bootstrap/*", "the one bootstrap stack"),
+    ("ssm:GetParameter", "arn:aws:ssm:*::parameter/aws/service/*", "of AWS, the same for everybody"),
     ("codedeploy:*Targets", "*", "of a deployment, whose id only its environment knows"),
 ]
 

@@ -10,9 +10,10 @@ use clap::Args;
 /// Check whether the AWS account has what an environment needs.
 ///
 /// Looks at quotas and their use, instance types and zones, elastic IP addresses and VPCs, subnets,
-/// certificate, hosted zone, secrets and the image of the hosts. Only reads. Ends with exit code 2 if
-/// something is missing; what AWS does not let you ask is listed and is no error. `plan` and `deploy` check
-/// the same before they change anything, as far as the deployment depends on it.
+/// certificate, hosted zone, secrets, the image of the hosts, service-linked roles, and whether you may make the
+/// calls of this tool. Only reads. Ends with exit code 2 if something is missing; what AWS does not let you ask is
+/// listed and is no error. `plan` and `deploy` check the same before they change anything, as far as the
+/// deployment depends on it; rights and roles are checked here only.
 ///
 /// Example: cargo xtask doctor --env dev
 #[derive(Args, Debug)]

@@ -79,6 +79,7 @@ impl Aws {
 
     fn over(config: &SdkConfig, region: &str, endpoint: Option<&str>) -> Self {
         let counter = Counter::default();
+        let app = config.app_name().map_or("", AsRef::as_ref);
         macro_rules! ours {
             ($service:ident) => {
                 $service::config::Builder::from(config)
@@ -104,7 +105,7 @@ impl Aws {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             secrets: client!(aws_sdk_secretsmanager),
             sts: aws_sdk_sts::Client::from_conf(sts.build()),
-            signed: Signed::new(config.credentials_provider(), region, endpoint, counter.clone()),
+            signed: Signed::new(app, config.credentials_provider(), region, endpoint, counter.clone()),
             counter,
         }
     }

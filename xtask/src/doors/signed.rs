@@ -20,6 +20,7 @@ const ATTEMPTS: usize = 3;
 pub enum Service {
     Acm,
     Ec2,
+    Iam,
     Kms,
     Quotas,
     Route53,
@@ -32,6 +33,7 @@ impl Service {
         match self {
             Self::Acm => "acm",
             Self::Ec2 => "ec2",
+            Self::Iam => "iam",
             Self::Kms => "kms",
             Self::Quotas => "servicequotas",
             Self::Route53 => "route53",
@@ -39,19 +41,26 @@ impl Service {
         }
     }
 
-    /// Where the service answers, and the region that a signature names. Route 53 has one place in each
-    /// partition (<https://docs.aws.amazon.com/general/latest/gr/r53.html>).
+    /// Where the service answers, and the region that a signature names. Route 53 and IAM have one place in each
+    /// partition (<https://docs.aws.amazon.com/general/latest/gr/r53.html>,
+    /// <https://docs.aws.amazon.com/general/latest/gr/iam-service.html>).
     fn place(self, region: &str) -> (String, String) {
         let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let name = self.name();
         match (self, region) {
+            (Self::Iam, _) if region.starts_with("us-gov-") => {
+                (format!("https://{name}.us-gov.{suffix}"), "us-gov-west-1".to_owned())
+            }
+            (Self::Iam, _) if region.starts_with("cn-") => {
+                (format!("https://{name}.cn-north-1.{suffix}"), "cn-north-1".to_owned())
+            }
             (Self::Route53, _) if region.starts_with("us-gov-") => {
                 (format!("https://{name}.us-gov.{suffix}"), "us-gov-west-1".to_owned())
             }
             (Self::Route53, _) if region.starts_with("cn-") => {
                 (format!("https://{name}.{suffix}"), "cn-northwest-1".to_owned())
             }
-            (Self::Route53, _) => (format!("https://{name}.{suffix}"), "us-east-1".to_owned()),
+            (Self::Route53 | Self::Iam, _) => (format!("https://{name}.{suffix}"), "us-east-1".to_owned()),
             _ => (format!("https://{name}.{region}.{suffix}"), region.to_owned()),
         }
     }
@@ -97,6 +106,8 @@ pub type Answer<T> = Result<T, Refused>;
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Signed {
+    /// As the SDK names the stack in its user agent.
+    app: String,
     provider: Option<SharedCredentialsProvider>,
     credentials: std::sync::Arc<OnceCell<Credentials>>,
     region: String,
@@ -117,6 +128,7 @@ struct Request {
 
 impl Signed {
     pub(super) fn new(
+        app: &str,
         provider: Option<SharedCredentialsProvider>,
         region: &str,
         endpoint: Option<&str>,
@@ -125,6 +137,7 @@ impl Signed {
         let config = ureq::Agent::config_builder();
         let config = config.timeout_global(Some(DEADLINE)).http_status_as_error(false).build();
         Self {
+            app: format!("app/{app}"),
             provider,
             credentials: std::sync::Arc::default(),
             region: region.to_owned(),
@@ -144,14 +157,25 @@ impl Signed {
         serde_json::from_str(&text).map_err(|error| Refused::Silent(format!("unexpected answer: {error}")))
     }
 
-    /// An action of EC2; the answer is XML.
+    /// An action of EC2.
     pub async fn ec2(&self, action: &str, parameters: &[(String, String)]) -> Answer<String> {
-        let mut body = format!("Action={action}&Version=2016-11-15");
+        self.query(Service::Ec2, "2016-11-15", action, parameters).await
+    }
+
+    /// An action of a service with a query API of this version; the answer is XML.
+    pub async fn query(
+        &self,
+        service: Service,
+        version: &str,
+        action: &str,
+        parameters: &[(String, String)],
+    ) -> Answer<String> {
+        let mut body = format!("Action={action}&Version={version}");
         for (name, value) in parameters {
             body += &format!("&{}={}", escaped(name), escaped(value));
         }
         let headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
-        self.send(Service::Ec2, "POST", "/", headers, body).await
+        self.send(service, "POST", "/", headers, body).await
     }
 
     /// A resource of a REST service; the answer is XML.
@@ -164,9 +188,10 @@ impl Signed {
         service: Service,
         method: &'static str,
         path: &str,
-        headers: Vec<(&'static str, String)>,
+        mut headers: Vec<(&'static str, String)>,
         body: String,
     ) -> Answer<String> {
+        headers.push(("user-agent", self.app.clone()));
         let (place, region) = service.place(&self.region);
         let url = format!("{}{path}", self.endpoint.as_deref().unwrap_or(&place));
         let request = Request { service, method, url, headers, body };

@@ -51,6 +51,8 @@ fn a_region_decides_where_a_service_answers() {
     assert_eq!(place(Service::Acm, "eu-central-1"), "https://acm.eu-central-1.amazonaws.com eu-central-1");
     assert_eq!(place(Service::Ec2, "cn-north-1"), "https://ec2.cn-north-1.amazonaws.com.cn cn-north-1");
     assert_eq!(place(Service::Route53, "eu-central-1"), "https://route53.amazonaws.com us-east-1");
+    assert_eq!(place(Service::Iam, "eu-central-1"), "https://iam.amazonaws.com us-east-1");
+    assert_eq!(place(Service::Iam, "cn-north-1"), "https://iam.cn-north-1.amazonaws.com.cn cn-north-1");
     assert_eq!(
         place(Service::Route53, "us-gov-east-1"),
         "https://route53.us-gov.amazonaws.com us-gov-west-1"
@@ -78,7 +80,7 @@ fn service(answers: Vec<(u16, &'static str)>) -> (Signed, Counter) {
     });
     let counter = Counter::default();
     let provider = SharedCredentialsProvider::new(credentials(None));
-    (Signed::new(Some(provider), "eu-central-1", Some(&url), counter.clone()), counter)
+    (Signed::new("stack", Some(provider), "eu-central-1", Some(&url), counter.clone()), counter)
 }
 
 #[tokio::test]
@@ -116,7 +118,7 @@ async fn nobody_there_is_no_error_of_the_service() {
         refused.code().is_empty() && refused.to_string().starts_with("no answer from route53"),
         "{refused}"
     );
-    let without = Signed::new(None, "eu-central-1", None, Counter::default());
+    let without = Signed::new("stack", None, "eu-central-1", None, Counter::default());
     assert_eq!(without.ec2("DescribeVpcs", &[]).await.unwrap_err().to_string(), "there are no credentials");
 }
 

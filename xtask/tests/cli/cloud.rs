@@ -37,7 +37,8 @@ impl Cloud {
                           </Error></Errors></Response>";
             let identity = format!(
                 "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
-                 <GetCallerIdentityResult><Account>{account}</Account></GetCallerIdentityResult>\
+                 <GetCallerIdentityResult><Account>{account}</Account>\
+                 <Arn>arn:aws:sts::{account}:assumed-role/deploy/ann</Arn></GetCallerIdentityResult>\
                  </GetCallerIdentityResponse>"
             );
             let answer = match status {
@@ -243,7 +244,7 @@ fn what_could_not_be_asked_refuses_nothing() {
         let told =
             project.run_with(&["doctor", "--env", "other", "--format", "json"], &KEYS).expect(0).json();
         let findings = told["findings"].as_array().unwrap();
-        assert_eq!(findings.len(), 6, "{findings:#?}");
+        assert_eq!(findings.len(), 8, "{findings:#?}");
         for finding in findings {
             assert_eq!(finding["outcome"], "not_asked", "{finding}");
             assert!(finding["text"].as_str().unwrap().contains(why), "{finding}");

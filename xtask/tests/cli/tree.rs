@@ -70,7 +70,7 @@ fn a_template_without_its_children() {
     insta::assert_snapshot!(project.refused(&["package"]), @r"
     error: the templates cannot be packaged
 
-      templates/engines/ec2/engine.yaml:122, templates/engines/ec2/engine.yaml:153,
+      templates/engines/ec2/engine.yaml:113, templates/engines/ec2/engine.yaml:141,
         templates/engines/ec2/worker-set.yaml:294:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
@@ -81,7 +81,7 @@ fn a_template_without_its_children() {
     insta::assert_snapshot!(project.refused(&["deploy"]), @r"
     error: `local` cannot be deployed
 
-      templates/engines/ec2/engine.yaml:122, templates/engines/ec2/engine.yaml:153,
+      templates/engines/ec2/engine.yaml:113, templates/engines/ec2/engine.yaml:141,
         templates/engines/ec2/worker-set.yaml:294:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file

@@ -2,7 +2,8 @@
 
 `account.py raise N` grants a quota of N vCPUs on demand; `account.py fill` uses up elastic IP addresses and VPCs, and
 `account.py empty` gives them back; `account.py lock` makes a secret whose key is disabled, `account.py unlock`
-enables it; `account.py make` makes certificates, a hosted zone and subnets in one zone.
+enables it; `account.py make` makes certificates, a hosted zone and subnets in one zone; `account.py reader` makes
+keys of a role that may only read.
 """
 
 from __future__ import annotations
@@ -85,17 +86,32 @@ def make(client: Callable[[str], Any]) -> dict:
     }
 
 
+def reader(client: Callable[[str], Any]) -> dict:
+    iam = client("iam")
+    everybody = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=document(everybody))["Role"]
+    look = ["*:Describe*", "*:Get*", "*:List*", "iam:Simulate*"]
+    policy = document({"Effect": "Allow", "Action": look, "Resource": "*"})
+    iam.put_role_policy(RoleName="reader", PolicyName="look", PolicyDocument=policy)
+    made = client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="somebody")["Credentials"]
+    return {name: value for name, value in made.items() if isinstance(value, str)}
+
+
+def document(statement: dict) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("verb", choices=("raise", "lock", "unlock", "fill", "empty", "make"))
+    parser.add_argument("verb", choices=("raise", "lock", "unlock", "fill", "empty", "make", "reader"))
     parser.add_argument("vcpus", type=float, nargs="?", default=0)
     parser.add_argument("--state", type=Path, required=True)
     options = parser.parse_args()
     endpoint = json.loads((options.state / "cloud.json").read_text(encoding="utf-8"))["endpoint"]
     session = boto3.Session("local", "local", region_name=REGION)
     client = partial(session.client, endpoint_url=endpoint)
-    verbs = {"lock": lock, "unlock": unlock, "fill": fill, "empty": empty, "make": make}
+    verbs = {"lock": lock, "unlock": unlock, "fill": fill, "empty": empty, "make": make, "reader": reader}
     done = grant(client, options.vcpus) if options.verb == "raise" else verbs[options.verb](client)
     json.dump(done, sys.stdout)
     return 0

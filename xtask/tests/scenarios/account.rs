@@ -87,6 +87,7 @@ const ENTRY: &str = "[entry]\n";
 fn what_an_account_lacks_is_told_before_anything_is_touched() {
     let account = Account::new();
     healthy(&account);
+    rights(&account);
     too_few_vcpus(&account);
     instances_and_secrets(&account);
     used_up(&account);
@@ -105,11 +106,45 @@ fn healthy(account: &Account) {
         "elastic addresses: ok",
         "VPCs: ok",
         "image: ok",
+        "rights: ok",
+        "service roles: ok",
     ];
     assert_eq!(account.doctor(0).outcomes(), expected);
     let text = account.run(&["doctor", "--env", "aws"]).expect(0).stdout;
     assert_eq!(text.lines().count(), expected.len(), "a line for each:\n{text}");
     assert!(text.contains("us-east-1a, us-east-1b"), "{text}");
+}
+
+/// Whoever may only read is told what the tool could not do, and which roles nobody would make.
+fn rights(account: &Account) {
+    announce("a role that may only read");
+    let keys = account.has(&["reader"]);
+    let key = |name: &str| keys[name].as_str().unwrap().to_owned();
+    let (id, secret, token) = (key("AccessKeyId"), key("SecretAccessKey"), key("SessionToken"));
+    let endpoint = account.project.endpoint();
+    let run = account.project.run_with(
+        &["doctor", "--env", "aws", "--format", "json"],
+        &[
+            ("AWS_ACCESS_KEY_ID", &id),
+            ("AWS_SECRET_ACCESS_KEY", &secret),
+            ("AWS_SESSION_TOKEN", &token),
+            ("AWS_ENDPOINT_URL", &endpoint),
+        ],
+    );
+    let found = run.expect(2).json();
+    let findings = found["findings"].as_array().unwrap();
+    let named = |name: &str| findings.iter().find(|one| one["name"] == name).unwrap();
+    let messages: Vec<&str> = named("rights")["problems"].as_array().unwrap().iter().map(message).collect();
+    assert_eq!(messages.len(), 3, "{messages:#?}");
+    let stack = "you may not call cloudformation:CreateChangeSet, cloudformation:ExecuteChangeSet on \
+                 arn:aws:cloudformation:us-east-1:000000000000:stack/ductwork-aws/";
+    assert!(messages.iter().any(|one| one.starts_with(stack)), "{messages:#?}");
+    let roles = message(&named("service roles")["problems"][0]);
+    assert!(roles.ends_with("create: autoscaling.amazonaws.com, rds.amazonaws.com"), "{roles}");
+}
+
+fn message(problem: &Value) -> &str {
+    problem["message"].as_str().unwrap()
 }
 
 /// Six hosts of two vCPUs on a quota of five: refused by all verbs, and none has touched anything.

@@ -2,8 +2,8 @@
 
 use super::environment::{Environment, Network, Vpc};
 use super::hosts::{HostGroup, Hosts, WorkerSet};
-use super::values::{LoadBalancer, Nat, Url};
-use crate::model::account::{Demands, HostDemand, Hosts as Started, ImageDemand, NetworkDemand};
+use super::values::{BrokerKind, LoadBalancer, Nat, Url};
+use crate::model::account::{Demands, HostDemand, Hosts as Started, ImageDemand, NetworkDemand, ServiceRole};
 
 impl Environment {
     #[must_use]
@@ -13,6 +13,10 @@ impl Environment {
             project: self.project.to_string(),
             environment: self.name.to_string(),
             region: self.aws.region.to_string(),
+            account: self.aws.account.to_string(),
+            bucket: self.artifact_bucket(),
+            stack: self.stack_name(),
+            service_roles: self.service_roles(),
             hosts: if self.is_local() { Vec::new() } else { self.hosts_started() },
             network: self.network.demand(),
             addresses: self.addresses(),
@@ -21,8 +25,40 @@ impl Environment {
             hosted_zone: self.entry.hosted_zone.as_ref().map(ToString::to_string),
             requests_certificate: url.is_some_and(Url::is_https) && self.entry.certificate.is_none(),
             secrets: Vec::new(),
-            image: self.hosts.image_demand(),
+            image: self.image(),
         }
+    }
+
+    /// Of the services that make one of their own; the local cloud's make none.
+    fn service_roles(&self) -> Vec<ServiceRole> {
+        let spot = self.workers.iter().any(|set| set.by_market(set.max).spot > 0);
+        let needed = [
+            (true, "autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling"),
+            (spot, "spot.amazonaws.com", "AWSServiceRoleForEC2Spot"),
+            (
+                self.entry.load_balancer != LoadBalancer::None,
+                "elasticloadbalancing.amazonaws.com",
+                "AWSServiceRoleForElasticLoadBalancing",
+            ),
+            (self.database.url_secret.is_none(), "rds.amazonaws.com", "AWSServiceRoleForRDS"),
+            (
+                self.broker.kind == BrokerKind::Valkey,
+                "elasticache.amazonaws.com",
+                "AWSServiceRoleForElastiCache",
+            ),
+            (
+                self.storage.shared_files,
+                "elasticfilesystem.amazonaws.com",
+                "AWSServiceRoleForAmazonElasticFileSystem",
+            ),
+        ];
+        let needed = needed.into_iter().filter(|(needed, ..)| *needed && !self.is_local());
+        needed.map(|(_, service, name)| ServiceRole { service, name }).collect()
+    }
+
+    #[must_use]
+    pub fn image(&self) -> ImageDemand {
+        self.hosts.image_demand()
     }
 
     /// On the local cloud, hosts are folders of this machine.
@@ -60,12 +96,10 @@ impl Network {
 }
 
 impl Hosts {
-    /// As the template chooses it.
     fn image_demand(&self) -> ImageDemand {
-        let name = self.image.as_ref().map(ToString::to_string);
-        match name {
-            Some(id) if id.starts_with("ami-") => ImageDemand { key: "hosts.image", name: id },
-            Some(name) => ImageDemand { key: "hosts.image_parameter", name },
+        match &self.image {
+            Some(id) if id.is_id() => ImageDemand { key: "hosts.image", name: id.to_string() },
+            Some(name) => ImageDemand { key: "hosts.image_parameter", name: name.to_string() },
             None => {
                 let latest = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default";
                 ImageDemand { key: "hosts.architecture", name: format!("{latest}-{}", self.architecture) }
@@ -133,6 +167,32 @@ mod tests {
         assert_eq!(big.most, Hosts { on_demand: 3, spot: 4 });
         assert_eq!(default.first, Hosts { on_demand: 1, spot: 0 });
         assert_eq!((found.addresses, &found.network), (1, &NetworkDemand::New { zones: 2 }));
+    }
+
+    #[test]
+    fn the_service_linked_roles_that_an_environment_needs() {
+        let names =
+            |demands: Demands| demands.service_roles.iter().map(|role| role.service).collect::<Vec<_>>();
+        let smallest = names(demands("", "[workers.default]\nmax = 2\n"));
+        assert_eq!(smallest, ["autoscaling.amazonaws.com", "rds.amazonaws.com"]);
+        let more = "[broker]\nkind = 'valkey'\n[files]\nshared = true\n[workers.default]\nmax = 3\nspot_percent = 50\n";
+        assert_eq!(names(demands("load_balancer = 'internal'", more)).len(), 6);
+    }
+
+    #[test]
+    fn calls_name_their_resources() {
+        let calls = demands("", "").calls("aws-cn");
+        let resources: Vec<&str> = calls.iter().map(|call| call.resource.as_str()).collect();
+        let (stack, any) = ("ductwork-dev", "00000000-0000-0000-0000-000000000000");
+        let expected = [
+            &format!("arn:aws-cn:cloudformation:eu-central-1:111122223333:stack/{stack}/{any}"),
+            "arn:aws-cn:s3:::ductwork-111122223333-eu-central-1",
+            "arn:aws-cn:s3:::ductwork-111122223333-eu-central-1/environments/dev/current.json",
+            "arn:aws-cn:codedeploy:eu-central-1:111122223333:deploymentgroup:ductwork-dev/scheduler",
+            "arn:aws-cn:secretsmanager:eu-central-1:111122223333:secret:ductwork/dev/login/google-AbCdEf",
+            "arn:aws-cn:ssm:eu-central-1::parameter/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
+        ];
+        assert_eq!(resources, expected);
     }
 
     #[test]

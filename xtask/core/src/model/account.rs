@@ -1,5 +1,6 @@
 //! What an environment needs of its AWS account, and what the account says of it; no SDK types.
 
+use super::names;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that an account can lack. Made from the environment file.
@@ -9,6 +10,12 @@ pub struct Demands {
     pub project: String,
     pub environment: String,
     pub region: String,
+    pub account: String,
+    /// The names of the artifact bucket and of the master stack.
+    pub bucket: String,
+    pub stack: String,
+    /// Those that AWS's services need.
+    pub service_roles: Vec<ServiceRole>,
     pub hosts: Vec<HostDemand>,
     pub network: NetworkDemand,
     pub addresses: u32,
@@ -34,6 +41,71 @@ pub struct ImageDemand {
     /// Its ID (`ami-…`), or the parameter that holds it.
     pub name: String,
 }
+
+impl ImageDemand {
+    #[must_use]
+    pub fn is_id(&self) -> bool {
+        self.name.starts_with("ami-")
+    }
+}
+
+/// A role that only a service of AWS can assume; it makes its own at first use, if whoever uses it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceRole {
+    pub service: &'static str,
+    pub name: &'static str,
+}
+
+/// Calls that the tool makes, to one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls {
+    pub actions: Vec<&'static str>,
+    pub resource: String,
+}
+
+impl Demands {
+    /// The tool's own calls, as far as a resource has a name before it exists. What CloudFormation needs to make
+    /// the stack is not among them.
+    #[must_use]
+    pub fn calls(&self, partition: &str) -> Vec<Calls> {
+        let Self { region, account, bucket, stack, environment, image, .. } = self;
+        let at = |service: &str, resource: String| {
+            format!("arn:{partition}:{service}:{region}:{account}:{resource}")
+        };
+        let to = |actions: &[&'static str], resource: String| Calls { actions: actions.to_vec(), resource };
+        let any = "00000000-0000-0000-0000-000000000000";
+        let mut calls = vec![
+            to(&STACK_CALLS, at("cloudformation", format!("stack/{stack}/{any}"))),
+            to(&["s3:ListBucket"], format!("arn:{partition}:s3:::{bucket}")),
+            to(
+                &["s3:GetObject", "s3:PutObject"],
+                format!("arn:{partition}:s3:::{bucket}/{}", names::pointer_key(environment)),
+            ),
+            to(
+                &["codedeploy:CreateDeployment", "codedeploy:GetDeployment"],
+                at("codedeploy", format!("deploymentgroup:{stack}/scheduler")),
+            ),
+            to(
+                &["secretsmanager:DescribeSecret"],
+                at("secretsmanager", format!("secret:{}-AbCdEf", names::google_secret(environment))),
+            ),
+        ];
+        if !image.is_id() {
+            // AWS's own parameters belong to no account.
+            let owner = if image.name.starts_with("/aws/") { "" } else { account };
+            let parameter = format!("arn:{partition}:ssm:{region}:{owner}:parameter{}", image.name);
+            calls.push(to(&["ssm:GetParameter"], parameter));
+        }
+        calls
+    }
+}
+
+const STACK_CALLS: [&str; 4] = [
+    "cloudformation:CreateChangeSet",
+    "cloudformation:DescribeChangeSet",
+    "cloudformation:DescribeStacks",
+    "cloudformation:ExecuteChangeSet",
+];
 
 /// Hosts of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,10 +159,12 @@ pub enum Topic {
     HostedZone,
     Secrets,
     Image,
+    Rights,
+    ServiceRoles,
 }
 
 impl Topic {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Vcpus,
         Self::Offers,
         Self::Zones,
@@ -101,6 +175,8 @@ impl Topic {
         Self::HostedZone,
         Self::Secrets,
         Self::Image,
+        Self::Rights,
+        Self::ServiceRoles,
     ];
 
     #[must_use]
@@ -130,6 +206,23 @@ pub struct Account {
     pub secrets: Option<Answer<Vec<NeededSecret>>>,
     /// Whether the image, or the parameter that holds its ID, is there.
     pub image: Option<Answer<bool>>,
+    /// Calls that the caller may not make.
+    pub rights: Option<Answer<Vec<Denied>>>,
+    pub service_roles: Option<Answer<ServiceRoles>>,
+}
+
+/// A call that IAM denies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    pub action: String,
+    pub resource: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceRoles {
+    pub missing: Vec<ServiceRole>,
+    /// Whether the caller may not let the services make them.
+    pub denied: bool,
 }
 
 /// A limit of the account in one region.

@@ -4,6 +4,9 @@
 mod ec2;
 mod names;
 mod quotas;
+mod rights;
+
+pub use names::image_id;
 
 use super::secrets;
 use crate::doors::aws::Aws;
@@ -25,6 +28,8 @@ pub async fn read(aws: &Aws, demands: Demands, topics: &BTreeSet<Topic>) -> Acco
         hosted_zone,
         secrets,
         image,
+        rights,
+        service_roles,
     ) = tokio::join!(
         ask.vcpus(),
         ask.offers(),
@@ -36,6 +41,8 @@ pub async fn read(aws: &Aws, demands: Demands, topics: &BTreeSet<Topic>) -> Acco
         ask.hosted_zone(),
         ask.secrets(),
         ask.image(),
+        ask.rights(),
+        ask.service_roles(),
     );
     Account {
         on_demand,
@@ -49,6 +56,8 @@ pub async fn read(aws: &Aws, demands: Demands, topics: &BTreeSet<Topic>) -> Acco
         hosted_zone,
         secrets,
         image,
+        rights,
+        service_roles,
         demands,
     }
 }
@@ -82,13 +91,14 @@ impl Ask<'_> {
         let is_new = matches!(self.demands.network, NetworkDemand::New { .. });
         self.topics.contains(&topic)
             && match topic {
-                Topic::Vcpus | Topic::Offers | Topic::Image => !self.demands.hosts.is_empty(),
+                Topic::Vcpus | Topic::Offers | Topic::Image | Topic::Rights => !self.demands.hosts.is_empty(),
                 Topic::Zones | Topic::Vpcs => is_new,
                 Topic::Subnets => !is_new,
                 Topic::Addresses => self.demands.addresses > 0,
                 Topic::Certificate => self.demands.certificate.is_some(),
                 Topic::HostedZone => self.demands.hosted_zone.is_some(),
                 Topic::Secrets => !self.demands.secrets.is_empty(),
+                Topic::ServiceRoles => !self.demands.service_roles.is_empty(),
             }
     }
 

@@ -1,8 +1,10 @@
 //! What is there under a name: certificates, hosted zones, public parameters.
 
 use super::{Ask, optional, senseless, told};
+use crate::doors::aws::Aws;
 use crate::doors::signed::{Answer as Signed, Refused, Service};
-use crate::model::account::{Answer, Certificate, HostedZone, Topic};
+use crate::fail::{Fail, Result};
+use crate::model::account::{Answer, Certificate, HostedZone, ImageDemand, Topic};
 use roxmltree::Document;
 use serde_json::{Value, json};
 
@@ -29,18 +31,32 @@ impl Ask<'_> {
         if !self.wants(Topic::Image) {
             return None;
         }
-        let name = &self.demands.image.name;
-        if name.starts_with("ami-") {
-            return Some(told(self.has_image(name).await));
+        let image = &self.demands.image;
+        if image.is_id() {
+            return Some(told(self.has_image(&image.name).await));
         }
-        let input = json!({ "Name": name });
-        let answer = self.aws.signed.json(Service::Ssm, "AmazonSSM.GetParameter", &input).await;
-        let found = optional(answer, "ParameterNotFound").and_then(|found| match found {
-            Some(answer) if !answer["Parameter"].is_object() => Err(senseless("parameter")),
-            found => Ok(found.is_some()),
-        });
-        Some(told(found))
+        Some(told(parameter(self.aws, &image.name).await.map(|found| found.is_some())))
     }
+}
+
+/// The value of a parameter.
+async fn parameter(aws: &Aws, name: &str) -> Signed<Option<String>> {
+    let answer = aws.signed.json(Service::Ssm, "AmazonSSM.GetParameter", &json!({ "Name": name })).await;
+    let Some(answer) = optional(answer, "ParameterNotFound")? else { return Ok(None) };
+    let value = answer["Parameter"]["Value"].as_str();
+    value.map(|value| Some(value.to_owned())).ok_or_else(|| senseless("parameter"))
+}
+
+/// The ID of the image that hosts are launched from; nothing if the parameter that holds it does not exist.
+pub async fn image_id(aws: &Aws, image: &ImageDemand) -> Result<Option<String>> {
+    if image.is_id() {
+        return Ok(Some(image.name.clone()));
+    }
+    parameter(aws, &image.name).await.map_err(|refused| {
+        Fail::failed(format!("cannot look up the machine image in the parameter `{}`", image.name))
+            .cause(refused.to_string())
+            .hint("allow `ssm:GetParameter` for it, or set `hosts.image` to the ID of an image")
+    })
 }
 
 fn certificate(found: &Value) -> Signed<Certificate> {

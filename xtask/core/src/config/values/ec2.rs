@@ -183,8 +183,13 @@ impl VpcId {
 }
 
 impl Image {
-    /// The most that the template parameter `HostImage` accepts.
+    /// The most that the template parameter `HostImageParameter` accepts.
     const LONGEST_NAME: usize = 1011;
+
+    #[must_use]
+    pub fn is_id(&self) -> bool {
+        self.0.starts_with("ami-")
+    }
 
     pub fn id(text: &str) -> Result<Self, Refusal> {
         let list = "describe-images --owners self --query 'Images[].[ImageId,Name]'";

@@ -19,7 +19,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::model::account::NeededSecret;
-pub use account::{Finding, Outcome, findings, topics};
+pub use account::{Finding, Outcome, findings, no_image, topics};
 pub use network::loses_nat;
 pub use runs::Runs;
 

@@ -4,6 +4,7 @@
 
 mod names;
 mod network;
+mod rights;
 mod scope;
 mod vcpus;
 
@@ -13,6 +14,7 @@ use crate::model::account::{Account, Answer, Quota};
 use crate::model::text::count;
 use serde::Serialize;
 
+pub use names::no_image;
 pub use scope::topics;
 
 /// What is said of one fact.
@@ -66,6 +68,8 @@ pub fn findings(file: &str, account: &Account) -> Vec<Finding> {
         }),
         finding("secrets", account.secrets.as_ref(), |secrets| names::secrets(secrets)),
         finding("image", account.image.as_ref(), |found| names::image(&about, *found)),
+        finding("rights", account.rights.as_ref(), |denied| rights::calls(&about, denied)),
+        finding("service roles", account.service_roles.as_ref(), |roles| rights::roles(&about, roles)),
     ];
     all.into_iter().flatten().collect()
 }

@@ -2,7 +2,8 @@
 
 use super::super::secrets::problem;
 use super::{About, Judged};
-use crate::model::account::{Certificate, HostedZone, ImageDemand, NeededSecret};
+use crate::fail::Problem;
+use crate::model::account::{Certificate, Demands, HostedZone, ImageDemand, NeededSecret};
 
 pub(super) fn certificate(about: &About, found: Option<&Certificate>) -> Judged {
     let demands = &about.account.demands;
@@ -67,19 +68,26 @@ pub(super) fn secrets(needed: &[NeededSecret]) -> Judged {
 }
 
 pub(super) fn image(about: &About, found: bool) -> Judged {
-    let ImageDemand { key, name } = &about.account.demands.image;
+    let Demands { image, region, .. } = &about.account.demands;
     if found {
-        return Judged::Ok(name.clone());
+        Judged::Ok(image.name.clone())
+    } else {
+        Judged::Missing(vec![no_image(about.file, image, region)])
     }
-    let region = &about.account.demands.region;
-    let (what, list) = if name.starts_with("ami-") {
+}
+
+/// There is no such image, or no parameter that holds it.
+#[must_use]
+pub fn no_image(file: &str, image: &ImageDemand, region: &str) -> Problem {
+    let ImageDemand { key, name } = image;
+    let (what, list) = if image.is_id() {
         ("image", "aws ec2 describe-images --owners self")
     } else {
         ("parameter", "aws ssm describe-parameters")
     };
     let message = format!("there is no {what} `{name}` in {region}");
     let hint = format!("use another one; list yours: {list} --region {region}");
-    Judged::Missing(vec![about.problem("image", &[key], message, hint)])
+    Problem::new("image", format!("{file} `{key}`"), message, hint)
 }
 
 #[cfg(test)]

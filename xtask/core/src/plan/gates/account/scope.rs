@@ -13,7 +13,7 @@ const DEPENDS: [(Topic, &[&str]); 9] = [
     (Topic::Subnets, &["ExistingVpcId", "ExistingSubnetIds", "ExistingPublicSubnetIds"]),
     (Topic::Certificate, &["CertificateArn", "EntryDomain"]),
     (Topic::HostedZone, &["HostedZoneId", "EntryDomain"]),
-    (Topic::Image, &["HostImage", "HostArchitecture"]),
+    (Topic::Image, &["HostImage"]),
 ];
 const HOSTS: &[&str] = &[
     "ApiServerCount",
@@ -21,7 +21,7 @@ const HOSTS: &[&str] = &[
     "ApiServerOnScheduler",
     "SchedulerCount",
     "SchedulerInstanceType",
-    "HostArchitecture",
+    "HostImage",
     "ExistingSubnetIds",
 ];
 /// What changes with the composed template as well, in which worker sets stand.
