@@ -22,6 +22,9 @@ PARAMETERS: tuple[str, ...] = tuple(_CONTRACT["parameters"]["hosts"])
 # Stands for a value if there is none, such as the queue of another broker.
 NONE: str = _CONTRACT["outputs"]["none"]
 
+# Outputs that name the secrets which a worker reads as it starts.
+WORKER_SECRETS: tuple[str, ...] = tuple(_CONTRACT["secrets"]["workers"])
+
 WORKER_SET_KEYS: tuple[str, ...] = tuple(_CONTRACT["worker_set"]["keys"])
 # The set that serves the tasks that name no queue.
 DEFAULT_WORKER_SET: str = _CONTRACT["worker_set"]["default"]

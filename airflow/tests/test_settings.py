@@ -451,6 +451,13 @@ class TestBroker:
         local = secret.secret_environment(env | {"DUCTWORK_LOCAL": "True"}, SECRETS.__getitem__, "worker")
         assert local["AIRFLOW__CELERY__BROKER_URL"] == "redis://:c%40che%2Fpass%20word@cache.internal:6379/0"
 
+    def test_a_worker_reads_the_secrets_that_the_contract_names(self):
+        """A change of one of these makes a deployment restart workers, and a change of no other."""
+        env = host_environment(self.OUTPUTS, PARAMETERS, HOST)
+        read = set()
+        secret.secret_environment(env, lambda name: read.add(name) or SECRETS[name], "worker")
+        assert {self.OUTPUTS[name] for name in contract.WORKER_SECRETS} == read
+
     def test_kombu_connects_with_tls_and_the_right_password(self):
         from kombu import Connection
 

@@ -66,7 +66,7 @@ class Template:
 
 
 def template(text: str, place: Place, secret: str = "", image: str = "") -> Template:
-    """`delivery.yaml` for an environment, perhaps with the secret of an existing database's URL and an image."""
+    """`delivery.yaml` for an environment, perhaps with the secret of an existing database and an image's parameter."""
     return Template(
         engine._parse_template(text),
         {
@@ -79,6 +79,6 @@ def template(text: str, place: Place, secret: str = "", image: str = "") -> Temp
             "ArtifactBucket": f"ductwork-{place.account}-{place.region}",
             "HostedZoneId": place.zone,
             "DatabaseUrlSecretArn": secret,
-            "HostImage": image,
+            "HostImageParameter": image,
         },
     )

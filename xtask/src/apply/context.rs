@@ -12,6 +12,7 @@ use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use crate::model::names::outputs;
 use crate::model::release::{Pointer, StepRecord};
+use crate::model::secret::Versions;
 use crate::observe::airflow;
 use crate::plan::consent::Guard;
 use crate::plan::running::Running;
@@ -130,6 +131,8 @@ pub struct State {
     /// Outputs and parameters of the master stack.
     pub outputs: BTreeMap<String, String>,
     pub parameters: BTreeMap<String, String>,
+    /// The versions of the secrets that hosts read.
+    pub secrets: Versions,
     pub uploads: usize,
     pub session: Option<Airflow>,
 }

@@ -120,7 +120,8 @@ pub(crate) fn release(bundle: &str, host: &str, template: &str) -> Release {
 
 /// A plan of these steps alone.
 pub(crate) fn plan(target: &Release, steps: Vec<Step>) -> Plan {
-    Plan { release: target.clone(), previous: None, source: Source::Record, validates: false, steps }
+    let (release, source) = (target.clone(), Source::Record);
+    Plan { release, previous: None, source, validates: false, secrets: Vec::new(), steps }
 }
 
 /// The pointer moved to the release.

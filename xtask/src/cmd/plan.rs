@@ -35,7 +35,7 @@ pub struct Plan {
 pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
     let (project, environment) = preflight::ready(&args.env.env)?;
     let setup = Setup::begin(project, environment, ui.sink()).await?;
-    let target = setup.tree()?;
+    let target = setup.tree().await?;
     let runs = if args.force { Runs::Sacrifice } else { Runs::Protect };
     let observed = setup.session.observe().await?;
     let prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;

@@ -31,8 +31,8 @@ pub enum Secret {
 /// Store a secret, read from standard input.
 ///
 /// It is kept in Secrets Manager as `ductwork/ENV/NAME`. On a terminal, the value is asked for and not
-/// shown. DAGs see the new value of a connection or variable at once; `login/google` is read when the API
-/// server starts.
+/// shown. DAGs see the new value of a connection or variable at once; `login/google` needs a deployment, which
+/// restarts what reads it.
 ///
 /// Example: cargo xtask secret set connections/warehouse --env dev < password.txt
 #[derive(Args, Debug)]

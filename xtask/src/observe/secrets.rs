@@ -4,7 +4,10 @@ use crate::doors::aws::{self, Aws};
 use crate::doors::signed::Service;
 use crate::fail::Result;
 use crate::model::account::SecretState;
+use crate::model::secret::{HostSecret, Versions};
 use serde_json::json;
+use std::collections::BTreeMap;
+use tokio::task::JoinSet;
 
 /// What can be said of a secret of that name or ARN without reading it.
 pub async fn state(aws: &Aws, id: &str) -> Result<SecretState> {
@@ -15,6 +18,29 @@ pub async fn state(aws: &Aws, id: &str) -> Result<SecretState> {
             None => SecretState::Usable,
         }),
         Err(error) if aws::code(&error) == "ResourceNotFoundException" => Ok(SecretState::Missing),
+        Err(error) => Err(aws::failure("Secrets Manager", format!("cannot check the secret `{id}`"), error)),
+    }
+}
+
+/// The current version of each secret that exists, by name.
+pub async fn versions(aws: &Aws, secrets: &BTreeMap<String, HostSecret>) -> Result<Versions> {
+    let mut asked = JoinSet::new();
+    for (name, HostSecret { id, .. }) in secrets {
+        let (aws, name, id) = (aws.clone(), name.clone(), id.clone());
+        asked.spawn(async move { version(&aws, name, &id).await });
+    }
+    let found: Result<Vec<_>> = asked.join_all().await.into_iter().collect();
+    Ok(found?.into_iter().flatten().collect())
+}
+
+async fn version(aws: &Aws, name: String, id: &str) -> Result<Option<(String, String)>> {
+    match aws.secrets.describe_secret().secret_id(id).send().await {
+        Ok(secret) => {
+            let mut versions = secret.version_ids_to_stages.unwrap_or_default().into_iter();
+            let current = versions.find(|(_, stages)| stages.iter().any(|stage| stage == "AWSCURRENT"));
+            Ok(current.map(|(version, _)| (name, version)))
+        }
+        Err(error) if aws::code(&error) == "ResourceNotFoundException" => Ok(None),
         Err(error) => Err(aws::failure("Secrets Manager", format!("cannot check the secret `{id}`"), error)),
     }
 }

@@ -68,6 +68,7 @@ fn json(preview: &Preview) -> Value {
             "unseen": unseen,
         },
         "dags": preview.dags,
+        "secrets": plan.secrets,
         "env": preview.contents.env,
         "objects": preview.contents.objects,
         "gates": preview.gates,
@@ -87,6 +88,13 @@ fn text(preview: &Preview) -> String {
         row(&mut out, "steps", &plan.names().join(", "));
         dags(&mut out, &preview.dags);
         contents(&mut out, &preview.contents);
+        if !plan.secrets.is_empty() {
+            row(
+                &mut out,
+                "secrets",
+                &format!("changed, so components read them again: {}", some(&plan.secrets)),
+            );
+        }
         stack(&mut out, &preview.stack_name, &preview.stack);
     }
     gates(&mut out, &preview.gates, plan.is_unchanged());

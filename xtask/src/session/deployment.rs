@@ -31,13 +31,22 @@ async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
     let result = run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await;
     let Err(fail) = result else { return Ok(()) };
     if !prepared.plan.is_unchanged() {
-        return Err(fail);
+        return Err(with_secrets(fail, &prepared.plan.secrets));
     }
     ui.say(&format!("health check failed although nothing changed: {fail}"));
     ui.say("redeploying the current host revision");
     prepared.facts.unhealthy = true;
     prepared.plan = plan(&prepared.plan.release, prepared.plan.source, &prepared.facts);
     run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await
+}
+
+/// A new value can be what is wrong, and no rollback takes it back.
+fn with_secrets(fail: Fail, changed: &[String]) -> Fail {
+    match changed {
+        [] => fail,
+        _ => fail
+            .cause(format!("these secrets have new values, which a rollback keeps: {}", changed.join(", "))),
+    }
 }
 
 /// Records what happened and gives the lease back; neither can turn a success into a failure.

@@ -14,15 +14,17 @@ use crate::model::dags::{DagDiff, DagIndex, Parsed};
 use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::release::Release;
+use crate::model::secret::Versions;
 use crate::model::stack::{Protection, StackFacts};
 use crate::model::text::count;
 use crate::observe::dags::Parsing;
 use crate::observe::lease::{self, Seen};
 use crate::observe::release::{self, Current};
-use crate::observe::{airflow, dags, secrets, stack, workers};
+use crate::observe::{account, airflow, dags, secrets, stack, workers};
 use crate::plan::consent::Guard;
 use crate::plan::deployment::{Facts, Plan, Source, plan};
 use crate::plan::gates::{self, Fact, Gate, NeededSecret, Runs, Unfinished};
+use crate::plan::host_secrets;
 use crate::plan::pools::changes;
 use crate::plan::running::{Records, Running};
 use crate::plan::stack::{Decision, Desired, decide};
@@ -58,6 +60,8 @@ pub struct Observed {
     pub current: Current,
     pub stack: Option<StackFacts>,
     pub lease: Option<Seen>,
+    /// The versions of the secrets that hosts read.
+    pub secrets: Versions,
 }
 
 impl Session {
@@ -69,7 +73,15 @@ impl Session {
             stack::stack(&self.aws.cloudformation, &name),
             lease::look(&self.store),
         );
-        Ok(Observed { current: current?, stack: stack?, lease: lease? })
+        let (current, stack, lease) = (current?, stack?, lease?);
+        let secrets = match stack.as_ref().filter(|_| current.pointer.is_some()) {
+            Some(stack) => {
+                let read = host_secrets::host_secrets(&stack.outputs, &stack.parameters);
+                secrets::versions(&self.aws, &read).await?
+            }
+            None => Versions::new(),
+        };
+        Ok(Observed { current, stack, lease, secrets })
     }
 }
 
@@ -96,6 +108,8 @@ impl Observed {
             without_bucket: pointer.is_none(),
             stack_differs: stack.as_ref().map_or(true, |decision| !decision.is_settled()),
             unhealthy: false,
+            secrets: pointer
+                .map_or_else(Vec::new, |read| host_secrets::changed(&read.secrets, &self.secrets)),
         }
     }
 
@@ -106,6 +120,7 @@ impl Observed {
             pointer: self.current.pointer.clone(),
             outputs: stack.map(|stack| stack.outputs.clone()).unwrap_or_default(),
             parameters: stack.map(|stack| stack.parameters.clone()).unwrap_or_default(),
+            secrets: self.secrets.clone(),
             ..State::default()
         }
     }
@@ -121,9 +136,17 @@ struct Preparing {
 }
 
 impl Setup {
-    /// The tree as a release.
-    pub fn tree(&self) -> Result<Candidate> {
-        tree::from_tree(&self.session.project.root, &self.session.environment)
+    /// The tree as a release, with the image that hosts would be launched from now.
+    pub async fn tree(&self) -> Result<Candidate> {
+        let Session { project, environment, aws, .. } = &self.session;
+        let demand = environment.image();
+        let image = account::image_id(aws, &demand).await.and_then(|found| {
+            found.ok_or_else(|| {
+                let problem = gates::no_image(&self.session.file(), &demand, &aws.region);
+                Fail::problems("there is no machine image for hosts", vec![problem])
+            })
+        });
+        tree::from_tree(&project.root, environment, image)
     }
 
     /// Plans the way from what was observed to the target, and asks every gate.
@@ -373,7 +396,7 @@ mod tests {
         let pointer = Found { value: Pointer::next(None, &running), etag: String::new() };
         let after = |dags| {
             let current = Current { pointer: Some(pointer.clone()), release: Some(running.clone()), dags };
-            let observed = Observed { current, stack: None, lease: None };
+            let observed = Observed { current, stack: None, lease: None, secrets: Versions::new() };
             plan(&running, Source::Tree, &observed.facts(&Err(Vec::new())))
         };
         assert!(!after(Some(DagIndex::default())).steps.contains(&Step::Bundle(running.bundle)));

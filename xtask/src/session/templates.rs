@@ -98,7 +98,8 @@ pub fn fits(environment: &Environment, templates: &[Packaged]) -> Result<()> {
     let Some(template) = templates.last() else { return Err(Fail::bug("no template was packaged")) };
     let desired = Desired {
         template,
-        parameters: environment.parameters(),
+        // Any will do: which one it is, the account says.
+        parameters: environment.parameters("ami-00000000"),
         tags: environment.tags(),
         protection: Protection::Off,
     };

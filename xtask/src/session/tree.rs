@@ -23,15 +23,15 @@ pub struct Candidate {
     pub artifacts: Artifacts,
 }
 
-/// Reads the whole tree; all problems of all parts are reported together.
-pub fn from_tree(project: &Path, environment: &Environment) -> Result<Candidate> {
+/// Reads the whole tree; all problems of all parts are reported together, those of the image with them.
+pub fn from_tree(project: &Path, environment: &Environment, image: Result<String>) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
     let bundle = bundle::bundle(project, &cache);
     let host = host_revision::host_revision(project, &cache);
     let set = sources::archive(project, &cache);
     let packages = templates::packaged(project, environment);
     let objects = objects::load(project, environment.name.as_str());
-    let (bundle, host, set, packages, objects) = all(bundle, host, set, packages, objects)?;
+    let (bundle, host, set, packages, objects, image) = all(bundle, host, set, packages, objects, image)?;
     let (templates, bootstrap) = packages;
     let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
     let release = Release::new(Parts {
@@ -39,7 +39,7 @@ pub fn from_tree(project: &Path, environment: &Environment) -> Result<Candidate>
         templates: Some(set.digest),
         engine: environment.engine,
         runtime: Runtime::Hosts(host.digest),
-        stack: StackSpec { template: root.digest, parameters: environment.parameters() },
+        stack: StackSpec { template: root.digest, parameters: environment.parameters(&image) },
         objects,
         commit: git::commit(project),
     });
@@ -77,19 +77,20 @@ pub fn problems(root: &Path) -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// Five results as one; problems of several parts become one list, and any other failure goes first.
-fn all<A, B, C, D, E>(
+/// Six results as one; problems of several parts become one list, and any other failure goes first.
+fn all<A, B, C, D, E, F>(
     a: Result<A>,
     b: Result<B>,
     c: Result<C>,
     d: Result<D>,
     e: Result<E>,
-) -> Result<(A, B, C, D, E)> {
-    match (a, b, c, d, e) {
-        (Ok(a), Ok(b), Ok(c), Ok(d), Ok(e)) => Ok((a, b, c, d, e)),
-        (a, b, c, d, e) => {
+    f: Result<F>,
+) -> Result<(A, B, C, D, E, F)> {
+    match (a, b, c, d, e, f) {
+        (Ok(a), Ok(b), Ok(c), Ok(d), Ok(e), Ok(f)) => Ok((a, b, c, d, e, f)),
+        (a, b, c, d, e, f) => {
             let mut problems = Vec::new();
-            for fail in [a.err(), b.err(), c.err(), d.err(), e.err()].into_iter().flatten() {
+            for fail in [a.err(), b.err(), c.err(), d.err(), e.err(), f.err()].into_iter().flatten() {
                 problems.extend(fail.into_problems()?);
             }
             problems.dedup();

@@ -12,6 +12,7 @@ mod environments;
 mod hosts;
 mod network;
 mod objects;
+mod outside;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;

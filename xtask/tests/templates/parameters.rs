@@ -288,7 +288,7 @@ fn master_takes_what_environments_give() {
             .iter()
             .flat_map(|set| unfit_set(&templates["engines/ec2/worker-set.yaml"], &set.parameters()));
         let set: Vec<String> = set.collect();
-        [refused(&templates["master.yaml"], &environment.parameters()), set].concat()
+        [refused(&templates["master.yaml"], &environment.parameters("ami-0a1b2c3d")), set].concat()
     });
     none(&refused.collect::<Vec<_>>());
 }
@@ -373,7 +373,7 @@ fn defaults_of_master_are_those_of_environments() {
     let templates = all();
     let least =
         "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[entry]\nallowed_cidrs = ['127.0.0.1/32']";
-    let given = resolve("dev", least, "dev.toml").unwrap().parameters();
+    let given = resolve("dev", least, "dev.toml").unwrap().parameters("ami-0a1b2c3d");
     let mut found = Vec::new();
     for (name, parameter) in templates["master.yaml"].parameters() {
         // What stands for keys of `dags` and `login` is always there.

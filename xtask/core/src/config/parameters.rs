@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 type Pairs = Vec<(String, String)>;
 
 impl Environment {
-    /// Every parameter of the master stack except those of worker sets. Those that equal the default of
-    /// the template are included, so that a new default does not change existing environments.
+    /// Every parameter of the master stack except those of worker sets; `image` is the ID of the hosts' machine
+    /// image. Those that equal the default of the template are included, so that a new default does not change
+    /// existing environments.
     #[must_use]
-    pub fn parameters(&self) -> BTreeMap<String, String> {
+    pub fn parameters(&self, image: &str) -> BTreeMap<String, String> {
         let groups = [
             self.common(),
             self.network.parameters(),
@@ -21,6 +22,7 @@ impl Environment {
             self.database.parameters(),
             self.hosts.parameters(),
             self.operations(),
+            vec![pair("HostImage", image)],
         ];
         groups.into_iter().flatten().collect()
     }
@@ -171,8 +173,7 @@ impl Database {
 impl Hosts {
     fn parameters(&self) -> Pairs {
         let mut all = vec![
-            pair("HostArchitecture", self.architecture),
-            pair("HostImage", or_empty(self.image.as_ref())),
+            pair("HostImageParameter", or_empty(self.image.as_ref().filter(|image| !image.is_id()))),
             pair("HostPackages", joined(&self.packages)),
             pair("DrainSeconds", self.drain.as_secs()),
             pair("ApiServerOnScheduler", self.api_server_on_scheduler),

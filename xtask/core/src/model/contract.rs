@@ -125,6 +125,8 @@ pub struct Keys {
 #[serde(deny_unknown_fields)]
 pub struct Secrets {
     pub google: String,
+    /// Outputs that name the secrets which a worker reads; all other components may read more.
+    pub workers: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -69,6 +69,12 @@ pub fn deployment_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
     names.filter(|name| outputs.get(name).is_none_or(|group| *group != CONTRACT.outputs.none)).collect()
 }
 
+/// Whether a deployment group, named by its output, is that of a worker set.
+#[must_use]
+pub fn serves_workers(group: &str) -> bool {
+    !FIXED_GROUPS.iter().any(|prefix| group.starts_with(prefix))
+}
+
 /// One per account and region.
 pub const BOOTSTRAP_STACK: &str = "ductwork-bootstrap";
 

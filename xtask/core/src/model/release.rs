@@ -5,6 +5,7 @@ mod record;
 use super::digest::Digest;
 use super::engine::Engine;
 use super::objects::Objects;
+use super::secret::Versions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -87,6 +88,9 @@ pub struct Pointer {
     pub bundle: Digest,
     /// Counts up by one with each move.
     pub serial: u64,
+    /// The version of each secret that hosts have read. Pointers of before have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: Versions,
 }
 
 impl Pointer {
@@ -97,6 +101,7 @@ impl Pointer {
             release: release.id.clone(),
             bundle: release.bundle,
             serial: before.map_or(1, |before| before.serial + 1),
+            secrets: Versions::new(),
         }
     }
 }

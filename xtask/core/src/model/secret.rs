@@ -1,5 +1,7 @@
-//! A value that must not be seen: no `Display`, no `Serialize`, a `Debug` that shows nothing.
+//! A value that must not be seen (no `Display`, no `Serialize`, a `Debug` that shows nothing), and what may be said of
+//! where it is kept.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 #[derive(Clone, PartialEq, Eq)]
@@ -22,6 +24,18 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
+
+/// A secret that components read as they start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostSecret {
+    /// Its name or ARN.
+    pub id: String,
+    /// Whether workers read it too.
+    pub on_workers: bool,
+}
+
+/// The version of each secret, by the secret's name.
+pub type Versions = BTreeMap<String, String>;
 
 #[cfg(test)]
 mod tests {

@@ -112,6 +112,8 @@ pub struct Facts {
     pub stack_differs: bool,
     /// Airflow does not answer as it should.
     pub unhealthy: bool,
+    /// The secrets that have changed since hosts read them, by name.
+    pub secrets: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +123,8 @@ pub struct Plan {
     pub source: Source,
     /// Whether the DAGs have to be parsed before any step.
     pub validates: bool,
+    /// The secrets that hosts have to read again.
+    pub secrets: Vec<String>,
     pub steps: Vec<Step>,
 }
 
@@ -163,7 +167,9 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let renamed = source == Source::Record && running.release.as_deref() != Some(release.id());
     let pools = running.pools.as_ref() != Some(&release.objects.pools);
     let objects = running.objects.as_ref() != Some(&release.objects);
-    let changed = bundle || dags || runtime || stack || pools || objects || renamed;
+    let secrets = !facts.secrets.is_empty();
+    let changed = bundle || dags || runtime || stack || pools || objects || renamed || secrets;
+    let rollout = runtime || stack || secrets;
     let tree = source == Source::Tree;
     let repeat = if facts.unhealthy { Repeat::Yes } else { Repeat::No };
     let id = || release.id().to_owned();
@@ -173,17 +179,18 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         wanted(tree && bundle, Step::Bundle(release.bundle)),
         wanted(stack, Step::Stack { spec: release.stack.clone(), release: id() }),
         // After a mere stack update too: hosts read settings from its outputs.
-        wanted(runtime || stack, Step::Rollout(Rollout { runtime: release.runtime, repeat })),
+        wanted(rollout, Step::Rollout(Rollout { runtime: release.runtime, repeat })),
         wanted(pools, Step::Pools(release.objects.pools.clone())),
         wanted(true, Step::Pointer(Box::new(release.clone()))),
         wanted(dags, Step::Dags(release.bundle)),
-        wanted(runtime || stack, Step::Smoke { runtime: release.runtime, release: id() }),
+        wanted(rollout, Step::Smoke { runtime: release.runtime, release: id() }),
     ];
     Plan {
         // What is said of an unchanged environment is said of the release that runs.
         release: facts.previous.as_ref().filter(|_| !changed).unwrap_or(release).clone(),
         previous: facts.previous.as_ref().map(|release| release.id().to_owned()),
         source,
+        secrets: facts.secrets.clone(),
         validates: tree && changed && (bundle || runtime || variables || objects),
         steps: if changed { steps.into_iter().flatten().collect() } else { vec![Step::Health] },
     }
@@ -251,6 +258,15 @@ mod tests {
         assert_eq!(steps(&release("b", "H", "t", "p")), "validate hosts pointer smoke");
         assert_eq!(steps(&release("b", "h", "T", "p")), "stack hosts pointer smoke");
         assert_eq!(steps(&release("b", "h", "t", "P")), "stack hosts pointer smoke");
+    }
+
+    #[test]
+    fn a_changed_secret_is_read_again() {
+        let now = release("b", "h", "t", "p");
+        let facts = Facts { secrets: vec!["ductwork/dev/login/google".to_owned()], ..running(&now) };
+        let plan = plan(&now, Source::Tree, &facts);
+        assert_eq!(names(&plan), "hosts pointer smoke");
+        assert_eq!((plan.secrets, plan.release), (facts.secrets, now));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 type Values = BTreeMap<String, String>;
 
-/// The digest of every output and parameter that hosts read.
+/// The digest of every output and parameter that hosts read, and of the versions of secrets.
 #[must_use]
-pub fn digest(outputs: &Values, parameters: &Values) -> Digest {
+pub fn digest(outputs: &Values, parameters: &Values, secrets: &Values) -> Digest {
     let of_sets = names::worker_set_prefixes(outputs).into_iter().flat_map(|prefix| {
         CONTRACT.outputs.worker_set.values().map(move |suffix| format!("{prefix}{suffix}"))
     });
@@ -19,7 +19,8 @@ pub fn digest(outputs: &Values, parameters: &Values) -> Digest {
         read.iter().map(|name| (name, outputs.get(name))).collect();
     let parameters: BTreeMap<&String, Option<&String>> =
         CONTRACT.parameters.hosts.iter().map(|name| (name, parameters.get(name))).collect();
-    Digest::of(json!({ "outputs": outputs, "parameters": parameters }).to_string().as_bytes())
+    let read = json!({ "outputs": outputs, "parameters": parameters, "secrets": secrets });
+    Digest::of(read.to_string().as_bytes())
 }
 
 #[cfg(test)]
@@ -39,16 +40,17 @@ mod tests {
             ("DashboardName", "d"),
         ]);
         let parameters = values(&[("AirflowConfig", "{}"), ("DatabaseBackupDays", "7")]);
-        let before = digest(&outputs, &parameters);
+        let secrets = values(&[("ductwork/dev/login/google", "1")]);
+        let before = digest(&outputs, &parameters, &secrets);
         let with_output = |name: &str| {
             let mut changed = outputs.clone();
             changed.insert(name.to_owned(), "changed".to_owned());
-            digest(&changed, &parameters)
+            digest(&changed, &parameters, &secrets)
         };
         let with_parameter = |name: &str| {
             let mut changed = parameters.clone();
             changed.insert(name.to_owned(), "changed".to_owned());
-            digest(&outputs, &changed)
+            digest(&outputs, &changed, &secrets)
         };
         for read in ["AirflowUrl", "CacheHost", "WorkerDefaultQueueUrl", "WorkerDefaultDeploymentGroup"] {
             assert_ne!(with_output(read), before, "{read}");
@@ -58,5 +60,6 @@ mod tests {
         }
         assert_ne!(with_parameter("AirflowConfig"), before);
         assert_eq!(with_parameter("DatabaseBackupDays"), before);
+        assert_ne!(digest(&outputs, &parameters, &values(&[("ductwork/dev/login/google", "2")])), before);
     }
 }

@@ -6,6 +6,7 @@ pub mod consent;
 pub mod contents;
 pub mod deployment;
 pub mod gates;
+pub mod host_secrets;
 pub mod host_settings;
 pub mod pools;
 pub mod root_cause;

@@ -10,9 +10,13 @@ use crate::fail::Result;
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use crate::model::names::{self, outputs};
+use crate::model::secret::HostSecret;
 use crate::model::text::count;
+use crate::observe::secrets;
 use crate::plan::deployment::Repeat;
+use crate::plan::host_secrets;
 use crate::plan::host_settings;
+use std::collections::BTreeMap;
 
 pub(super) async fn run(
     context: &Context,
@@ -23,9 +27,11 @@ pub(super) async fn run(
 ) -> Result<Ended> {
     read_outputs(context, state).await?;
     let key = names::host_key(revision);
-    let mark = mark(revision, state);
+    let secrets = host_secrets::host_secrets(&state.outputs, &state.parameters);
+    state.secrets = secrets::versions(&context.aws, &secrets).await?;
     let mut rolled = 0;
     for name in names::deployment_groups(&state.outputs) {
+        let mark = mark(revision, &name, &secrets, state);
         let group = state.output(&name)?.to_owned();
         let application = state.output(outputs::CODEDEPLOY_APPLICATION)?.to_owned();
         let order = Order {
@@ -52,8 +58,9 @@ pub(super) async fn run(
     Ok(Ended::done(format!("{} on {}", revision.short(), count(rolled, "deployment group"))))
 }
 
-/// Tells revisions with the same files but other settings apart: hosts read theirs from the stack.
-fn mark(revision: &Digest, state: &State) -> String {
-    let settings = host_settings::digest(&state.outputs, &state.parameters);
+/// Tells revisions with the same files but other settings apart: hosts read theirs from the stack, and secrets.
+fn mark(revision: &Digest, group: &str, secrets: &BTreeMap<String, HostSecret>, state: &State) -> String {
+    let versions = host_secrets::of_group(group, secrets, &state.secrets);
+    let settings = host_settings::digest(&state.outputs, &state.parameters, &versions);
     format!("host revision {} settings {}", revision.short(), settings.short())
 }

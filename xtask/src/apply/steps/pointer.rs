@@ -9,8 +9,12 @@ use crate::model::release::{Pointer, Release};
 
 pub(super) async fn run(context: &Context, release: &Release, state: &mut State) -> Result<Ended> {
     let before = state.pointer.as_ref();
+    let next = Pointer {
+        secrets: state.secrets.clone(),
+        ..Pointer::next(before.map(|found| &found.value), release)
+    };
     let names_it =
-        |found: &Found<Pointer>| found.value.release == release.id() && found.value.bundle == release.bundle;
+        |found: &Found<Pointer>| found.value == Pointer { serial: found.value.serial, ..next.clone() };
     if before.is_some_and(names_it) {
         return Ok(Ended::skipped("it names this release already"));
     }
@@ -18,7 +22,6 @@ pub(super) async fn run(context: &Context, release: &Release, state: &mut State)
     state.uploads += usize::from(template_set(context, release).await? == Sent::Yes);
     let key = names::release_key(environment, release.id());
     store.write(&key, release, Condition::Absent).await?;
-    let next = Pointer::next(before.map(|found| &found.value), release);
     let condition = before.map_or(Condition::Absent, |found| Condition::Same(&found.etag));
     match store.write(&names::pointer_key(environment), &next, condition).await? {
         Written::Yes(etag) => {

@@ -76,11 +76,11 @@ async fn a_pointer_that_somebody_moved_is_left_alone() {
     let mut state = State::default();
     move_to(&bucket, &mut state, "one").await.unwrap();
     let before = state.running.clone();
-    let theirs = Pointer { release: "theirs".to_owned(), bundle: Digest::of(b"x"), serial: 2 };
+    let theirs = Pointer { serial: 2, ..Pointer::next(None, &release("theirs", "h", "t")) };
     bucket.set(POINTER, &theirs);
     let fail = move_to(&bucket, &mut state, "two").await.unwrap_err();
     assert_eq!((fail.kind(), fail.kind().code()), (Kind::Locked, 6));
-    assert_eq!(bucket.get(POINTER)["release"], "theirs");
+    assert_eq!(bucket.get(POINTER)["release"], theirs.release);
     assert_eq!(state.running, before, "nothing was touched");
 }
 
