@@ -2,15 +2,28 @@
 
 use crate::doors::aws::{self, Aws};
 use crate::doors::signed::Service;
-use crate::fail::Result;
-use crate::model::account::SecretState;
+use crate::fail::{Fail, Result};
+use crate::model::account::{NeededSecret, SecretState};
 use crate::model::secret::{HostSecret, Versions};
 use serde_json::json;
 use std::collections::BTreeMap;
 use tokio::task::JoinSet;
 
-/// What can be said of a secret of that name or ARN without reading it.
-pub async fn state(aws: &Aws, id: &str) -> Result<SecretState> {
+/// What can be said of secrets without reading them; each is given by who needs it and by its name or ARN.
+pub async fn states(aws: &Aws, needed: Vec<(String, String)>) -> Result<Vec<NeededSecret>> {
+    let ask = |(location, id): (String, String)| {
+        let aws = aws.clone();
+        tokio::spawn(async move { state(&aws, &id).await.map(|state| NeededSecret { location, id, state }) })
+    };
+    let asked: Vec<_> = needed.into_iter().map(ask).collect();
+    let mut found = Vec::new();
+    for answer in asked {
+        found.push(answer.await.map_err(|error| Fail::bug(error.to_string()))??);
+    }
+    Ok(found)
+}
+
+async fn state(aws: &Aws, id: &str) -> Result<SecretState> {
     match aws.secrets.describe_secret().secret_id(id).send().await {
         Ok(secret) if secret.deleted_date().is_some() => Ok(SecretState::Deleted),
         Ok(secret) => Ok(match secret.kms_key_id() {

@@ -309,15 +309,11 @@ impl Preparing {
         if !hosts && !objects {
             return Ok(Fact::Unneeded("no host gets new settings"));
         }
-        let mut found = Vec::new();
-        for (location, id) in secrets_needed(session, &target.objects, hosts) {
-            let state = secrets::state(&session.aws, &id).await?;
-            found.push(NeededSecret { location, id, state });
-        }
-        if found.is_empty() {
+        let needed = secrets_needed(session, &target.objects, hosts);
+        if needed.is_empty() {
             return Ok(Fact::Unneeded("the environment needs none that people create"));
         }
-        Ok(Fact::Known(found))
+        Ok(Fact::Known(secrets::states(&session.aws, needed).await?))
     }
 
     /// Whether hosts get new settings, and new connections or variables. A recorded release has had them.

@@ -106,13 +106,7 @@ impl Ask<'_> {
         if !self.wants(Topic::Secrets) {
             return None;
         }
-        let mut found = Vec::new();
-        for (location, id) in self.demands.secrets.clone() {
-            match secrets::state(self.aws, &id).await {
-                Ok(state) => found.push(NeededSecret { location, id, state }),
-                Err(fail) => return Some(Err(fail.to_string())),
-            }
-        }
-        Some(Ok(found))
+        let found = secrets::states(self.aws, self.demands.secrets.clone()).await;
+        Some(found.map_err(|fail| fail.to_string()))
     }
 }
