@@ -211,8 +211,13 @@ class Api:
         return self.call("GET", path)["value"]
 
 
-def make_stack(login: dict[str, str], **parameters: str) -> tuple[int, dict[str, str]]:
-    """The master stack's parameters and outputs, and what they name, in the AWS of this machine."""
+def make_stack(
+    login: dict[str, str], changed: dict[str, str] | None = None, **parameters: str
+) -> tuple[int, dict[str, str]]:
+    """The master stack's parameters and outputs, and what they name, in the AWS of this machine.
+
+    `changed` are outputs other than those of an environment with Postgres and SQS.
+    """
     import boto3
 
     port = free_port()
@@ -261,7 +266,7 @@ def make_stack(login: dict[str, str], **parameters: str) -> tuple[int, dict[str,
             "service", json.dumps({"username": "service", "password": "password-of-the-service-user"})
         ),
         "SecretsPrefix": "ductwork/test",
-    }
+    } | (changed or {})
     given = {"EnvironmentName": "test", "AirflowPort": str(port), "DrainSeconds": "60", "AirflowConfig": "{}",
              "LoginConfig": "{}", "MailConfig": "{}", "EntryScheme": "none", "Local": "true"} | parameters  # fmt: skip
     template = {
@@ -289,3 +294,9 @@ def update_stack(**parameters: str) -> None:
         UsePreviousTemplate=True,
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
     )
+
+
+def forget_everything(endpoint: str) -> None:
+    """The AWS of this machine as new: a test that made a stack leaves no other one its names."""
+    request = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")
+    urllib.request.urlopen(request, timeout=120).close()
