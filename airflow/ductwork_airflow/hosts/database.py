@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5
 LONGEST_WAIT_SECONDS = 3600  # for a lock of MySQL; Postgres waits on
+# Locks of Postgres belong to a database, those of MySQL to the whole server, which may keep several environments.
+_MYSQL_LOCK = "concat(:name, '-', left(sha2(database(), 256), 32))"
 # A peer that has vanished is noticed within seconds, not after the kernel's two hours.
 _KEEPALIVE = {
     "keepalives_idle": 5,
@@ -78,7 +80,7 @@ def utc(value: datetime) -> datetime:
 def lock(connection: Connection, name: str, *, wait: bool) -> bool:
     """Takes the lock `name` of the whole environment; it ends with the connection, so a killed process frees it."""
     if connection.dialect.name == "mysql":
-        query = f"select get_lock(:name, {LONGEST_WAIT_SECONDS if wait else 0})"
+        query = f"select get_lock({_MYSQL_LOCK}, {LONGEST_WAIT_SECONDS if wait else 0})"
         return rows(connection, query, name=f"ductwork-{name}")[0][0] == 1
     query = f"select pg_{'' if wait else 'try_'}advisory_lock(hashtextextended(:name, 0))"
     answer = rows(connection, query, name=f"ductwork-{name}")[0][0]
@@ -88,7 +90,7 @@ def lock(connection: Connection, name: str, *, wait: bool) -> bool:
 def unlock(connection: Connection, name: str) -> None:
     """Gives the lock back."""
     if connection.dialect.name == "mysql":
-        query = "select release_lock(:name)"
+        query = f"select release_lock({_MYSQL_LOCK})"
     else:
         query = "select pg_advisory_unlock(hashtextextended(:name, 0))"
     rows(connection, query, name=f"ductwork-{name}")
