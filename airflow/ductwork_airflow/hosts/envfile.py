@@ -26,14 +26,23 @@ def airflow_file() -> Path:
 
 
 LINE_CHARACTERS = 500
+_LINE = f"%(message).{LINE_CHARACTERS}s"
 
 
 def log_to_stderr() -> None:
     """Our own messages and others' warnings. Of a failing hook CodeDeploy shows the last lines that fit into 2047
     characters, and nothing if the last one does not.
     """
-    logging.basicConfig(level=logging.WARNING, format=f"%(message).{LINE_CHARACTERS}s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format=_LINE, stream=sys.stderr)
     logging.getLogger("ductwork").setLevel(logging.INFO)
+
+
+def log_beside_airflow(log: logging.Logger) -> None:
+    """A handler of its own for a program that imports Airflow, which replaces the common one by one for warnings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(_LINE))
+    log.addHandler(handler)
+    log.propagate = False
 
 
 def read_lines(file: Path) -> dict[str, str]:

@@ -136,6 +136,7 @@ def run(env: Mapping[str, str], fetch: secret.Fetch) -> None:
 def main() -> int:
     """The command line, without arguments."""
     envfile.log_to_stderr()
+    envfile.log_beside_airflow(log)
     # Airflow names every permission that it makes; only the settings of this process are quieter.
     quiet = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING", "AIRFLOW__LOGGING__FAB_LOGGING_LEVEL": "WARNING"}
     env = component_environment() | quiet
