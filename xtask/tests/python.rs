@@ -149,6 +149,9 @@ fn pytest(which: Venv, folder: &str) {
     let text =
         passes(Command::new(python).args(["dev/run_pytest.py", folder]).env("PYTHONDONTWRITEBYTECODE", "1"));
     assert!(text.contains(" passed"), "{text}");
+    for skipped in text.lines().filter(|line| line.starts_with("SKIPPED")) {
+        support::say(&format!("{folder}: {skipped}"));
+    }
     support::say(&format!("{folder}: {}", text.lines().last().unwrap_or_default()));
 }
 
