@@ -6,6 +6,10 @@ cd "$(dirname "$0")/.."
 target=.ductwork/servers/mysql
 [ ! -e "$target/.complete" ] || exit 0
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
+if [ ! -r "$keys" ]; then
+    echo "error: this is not Debian; install MySQL's server (mysqld) yourself, the tests find it" >&2
+    exit 1
+fi
 # shellcheck disable=SC2016  # apt's own placeholder
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Identifier: Packages' | grep -v security | head -n 1)
 
