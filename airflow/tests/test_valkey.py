@@ -9,10 +9,9 @@ from pathlib import Path
 
 import boto3
 import kombu
-import psycopg2
 import pytest
 import redis
-from conftest import wait_for
+from conftest import new_database, wait_for
 from hostkit import REVISION, Api, Host, forget_everything, make_stack, publish, temporary_root
 from kombu.exceptions import OperationalError
 from serverkit import TlsEnd, certificate, valkey
@@ -83,8 +82,10 @@ class TestUrl:
 def slow(gate: Path) -> str:
     """A DAG whose task waits to be let go."""
     return f"""
-from airflow.sdk import dag, task
+import os
 import time
+
+from airflow.sdk import dag, task
 
 @dag(dag_id="slow", schedule=None, is_paused_upon_creation=False)
 def slow():
@@ -100,15 +101,8 @@ slow()
 
 def database_of_its_own(login: dict[str, str]) -> str:
     """The ARN of a secret with the URL of a new database."""
-    names = {"username": "user", "password": "password", "host": "host", "port": "port"}
-    connection = psycopg2.connect(dbname="postgres", **{names[key]: login[key] for key in names})
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("create database valkey")
-    connection.close()
-    parts = (login["username"], login["password"], login["host"], login["port"], "valkey")
-    url = connections.own_database("postgresql", parts, tls=False)
     secrets = boto3.client("secretsmanager")
+    url = new_database(login, "valkey")
     return str(secrets.create_secret(Name="ductwork/test/url", SecretString=url)["ARN"])
 
 
