@@ -116,7 +116,7 @@ def api_port(aws, postgres, tls) -> Iterator[int]:
         "DatabaseEngine": "existing",
         "DatabaseSecretArn": database_of_its_own(postgres),
     }
-    # On a busy machine the first message takes longer than the second that Airflow allows.
+    # On a busy machine the first message can take longer than the ten seconds of hosts.
     yield make_stack(postgres, outputs, AirflowConfig=json.dumps({"celery.operation_timeout": "300"}))[0]
     forget_everything(aws)
 

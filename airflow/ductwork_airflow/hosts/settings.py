@@ -272,6 +272,9 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "api.workers": "1",
         "api.expose_config": "False",
         "celery.extra_celery_config": json.dumps({"imports": ["ductwork_airflow.extensions.worker_signals"]}),
+        # Airflow's own second is too short for the first message of a small host that is busy: three such, and the task
+        # has failed.
+        "celery.operation_timeout": "10",
         # A rollout restarts the API server under running tasks. Airflow's own 5 tries give up after some 8 s, and the
         # task is killed; these last for about 4 minutes, less than the scheduler waits for a heartbeat (300 s).
         "workers.execution_api_retries": "40",
