@@ -71,7 +71,7 @@ fn a_template_without_its_children() {
     error: the templates cannot be packaged
 
       templates/engines/ec2/engine.yaml:113, templates/engines/ec2/engine.yaml:141,
-        templates/engines/ec2/worker-set.yaml:294:
+        templates/engines/ec2/worker-set.yaml:293:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 
@@ -82,7 +82,7 @@ fn a_template_without_its_children() {
     error: `local` cannot be deployed
 
       templates/engines/ec2/engine.yaml:113, templates/engines/ec2/engine.yaml:141,
-        templates/engines/ec2/worker-set.yaml:294:
+        templates/engines/ec2/worker-set.yaml:293:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 
