@@ -296,7 +296,10 @@ def update_stack(**parameters: str) -> None:
     )
 
 
-def forget_everything(endpoint: str) -> None:
-    """The AWS of this machine as new: a test that made a stack leaves no other one its names."""
+def begin_anew(endpoint: str) -> None:
+    """The AWS of this machine as new, and a session with it: an earlier test has made a stack with the same names."""
+    import boto3
+
+    boto3.setup_default_session(region_name=REGION)
     request = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")
     urllib.request.urlopen(request, timeout=120).close()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import serverkit
 from conftest import AIRFLOW, PATIENCE_SECONDS, ROOT, wait_for
-from hostkit import Host, forget_everything, make_stack, temporary_root
+from hostkit import Host, begin_anew, make_stack, temporary_root
 
 from ductwork_airflow.extensions import health_app, mysql_tls
 from ductwork_airflow.hosts import connections, database, drain, health, install
@@ -163,6 +163,7 @@ def host(aws, server, venvs) -> Iterator[Host]:
         "DatabasePort": server,
         "DatabaseName": NAME,
     }
+    begin_anew(aws)
     make_stack(LOGIN | {"host": "", "port": "", "database": ""}, place, Local="false")
     with temporary_root() as root:
         host = Host(root, aws, "api-server scheduler")
@@ -174,7 +175,6 @@ def host(aws, server, venvs) -> Iterator[Host]:
         yield host
         supervisord.terminate()
         supervisord.wait(120)
-    forget_everything(aws)
 
 
 def said(host: Host) -> str:

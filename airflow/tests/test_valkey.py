@@ -12,7 +12,7 @@ import kombu
 import pytest
 import redis
 from conftest import new_database, wait_for
-from hostkit import REVISION, Api, Host, forget_everything, make_stack, publish, temporary_root
+from hostkit import REVISION, Api, Host, begin_anew, make_stack, publish, temporary_root
 from kombu.exceptions import OperationalError
 from serverkit import TlsEnd, certificate, valkey
 
@@ -107,8 +107,9 @@ def database_of_its_own(login: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def api_port(aws, postgres, tls) -> Iterator[int]:
+def api_port(aws, postgres, tls) -> int:
     """The API server's port in a new environment with Valkey and a database of its own."""
+    begin_anew(aws)
     outputs = {
         "BrokerKind": "valkey",
         "CacheHost": "localhost",
@@ -117,8 +118,7 @@ def api_port(aws, postgres, tls) -> Iterator[int]:
         "DatabaseSecretArn": database_of_its_own(postgres),
     }
     # On a busy machine the first message can take longer than the ten seconds of hosts.
-    yield make_stack(postgres, outputs, AirflowConfig=json.dumps({"celery.operation_timeout": "300"}))[0]
-    forget_everything(aws)
+    return make_stack(postgres, outputs, AirflowConfig=json.dumps({"celery.operation_timeout": "300"}))[0]
 
 
 def reach_it_as_on_aws(host: Host) -> None:
