@@ -1,9 +1,9 @@
 //! What EC2 says of instances, instance types, zones, subnets and everything that has tags.
 
-use super::{Ask, told};
+use super::{Ask, parsed, told};
 use crate::doors::signed::{Answer as Signed, Refused};
 use crate::model::account::{Answer, Demands, NetworkDemand, Offers, Subnet, Topic};
-use roxmltree::{Document, Node};
+use roxmltree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tags of one thing.
@@ -185,10 +185,6 @@ fn token(action: &str, page: &str) -> Signed<String> {
         return Err(Refused::Silent(format!("unexpected answer to {action}")));
     }
     Ok(text(root, "nextToken"))
-}
-
-fn parsed(page: &str) -> Signed<Document<'_>> {
-    Document::parse(page).map_err(|error| Refused::Silent(format!("unexpected answer: {error}")))
 }
 
 /// The items of every list of that name.

@@ -12,6 +12,7 @@ use super::secrets;
 use crate::doors::aws::Aws;
 use crate::doors::signed::{Answer as Signed, Refused};
 use crate::model::account::{Account, Answer, Demands, NeededSecret, NetworkDemand, Topic};
+use roxmltree::Document;
 use std::collections::BTreeSet;
 
 /// Asks for those of the topics that the environment has a demand in.
@@ -80,6 +81,11 @@ fn optional<T>(answer: Signed<T>, absent: &str) -> Signed<Option<T>> {
         Err(refused) if refused.code() == absent => Ok(None),
         Err(refused) => Err(refused),
     }
+}
+
+/// An answer in XML.
+fn parsed(xml: &str) -> Signed<Document<'_>> {
+    Document::parse(xml).map_err(|error| Refused::Silent(format!("unexpected answer: {error}")))
 }
 
 fn senseless(what: &str) -> Refused {

@@ -1,11 +1,10 @@
 //! What is there under a name: certificates, hosted zones, public parameters.
 
-use super::{Ask, optional, senseless, told};
+use super::{Ask, optional, parsed, senseless, told};
 use crate::doors::aws::Aws;
-use crate::doors::signed::{Answer as Signed, Refused, Service};
+use crate::doors::signed::{Answer as Signed, Service};
 use crate::fail::{Fail, Result};
 use crate::model::account::{Answer, Certificate, HostedZone, ImageDemand, Topic};
-use roxmltree::Document;
 use serde_json::{Value, json};
 
 impl Ask<'_> {
@@ -74,8 +73,7 @@ fn certificate(found: &Value) -> Signed<Certificate> {
 }
 
 fn hosted_zone(xml: &str) -> Signed<HostedZone> {
-    let document = Document::parse(xml);
-    let document = document.map_err(|error| Refused::Silent(format!("unexpected answer: {error}")))?;
+    let document = parsed(xml)?;
     let text = |name: &str| {
         let found = document.descendants().find(|node| node.tag_name().name() == name);
         found.and_then(|node| node.text()).unwrap_or_default().trim()

@@ -1,10 +1,9 @@
 //! What the caller may do, as IAM itself works it out, and which service-linked roles are there.
 
-use super::{Ask, optional, senseless, told};
+use super::{Ask, optional, parsed, senseless, told};
 use crate::doors::aws;
-use crate::doors::signed::{Answer as Signed, Refused, Service};
+use crate::doors::signed::{Answer as Signed, Service};
 use crate::model::account::{Answer, Denied, ServiceRole, ServiceRoles, Topic};
-use roxmltree::Document;
 
 const VERSION: &str = "2010-05-08";
 
@@ -137,8 +136,7 @@ fn partition(arn: &str) -> &str {
 
 /// The texts of all elements of a name.
 fn texts(xml: &str, name: &str) -> Signed<Vec<String>> {
-    let document = Document::parse(xml);
-    let document = document.map_err(|error| Refused::Silent(format!("unexpected answer: {error}")))?;
+    let document = parsed(xml)?;
     let nodes = document.descendants().filter(|node| node.tag_name().name() == name);
     Ok(nodes.filter_map(|node| node.text()).map(|text| text.trim().to_owned()).collect())
 }
