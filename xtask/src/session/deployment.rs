@@ -97,3 +97,20 @@ fn is_whole(fail: Option<&Fail>, disturbed: bool) -> bool {
         Some(fail) => fail.kind() == Kind::RolledBack || !disturbed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::error;
+
+    #[test]
+    fn a_failed_rollout_names_the_secrets_that_have_changed() {
+        let told = |changed: &[String]| {
+            let text = error::text(&with_secrets(Fail::failed("hosts failed"), changed));
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told(&[]), "error: hosts failed");
+        let changed = told(&["ductwork/dev/login/google".to_owned()]);
+        assert!(changed.ends_with("which a rollback keeps: ductwork/dev/login/google"), "{changed}");
+    }
+}

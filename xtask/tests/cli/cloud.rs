@@ -252,3 +252,19 @@ fn what_could_not_be_asked_refuses_nothing() {
         assert!(cloud.asked().len() > 6);
     }
 }
+
+/// Without it nobody knows what a deployment would change.
+#[test]
+fn an_image_that_cannot_be_looked_up() {
+    let cloud = Cloud::with("111122223333", "403 Forbidden");
+    let run = project(cloud.port).run_with(&["plan", "--env", "other"], &KEYS).expect(1);
+    insta::assert_snapshot!(run.stderr, @"
+    ✓ setup [TIME]  account 111122223333, eu-central-1
+    error: cannot look up the machine image in the parameter
+      `/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64`
+      caused by: AccessDenied: no
+
+    hint: allow `ssm:GetParameter` for it, or set `hosts.image` to the ID of an
+          image
+    ");
+}
