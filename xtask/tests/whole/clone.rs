@@ -2,18 +2,13 @@
 //!
 //! Stages in one process on one environment, since a first deployment takes a minute on two cores. Each stage
 //! deploys what it needs, and a failure of one does not hide the others.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
-#[path = "../support/mod.rs"]
-mod support;
-mod zero;
-
+use crate::support::project::Project;
+use crate::support::say;
+use crate::support::stages::Stages;
+use crate::support::tasks::{Held, RESEND, finished, probe, run_probe, until, workers_told_to_end};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use support::project::Project;
-use support::say;
-use support::stages::Stages;
-use support::tasks::{Held, RESEND, finished, probe, run_probe, until, workers_told_to_end};
 
 /// api-server; scheduler, dag-processor, triggerer, scaler; worker, keeper.
 const COMPONENTS: usize = 7;

@@ -1,15 +1,10 @@
 //! The Python halves: linters over every Python, shell and template file, and their own tests.
 //!
 //! Each environment is made from its hash-locked file, as the tool itself does.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
-#[path = "support/mod.rs"]
-mod support;
-
+use crate::support::{self, project::Project};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
-use support::project::Project;
 use xtask::doors::toolchain::{self, Venv};
 use xtask::model::event::Sink;
 
@@ -137,13 +132,9 @@ fn shellcheck_finds_nothing() {
     passes(Command::new(venv(Venv::Dev).join("bin/shellcheck")).args(scripts));
 }
 
-/// Each suite starts servers and a whole Airflow: two at once would wait for each other's processors.
-static ONE_SUITE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 /// pytest is borrowed from the dev environment; see `dev/run_pytest.py`.
 #[track_caller]
 fn pytest(which: Venv, folder: &str) {
-    let _turn = ONE_SUITE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     venv(Venv::Dev);
     let python = venv(which).join("bin/python");
     let text =
