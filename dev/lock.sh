@@ -12,6 +12,7 @@ lock() { # in, lock, python, further arguments
 }
 
 lock airflow/requirements.in airflow/requirements.lock 3.10 "$@"
+lock airflow/image.in airflow/image.lock 3.10 "$@"
 lock airflow/tools.in airflow/tools.lock 3.10 "$@"
 lock dev/checkov.in dev/checkov.lock 3.10 "$@"
 lock bench/requirements.in bench/requirements.lock 3.10 "$@"

@@ -5,6 +5,7 @@ pub mod context;
 pub mod destroy;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod image;
 pub mod lease;
 pub mod leftovers;
 mod rollout;

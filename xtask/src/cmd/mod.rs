@@ -7,6 +7,7 @@ pub mod deploy;
 pub mod destroy;
 pub mod doctor;
 pub mod history;
+pub mod image;
 pub mod local;
 pub mod package;
 pub mod plan;

@@ -37,7 +37,7 @@ pub enum Secret {
 /// Example: cargo xtask secret set connections/warehouse --env dev < password.txt
 #[derive(Args, Debug)]
 pub struct Set {
-    /// `connections/ID`, `variables/KEY` or `login/google`.
+    /// `connections/ID`, `variables/KEY`, `login/google` or `image/registry`.
     pub name: String,
     #[command(flatten)]
     pub env: EnvArg,

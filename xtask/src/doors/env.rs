@@ -1,6 +1,7 @@
 //! Environment variables: every one the tool reads is a function here.
 #![allow(clippy::disallowed_methods)]
 
+use crate::model::secret::Secret;
 use std::path::PathBuf;
 
 fn text(name: &str) -> Option<String> {
@@ -23,6 +24,25 @@ pub fn aws_region() -> Option<String> {
 #[must_use]
 pub fn python() -> Option<String> {
     text("DUCTWORK_PYTHON")
+}
+
+/// `UV_PYTHON_PREFERENCE`: which Python uv may use; uv reads it itself.
+#[must_use]
+pub fn python_preference() -> bool {
+    text("UV_PYTHON_PREFERENCE").is_some()
+}
+
+/// `SOURCE_DATE_EPOCH`: the time that what is built is to carry, in seconds since 1970
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+#[must_use]
+pub fn source_date_epoch() -> Option<i64> {
+    text("SOURCE_DATE_EPOCH")?.parse().ok()
+}
+
+/// `DUCTWORK_REGISTRY_USERNAME` and `DUCTWORK_REGISTRY_PASSWORD`: the login at the registry of images.
+#[must_use]
+pub fn registry_login() -> Option<(String, Secret)> {
+    Some((text("DUCTWORK_REGISTRY_USERNAME")?, Secret::new(text("DUCTWORK_REGISTRY_PASSWORD")?)))
 }
 
 /// `CI`: set by every CI service; no live redraw then.

@@ -120,6 +120,11 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Opens a file to read.
+pub fn open(path: &Path) -> Result<fs::File> {
+    fs::File::open(path).map_err(|error| unreadable(path, error))
+}
+
 /// Opens a log file to add to.
 pub fn open_append(path: &Path) -> Result<fs::File> {
     if let Some(folder) = path.parent() {

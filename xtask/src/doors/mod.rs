@@ -16,6 +16,7 @@ pub mod http;
 pub mod local_cloud;
 pub mod net;
 pub mod proc;
+pub mod registry;
 pub mod signed;
 pub mod stat;
 pub mod store;

@@ -32,6 +32,12 @@ pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
+/// A time in seconds since 1970, RFC 3339 in UTC.
+#[must_use]
+pub fn rfc3339(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
+}
+
 /// Seconds since 1970.
 #[must_use]
 pub fn unix() -> i64 {

@@ -143,7 +143,7 @@ fn without_venv(fail: Fail, python: &Python) -> Fail {
 
 /// An installer that fails has nearly always not reached its index, or an index that lacks a package; which,
 /// it says only in its own words.
-fn explained(fail: Fail, lock: &str) -> Fail {
+pub fn explained(fail: Fail, lock: &str) -> Fail {
     fail.context(format!("cannot install the packages of `{lock}`"))
         .with_kind(Kind::Usage)
         .hint(
@@ -186,6 +186,37 @@ pub fn python() -> Result<Python> {
     Err(fail
         .hint("install one, on Debian and Ubuntu: sudo apt-get install python3 python3-venv")
         .hint("or name one: DUCTWORK_PYTHON=/path/to/python3.12 cargo xtask deploy --env local"))
+}
+
+/// A Python of this minor version (`3.12`), for work on packages of an image.
+///
+/// uv's own build of it, which is the same for every user of `airflow/tools.lock`; `UV_PYTHON_PREFERENCE` names others.
+pub fn python_of(root: &Path, minor: &str, sink: &Sink) -> Result<Python> {
+    let uv = uv(root, sink)?;
+    let command = |verb: &str| {
+        let command = installer(&uv, root).args(["python", verb, "--no-config"]);
+        if env::python_preference() { command } else { command.arg("--managed-python") }
+    };
+    let find = || command("find").args(["--no-project", "--system", minor]).run();
+    let found = find().or_else(|_| {
+        sink.progress(format!("fetching Python {minor} (once)"));
+        command("install").arg(minor).run().and_then(|_| find())
+    });
+    let path = PathBuf::from(found.map_err(|fail| without_python(fail, minor))?.trim());
+    match version(&path) {
+        Some((_, version)) => Ok(Python { path, version }),
+        None => Err(Fail::usage(format!("`{}` does not run", path.display()))),
+    }
+}
+
+fn without_python(fail: Fail, minor: &str) -> Fail {
+    fail.context(format!("there is no Python {minor} to compile the packages of the image with"))
+        .with_kind(Kind::Usage)
+        .hint("connect to the network: uv fetches it from GitHub, or from UV_PYTHON_INSTALL_MIRROR")
+        .hint(format!(
+            "or use one of this machine, python{minor}: UV_PYTHON_PREFERENCE=only-system; images are then the same \
+             only where its third number is"
+        ))
 }
 
 fn version(python: &Path) -> Option<((u32, u32), String)> {

@@ -7,6 +7,7 @@ mod clean;
 pub mod dags;
 pub mod environment;
 pub mod host_revision;
+pub mod image;
 pub mod lease;
 pub mod lint;
 pub mod objects;

@@ -7,6 +7,7 @@ pub mod deploy;
 pub mod doctor;
 pub mod error;
 pub mod history;
+pub mod image;
 pub mod plan;
 pub mod progress;
 pub mod status;

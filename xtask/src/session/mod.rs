@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod deployment;
+pub mod image;
 pub mod preflight;
 pub mod prepare;
 pub mod project;

@@ -2,10 +2,10 @@
 
 use super::hosts::{Hosts, Permissions, WorkerSet};
 use super::values::{
-    Account, Address, AirflowKey, BrokerKind, CacheNodeType, CertificateArn, Cidr, Cron, DatabaseEngine,
-    DocumentPath, Domain, Endpoint, EnvironmentName, FolderPath, GoogleClientId, HostedZoneId, InstanceClass,
-    LoadBalancer, Nat, ProjectName, Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url,
-    VariableName, VpcCidr, VpcId,
+    Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, CacheNodeType, CertificateArn, Cidr,
+    Cron, DatabaseEngine, DocumentPath, Domain, Endpoint, EnvironmentName, FolderPath, GoogleClientId,
+    HostedZoneId, ImageRepository, InstanceClass, Interpreter, LoadBalancer, Nat, ProjectName, PythonMinor,
+    Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
 };
 use crate::model::engine::Engine;
 use crate::model::names;
@@ -36,6 +36,8 @@ pub struct Environment {
     pub(crate) hosts: Hosts,
     /// Sorted by name; the default one is always among them.
     pub(crate) workers: Vec<WorkerSet>,
+    /// What images are made of, and where they are kept.
+    pub container: Container,
     /// When worker sets sleep, if they do.
     pub(crate) schedule: Option<Schedule>,
     pub(crate) monitoring: Monitoring,
@@ -53,6 +55,19 @@ pub struct Aws {
     pub account: Account,
     pub region: Region,
     pub endpoint: Endpoint,
+}
+
+/// How the container image is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    pub base: BaseImage,
+    pub python: PythonMinor,
+    /// Where the base has that Python.
+    pub interpreter: Interpreter,
+    /// In the order of the file, each once.
+    pub architectures: Vec<Architecture>,
+    /// Where it is pushed to, if not to the repository of the account.
+    pub repository: Option<ImageRepository>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -91,6 +91,7 @@ tables! {
         backup: Backup,
         hosts: Hosts,
         workers: Sets,
+        image: Image,
         schedule: Schedule,
         logs: Logs,
         alerts: Alerts,
@@ -188,6 +189,14 @@ tables! {
         rollout: Text,
         managed_policies: Texts,
         policies: Texts,
+    }
+
+    Image {
+        base: Text,
+        python: Word,
+        interpreter: Text,
+        architectures: Texts,
+        repository: Text,
     }
 
     Schedule { sleep: Text, wake: Text, time_zone: Text }

@@ -19,11 +19,11 @@ mod secrecy;
 mod values;
 mod words;
 
-pub use environment::Environment;
+pub use environment::{Container, Environment};
 pub use file::keys;
 pub use hosts::WorkerSet;
 pub use objects::{FILE as OBJECTS, objects};
 pub use problems::Refusal;
 pub use resolve::resolve;
-pub use values::{Endpoint, EnvironmentName, FolderPath, SecretName};
+pub use values::{Architecture, BaseImage, Endpoint, EnvironmentName, FolderPath, SecretName};
 pub use words::nearest;

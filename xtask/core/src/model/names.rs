@@ -142,6 +142,20 @@ pub fn secret(environment: &str, name: &str) -> String {
     format!("{SECRETS}/{environment}/{name}")
 }
 
+/// What the account's repository of images is called; `bootstrap.yaml` makes it.
+pub const IMAGE_REPOSITORY: &str = "ductwork";
+
+/// The registry of an account in ECR
+/// (<https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>).
+#[must_use]
+pub fn registry(account: &str, region: &str) -> String {
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("{account}.dkr.ecr.{region}.{suffix}")
+}
+
+/// The secret with the login at a registry that is not the account's.
+pub const REGISTRY_SECRET: &str = "image/registry";
+
 /// The secret of the client with which people log in by Google; `ductwork_airflow` reads it.
 #[must_use]
 pub fn google_secret(environment: &str) -> String {

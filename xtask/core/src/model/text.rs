@@ -35,6 +35,19 @@ pub fn pascal_case(text: &str) -> String {
     words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
 }
 
+/// Bytes, and how many of them in a second: `38 MB, 12 MB/s`.
+#[must_use]
+pub fn pace(moved: u64, took: std::time::Duration) -> String {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "for people"
+    )]
+    let rate = (moved as f64 / took.as_secs_f64().max(0.001)) as u64;
+    format!("{}, {}/s", bytes(moved), bytes(rate))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod gates;
 pub mod host_secrets;
 pub mod host_settings;
+pub mod image;
 pub mod pools;
 pub mod root_cause;
 pub mod running;

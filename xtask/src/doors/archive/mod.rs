@@ -11,6 +11,7 @@
 //! the identity of every bundle.
 
 mod format;
+pub mod layer;
 mod ordered;
 mod pack;
 

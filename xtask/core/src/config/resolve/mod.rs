@@ -5,6 +5,7 @@ mod airflow;
 mod check;
 #[cfg(test)]
 mod conflict_tests;
+mod container;
 mod database;
 mod defaults;
 mod entry;
@@ -83,6 +84,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     if let (Ok(hosts), Ok(workers)) = (&hosts, &workers) {
         workers::rollouts_end(&written.workers, workers, hosts.drain, problems);
     }
+    let container = container::container(&written.image, architecture.unwrap_or(Architecture::X86), problems);
     let schedule = operations::schedule(&written.schedule, problems);
     let monitoring = operations::monitoring(written, defaults, problems);
     let login = people::login(&written.login, problems);
@@ -113,6 +115,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
         storage: storage?,
         hosts: hosts?,
         workers: workers?,
+        container: container?,
         schedule: schedule?,
         monitoring: monitoring?,
         login: login?,

@@ -10,6 +10,7 @@ mod cidr;
 mod cloud;
 mod cron;
 mod ec2;
+mod image;
 mod people;
 mod secret;
 mod text;
@@ -21,6 +22,7 @@ pub use cidr::{Cidr, VpcCidr};
 pub use cloud::{Account, Endpoint, Region};
 pub use cron::{Cron, TimeZone};
 pub use ec2::{CacheNodeType, Image, InstanceClass, InstanceType, Size, SubnetId, VpcId};
+pub use image::{BaseImage, ImageRepository, Interpreter, PythonMinor};
 pub use people::{Address, Domain, GoogleClientId, Repository, Role};
 pub use secret::SecretName;
 pub use text::{

@@ -10,10 +10,10 @@ checked_text! {
     SecretName
 }
 
-/// What stands before the slash: connections and variables of Airflow, and what logins need.
-const KINDS: [&str; 3] = ["connections", "variables", "login"];
-/// The only secret of its kind.
-const GOOGLE: &str = "login/google";
+/// What stands before the slash: connections and variables of Airflow, what logins need, and what images do.
+const KINDS: [&str; 4] = ["connections", "variables", "login", "image"];
+/// Secrets that are the only ones of their kind.
+const SINGLE: [(&str, &str); 2] = [("login/google", "logins"), (names::REGISTRY_SECRET, "images")];
 
 impl SecretName {
     /// Accepts what Secrets Manager accepts
@@ -29,8 +29,9 @@ impl SecretName {
             let hint = format!("write `{kind}/` and 1 to 380 letters, digits or characters of `/_+=.@-`");
             return Err(Refusal::new(message, hint));
         }
-        if kind == "login" && text != GOOGLE {
-            return Err(Refusal::new(message, format!("use `{GOOGLE}`, the only secret of logins")));
+        let single = SINGLE.iter().find(|(name, _)| name.split('/').next() == Some(kind));
+        if let Some((only, of)) = single.filter(|(only, _)| *only != text) {
+            return Err(Refusal::new(message, format!("use `{only}`, the only secret of {of}")));
         }
         Ok(Self(text.to_owned()))
     }
@@ -52,7 +53,8 @@ fn cure(text: &str) -> String {
     match nearest(kind, &KINDS) {
         Some(near) => format!("write it as `{near}/{name}`"),
         None => {
-            let known = KINDS[..2].iter().map(|kind| format!("{kind}/{name}")).chain([GOOGLE.to_owned()]);
+            let single = SINGLE.iter().map(|(name, _)| (*name).to_owned());
+            let known = KINDS[..2].iter().map(|kind| format!("{kind}/{name}")).chain(single);
             format!("write it as {}", list(&known.collect::<Vec<_>>()))
         }
     }
@@ -64,7 +66,7 @@ mod tests {
 
     #[test]
     fn names_that_something_reads() {
-        for good in ["connections/warehouse", "variables/a/b.c_d-e@f", "login/google"] {
+        for good in ["connections/warehouse", "variables/a/b.c_d-e@f", "login/google", "image/registry"] {
             assert_eq!(SecretName::parse(good).unwrap().of("dev"), format!("ductwork/dev/{good}"));
         }
     }
@@ -72,7 +74,11 @@ mod tests {
     #[test]
     fn others_are_refused_with_what_was_meant() {
         for (bad, cure) in [
-            ("warehouse", "write it as `connections/warehouse`, `variables/warehouse` or `login/google`"),
+            (
+                "warehouse",
+                "write it as `connections/warehouse`, `variables/warehouse`, `login/google` or `image/registry`",
+            ),
+            ("image/registries", "use `image/registry`, the only secret of images"),
             ("conections/x", "write it as `connections/x`"),
             ("connection/x", "write it as `connections/x`"),
             ("ductwork/dev/variables/x", "leave out the prefix, which follows from --env: `variables/x`"),

@@ -1,0 +1,1 @@
+"""What makes an image, and what starts in a container of it."""

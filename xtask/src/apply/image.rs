@@ -1,0 +1,131 @@
+//! Brings an image to a registry: what is not there yet of the base and of ours, then the documents.
+
+use crate::doors::registry::{Blob, Reference, Registry};
+use crate::doors::time;
+use crate::fail::{Fail, Result};
+use crate::model::digest::Digest;
+use crate::model::event::{Ending, Sink};
+use crate::model::text::{bytes as size_of, pace};
+use crate::plan::image::{Assembled, Document, MANIFEST};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Layers on their way at the same time.
+const TOGETHER: usize = 4;
+
+/// An image that has been made.
+pub struct Made {
+    /// One for each architecture.
+    pub images: Vec<Assembled>,
+    /// What the tag leads to: the only manifest, or the index of all.
+    pub document: Document,
+    pub kind: &'static str,
+}
+
+/// Where an image goes, and where its base comes from.
+pub struct Way<'a> {
+    pub to: (&'a Registry, &'a Reference),
+    pub base: (&'a Registry, &'a Reference),
+    /// The folder of our layers.
+    pub blobs: &'a Path,
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    pub layers: usize,
+    pub bytes: u64,
+}
+
+/// A layer that the registry is to have.
+struct Wanted {
+    blob: Blob,
+    /// Our file; none for a layer of the base.
+    file: Option<PathBuf>,
+}
+
+/// Layers first, then what names them: an image that can be pulled is whole.
+pub async fn push(made: &Made, way: &Way<'_>, sink: &Sink) -> Result<Sent> {
+    let layers = stream::iter(wanted(made, way.blobs)?);
+    let sent: Vec<Sent> =
+        layers.map(|layer| bring(layer, way, sink)).buffer_unordered(TOGETHER).try_collect().await?;
+    let (registry, image) = way.to;
+    for assembled in &made.images {
+        registry.push_bytes(image, assembled.configuration.bytes.clone()).await?;
+        if assembled.manifest.digest != made.document.digest {
+            let named = image.clone_with_digest(format!("sha256:{}", assembled.manifest.digest));
+            let bytes = assembled.manifest.bytes.clone();
+            registry.push_manifest(&named, bytes, MANIFEST).await?;
+        }
+    }
+    registry.push_manifest(image, made.document.bytes.clone(), made.kind).await?;
+    let layers = sent.iter().filter(|sent| sent.bytes > 0).count();
+    Ok(Sent { layers, bytes: sent.iter().map(|sent| sent.bytes).sum() })
+}
+
+/// Every layer of every architecture, once.
+fn wanted(made: &Made, blobs: &Path) -> Result<Vec<Wanted>> {
+    let mut all: Vec<Wanted> = Vec::new();
+    let mut add = |wanted: Wanted| {
+        if !all.iter().any(|known| known.blob.digest == wanted.blob.digest) {
+            all.push(wanted);
+        }
+    };
+    for image in &made.images {
+        for layer in &image.above {
+            let file = Some(blobs.join(layer.digest.to_string()));
+            add(Wanted { blob: Blob { digest: layer.digest, size: layer.size }, file });
+        }
+        for layer in &image.below {
+            let digest: Digest = layer.digest().digest().parse().map_err(|error| {
+                Fail::failed("a layer of the base image has a digest of another kind").because(error)
+            })?;
+            add(Wanted { blob: Blob { digest, size: layer.size() }, file: None });
+        }
+    }
+    Ok(all)
+}
+
+/// One layer: there already, taken over from the base's repository, or sent.
+async fn bring(layer: Wanted, way: &Way<'_>, sink: &Sink) -> Result<Sent> {
+    let Wanted { blob, file } = layer;
+    let step = sink.step(&format!("layer {}", blob.digest.short()));
+    let watch = time::Stopwatch::start();
+    let (registry, image) = way.to;
+    let (other, base) = way.base;
+    if registry.has(image, &blob).await? {
+        step.ended(Ending::Skipped, watch.elapsed(), format!("{}, present", size_of(blob.size)));
+        return Ok(Sent::default());
+    }
+    if file.is_none() && registry.mount(image, base, &blob).await {
+        step.ended(Ending::Done, watch.elapsed(), format!("{}, mounted", size_of(blob.size)));
+        return Ok(Sent::default());
+    }
+    step.started();
+    let heard = heard(&step, blob.size);
+    let brought = match &file {
+        Some(file) => registry.push_file(image, &blob, file, heard).await,
+        None => registry.copy(image, &blob, (other, base), heard).await,
+    };
+    if let Err(fail) = brought {
+        step.ended(Ending::Failed, watch.elapsed(), String::new());
+        return Err(fail);
+    }
+    step.ended(Ending::Done, watch.elapsed(), pace(blob.size, watch.elapsed()));
+    Ok(Sent { layers: 1, bytes: blob.size })
+}
+
+/// Tells how far a layer is, ten times a second at most.
+fn heard(step: &Sink, size: u64) -> impl Fn(u64) + Send + Sync + 'static {
+    let (step, sent, told) = (step.clone(), AtomicU64::new(0), AtomicU64::new(0));
+    let watch = Arc::new(time::Stopwatch::start());
+    move |more| {
+        let sent = sent.fetch_add(more, Ordering::Relaxed) + more;
+        let tenths = u64::try_from(watch.elapsed().as_millis() / 100).unwrap_or(u64::MAX);
+        if told.fetch_max(tenths, Ordering::Relaxed) < tenths {
+            step.progress(format!("{} of {}", pace(sent, watch.elapsed()), size_of(size)));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Makes the container image of this project, without a daemon: layers in the cache, documents about them.
+
+pub mod base;
+pub mod login;
+pub mod packages;
+pub mod project;
+
+use crate::config::Container;
+use crate::doors::toolchain::Python;
+use crate::doors::{env, git, time};
+use crate::model::digest::Digest;
+use crate::model::image::{Layer, Start, places};
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What an image is made of, known before it is made. The same recipe makes the same image.
+pub struct Recipe {
+    /// The tag: a hash of everything here.
+    pub tag: String,
+    /// The layer of this project.
+    pub project: Layer,
+}
+
+impl Recipe {
+    /// `packages` are the keys of the layers of packages, `base` is named by its digest.
+    #[must_use]
+    pub fn new(project: Layer, packages: &[Digest], base: &str, container: &Container) -> Self {
+        let packages: Vec<String> = packages.iter().map(ToString::to_string).collect();
+        let parts = serde_json::json!({
+            "project": project.digest,
+            "packages": packages,
+            "base": base,
+            "start": format!("{:?}", start("")),
+            "interpreter": container.interpreter.as_str(),
+            "architectures": container.architectures.iter().map(|one| one.as_str()).collect::<Vec<_>>(),
+        });
+        Self { tag: Digest::of(parts.to_string().as_bytes()).to_string(), project }
+    }
+}
+
+/// What a container starts with, short of what tells where the image comes from.
+#[must_use]
+pub fn start(tag: &str) -> Start {
+    let root = |place: &str| format!("/{place}");
+    let home = format!("{}/airflow", root(places::STATE));
+    let bin = format!("{}/bin", root(places::VENV));
+    let revision = root(places::REVISION);
+    let variables = [
+        ("AIRFLOW_HOME", home.clone()),
+        ("AIRFLOW__CORE__LOAD_EXAMPLES", "False".to_owned()),
+        ("AIRFLOW__CORE__PLUGINS_FOLDER", format!("{revision}/plugins")),
+        ("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH", format!("{}/bundles", root(places::STATE))),
+        ("AIRFLOW__FAB__CONFIG_FILE", format!("{revision}/config/webserver_config.py")),
+        ("AIRFLOW__LOGGING__BASE_LOG_FOLDER", format!("{}/airflow", root(places::LOGS))),
+        ("DUCTWORK_QUEUES", "default".to_owned()),
+        ("DUCTWORK_REVISION", tag.to_owned()),
+        ("DUCTWORK_STATE", root(places::STATE)),
+        ("HOME", home.clone()),
+        ("LANG", "C.UTF-8".to_owned()),
+        // The user has a number and no name.
+        ("LOGNAME", "airflow".to_owned()),
+        ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+        ("PYTHONPATH", revision),
+        ("USER", "airflow".to_owned()),
+    ];
+    let (init, python) = (format!("{bin}/dumb-init"), format!("{bin}/python"));
+    // To the component alone: Celery and Airflow tell their own children what to do.
+    let entrypoint = [&init, "--single-child", "--", &python, "-m", "ductwork_airflow.images.start"];
+    let (user, group) = places::OWNER;
+    Start {
+        variables: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        path: vec![bin],
+        entrypoint: entrypoint.map(str::to_owned).to_vec(),
+        user: format!("{user}:{group}"),
+        folder: home,
+        ports: vec!["8080/tcp".to_owned()],
+        labels: BTreeMap::new(),
+        created: String::new(),
+    }
+}
+
+/// What an image says of where it comes from.
+#[must_use]
+pub fn labels(root: &Path, base: &str, compiler: &Python) -> (BTreeMap<String, String>, String) {
+    let change = git::last_change(root, &["airflow", "plugins"]);
+    let created = env::source_date_epoch().or(change.as_ref().map(|change| change.time)).unwrap_or_default();
+    let created = time::rfc3339(created);
+    let (name, digest) = base.split_once('@').unwrap_or((base, ""));
+    let mut labels = BTreeMap::from([
+        ("created", created.clone()),
+        ("title", "airflow".to_owned()),
+        ("base.name", name.to_owned()),
+        ("base.digest", digest.to_owned()),
+    ]);
+    labels.extend(change.map(|change| ("revision", change.commit)));
+    labels.extend(git::origin(root).map(|origin| ("source", origin)));
+    let mut named: BTreeMap<String, String> =
+        labels.into_iter().map(|(name, value)| (format!("org.opencontainers.image.{name}"), value)).collect();
+    named.insert("ductwork.python".to_owned(), compiler.version.clone());
+    (named, created)
+}

@@ -1,0 +1,170 @@
+//! The layer of locked packages for one architecture, made once for each lock.
+//!
+//! uv installs wheels for the image's platform, whatever this machine's is; nothing is built from source.
+
+use super::project::with_folders;
+use crate::config::{Architecture, Container};
+use crate::doors::archive::all_processors;
+use crate::doors::archive::layer::{self, Member};
+use crate::doors::proc::Cmd;
+use crate::doors::stat::Stat;
+use crate::doors::toolchain::{self, Python};
+use crate::doors::{env, fs};
+use crate::fail::{Context as _, Fail, Result};
+use crate::model::digest::Digest;
+use crate::model::event::Sink;
+use crate::model::image::{Layer, places};
+use std::path::Path;
+
+/// What is installed: the locks of hosts and of images.
+const LOCKS: [&str; 2] = ["airflow/requirements.lock", "airflow/image.lock"];
+/// What prepares the packages, whose changes change the layer.
+const PREPARER: &str = "airflow/ductwork_airflow/images/packages.py";
+/// The oldest C library that the wheels are made for: that of Debian 10 and Amazon Linux 2023 is newer.
+const MANYLINUX: &str = "manylinux_2_28";
+
+/// What the layer is made of.
+pub struct Packages<'a> {
+    pub root: &'a Path,
+    /// `.ductwork/cache/image`
+    pub cache: &'a Path,
+    pub container: &'a Container,
+    pub architecture: Architecture,
+    /// What compiles byte code.
+    pub compiler: &'a Python,
+}
+
+impl Packages<'_> {
+    /// Of everything that the layer depends on.
+    pub fn key(&self) -> Result<Digest> {
+        let mut bytes = format!(
+            "{} {} {} {} {MANYLINUX}\0",
+            layer::FORMAT,
+            self.architecture,
+            self.compiler.version,
+            self.container.interpreter.as_str()
+        )
+        .into_bytes();
+        for file in LOCKS.into_iter().chain([PREPARER]) {
+            let text = fs::read(&self.root.join(file)).map_err(|e| e.hint("restore the file from git"))?;
+            bytes.extend_from_slice(&Digest::of(&text).bytes()[..]);
+        }
+        Ok(Digest::of(&bytes))
+    }
+
+    /// The layer in `<cache>/blobs/`, made if it is not there.
+    pub fn layer(&self, sink: &Sink) -> Result<Layer> {
+        let record = self.cache.join("packages").join(format!("{}.json", self.key()?));
+        if let Some(layer) = self.known(&record)? {
+            return Ok(layer);
+        }
+        fs::create_dir(&self.cache.join("packages"))?;
+        let _turn = fs::lock(&record.with_extension("lock"))?;
+        if let Some(layer) = self.known(&record)? {
+            return Ok(layer);
+        }
+        let scratch = fs::scratch_dir(self.cache)?;
+        let site = scratch.path().join("site");
+        sink.progress(format!("installing {} for {} (once)", LOCKS[0], self.architecture));
+        self.install(&site, sink)?;
+        sink.progress(format!("compiling the packages for {}", self.architecture));
+        self.prepare(&site)?;
+        sink.progress(format!("compressing the packages for {}", self.architecture));
+        let members = self.members(&site)?;
+        let layer = layer::write(&members, &self.cache.join("blobs"), all_processors())?;
+        let json = serde_json::to_vec(&layer).map_err(|e| Fail::bug("the record of a layer").because(e))?;
+        fs::write(&record, &json)?;
+        Ok(layer)
+    }
+
+    fn known(&self, record: &Path) -> Result<Option<Layer>> {
+        let layer: Option<Layer> =
+            fs::read_if_there(record)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let whole = |layer: &Layer| {
+            let blob = self.cache.join("blobs").join(layer.digest.to_string());
+            blob.metadata().is_ok_and(|meta| meta.len() == layer.size)
+        };
+        Ok(layer.filter(whole))
+    }
+
+    fn install(&self, site: &Path, sink: &Sink) -> Result<()> {
+        let machine = match self.architecture {
+            Architecture::X86 => "x86_64",
+            Architecture::Arm => "aarch64",
+        };
+        let uv = toolchain::uv(self.root, sink)?;
+        Cmd::new(uv, self.root)
+            .envs(env::for_installers())
+            .args(["pip", "sync", "--require-hashes", "--no-build", "--link-mode", "copy", "--no-config"])
+            .args(["--python-platform", &format!("{machine}-{MANYLINUX}")])
+            .args(["--python-version", &self.container.python.to_string()])
+            .arg("--python")
+            .arg(&self.compiler.path)
+            .arg("--target")
+            .arg(site)
+            .args(LOCKS)
+            .run()
+            .map(drop)
+            .map_err(|fail| {
+                toolchain::explained(fail, LOCKS[0])
+                    .hint("a package without a wheel for the image's platform cannot be in an image: choose another version of it in airflow/requirements.in")
+            })
+    }
+
+    fn prepare(&self, site: &Path) -> Result<()> {
+        Cmd::new(&self.compiler.path, self.root)
+            .arg("-I")
+            .arg(self.root.join(PREPARER))
+            .arg(site)
+            .args([
+                "--python",
+                &format!("/{}/bin/python", places::VENV),
+                "--place",
+                &format!("/{}", self.site()),
+            ])
+            .env("LANG", "C.UTF-8")
+            .run()
+            .map(drop)
+    }
+
+    /// Where the packages are in the image.
+    fn site(&self) -> String {
+        format!("{}/lib/python{}/site-packages", places::VENV, self.container.python)
+    }
+
+    /// A virtual environment on the Python of the base, as `python -m venv` would make it there.
+    fn members(&self, site: &Path) -> Result<Vec<Member>> {
+        let interpreter = self.container.interpreter.as_str();
+        let home = interpreter.rsplit_once('/').map_or("/", |(folder, _)| folder);
+        let python = &self.container.python;
+        let config = format!("home = {home}\ninclude-system-site-packages = false\nversion = {python}\n");
+        let bin = |name: &str| format!("{}/bin/{name}", places::VENV);
+        let mut members = vec![
+            Member::bytes(format!("{}/pyvenv.cfg", places::VENV), config, false),
+            Member::link(bin("python"), interpreter),
+            Member::link(bin("python3"), "python"),
+        ];
+        collect(&site.join("bin"), &bin(""), &mut members)?;
+        let prefix = format!("{}/", self.site());
+        collect(site, &prefix, &mut members)?;
+        let commands = format!("{prefix}bin/");
+        members.retain(|member| !member.name.starts_with(&commands));
+        Ok(with_folders(members))
+    }
+}
+
+/// Every file below a folder.
+fn collect(folder: &Path, prefix: &str, members: &mut Vec<Member>) -> Result<()> {
+    let unreadable = || format!("cannot read `{}`", folder.display());
+    for path in fs::list(folder)? {
+        let meta = path.symlink_metadata().failed(unreadable)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if meta.is_dir() {
+            collect(&path, &format!("{prefix}{name}/"), members)?;
+        } else {
+            let stat = Stat::of(&meta);
+            members.push(Member::file(format!("{prefix}{name}"), path, stat, stat.is_program()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! The container image of an environment: from the tree to a registry.
+
+use super::Session;
+use super::project::Project;
+use crate::apply::image::{self as pushing, Made, Sent, Way};
+use crate::config::Container;
+use crate::doors::archive::{all_processors, layer};
+use crate::doors::registry::{Login, Reference, Registry, RegistryOperation};
+use crate::doors::toolchain::{self, Python};
+use crate::fail::{Fail, Result};
+use crate::model::digest::Digest;
+use crate::model::event::Sink;
+use crate::model::image::{Base, Layer, Start};
+use crate::model::names;
+use crate::observe::image::packages::Packages;
+use crate::observe::image::{self, Recipe, base, login, project};
+use crate::plan::image::{Added, Assembled, INDEX, MANIFEST, assemble, index};
+use std::path::{Path, PathBuf};
+
+/// What is known before anything is built.
+pub struct Planned {
+    pub recipe: Recipe,
+    root: PathBuf,
+    cache: PathBuf,
+    container: Container,
+    compiler: Python,
+    base: Reference,
+    registry: Registry,
+}
+
+/// Reads the tree and finds out which base it is. Nothing is built.
+pub async fn planned(root: &Path, container: &Container, sink: &Sink) -> Result<Planned> {
+    let cache = root.join(".ductwork/cache/image");
+    let registry = Registry::of(container.base.reference(), Login::Anonymous);
+    let base = match base::pinned(root, &container.base)? {
+        Some(base) => base,
+        None => {
+            let digest = base::digest(&registry, &container.base).await?;
+            let base = base::pin(root, &container.base, &digest)?;
+            sink.note(format!(
+                "`{}` is {base} from now on: commit {}",
+                container.base.reference(),
+                base::LOCK
+            ));
+            base
+        }
+    };
+    let (compiler, layer) = {
+        let (root, cache, container, sink) =
+            (root.to_owned(), cache.clone(), container.clone(), sink.clone());
+        blocking(move || {
+            let compiler = toolchain::python_of(&root, &container.python.to_string(), &sink)?;
+            let members = project::members(&root)?;
+            Ok((compiler, layer::write(&members, &cache.join("blobs"), all_processors())?))
+        })
+        .await?
+    };
+    let mut planned = Planned {
+        recipe: Recipe { tag: String::new(), project: layer },
+        root: root.to_owned(),
+        cache,
+        container: container.clone(),
+        compiler,
+        base,
+        registry,
+    };
+    let keys: Result<Vec<Digest>> = planned.packages().map(|packages| packages.key()).collect();
+    planned.recipe = Recipe::new(layer, &keys?, &planned.base.whole(), container);
+    Ok(planned)
+}
+
+impl Planned {
+    fn packages(&self) -> impl Iterator<Item = Packages<'_>> {
+        self.container.architectures.iter().map(|architecture| Packages {
+            root: &self.root,
+            cache: &self.cache,
+            container: &self.container,
+            architecture: *architecture,
+            compiler: &self.compiler,
+        })
+    }
+
+    #[must_use]
+    pub fn base(&self) -> &Reference {
+        &self.base
+    }
+
+    /// Makes every layer that the cache lacks, and puts the image together.
+    pub async fn build(self, sink: &Sink) -> Result<(Made, Self)> {
+        let start = self.start();
+        let sink = sink.clone();
+        let (layers, planned) = blocking(move || {
+            let layers: Result<Vec<Layer>> = self.packages().map(|packages| packages.layer(&sink)).collect();
+            Ok((layers?, self))
+        })
+        .await?;
+        let blobs = planned.blobs();
+        let mut images: Vec<Assembled> = Vec::new();
+        for (architecture, packages) in planned.container.architectures.iter().zip(layers) {
+            let base = base::base(&planned.registry, &planned.base, *architecture, &blobs).await?;
+            planned.check(&base)?;
+            let added = [
+                Added { layer: packages, about: "ductwork: locked packages".to_owned() },
+                Added { layer: planned.recipe.project, about: "ductwork: project".to_owned() },
+            ];
+            images.push(assemble(&base, &added, &start)?);
+        }
+        let (document, kind) = match images.as_slice() {
+            [only] => (only.manifest.clone(), MANIFEST),
+            all => (index(all)?, INDEX),
+        };
+        Ok((Made { images, document, kind }, planned))
+    }
+
+    fn start(&self) -> Start {
+        let (labels, created) = image::labels(&self.root, &self.base.whole(), &self.compiler);
+        Start { labels, created, ..image::start(&self.recipe.tag) }
+    }
+
+    /// The Python of the base has to be that of the packages.
+    fn check(&self, base: &Base) -> Result<()> {
+        let wanted = self.container.python.to_string();
+        match base.python() {
+            Some(found) if !found.starts_with(&format!("{wanted}.")) => {
+                let message = format!("the base image has Python {found}, the packages are for {wanted}");
+                Err(Fail::usage(message)
+                    .hint("set `image.python` in the environment file to the version of the base"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends what the registry lacks.
+    pub async fn push(&self, made: &Made, place: &Place, sink: &Sink) -> Result<Sent> {
+        let to = place.image(&self.recipe.tag);
+        let way =
+            Way { to: (&place.registry, &to), base: (&self.registry, &self.base), blobs: &self.blobs() };
+        place.registry.login(&to, RegistryOperation::Push).await?;
+        pushing::push(made, &way, sink).await
+    }
+
+    #[must_use]
+    pub fn blobs(&self) -> PathBuf {
+        self.cache.join("blobs")
+    }
+}
+
+/// Where an environment's images are.
+pub struct Place {
+    pub registry: Registry,
+    repository: Reference,
+}
+
+impl Place {
+    /// The repository of the account, of the local cloud, or the one that the environment file names.
+    pub async fn of(session: &Session) -> Result<Self> {
+        let Session { environment, aws, .. } = session;
+        let repository = match (&environment.container.repository, &aws.endpoint) {
+            (Some(named), _) => named.tagged(""),
+            (None, Some(endpoint)) => own(endpoint.rsplit_once("//").map_or(endpoint, |(_, host)| host)),
+            (None, None) => own(&names::registry(environment.aws.account.as_str(), &aws.region)),
+        };
+        let login = login::own(aws, environment, &repository).await?;
+        Ok(Self { registry: Registry::of(&repository, login), repository })
+    }
+
+    /// The image with this tag.
+    #[must_use]
+    pub fn image(&self, tag: &str) -> Reference {
+        let (registry, repository) = (self.repository.registry(), self.repository.repository());
+        Reference::with_tag(registry.to_owned(), repository.to_owned(), tag.to_owned())
+    }
+
+    /// Registry and repository.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.repository.registry(), self.repository.repository())
+    }
+
+    /// The digest behind a tag, if the registry has it.
+    pub async fn digest(&self, tag: &str) -> Result<Option<Digest>> {
+        Ok(self.registry.manifest(&self.image(tag)).await?.map(|(_, digest)| digest))
+    }
+}
+
+fn own(registry: &str) -> Reference {
+    let registry = registry.trim_end_matches('/').to_owned();
+    Reference::with_tag(registry, names::IMAGE_REPOSITORY.to_owned(), String::new())
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Fail::bug("the making of the image ended unexpectedly").because(error))?
+}
+
+/// The project and the settings of an environment, for what needs no cloud.
+pub fn container(environment: &str) -> Result<(Project, Container)> {
+    let project = Project::find()?;
+    let container = project.environment(environment)?.container;
+    Ok((project, container))
+}
