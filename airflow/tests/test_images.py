@@ -91,18 +91,31 @@ def test_byte_code_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def entry(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PREPARER.parents[2])} | environment
+    home = environment.pop("AIRFLOW_HOME", "/dev/null/home")
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(PREPARER.parents[2]),
+        "AIRFLOW_HOME": home,
+    } | environment
     command = [sys.executable, "-m", "ductwork_airflow.images.start", *words]
     return subprocess.run(command, check=False, capture_output=True, text=True, env=env)
 
 
 def test_a_container_becomes_the_command_it_was_given(tmp_path: Path) -> None:
-    told = entry("sh", "-c", "echo $0 $$ $GREETING; exit 3", "me", GREETING="hello")
-    assert (told.returncode, told.stdout.split()[0], told.stdout.split()[2]) == (3, "me", "hello")
-    missing = entry("no-such-command")
+    home = tmp_path / "state/airflow"
+    told = entry("sh", "-c", "pwd; echo $0 $GREETING; exit 3", "me", GREETING="hello", AIRFLOW_HOME=str(home))
+    assert (told.returncode, told.stdout, told.stderr) == (3, f"{home}\nme hello\n", "")
+    assert (home / "airflow.cfg").read_text(encoding="utf-8") == ""
+    missing = entry("no-such-command", AIRFLOW_HOME=str(home))
     assert missing.returncode == 127
     assert missing.stderr == "error: cannot run `no-such-command`: No such file or directory\n"
-    assert entry(str(tmp_path)).returncode == 126
+    assert entry(str(tmp_path), AIRFLOW_HOME=str(home)).returncode == 126
+
+
+def test_a_command_runs_where_nothing_can_be_written() -> None:
+    told = entry("echo", "all the same")
+    assert (told.returncode, told.stdout) == (0, "all the same\n")
+    assert told.stderr == "warning: nothing can be written to /dev/null/home: Not a directory\n"
 
 
 def test_a_container_without_a_command_says_what_there_is() -> None:
@@ -112,23 +125,16 @@ def test_a_container_without_a_command_says_what_there_is() -> None:
         assert "scheduler" in told.stderr
 
 
-def test_a_component_has_the_variables_of_the_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_component_has_the_variables_of_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[tuple[str, list[str], dict[str, str]]] = []
 
     def become(program: str, words: list[str], env: dict[str, str]) -> None:
         became.append((program, words, env))
 
     monkeypatch.setattr(os, "execve", become)
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "7")
     monkeypatch.setenv("DUCTWORK_QUEUES", "big")
-    monkeypatch.chdir(tmp_path)
     start.component("worker")
     [(program, words, env)] = became
     assert program == words[0] and words[1:5] == ["celery", "worker", "-q", "big"]
     assert (env["AIRFLOW__CORE__PARALLELISM"], env["DUCTWORK_COMPONENT"]) == ("7", "worker")
-    assert (
-        Path.cwd() == tmp_path / "home" and (tmp_path / "home/airflow.cfg").read_text(encoding="utf-8") == ""
-    )

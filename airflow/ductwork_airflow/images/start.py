@@ -13,14 +13,23 @@ import sys
 from ductwork_airflow.hosts import envfile, run
 
 
+def home() -> None:
+    """Goes to Airflow's folder, which a volume may have hidden; commands that write nothing do without it."""
+    try:
+        run.prepare_home(dict(os.environ))
+        os.chdir(os.environ["AIRFLOW_HOME"])
+    except OSError as error:
+        sys.stderr.write(
+            f"warning: nothing can be written to {os.environ['AIRFLOW_HOME']}: {error.strerror}\n"
+        )
+
+
 def component(name: str) -> None:
     """Becomes the component."""
     env = dict(os.environ)
-    run.prepare_home(env)
     # As on hosts: marks everything the component starts.
     env |= {"DUCTWORK_COMPONENT": name, "SPT_NOENV": "1"}
     command = run.COMMANDS[name](env)
-    os.chdir(env["AIRFLOW_HOME"])
     os.execve(command[0], command, env)  # noqa: S606
 
 
@@ -32,12 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
         names = ", ".join(run.COMMANDS)
         sys.stderr.write(f"error: name a component ({names}) or a command, such as `airflow version`\n")
         return 2
+    if given[0] in run.COMMANDS and given[1:]:
+        sys.stderr.write(f"error: `{given[0]}` takes no arguments; see `airflow {given[0]} --help`\n")
+        return 2
+    home()
     if given[0] in run.COMMANDS:
-        if given[1:]:
-            sys.stderr.write(
-                f"error: `{given[0]}` takes no arguments; `airflow {given[0]} --help` has all of them\n"
-            )
-            return 2
         component(given[0])
     try:
         os.execvp(given[0], given)  # noqa: S606

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod clone;
+mod image;
 mod python;
 #[path = "../support/mod.rs"]
 mod support;

@@ -56,7 +56,7 @@ pub fn start(tag: &str) -> Start {
         ("DUCTWORK_QUEUES", "default".to_owned()),
         ("DUCTWORK_REVISION", tag.to_owned()),
         ("DUCTWORK_STATE", root(places::STATE)),
-        ("HOME", home.clone()),
+        ("HOME", home),
         ("LANG", "C.UTF-8".to_owned()),
         // The user has a number and no name.
         ("LOGNAME", "airflow".to_owned()),
@@ -73,7 +73,8 @@ pub fn start(tag: &str) -> Start {
         path: vec![bin],
         entrypoint: entrypoint.map(str::to_owned).to_vec(),
         user: format!("{user}:{group}"),
-        folder: home,
+        // Not below the state: where a volume hides that, the folder would be made anew, and belong to root.
+        folder: root(places::HOME),
         ports: vec!["8080/tcp".to_owned()],
         labels: BTreeMap::new(),
         created: String::new(),
@@ -83,7 +84,7 @@ pub fn start(tag: &str) -> Start {
 /// What an image says of where it comes from.
 #[must_use]
 pub fn labels(root: &Path, base: &str, compiler: &Python) -> (BTreeMap<String, String>, String) {
-    let change = git::last_change(root, &["airflow", "plugins"]);
+    let change = git::last_change(root, &["airflow", "plugins", ":!airflow/base.lock"]);
     let created = env::source_date_epoch().or(change.as_ref().map(|change| change.time)).unwrap_or_default();
     let created = time::rfc3339(created);
     let (name, digest) = base.split_once('@').unwrap_or((base, ""));

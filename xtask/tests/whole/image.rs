@@ -1,0 +1,65 @@
+//! Airflow from the container image of all locked packages: built without a daemon, pushed, and run by Docker.
+
+use crate::support::project::Project;
+use crate::support::registry::Server;
+use crate::support::{repository, say};
+use std::process::Command;
+use xtask::doors::toolchain::{self, Venv};
+use xtask::model::event::Sink;
+
+fn works(program: &str, argument: &str) -> bool {
+    Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
+}
+
+/// A registry and, in it, a base with Debian's Python; or the reason why the test is skipped.
+fn server() -> Result<(Server, String), &'static str> {
+    if !works("docker", "info") {
+        return Err("there is no Docker");
+    }
+    if !works("debootstrap", "--help") && !repository().join(".ductwork/servers/base.tar").is_file() {
+        return Err("there is no debootstrap");
+    }
+    let server =
+        Server::start(None).ok_or("there is no docker-registry, and dev/registry.sh cannot fetch it")?;
+    let base = format!("{}/base:3", server.host());
+    let made = Command::new(repository().join("dev/base.sh")).arg(&base).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Ok((server, base))
+}
+
+#[test]
+fn airflow_runs_from_the_image() {
+    let (server, base) = match server() {
+        Ok(server) => server,
+        Err(why) => return say(&format!("SKIPPED: Airflow from the image: {why}")),
+    };
+    let project = Project::new();
+    // What has been built once is not built again.
+    let cache = repository().join(".ductwork/cache/image");
+    std::fs::create_dir_all(&cache).unwrap();
+    std::fs::create_dir_all(project.path().join(".ductwork/cache")).unwrap();
+    std::os::unix::fs::symlink(&cache, project.path().join(".ductwork/cache/image")).unwrap();
+    project.edit("environments/local.toml", |text| {
+        let host = server.host();
+        format!(
+            "{text}\n[image]\nbase = '{base}'\npython = '3.11'\ninterpreter = '/usr/bin/python3.11'\n\
+             repository = '{host}/airflow'\n"
+        )
+    });
+    let system = [("UV_PYTHON_PREFERENCE", "only-system")];
+    let own: &[(&str, &str)] = if works("python3.11", "--version") { &system } else { &[] };
+    let pushed =
+        project.run_with(&["image", "push", "--env", "local", "--format", "json"], own).expect(0).json();
+
+    let python = toolchain::venv(&repository(), Venv::Airflow, &Sink::null()).unwrap().join("bin/python");
+    toolchain::venv(&repository(), Venv::Dev, &Sink::null()).unwrap();
+    let output = Command::new(python)
+        .args(["dev/run_pytest.py", "airflow/tests/running_image.py", "-q"])
+        .env("DUCTWORK_TEST_IMAGE", pushed["image"].as_str().unwrap())
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    say("    Airflow ran from the image");
+}
