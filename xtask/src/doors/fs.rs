@@ -99,6 +99,17 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// A link in place of whatever is there.
+pub fn link(path: &Path, target: &Path) -> Result<()> {
+    remove(path)?;
+    std::os::unix::fs::symlink(target, path).map_err(|error| unwritable(path, error))
+}
+
+/// Puts a whole folder in place under another name, where there is none yet.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|error| unwritable(to, error))
+}
+
 /// The path without links; as it is where it leads nowhere yet.
 #[must_use]
 pub fn real(path: &Path) -> PathBuf {

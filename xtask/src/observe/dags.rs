@@ -15,7 +15,7 @@ use crate::model::objects::{Connection, Objects, Variable};
 use crate::model::text::tail;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the validator says of a whole bundle; see `ductwork_airflow.release.validate`.
@@ -48,6 +48,8 @@ pub struct Parsing {
     pub per_file: Duration,
     /// Environment variables, as tasks have them.
     pub variables: BTreeMap<String, String>,
+    /// The Python whose packages count; without one it is that of the lock of hosts.
+    pub python: Option<PathBuf>,
 }
 
 impl Parsing {
@@ -57,7 +59,7 @@ impl Parsing {
     pub fn of(environment: &Environment, objects: &Objects) -> Self {
         let variables = environment.env.iter().map(|(name, value)| (name.to_string(), value.clone()));
         let variables = variables.chain(stand_ins(objects)).collect();
-        Self { per_file: environment.dags.parse_timeout, variables }
+        Self { per_file: environment.dags.parse_timeout, variables, python: None }
     }
 }
 
@@ -95,14 +97,17 @@ pub async fn parse(root: &Path, bundle: &Path, how: Parsing, sink: &Sink) -> Res
 
 /// Installs Airflow if need be and unpacks the bundle: the command, and the folder that it works in.
 fn prepare(root: &Path, bundle: &Path, how: &Parsing, sink: &Sink) -> Result<(Cmd, Sink, tempfile::TempDir)> {
-    let venv = toolchain::venv(root, Venv::Airflow, sink)?;
+    let python = match &how.python {
+        Some(python) => python.clone(),
+        None => toolchain::venv(root, Venv::Airflow, sink)?.join("bin/python"),
+    };
     let scratch = fs::scratch_dir(&root.join(".ductwork/tmp"))?;
     let dags = scratch.path().join("dags");
     unpack::unpack(bundle, &dags)?;
     sink.progress("parsing the DAGs with the locked Airflow");
     let home = scratch.path().join("home");
     fs::create_dir(&home)?;
-    let command = Cmd::new(venv.join("bin/python"), scratch.path())
+    let command = Cmd::new(python, scratch.path())
         .args([
             "-m",
             "ductwork_airflow.release.validate",

@@ -3,7 +3,7 @@
 use super::Session;
 use super::project::Project;
 use crate::apply::image::{self as pushing, Made, Sent, Way};
-use crate::config::Container;
+use crate::config::{Architecture, Container};
 use crate::doors::archive::{all_processors, layer};
 use crate::doors::registry::{Login, Reference, Registry, RegistryOperation};
 use crate::doors::toolchain::{self, Python};
@@ -13,7 +13,7 @@ use crate::model::event::Sink;
 use crate::model::image::{Base, Layer, Start};
 use crate::model::names;
 use crate::observe::image::packages::Packages;
-use crate::observe::image::{self, Recipe, base, login, project};
+use crate::observe::image::{self, Recipe, base, environment, login, project};
 use crate::plan::image::{Added, Assembled, INDEX, MANIFEST, assemble, index};
 use std::path::{Path, PathBuf};
 
@@ -80,6 +80,23 @@ impl Planned {
         })
     }
 
+    /// The Python of an environment with the packages of the image, for this machine's processor.
+    pub async fn environment(self, sink: &Sink) -> Result<PathBuf> {
+        let sink = sink.clone();
+        blocking(move || {
+            let architecture = this_machine()?;
+            let mut packages =
+                self.packages().next().ok_or_else(|| Fail::bug("an image for no architecture"))?;
+            if !self.container.architectures.contains(&architecture) {
+                sink.note(format!("the image is not for {architecture}: its packages for that are checked"));
+            }
+            packages.architecture = architecture;
+            let layer = packages.layer(&sink)?;
+            environment::python(&self.cache, &layer, &self.compiler.path)
+        })
+        .await
+    }
+
     #[must_use]
     pub fn base(&self) -> &Reference {
         &self.base
@@ -113,7 +130,8 @@ impl Planned {
     }
 
     fn start(&self) -> Start {
-        let (labels, created) = image::labels(&self.root, &self.base.whole(), &self.compiler);
+        let (labels, created) =
+            image::labels(&self.root, &self.base, self.container.base.name(), &self.compiler);
         Start { labels, created, ..image::start(&self.recipe.tag) }
     }
 
@@ -130,8 +148,19 @@ impl Planned {
         }
     }
 
-    /// Sends what the registry lacks.
-    pub async fn push(&self, made: &Made, place: &Place, sink: &Sink) -> Result<Sent> {
+    /// Sends what the registry lacks. If somebody else has pushed the same meanwhile, theirs is the image: a tag never
+    /// means another one.
+    pub async fn push(&self, made: &Made, place: &Place, sink: &Sink) -> Result<(Digest, Sent)> {
+        match self.send(made, place, sink).await {
+            Ok(sent) => Ok((made.document.digest, sent)),
+            Err(fail) => match place.digest(&self.recipe.tag).await {
+                Ok(Some(digest)) => Ok((digest, Sent::default())),
+                _ => Err(fail),
+            },
+        }
+    }
+
+    async fn send(&self, made: &Made, place: &Place, sink: &Sink) -> Result<Sent> {
         let to = place.image(&self.recipe.tag);
         let way =
             Way { to: (&place.registry, &to), base: (&self.registry, &self.base), blobs: &self.blobs() };
@@ -186,6 +215,17 @@ impl Place {
 fn own(registry: &str) -> Reference {
     let registry = registry.trim_end_matches('/').to_owned();
     Reference::with_tag(registry, names::IMAGE_REPOSITORY.to_owned(), String::new())
+}
+
+fn this_machine() -> Result<Architecture> {
+    let word = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
+    Architecture::parse(word).map_err(|_| {
+        Fail::usage(format!("packages of an image do not run on a machine of `{word}`"))
+            .hint("run this on x86_64 or arm64")
+    })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

@@ -1,8 +1,11 @@
 //! What is pushed: the image and whatever of its base the registry lacks, each once.
 
 use super::support::project::Project;
+use super::support::proxy::{Fate, Proxy};
 use super::{image, project, server, text};
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use xtask::doors::aws::Aws;
 use xtask::model::cloud::Cloud;
 
@@ -30,7 +33,15 @@ fn an_image_is_pushed_once_and_a_change_of_it_alone() {
     let second = image(&project, "push").expect(0).json();
     assert_eq!((&second["pushed"], &second["digest"]), (&false.into(), &first["digest"]));
 
+    let shown = image(&project, "show").expect(0).json();
+    assert_eq!(shown["digest"], first["digest"]);
+    let platforms: Vec<&str> =
+        shown["images"].as_array().unwrap().iter().map(|image| text(image, "platform")).collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
+    assert_eq!(shown["images"][0]["base"], base.as_str());
+
     project.write("plugins/ours.py", "X = 1\n");
+    assert_eq!(image(&project, "show").expect(0).json()["digest"], serde_json::Value::Null);
     let third = image(&project, "push").expect(0).json();
     assert_eq!(third["layers"], 1);
     assert!(third["bytes"].as_u64().unwrap() < 200_000, "{third}");
@@ -70,4 +81,60 @@ fn create_repository(project: &Project) {
         let aws = Aws::connect("test", "us-east-1", Some(&project.endpoint()), Cloud::Local).await;
         aws.ecr.create_repository().repository_name("ductwork").send().await.unwrap();
     });
+}
+
+const TAKEN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n\
+                     {\"errors\": [{\"code\": \"TAG_INVALID\", \"message\": \"the tag exists\"}]}";
+
+/// The connection ends when everything is there but the image itself.
+#[test]
+fn a_push_that_was_interrupted_goes_on_where_it_was() {
+    let Some(server) = server(None) else { return };
+    let cut = Arc::new(AtomicBool::new(true));
+    let cutting = cut.clone();
+    let proxy = Proxy::before(server.port, move |request| {
+        let is_manifest = request.starts_with("PUT ") && request.contains("/manifests/");
+        if is_manifest && cutting.load(Relaxed) { Fate::Cut } else { Fate::Pass }
+    });
+    let project =
+        project(&server.base(&["amd64"]), &format!("repository = '127.0.0.1:{}/airflow'", proxy.port));
+    let interrupted = image(&project, "push").expect(1).stdout;
+    assert!(
+        interrupted.contains("was interrupted") && interrupted.contains("run the same command again"),
+        "{interrupted}"
+    );
+    cut.store(false, Relaxed);
+    let pushed = image(&project, "push").expect(0).json();
+    assert_eq!((&pushed["pushed"], &pushed["layers"]), (&true.into(), &0.into()), "{pushed}");
+}
+
+/// Tags are immutable: of two that push at the same time one comes too late.
+#[test]
+fn an_image_that_somebody_else_has_just_pushed_is_the_image() {
+    let Some(server) = server(None) else { return };
+    let seen = Arc::new(AtomicBool::new(false));
+    let proxy = Proxy::before(server.port, move |request| {
+        let (is_tag, first) = (request.contains("/airflow/manifests/"), !seen.load(Relaxed));
+        match request.split(' ').next() {
+            Some("GET") if is_tag && first => Fate::Answer("HTTP/1.1 404 Not Found\r\n\r\n"),
+            Some("PUT") if is_tag => {
+                seen.store(true, Relaxed);
+                Fate::Answer(TAKEN)
+            }
+            _ => Fate::Pass,
+        }
+    });
+    let base = server.base(&["amd64"]);
+    let rival = project(&base, &format!("repository = '{}/airflow'", server.host()));
+    let theirs = rival.run_with(
+        &["image", "push", "--env", "local", "--format", "json"],
+        // Another time of creation: the same image by its tag, another digest.
+        &[super::SYSTEM, ("SOURCE_DATE_EPOCH", "1000000000")],
+    );
+    let theirs = theirs.expect(0).json();
+    let ours = project(&base, &format!("repository = '127.0.0.1:{}/airflow'", proxy.port));
+    let pushed = image(&ours, "push").expect(0).json();
+    assert_eq!((&pushed["tag"], &pushed["digest"]), (&theirs["tag"], &theirs["digest"]));
+    let built = image(&ours, "build").expect(0).json();
+    assert_ne!(built["digest"], theirs["digest"]);
 }

@@ -1,7 +1,11 @@
 //! What cannot be built or pushed is told with its cure.
 
-use super::{image, project, server};
+use super::support::project::Project;
+use super::support::registry::minor;
+use super::{SYSTEM, image, project, server};
 use crate::support::free_ports;
+use std::io::Write as _;
+use std::process::Stdio;
 
 #[track_caller]
 fn refused(run: super::support::Run, code: i32, words: &[&str]) {
@@ -29,4 +33,63 @@ fn a_registry_that_nobody_can_reach() {
     refused(image(&base, "build"), 1, &["cannot reach the registry", "proxy or firewall"]);
     let target = project(&server.base(&["amd64"]), &format!("repository = '{nowhere}/airflow'"));
     refused(image(&target, "push"), 1, &["cannot reach the registry"]);
+}
+
+/// `hunter2` as htpasswd has it, with the least rounds.
+const HUNTER2: &str = "$2b$04$NsnCm.AeaDMKblGlU/RQ0eoT9oApgi8mhCelHxf8xl7s51Q/OUr3W";
+
+#[test]
+fn a_registry_wants_a_login_and_no_output_shows_it() {
+    let Some(open) = server(None) else { return };
+    let Some(closed) = server(Some(HUNTER2)) else { return };
+    let base = open.base(&["amd64"]);
+    let project = project(&base, &format!("repository = '{}/airflow'", closed.host()));
+    refused(image(&project, "push"), 1, &["does not let you use", "image.repository"]);
+    let push = |password: &str| {
+        let login = [("DUCTWORK_REGISTRY_USERNAME", "me"), ("DUCTWORK_REGISTRY_PASSWORD", password), SYSTEM];
+        project.run_with(&["image", "push", "--env", "local", "--format", "json", "--verbose"], &login)
+    };
+    refused(push("wrong"), 1, &["does not let you use"]);
+    let pushed = push("hunter2").expect(0);
+    assert_eq!(pushed.json()["pushed"], true);
+    assert!(!pushed.stdout.contains("hunter2") && !pushed.stderr.contains("hunter2"), "{pushed:?}");
+
+    // From Secrets Manager, where there are no such variables.
+    project.write("plugins/ours.py", "X = 1\n");
+    store(&project, "{\"username\": \"me\", \"password\": \"hunter2\"}");
+    assert_eq!(image(&project, "push").expect(0).json()["pushed"], true);
+    store(&project, "hunter2");
+    let unfit = image(&project, "push").expect(2);
+    assert!(unfit.stdout.contains("does not hold a login") && !unfit.stdout.contains("hunter2"), "{unfit:?}");
+}
+
+fn store(project: &Project, value: &str) {
+    let mut command = project.command(&["secret", "set", "image/registry", "--env", "local"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_package_without_a_wheel_is_named() {
+    let Some(server) = server(None) else { return };
+    let project = project(&server.base(&["amd64"]), "");
+    // On PyPI as source alone.
+    project.edit("airflow/requirements.lock", |lock| {
+        format!("{lock}docopt==0.6.2 --hash=sha256:49b3a825280bd66b3aa83585ef59c4a8c82f2c8a522dbe754a8bc8d08c85c491\n")
+    });
+    refused(image(&project, "build"), 2, &["docopt", "airflow/requirements.in", "wheel"]);
+}
+
+#[test]
+fn a_base_with_another_python() {
+    let Some(server) = server(None) else { return };
+    let project = project(&server.base(&["amd64"]), "");
+    let other = if minor() == "3.12" { "3.13" } else { "3.12" };
+    project.edit("environments/local.toml", |text| {
+        text.replace(&format!("python = \"{}\"", minor()), &format!("python = \"{other}\""))
+    });
+    let told = image(&project, "build").expect(2).stdout;
+    let without = format!("there is no Python {other}");
+    assert!(told.contains(&without) || told.contains("the base image has Python"), "{told}");
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod project;
+pub mod proxy;
 pub mod registry;
 pub mod stages;
 pub mod tasks;

@@ -50,6 +50,11 @@ fn airflow_runs_from_the_image() {
     let own: &[(&str, &str)] = if works("python3.11", "--version") { &system } else { &[] };
     let pushed =
         project.run_with(&["image", "push", "--env", "local", "--format", "json"], own).expect(0).json();
+    // The gate of DAGs with the packages that are in the image.
+    project.run_with(&["image", "check", "--env", "local"], own).expect(0);
+    project.write("dags/broken.py", "from airflow.sdk import dag\nimport nothing_here\n");
+    let checked = project.run_with(&["image", "check", "--env", "local"], own).expect(2);
+    assert!(checked.stderr.contains("dags/broken.py:2"), "{}", checked.stderr);
 
     let python = toolchain::venv(&repository(), Venv::Airflow, &Sink::null()).unwrap().join("bin/python");
     toolchain::venv(&repository(), Venv::Dev, &Sink::null()).unwrap();

@@ -86,3 +86,21 @@ pub mod places {
     /// The user that containers run as, and its group: root's, as platforms expect that choose the user themselves.
     pub const OWNER: (u64, u64) = (50000, 0);
 }
+
+/// Numbers of findings by severity, such as `high`.
+pub type Findings = BTreeMap<String, i32>;
+
+/// An image for one architecture, as a registry has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    pub platform: String,
+    pub digest: Digest,
+    /// Bytes of its layers, compressed.
+    pub bytes: u64,
+    pub created: Option<String>,
+    /// The commit.
+    pub revision: Option<String>,
+    pub base: Option<String>,
+    /// None where the registry has not scanned it, or scans nothing.
+    pub findings: Option<Findings>,
+}

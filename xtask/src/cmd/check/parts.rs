@@ -84,6 +84,7 @@ fn parsing(known: &[Environment], objects: &[Objects]) -> Parsing {
     Parsing {
         per_file: each().map(|one| one.per_file).max().unwrap_or(PARSE_TIMEOUT),
         variables: each().flat_map(|one| one.variables).collect(),
+        python: None,
     }
 }
 

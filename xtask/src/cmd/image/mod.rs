@@ -1,7 +1,9 @@
 //! `image`: the container image, made without a daemon.
 
 mod build;
+mod check;
 mod push;
+mod show;
 
 use crate::fail::Result;
 use crate::ui::{EnvArg, Ui};
@@ -18,6 +20,8 @@ use clap::{Args, Subcommand};
 pub enum Image {
     Build(Build),
     Push(Push),
+    Check(Check),
+    Show(Show),
 }
 
 /// Build the image into `.ductwork/cache/image`.
@@ -40,9 +44,32 @@ pub struct Push {
     pub env: EnvArg,
 }
 
+/// Parse the DAGs with the packages that are in the image.
+///
+/// They are those of the image's own Python version; `check` and the gate `dags` use the lock's packages
+/// with the Python of this machine.
+///
+/// Example: cargo xtask image check --env dev
+#[derive(Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    pub env: EnvArg,
+}
+
+/// Show what the registry has of this tree's image: size, origin, and what its scan has found.
+///
+/// Example: cargo xtask image show --env dev
+#[derive(Args, Debug)]
+pub struct Show {
+    #[command(flatten)]
+    pub env: EnvArg,
+}
+
 pub async fn run(image: &Image, ui: &Ui) -> Result<()> {
     match image {
         Image::Build(args) => build::run(args, ui).await,
         Image::Push(args) => push::run(args, ui).await,
+        Image::Check(args) => check::run(args, ui).await,
+        Image::Show(args) => show::run(args, ui).await,
     }
 }

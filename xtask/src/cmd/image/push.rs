@@ -31,8 +31,8 @@ pub async fn run(args: &Push, ui: &Ui) -> Result<()> {
     let (tag, digest, sent) = match (planned, present) {
         (Err(tag), Some(digest)) => (tag, digest, None),
         (Ok((made, planned)), _) => {
-            let sent = planned.push(&made, &place, &sink).await?;
-            (planned.recipe.tag, made.document.digest, Some(sent))
+            let (digest, sent) = planned.push(&made, &place, &sink).await?;
+            (planned.recipe.tag, digest, Some(sent))
         }
         (Err(tag), None) => return Err(crate::fail::Fail::bug(format!("no image `{tag}`"))),
     };

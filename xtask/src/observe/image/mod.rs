@@ -1,11 +1,14 @@
 //! Makes the container image of this project, without a daemon: layers in the cache, documents about them.
 
 pub mod base;
+pub mod environment;
 pub mod login;
 pub mod packages;
 pub mod project;
+pub mod stored;
 
 use crate::config::Container;
+use crate::doors::registry::Reference;
 use crate::doors::toolchain::Python;
 use crate::doors::{env, git, time};
 use crate::model::digest::Digest;
@@ -83,16 +86,20 @@ pub fn start(tag: &str) -> Start {
 
 /// What an image says of where it comes from.
 #[must_use]
-pub fn labels(root: &Path, base: &str, compiler: &Python) -> (BTreeMap<String, String>, String) {
+pub fn labels(
+    root: &Path,
+    base: &Reference,
+    name: String,
+    compiler: &Python,
+) -> (BTreeMap<String, String>, String) {
     let change = git::last_change(root, &["airflow", "plugins", ":!airflow/base.lock"]);
     let created = env::source_date_epoch().or(change.as_ref().map(|change| change.time)).unwrap_or_default();
     let created = time::rfc3339(created);
-    let (name, digest) = base.split_once('@').unwrap_or((base, ""));
     let mut labels = BTreeMap::from([
         ("created", created.clone()),
         ("title", "airflow".to_owned()),
-        ("base.name", name.to_owned()),
-        ("base.digest", digest.to_owned()),
+        ("base.name", name),
+        ("base.digest", base.digest().unwrap_or_default().to_owned()),
     ]);
     labels.extend(change.map(|change| ("revision", change.commit)));
     labels.extend(git::origin(root).map(|origin| ("source", origin)));

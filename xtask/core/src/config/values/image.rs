@@ -44,6 +44,13 @@ impl BaseImage {
     pub fn reference(&self) -> &Reference {
         &self.0
     }
+
+    /// As people know it: with its tag, without its digest.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let name = self.0.whole();
+        name.split_once('@').map_or(name.clone(), |(name, _)| name.to_owned())
+    }
 }
 
 impl ImageRepository {

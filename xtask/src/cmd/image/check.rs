@@ -1,0 +1,36 @@
+//! `image check`: the DAGs as the packages of the image see them.
+
+use super::Check;
+use crate::doors::time;
+use crate::fail::{Fail, Result};
+use crate::model::text::count;
+use crate::observe::dags::{self, Parsing};
+use crate::observe::{bundle, objects};
+use crate::report::check::{Checked, Checks, Ran};
+use crate::session::image;
+use crate::session::project::Project;
+use crate::ui::Ui;
+
+pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
+    let project = Project::find()?;
+    let (root, sink) = (&project.root, ui.sink().step("check"));
+    let environment = project.environment(&args.env.env)?;
+    let objects = objects::load(root, environment.name.as_str())?;
+    let bundle = bundle::bundle(root, &project.state().join("cache"))?;
+    let planned = image::planned(root, &environment.container, &sink).await?;
+    let python = planned.environment(&sink).await?;
+    let watch = time::Stopwatch::start();
+    let how = Parsing { python: Some(python), ..Parsing::of(&environment, &objects) };
+    let problems = dags::parse(root, &bundle.path, how, &sink).await?.problems;
+    let seconds = time::seconds(watch.elapsed());
+    ui.show(&Checks(vec![Checked {
+        name: "dags",
+        problems: problems.clone(),
+        seconds,
+        ran: Ran::Everything,
+    }]));
+    match problems.len() {
+        0 => Ok(()),
+        found => Err(Fail::problems(count(found, "finding"), problems)),
+    }
+}
