@@ -92,7 +92,7 @@ fn usage(error: &clap::Error, format: ui::Format) -> ExitCode {
             term::out(&text);
             return ExitCode::SUCCESS;
         }
-        (true, ui::Format::Text) => term::err(&text),
+        (true, ui::Format::Text | ui::Format::Markdown) => term::err(&text),
         (true, ui::Format::Json) => {
             let ui = ui::Ui::new(ui::Common { format, ..ui::Common::default() });
             ui.fail(&unparsed(error, &text));

@@ -1,11 +1,13 @@
 //! `plan`: what `deploy` would do, without doing it.
 
 use crate::apply::stack::preview;
+use crate::doors::github::PullRequest;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::change::StackPreview;
 use crate::plan::contents::Contents;
 use crate::plan::deployment::Source;
 use crate::plan::gates::Runs;
+use crate::report::Output as _;
 use crate::report::plan::Preview;
 use crate::session::prepare::Prepared;
 use crate::session::{Setup, preflight};
@@ -30,9 +32,14 @@ pub struct Plan {
     /// host is cut off.
     #[arg(long)]
     pub force: bool,
+    /// In a job of GitHub Actions that runs for a pull request: put the plan there as a comment, in place of the one
+    /// before.
+    #[arg(long)]
+    pub comment: bool,
 }
 
 pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
+    let request = args.comment.then(PullRequest::of_this_job).transpose()?;
     let (project, environment) = preflight::ready(&args.env.env)?;
     let setup = Setup::begin(project, environment, ui.sink()).await?;
     let target = setup.tree().await?;
@@ -43,7 +50,7 @@ pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
     let refusal = prepared.passes();
     let unchanged = prepared.plan.is_unchanged();
     let contents = Contents::between(prepared.facts.previous.as_ref(), &prepared.plan.release);
-    ui.show(&Preview {
+    let preview = Preview {
         environment: prepared.context.environment().to_owned(),
         stack_name: prepared.context.stack.clone(),
         plan: prepared.plan,
@@ -51,7 +58,11 @@ pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
         contents,
         stack,
         gates: prepared.gates,
-    });
+    };
+    ui.show(&preview);
+    if let Some(request) = request {
+        request.comment(&format!("<!-- ductwork: plan {} -->", args.env.env), &preview.markdown())?;
+    }
     match refusal {
         Err(_) => {
             Err(Fail::usage("a deployment would be refused").hint("fix the problems above, then plan again"))

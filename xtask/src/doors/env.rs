@@ -45,6 +45,40 @@ pub fn registry_login() -> Option<(String, Secret)> {
     Some((text("DUCTWORK_REGISTRY_USERNAME")?, Secret::new(text("DUCTWORK_REGISTRY_PASSWORD")?)))
 }
 
+/// Whether this is a job of GitHub Actions.
+#[must_use]
+pub fn github_actions() -> bool {
+    text("GITHUB_ACTIONS").as_deref() == Some("true")
+}
+
+/// What a job of GitHub Actions needs to speak to GitHub.
+pub struct GithubJob {
+    pub api: String,
+    /// `owner/name`
+    pub repository: String,
+    /// The file with what started the job.
+    pub event: PathBuf,
+    pub token: Secret,
+}
+
+/// `GITHUB_API_URL`, `GITHUB_REPOSITORY`, `GITHUB_EVENT_PATH`, which every job has, and `GITHUB_TOKEN`, which it has to
+/// be given.
+#[must_use]
+pub fn github_job() -> Option<GithubJob> {
+    Some(GithubJob {
+        api: text("GITHUB_API_URL")?,
+        repository: text("GITHUB_REPOSITORY")?,
+        event: text("GITHUB_EVENT_PATH")?.into(),
+        token: Secret::new(text("GITHUB_TOKEN")?),
+    })
+}
+
+/// `GITHUB_STEP_SUMMARY`: the file whose content the page of a job shows.
+#[must_use]
+pub fn step_summary() -> Option<PathBuf> {
+    text("GITHUB_STEP_SUMMARY").map(PathBuf::from)
+}
+
 /// `CI`: set by every CI service; no live redraw then.
 #[must_use]
 pub fn ci() -> bool {

@@ -12,6 +12,7 @@ pub mod env;
 pub(crate) mod fake;
 pub mod fs;
 pub mod git;
+pub mod github;
 pub mod http;
 pub mod local_cloud;
 pub mod net;

@@ -55,6 +55,29 @@ impl Output for Closing {
     fn text(&self) -> String {
         if self.error.is_some() { String::new() } else { text(self) }
     }
+
+    fn summary(&self) -> Option<String> {
+        Some(summary(self))
+    }
+}
+
+/// Outcome and steps; the error of a failed one is told by itself.
+fn summary(closing: &Closing) -> String {
+    let Deployment { release, previous, outcome, steps, seconds: took, .. } = &closing.deployment;
+    let from = previous.as_deref().map(|id| format!(", before `{id}`")).unwrap_or_default();
+    let mut out = format!(
+        "### `{}`: {}\n\nRelease `{release}`{from}, {}.\n\n| step | outcome | time |\n|---|---|---|\n",
+        closing.environment,
+        outcome.word(),
+        seconds(*took),
+    );
+    for step in steps {
+        let _ = writeln!(out, "| {} | {} | {} |", step.name, step.outcome, seconds(step.seconds));
+    }
+    if let Some(url) = &closing.url {
+        let _ = writeln!(out, "\nAirflow: {url}");
+    }
+    out
 }
 
 fn text(closing: &Closing) -> String {

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod error;
 pub mod history;
 pub mod image;
+pub mod markdown;
 pub mod plan;
 pub mod progress;
 pub mod status;
@@ -20,6 +21,16 @@ use serde::Serialize;
 pub trait Output: Serialize {
     /// The same for people.
     fn text(&self) -> String;
+
+    /// The same for a page: a pull request, a wiki.
+    fn markdown(&self) -> String {
+        markdown::block(&self.text())
+    }
+
+    /// What a CI service shows of a whole run, if it is more than a passing look; never a secret.
+    fn summary(&self) -> Option<String> {
+        None
+    }
 
     /// The document as it is printed.
     fn json(&self) -> String {

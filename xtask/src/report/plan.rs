@@ -1,6 +1,6 @@
 //! A plan as text or as the JSON of the contract.
 
-use super::{Output, changes, wrap};
+use super::{Output, changes, markdown, wrap};
 use crate::fail::screen;
 use crate::model::change::StackPreview;
 use crate::model::dags::DagDiff;
@@ -34,6 +34,14 @@ impl Serialize for Preview {
 impl Output for Preview {
     fn text(&self) -> String {
         text(self)
+    }
+
+    fn markdown(&self) -> String {
+        markdown::plan(self)
+    }
+
+    fn summary(&self) -> Option<String> {
+        Some(self.markdown())
     }
 }
 
@@ -199,4 +207,4 @@ fn row(out: &mut String, name: &str, text: &str) {
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -42,6 +42,11 @@ fn preview(running: Running) -> Preview {
     }
 }
 
+/// For other forms of a plan.
+pub(in crate::report) fn preview_of_everything() -> Preview {
+    preview(Running::default())
+}
+
 fn refused(problem: Problem) -> Gate {
     Gate { name: "dags", outcome: "refused", problems: vec![problem], ..Gate::default() }
 }

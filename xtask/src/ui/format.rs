@@ -9,6 +9,8 @@ pub enum Format {
     Text,
     /// One JSON document on standard output.
     Json,
+    /// For a page, such as a pull request.
+    Markdown,
 }
 
 impl Format {

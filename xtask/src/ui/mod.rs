@@ -4,10 +4,10 @@ pub mod ask;
 mod format;
 mod sink;
 
-use crate::doors::term;
+use crate::doors::{github, term};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::event::Sink;
-use crate::report::{Output, error};
+use crate::report::{Output, error, markdown};
 use clap::Args;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,10 +52,14 @@ impl Ui {
         Self { common, said: Arc::default() }
     }
 
-    /// A verb's result on standard output: the text, or the JSON document.
+    /// A verb's result on standard output: the text, or the JSON document; and in the summary of a CI job.
     pub fn show(&self, output: &impl Output) {
+        if let Some(summary) = output.summary() {
+            github::add_to_summary(&summary);
+        }
         match self.common.format {
             Format::Text => term::out(&output.text()),
+            Format::Markdown => term::out(&output.markdown()),
             Format::Json => {
                 self.said.store(true, Ordering::Relaxed);
                 term::out(&output.json());
@@ -73,9 +77,13 @@ impl Ui {
     /// An error: text on standard error, or the JSON document on standard output. If there is one already,
     /// such as a plan that has problems, the error is mere talk.
     pub fn fail(&self, fail: &Fail) {
+        if github::is_workflow() {
+            term::err(&markdown::annotations(fail));
+            github::add_to_summary(&markdown::failure(fail));
+        }
         match self.common.format {
             Format::Json if self.said.load(Ordering::Relaxed) => term::err(&error::text(fail)),
-            Format::Text => term::err(&error::text(fail)),
+            Format::Text | Format::Markdown => term::err(&error::text(fail)),
             Format::Json => term::out(&format!("{:#}\n", error::json(fail))),
         }
     }
@@ -109,6 +117,10 @@ impl Ui {
         if self.common.quiet {
             return Sink::null();
         }
-        if term::is_live() { sink::live() } else { sink::plain(self.common.verbose) }
+        match (term::is_live(), github::is_workflow()) {
+            (true, _) => sink::live(),
+            (false, true) => sink::folded(self.common.verbose),
+            (false, false) => sink::plain(self.common.verbose),
+        }
     }
 }

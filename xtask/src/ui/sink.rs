@@ -2,8 +2,8 @@
 
 use crate::doors::{term, time};
 use crate::model::event::{Event, Sink};
-use crate::report::progress;
-use std::sync::{Arc, Mutex};
+use crate::report::{markdown, progress};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Lines that are redrawn while a step runs.
 #[must_use]
@@ -37,5 +37,27 @@ pub fn plain(verbose: bool) -> Sink {
         if let Some(line) = progress::plain(&event) {
             term::err(&format!("{line}\n"));
         }
+    })
+}
+
+/// A log that folds the lines of each step, as GitHub Actions does it. Of steps that run at the same time the first one
+/// opens the fold, and the others speak inside it.
+#[must_use]
+pub fn folded(verbose: bool) -> Sink {
+    let (inner, open) = (plain(verbose), Mutex::new(None::<String>));
+    Sink::new(move |event| {
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        match &event {
+            Event::Started { step } if open.is_none() => {
+                term::err(&format!("{}\n", markdown::group(step)));
+                *open = Some(step.clone());
+            }
+            Event::Ended { step, .. } if open.as_ref() == Some(step) => {
+                term::err("::endgroup::\n");
+                *open = None;
+            }
+            _ => {}
+        }
+        inner.receive(event);
     })
 }

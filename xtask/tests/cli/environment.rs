@@ -125,7 +125,7 @@ fn an_environment_whose_own_name_is_too_long() {
     error: environment name `a-name-that-is-much-too-long` is too long:
       28 characters, the limit is 20
 
-    hint: use --env with one of: dev, local, prod
+    hint: use --env with one of: dev, local, prod, staging
     ");
     project.write("environments/a-name-that-is-much-too-long.toml", "[aws]\nendpoint = \"local\"\n");
     insta::assert_snapshot!(project.refused(&["deploy", "--env", "a-name-that-is-much-too-long"]), @"
@@ -176,10 +176,10 @@ fn several_at_once() {
 #[test]
 fn a_missing_file() {
     let project = Project::new();
-    insta::assert_snapshot!(project.refused(&["deploy", "--env", "staging"]), @"
-    error: there is no environment `staging`: no file `environments/staging.toml`
+    insta::assert_snapshot!(project.refused(&["deploy", "--env", "testing"]), @"
+    error: there is no environment `testing`: no file `environments/testing.toml`
 
-    hint: use --env with one of: dev, local, prod
+    hint: use --env with one of: dev, local, prod, staging
     ");
     insta::assert_snapshot!(project.refused(&["status", "--env", "dve"]), @"
     error: there is no environment `dve`: no file `environments/dve.toml`

@@ -63,8 +63,9 @@ fn of_the_tool() {
               What goes to standard output
 
               Possible values:
-              - text: For people
-              - json: One JSON document on standard output
+              - text:     For people
+              - json:     One JSON document on standard output
+              - markdown: For a page, such as a pull request
               
               [default: text]
 
@@ -157,7 +158,7 @@ fn a_command_line_that_is_none() {
     ");
     insta::assert_snapshot!(project.refused(&["plan", "--format", "yaml"]), @r"
     error: invalid value 'yaml' for '--format <FORMAT>'
-      [possible values: text, json]
+      [possible values: text, json, markdown]
 
     For more information, try '--help'.
     ");

@@ -17,6 +17,7 @@ mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 mod watch;
+mod workflows;
 
 use cloud::{Cloud, text};
 use environments::{

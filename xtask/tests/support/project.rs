@@ -112,6 +112,10 @@ impl Project {
         for name in ["AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"] {
             command.env_remove(name);
         }
+        // In a job of GitHub Actions the tool speaks to it, too.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GITHUB_")) {
+            command.env_remove(name);
+        }
         command
     }
 

