@@ -6,7 +6,8 @@ use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::{Ending, Sink};
 use crate::model::text::{bytes as size_of, pace};
-use crate::plan::image::{Assembled, Document, MANIFEST};
+use crate::plan::image::{Assembled, Document, INDEX, MANIFEST};
+use crate::plan::sbom;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct Made {
     /// What the tag leads to: the only manifest, or the index of all.
     pub document: Document,
     pub kind: &'static str,
+    /// What is in it.
+    pub sbom: Document,
 }
 
 /// Where an image goes, and where its base comes from.
@@ -61,8 +64,28 @@ pub async fn push(made: &Made, way: &Way<'_>, sink: &Sink) -> Result<Sent> {
         }
     }
     registry.push_manifest(image, made.document.bytes.clone(), made.kind).await?;
+    attach(made, way.to).await?;
     let layers = sent.iter().filter(|sent| sent.bytes > 0).count();
     Ok(Sent { layers, bytes: sent.iter().map(|sent| sent.bytes).sum() })
+}
+
+/// The list of what is in the image, as something that refers to it.
+async fn attach(made: &Made, (registry, image): (&Registry, &Reference)) -> Result<()> {
+    let referrer = sbom::referrer(&made.sbom, (&made.document, made.kind))?;
+    registry.push_bytes(image, sbom::EMPTY.to_vec()).await?;
+    registry.push_bytes(image, made.sbom.bytes.clone()).await?;
+    let named = |document: &Document| image.clone_with_digest(format!("sha256:{}", document.digest));
+    registry.push_manifest(&named(&referrer), referrer.bytes.clone(), MANIFEST).await?;
+    let known = registry.referrers(&named(&made.document)).await?;
+    let digest = format!("sha256:{}", referrer.digest);
+    if known.iter().any(|one| one["digest"] == digest.as_str()) {
+        return Ok(());
+    }
+    // The registry keeps no list of its own.
+    let list = sbom::listed(&referrer, &known)?;
+    let tag = format!("sha256-{}", made.document.digest);
+    let place = Reference::with_tag(image.registry().to_owned(), image.repository().to_owned(), tag);
+    registry.push_manifest(&place, list.bytes, INDEX).await
 }
 
 /// Every layer of every architecture, once.

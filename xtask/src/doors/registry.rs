@@ -154,6 +154,13 @@ impl Registry {
         pushed.map(drop).map_err(|error| explained(error, image))
     }
 
+    /// What refers to an image, as an index lists it; nothing where nothing does.
+    pub async fn referrers(&self, image: &Reference) -> Result<Vec<serde_json::Value>> {
+        let found = self.client.pull_referrers(image, None).await.map_err(|error| explained(error, image))?;
+        let index = serde_json::to_value(&found).map_err(|error| Fail::bug("an index").because(error))?;
+        Ok(index["manifests"].as_array().cloned().unwrap_or_default())
+    }
+
     /// Puts a manifest behind the tag or the digest of `image`.
     pub async fn push_manifest(&self, image: &Reference, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
         let kind = http::HeaderValue::from_static(kind);

@@ -10,11 +10,12 @@ use crate::doors::toolchain::{self, Python};
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
-use crate::model::image::{Base, Layer, Start};
+use crate::model::image::{Base, Package, Start};
 use crate::model::names;
-use crate::observe::image::packages::Packages;
+use crate::observe::image::packages::{Installed, Packages};
 use crate::observe::image::{self, Recipe, base, environment, login, project};
 use crate::plan::image::{Added, Assembled, INDEX, MANIFEST, assemble, index};
+use crate::plan::sbom::sbom;
 use std::path::{Path, PathBuf};
 
 /// What is known before anything is built.
@@ -91,7 +92,7 @@ impl Planned {
                 sink.note(format!("the image is not for {architecture}: its packages for that are checked"));
             }
             packages.architecture = architecture;
-            let layer = packages.layer(&sink)?;
+            let layer = packages.layer(&sink)?.layer;
             environment::python(&self.cache, &layer, &self.compiler.path)
         })
         .await
@@ -107,17 +108,18 @@ impl Planned {
         let start = self.start();
         let sink = sink.clone();
         let (layers, planned) = blocking(move || {
-            let layers: Result<Vec<Layer>> = self.packages().map(|packages| packages.layer(&sink)).collect();
+            let layers: Result<Vec<Installed>> =
+                self.packages().map(|packages| packages.layer(&sink)).collect();
             Ok((layers?, self))
         })
         .await?;
         let blobs = planned.blobs();
         let mut images: Vec<Assembled> = Vec::new();
-        for (architecture, packages) in planned.container.architectures.iter().zip(layers) {
+        for (architecture, installed) in planned.container.architectures.iter().zip(&layers) {
             let base = base::base(&planned.registry, &planned.base, *architecture, &blobs).await?;
             planned.check(&base)?;
             let added = [
-                Added { layer: packages, about: "ductwork: locked packages".to_owned() },
+                Added { layer: installed.layer, about: "ductwork: locked packages".to_owned() },
                 Added { layer: planned.recipe.project, about: "ductwork: project".to_owned() },
             ];
             images.push(assemble(&base, &added, &start)?);
@@ -126,7 +128,10 @@ impl Planned {
             [only] => (only.manifest.clone(), MANIFEST),
             all => (index(all)?, INDEX),
         };
-        Ok((Made { images, document, kind }, planned))
+        let packages: Vec<Package> = layers.into_iter().flat_map(|installed| installed.packages).collect();
+        let base = (planned.container.base.name(), planned.base.digest().unwrap_or_default());
+        let sbom = sbom((&base.0, base.1), &start.created, &packages)?;
+        Ok((Made { images, document, kind, sbom }, planned))
     }
 
     fn start(&self) -> Start {

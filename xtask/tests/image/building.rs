@@ -75,6 +75,10 @@ fn an_image_has_what_a_component_needs_and_no_more() {
     assert!(packages.contains_key(&format!("{site}/click/__pycache__/core.{tag}.pyc")), "byte code is in it");
     assert!(!packages.keys().any(|name| name.starts_with(&format!("{site}/bin/"))), "{:?}", packages.keys());
 
+    project.run_with(&["image", "build", "--env", "local", "--sbom", "sbom.json"], &[SYSTEM]).expect(0);
+    let sbom: Value = serde_json::from_str(&project.read("sbom.json")).unwrap();
+    assert_eq!((text(&sbom, "bomFormat"), sbom["components"].as_array().unwrap().len()), ("CycloneDX", 4));
+
     let files = unpacked(&blob(&project, &ours[1]));
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     for name in ["plugins/ours.py", "ductwork_airflow/images/start.py", "config/webserver_config.py"] {

@@ -2,6 +2,7 @@
 
 use super::support::project::Project;
 use super::support::proxy::{Fate, Proxy};
+use super::support::registry::Server;
 use super::{image, project, server, text};
 use std::fs;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ fn an_image_is_pushed_once_and_a_change_of_it_alone() {
             assert_eq!(part["size"], size);
         }
     }
+
+    is_listed(&server, text(&first, "digest"));
 
     let second = image(&project, "push").expect(0).json();
     assert_eq!((&second["pushed"], &second["digest"]), (&false.into(), &first["digest"]));
@@ -137,4 +140,26 @@ fn an_image_that_somebody_else_has_just_pushed_is_the_image() {
     assert_eq!((&pushed["tag"], &pushed["digest"]), (&theirs["tag"], &theirs["digest"]));
     let built = image(&ours, "build").expect(0).json();
     assert_ne!(built["digest"], theirs["digest"]);
+}
+
+/// What is in the image refers to it; Debian's registry keeps no list of referrers, so a tag leads to one.
+fn is_listed(server: &Server, digest: &str) {
+    let digest = digest.trim_start_matches("sha256:");
+    let url = format!("http://{}/v2/data/airflow/manifests/sha256-{digest}", server.host());
+    let mut answer = ureq::get(&url).header("Accept", xtask::plan::image::INDEX).call().unwrap();
+    let list: serde_json::Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+    let [referrer] = list["manifests"].as_array().unwrap().as_slice() else { panic!("{list}") };
+    assert_eq!(referrer["artifactType"], "application/vnd.cyclonedx+json");
+    let read = |digest: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(server.stored(digest)).unwrap()).unwrap()
+    };
+    let referrer = read(text(referrer, "digest"));
+    assert_eq!(referrer["subject"]["digest"], format!("sha256:{digest}"));
+    let sbom = read(text(&referrer["layers"][0], "digest"));
+    let components: Vec<&str> =
+        sbom["components"].as_array().unwrap().iter().map(|one| text(one, "name")).collect();
+    assert!(components[0].ends_with("/base:3"), "{components:?}");
+    for name in ["click", "MarkupSafe", "dumb-init"] {
+        assert_eq!(components.iter().filter(|one| **one == name).count(), 1, "{name} of {components:?}");
+    }
 }

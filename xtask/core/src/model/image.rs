@@ -17,6 +17,15 @@ pub struct Layer {
     pub size: u64,
 }
 
+/// A package that is in an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    /// As SPDX writes it, if the package says it so.
+    pub license: Option<String>,
+}
+
 /// A base for one architecture, as its registry has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Base {

@@ -186,7 +186,7 @@ fn of_document(kind: MediaType, document: &Document) -> Descriptor {
 }
 
 /// Canonical JSON: the same bytes for the same value.
-fn document<T: Serialize>(value: &T) -> Result<Document> {
+pub(super) fn document<T: Serialize>(value: &T) -> Result<Document> {
     let mut value =
         serde_json::to_value(value).map_err(|error| Fail::bug("a document of an image").because(error))?;
     value.sort_all_objects();

@@ -12,6 +12,7 @@ pub mod image;
 pub mod pools;
 pub mod root_cause;
 pub mod running;
+pub mod sbom;
 pub mod stack;
 pub mod templates;
 pub mod yaml;

@@ -2,6 +2,7 @@
 
 use super::Build;
 use crate::apply::timed::{Ended, timed};
+use crate::doors::fs;
 use crate::fail::Result;
 use crate::report::image::Built;
 use crate::session::image;
@@ -16,6 +17,9 @@ pub async fn run(args: &Build, ui: &Ui) -> Result<()> {
         Ok((Ended::done(made.document.digest.short()), (made, planned)))
     })
     .await?;
+    if let Some(file) = &args.sbom {
+        fs::write(file, &made.sbom.bytes)?;
+    }
     let tag = planned.recipe.tag.clone();
     ui.show(&Built::new(tag, planned.base().whole(), made.document.digest, &made.images));
     Ok(())

@@ -8,6 +8,7 @@ mod show;
 use crate::fail::Result;
 use crate::ui::{EnvArg, Ui};
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 /// Build and push the container image: Airflow, the locked packages and this project.
 ///
@@ -31,6 +32,9 @@ pub enum Image {
 pub struct Build {
     #[command(flatten)]
     pub env: EnvArg,
+    /// Write the list of what is in the image to this file, as CycloneDX; `push` attaches the same to the image.
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Option<PathBuf>,
 }
 
 /// Build the image, and push what the registry does not have yet.

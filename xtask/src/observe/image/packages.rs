@@ -13,7 +13,8 @@ use crate::doors::{env, fs};
 use crate::fail::{Context as _, Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
-use crate::model::image::{Layer, places};
+use crate::model::image::{Layer, Package, places};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// What is installed: the locks of hosts and of images.
@@ -32,6 +33,13 @@ pub struct Packages<'a> {
     pub architecture: Architecture,
     /// What compiles byte code.
     pub compiler: &'a Python,
+}
+
+/// The layer that was made, and what is in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Installed {
+    pub layer: Layer,
+    pub packages: Vec<Package>,
 }
 
 impl Packages<'_> {
@@ -53,15 +61,15 @@ impl Packages<'_> {
     }
 
     /// The layer in `<cache>/blobs/`, made if it is not there.
-    pub fn layer(&self, sink: &Sink) -> Result<Layer> {
+    pub fn layer(&self, sink: &Sink) -> Result<Installed> {
         let record = self.cache.join("packages").join(format!("{}.json", self.key()?));
-        if let Some(layer) = self.known(&record)? {
-            return Ok(layer);
+        if let Some(known) = self.known(&record)? {
+            return Ok(known);
         }
         fs::create_dir(&self.cache.join("packages"))?;
         let _turn = fs::lock(&record.with_extension("lock"))?;
-        if let Some(layer) = self.known(&record)? {
-            return Ok(layer);
+        if let Some(known) = self.known(&record)? {
+            return Ok(known);
         }
         let scratch = fs::scratch_dir(self.cache)?;
         let site = scratch.path().join("site");
@@ -72,19 +80,20 @@ impl Packages<'_> {
         sink.progress(format!("compressing the packages for {}", self.architecture));
         let members = self.members(&site)?;
         let layer = layer::write(&members, &self.cache.join("blobs"), all_processors())?;
-        let json = serde_json::to_vec(&layer).map_err(|e| Fail::bug("the record of a layer").because(e))?;
+        let made = Installed { layer, packages: packages(&site)? };
+        let json = serde_json::to_vec(&made).map_err(|e| Fail::bug("the record of a layer").because(e))?;
         fs::write(&record, &json)?;
-        Ok(layer)
+        Ok(made)
     }
 
-    fn known(&self, record: &Path) -> Result<Option<Layer>> {
-        let layer: Option<Layer> =
+    fn known(&self, record: &Path) -> Result<Option<Installed>> {
+        let known: Option<Installed> =
             fs::read_if_there(record)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let whole = |layer: &Layer| {
-            let blob = self.cache.join("blobs").join(layer.digest.to_string());
-            blob.metadata().is_ok_and(|meta| meta.len() == layer.size)
+        let whole = |known: &Installed| {
+            let blob = self.cache.join("blobs").join(known.layer.digest.to_string());
+            blob.metadata().is_ok_and(|meta| meta.len() == known.layer.size)
         };
-        Ok(layer.filter(whole))
+        Ok(known.filter(whole))
     }
 
     fn install(&self, site: &Path, sink: &Sink) -> Result<()> {
@@ -151,6 +160,31 @@ impl Packages<'_> {
         members.retain(|member| !member.name.starts_with(&commands));
         Ok(with_folders(members))
     }
+}
+
+/// What every package says of itself.
+fn packages(site: &Path) -> Result<Vec<Package>> {
+    let mut found = Vec::new();
+    for folder in fs::list(site)? {
+        let is_info = folder.extension().is_some_and(|extension| extension == "dist-info");
+        if let Some(text) = fs::read_if_there(&folder.join("METADATA"))?.filter(|_| is_info) {
+            found.extend(package(&String::from_utf8_lossy(&text)));
+        }
+    }
+    Ok(found)
+}
+
+/// The headers of a package's metadata (<https://packaging.python.org/en/latest/specifications/core-metadata/>).
+fn package(metadata: &str) -> Option<Package> {
+    let headers = || metadata.lines().take_while(|line| !line.is_empty());
+    let header = |name: &str| {
+        headers().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned))
+    };
+    Some(Package {
+        name: header("Name")?,
+        version: header("Version")?,
+        license: header("License-Expression"),
+    })
 }
 
 /// Every file below a folder.
