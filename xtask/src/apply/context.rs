@@ -1,5 +1,6 @@
 //! What the steps of a deployment know, and what they leave behind for one another.
 
+use super::image::Pushing;
 use super::lease::Lease;
 use crate::doors::airflow::Airflow;
 use crate::doors::aws::Aws;
@@ -78,6 +79,8 @@ pub struct Artifacts {
     /// The DAGs of that bundle, once they have been parsed.
     pub dags: Option<DagIndex>,
     pub host_revision: Option<Archive>,
+    /// The container image, and where it goes.
+    pub image: Option<Arc<Pushing>>,
     /// All source templates.
     pub template_set: Option<Archive>,
     /// The composed templates: children before parents, the root last.

@@ -106,6 +106,7 @@ pub(crate) fn parts(bundle: &str, host: &str, template: &str) -> Parts {
     Parts {
         bundle: digest(bundle),
         templates: None,
+        image: None,
         engine: Engine::Ec2,
         runtime: Runtime::Hosts(digest(host)),
         stack: StackSpec { template: digest(template), parameters: BTreeMap::new() },

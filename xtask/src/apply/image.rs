@@ -1,6 +1,6 @@
 //! Brings an image to a registry: what is not there yet of the base and of ours, then the documents.
 
-use crate::doors::registry::{Blob, Reference, Registry};
+use crate::doors::registry::{Blob, Reference, Registry, RegistryOperation};
 use crate::doors::time;
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
@@ -27,12 +27,60 @@ pub struct Made {
     pub sbom: Document,
 }
 
-/// Where an image goes, and where its base comes from.
-pub struct Way<'a> {
-    pub to: (&'a Registry, &'a Reference),
-    pub base: (&'a Registry, &'a Reference),
+/// An image on its way to a registry.
+pub struct Pushing {
+    /// What it is there already, or will be.
+    pub digest: Digest,
+    /// None if the registry has it.
+    pub made: Option<Made>,
+    pub registry: Registry,
+    /// By its tag.
+    pub image: Reference,
+    /// Where the base comes from.
+    pub base: (Registry, Reference),
     /// The folder of our layers.
-    pub blobs: &'a Path,
+    pub blobs: PathBuf,
+}
+
+impl std::fmt::Debug for Pushing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pushing({})", self.image)
+    }
+}
+
+impl Pushing {
+    /// Sends what the registry lacks, nothing if it has the image; the digest there. If somebody else has pushed the
+    /// same meanwhile, theirs is the image: a tag never means another one.
+    pub async fn push(&self, sink: &Sink) -> Result<(Digest, Option<Sent>)> {
+        let Some(made) = &self.made else { return Ok((self.digest, None)) };
+        match self.send(made, sink).await {
+            Ok(sent) => Ok((self.digest, Some(sent))),
+            Err(fail) => match self.registry.manifest(&self.image).await {
+                Ok(Some((_, digest))) => Ok((digest, None)),
+                _ => Err(fail),
+            },
+        }
+    }
+
+    async fn send(&self, made: &Made, sink: &Sink) -> Result<Sent> {
+        self.registry.login(&self.image, RegistryOperation::Push).await?;
+        let (registry, image) = &self.base;
+        let way = Way { to: (&self.registry, &self.image), base: (registry, image), blobs: &self.blobs };
+        push(made, &way, sink).await
+    }
+
+    /// Registry and repository.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.image.registry(), self.image.repository())
+    }
+}
+
+/// Where an image goes, and where its base comes from.
+struct Way<'a> {
+    to: (&'a Registry, &'a Reference),
+    base: (&'a Registry, &'a Reference),
+    blobs: &'a Path,
 }
 
 /// What was sent.
@@ -50,7 +98,7 @@ struct Wanted {
 }
 
 /// Layers first, then what names them: an image that can be pulled is whole.
-pub async fn push(made: &Made, way: &Way<'_>, sink: &Sink) -> Result<Sent> {
+async fn push(made: &Made, way: &Way<'_>, sink: &Sink) -> Result<Sent> {
     let layers = stream::iter(wanted(made, way.blobs)?);
     let sent: Vec<Sent> =
         layers.map(|layer| bring(layer, way, sink)).buffer_unordered(TOGETHER).try_collect().await?;

@@ -23,6 +23,7 @@ fn recorded(bucket: &Bucket) -> (Release, String, Digest) {
     let release = Release::new(Parts {
         bundle: digest("bundle"),
         templates: None,
+        image: None,
         engine: Engine::Ec2,
         runtime: Runtime::Hosts(digest("host")),
         stack: StackSpec { template: digest(&root), parameters: BTreeMap::new() },

@@ -50,6 +50,9 @@ fn preview_rows(preview: &Preview) -> Vec<(String, String)> {
     if plan.rolls_out() {
         rows.push(("host revision".to_owned(), format!("`{}`", plan.release.runtime.digest().short())));
     }
+    if let Some(image) = plan.release.image.filter(|_| plan.has("image")) {
+        rows.push(("image".to_owned(), format!("`{}`", image.short())));
+    }
     if !plan.secrets.is_empty() {
         rows.push(("secrets changed".to_owned(), codes(&plan.secrets)));
     }

@@ -68,7 +68,10 @@ fn json(preview: &Preview) -> Value {
         "steps": plan.names(),
         "bundle": { "digest": plan.release.bundle, "action": upload(plan.has("bundle")) },
         "host": { "digest": plan.release.runtime.digest(), "action": upload(plan.rolls_out()) },
-        "image": {},
+        "image": plan.release.image.map_or_else(
+            || json!({}),
+            |digest| json!({ "digest": digest, "action": upload(plan.has("image")) }),
+        ),
         "stack": {
             "name": preview.stack_name,
             "action": action(&preview.stack),

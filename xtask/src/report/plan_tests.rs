@@ -16,6 +16,7 @@ fn target() -> Release {
     Release::new(Parts {
         bundle: digest("bundle"),
         templates: None,
+        image: None,
         engine: Engine::Ec2,
         runtime: Runtime::Hosts(digest("host")),
         stack: StackSpec { template: digest("template"), parameters: BTreeMap::new() },
@@ -56,6 +57,7 @@ fn everything_runs() -> Running {
     Running {
         release: Some(target.id().to_owned()),
         bundle: Some(target.bundle),
+        image: target.image,
         dags: Some(target.bundle),
         stack: Some(target.stack.clone()),
         objects: Some(target.objects.clone()),

@@ -2,10 +2,11 @@
 
 use super::Session;
 use super::project::Project;
-use crate::apply::image::{self as pushing, Made, Sent, Way};
+use crate::apply::image::{Made, Pushing};
+use crate::apply::timed::{Ended, timed};
 use crate::config::{Architecture, Container};
 use crate::doors::archive::{all_processors, layer};
-use crate::doors::registry::{Login, Reference, Registry, RegistryOperation};
+use crate::doors::registry::{Login, Reference, Registry};
 use crate::doors::toolchain::{self, Python};
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
@@ -17,6 +18,7 @@ use crate::observe::image::{self, Recipe, base, environment, login, project};
 use crate::plan::image::{Added, Assembled, INDEX, MANIFEST, assemble, index};
 use crate::plan::sbom::sbom;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is known before anything is built.
 pub struct Planned {
@@ -153,26 +155,6 @@ impl Planned {
         }
     }
 
-    /// Sends what the registry lacks. If somebody else has pushed the same meanwhile, theirs is the image: a tag never
-    /// means another one.
-    pub async fn push(&self, made: &Made, place: &Place, sink: &Sink) -> Result<(Digest, Sent)> {
-        match self.send(made, place, sink).await {
-            Ok(sent) => Ok((made.document.digest, sent)),
-            Err(fail) => match place.digest(&self.recipe.tag).await {
-                Ok(Some(digest)) => Ok((digest, Sent::default())),
-                _ => Err(fail),
-            },
-        }
-    }
-
-    async fn send(&self, made: &Made, place: &Place, sink: &Sink) -> Result<Sent> {
-        let to = place.image(&self.recipe.tag);
-        let way =
-            Way { to: (&place.registry, &to), base: (&self.registry, &self.base), blobs: &self.blobs() };
-        place.registry.login(&to, RegistryOperation::Push).await?;
-        pushing::push(made, &way, sink).await
-    }
-
     #[must_use]
     pub fn blobs(&self) -> PathBuf {
         self.cache.join("blobs")
@@ -201,19 +183,13 @@ impl Place {
     /// The image with this tag.
     #[must_use]
     pub fn image(&self, tag: &str) -> Reference {
-        let (registry, repository) = (self.repository.registry(), self.repository.repository());
-        Reference::with_tag(registry.to_owned(), repository.to_owned(), tag.to_owned())
+        tagged(&self.repository, tag)
     }
 
     /// Registry and repository.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}/{}", self.repository.registry(), self.repository.repository())
-    }
-
-    /// The digest behind a tag, if the registry has it.
-    pub async fn digest(&self, tag: &str) -> Result<Option<Digest>> {
-        Ok(self.registry.manifest(&self.image(tag)).await?.map(|(_, digest)| digest))
     }
 }
 
@@ -236,6 +212,46 @@ fn this_machine() -> Result<Architecture> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Fail::bug("the making of the image ended unexpectedly").because(error))?
+}
+
+/// The image of the tree on its way to the environment's registry; built unless that has it.
+pub async fn pushing(session: &Session, sink: &Sink) -> Result<Pushing> {
+    let planned = planned(&session.project.root, &session.environment.container, sink).await?;
+    let Place { registry, repository } = Place::of(session).await?;
+    let image = tagged(&repository, &planned.recipe.tag);
+    let there = registry.manifest(&image).await?.map(|(_, digest)| digest);
+    let (made, planned) = match there {
+        Some(_) => (None, planned),
+        None => planned.build(sink).await.map(|(made, planned)| (Some(made), planned))?,
+    };
+    let built = made.as_ref().map(|made| made.document.digest);
+    let digest = there.or(built).ok_or_else(|| Fail::bug("an image without a digest"))?;
+    let blobs = planned.blobs();
+    Ok(Pushing { digest, made, registry, image, base: (planned.registry, planned.base), blobs })
+}
+
+/// The same for a deployment, as a step of its own; nothing for environments whose releases have no image.
+pub async fn of_release(session: &Session, sink: &Sink) -> Result<Option<Arc<Pushing>>> {
+    if !session.environment.container.deploy {
+        return Ok(None);
+    }
+    let step = sink.step("build");
+    let mut records = Vec::new();
+    let pushing = timed(&step, &mut records, async {
+        let pushing = pushing(session, &step).await?;
+        let ended = match pushing.made {
+            Some(_) => Ended::done(format!("image {}", pushing.digest.short())),
+            None => Ended::skipped(format!("image {} is there already", pushing.digest.short())),
+        };
+        Ok((ended, pushing))
+    })
+    .await?;
+    Ok(Some(Arc::new(pushing)))
+}
+
+fn tagged(repository: &Reference, tag: &str) -> Reference {
+    let (registry, name) = (repository.registry().to_owned(), repository.repository().to_owned());
+    Reference::with_tag(registry, name, tag.to_owned())
 }
 
 /// The project and the settings of an environment, for what needs no cloud.

@@ -1,6 +1,7 @@
 //! What plan, deploy and rollback have in common: observe, plan, and ask the gates.
 
 use super::account::{Change, secrets_needed};
+use super::image as container_image;
 use super::preflight;
 use super::tree::{self, Candidate};
 use super::{Session, Setup};
@@ -146,7 +147,8 @@ impl Setup {
                 Fail::problems("there is no machine image for hosts", vec![problem])
             })
         });
-        tree::from_tree(&project.root, environment, image)
+        let container = container_image::of_release(&self.session, &self.sink).await?;
+        tree::from_tree(&project.root, environment, image, container)
     }
 
     /// Plans the way from what was observed to the target, and asks every gate.

@@ -2,6 +2,7 @@
 
 use super::templates;
 use crate::apply::context::{Archive, Artifacts};
+use crate::apply::image::Pushing;
 use crate::config::Environment;
 use crate::doors::git;
 use crate::fail::{Fail, Problem, Result};
@@ -13,6 +14,7 @@ use crate::observe::{bundle, host_revision, objects, templates as sources};
 use crate::plan::compose::{Additions, compose};
 use crate::plan::templates::Packaged;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A release that is meant to run, with everything that was made for it.
 #[derive(Clone, Debug)]
@@ -24,7 +26,12 @@ pub struct Candidate {
 }
 
 /// Reads the whole tree; all problems of all parts are reported together, those of the image with them.
-pub fn from_tree(project: &Path, environment: &Environment, image: Result<String>) -> Result<Candidate> {
+pub fn from_tree(
+    project: &Path,
+    environment: &Environment,
+    image: Result<String>,
+    container: Option<Arc<Pushing>>,
+) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
     let bundle = bundle::bundle(project, &cache);
     let host = host_revision::host_revision(project, &cache);
@@ -37,6 +44,7 @@ pub fn from_tree(project: &Path, environment: &Environment, image: Result<String
     let release = Release::new(Parts {
         bundle: bundle.digest,
         templates: Some(set.digest),
+        image: container.as_ref().map(|image| image.digest),
         engine: environment.engine,
         runtime: Runtime::Hosts(host.digest),
         stack: StackSpec { template: root.digest, parameters: environment.parameters(&image) },
@@ -46,6 +54,7 @@ pub fn from_tree(project: &Path, environment: &Environment, image: Result<String
     let artifacts = Artifacts {
         bundle: Some(archive(bundle)),
         host_revision: Some(archive(host)),
+        image: container,
         template_set: Some(archive(set)),
         templates,
         bootstrap: Some(bootstrap),

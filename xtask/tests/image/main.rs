@@ -5,6 +5,7 @@
 mod building;
 mod pushing;
 mod refusals;
+mod releasing;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -32,11 +33,15 @@ fn server(password: Option<&str>) -> Option<Server> {
 fn project(base: &str, settings: &str) -> Project {
     let project = Project::new();
     project.edit("airflow/requirements.lock", |lock| PACKAGES.map(|name| locked(lock, name)).concat());
+    set(&project, base, settings);
+    project
+}
+
+fn set(project: &Project, base: &str, settings: &str) {
     let python = minor();
     project.edit("environments/local.toml", |text| {
         format!("{text}\n[image]\nbase = \"{base}\"\npython = \"{python}\"\n{settings}\n")
     });
-    project
 }
 
 /// The lines of one package in a lock.

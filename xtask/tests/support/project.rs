@@ -83,6 +83,14 @@ impl Project {
         project
     }
 
+    /// Layers that this repository's tests have built are not built again.
+    pub fn share_layers(&self) {
+        let shared = repository().join(".ductwork/cache/image");
+        fs::create_dir_all(&shared).unwrap();
+        fs::create_dir_all(self.path().join(".ductwork/cache")).unwrap();
+        std::os::unix::fs::symlink(shared, self.path().join(".ductwork/cache/image")).unwrap();
+    }
+
     pub fn path(&self) -> &Path {
         self.scratch.path()
     }

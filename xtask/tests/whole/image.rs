@@ -34,11 +34,7 @@ fn airflow_runs_from_the_image() {
         Err(why) => return say(&format!("SKIPPED: Airflow from the image: {why}")),
     };
     let project = Project::new();
-    // What has been built once is not built again.
-    let cache = repository().join(".ductwork/cache/image");
-    std::fs::create_dir_all(&cache).unwrap();
-    std::fs::create_dir_all(project.path().join(".ductwork/cache")).unwrap();
-    std::os::unix::fs::symlink(&cache, project.path().join(".ductwork/cache/image")).unwrap();
+    project.share_layers();
     project.edit("environments/local.toml", |text| {
         let host = server.host();
         format!(

@@ -68,6 +68,8 @@ pub struct Container {
     pub architectures: Vec<Architecture>,
     /// Where it is pushed to, if not to the repository of the account.
     pub repository: Option<ImageRepository>,
+    /// Whether every deployment brings it there, so that releases have it.
+    pub deploy: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -197,6 +197,7 @@ tables! {
         interpreter: Text,
         architectures: Texts,
         repository: Text,
+        deploy: Boolean,
     }
 
     Schedule { sleep: Text, wake: Text, time_zone: Text }

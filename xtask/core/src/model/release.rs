@@ -28,6 +28,8 @@ pub struct Parts {
     pub bundle: Digest,
     /// The source templates, as one archive. Records of version 1 do not have it.
     pub templates: Option<Digest>,
+    /// The container image, where deployments make one.
+    pub image: Option<Digest>,
     pub engine: Engine,
     pub runtime: Runtime,
     pub stack: StackSpec,
@@ -160,6 +162,7 @@ mod tests {
         Parts {
             bundle: Digest::of(b"bundle"),
             templates: Some(Digest::of(b"templates")),
+            image: Some(Digest::of(b"image")),
             engine: Engine::Ec2,
             runtime: Runtime::Hosts(Digest::of(b"host")),
             stack: StackSpec {
@@ -174,9 +177,10 @@ mod tests {
     #[test]
     fn the_id_depends_on_every_part() {
         let mut ids = vec![Release::new(parts()).id().to_owned()];
-        let changes: [fn(&mut Parts); 7] = [
+        let changes: [fn(&mut Parts); 8] = [
             |r| r.bundle = Digest::of(b"x"),
             |r| r.templates = None,
+            |r| r.image = None,
             |r| r.runtime = Runtime::Hosts(Digest::of(b"x")),
             |r| r.stack.template = Digest::of(b"x"),
             |r| r.commit = None,
@@ -191,6 +195,6 @@ mod tests {
         assert!(ids.iter().all(|id| id.len() == 12));
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 8);
+        assert_eq!(ids.len(), 9);
     }
 }

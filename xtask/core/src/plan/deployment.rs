@@ -17,6 +17,8 @@ pub enum Step {
     Bootstrap,
     /// The DAG bundle to S3.
     Bundle(Digest),
+    /// The container image to its registry.
+    Image(Digest),
     /// Templates to S3, change set, update; every resource that is touched is tagged with the release.
     Stack { spec: StackSpec, release: String },
     /// The runtime to S3 and to everything that does not run it yet.
@@ -55,6 +57,7 @@ impl Step {
         match self {
             Step::Bootstrap => "bootstrap",
             Step::Bundle(_) => "bundle",
+            Step::Image(_) => "image",
             Step::Stack { .. } => "stack",
             Step::Rollout(Rollout { runtime: Runtime::Hosts(_), .. }) => "hosts",
             Step::Pools(_) => "pools",
@@ -168,7 +171,8 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let pools = running.pools.as_ref() != Some(&release.objects.pools);
     let objects = running.objects.as_ref() != Some(&release.objects);
     let secrets = !facts.secrets.is_empty();
-    let changed = bundle || dags || runtime || stack || pools || objects || renamed || secrets;
+    let image = running.image != release.image;
+    let changed = bundle || image || dags || runtime || stack || pools || objects || renamed || secrets;
     let rollout = runtime || stack || secrets;
     let tree = source == Source::Tree;
     let repeat = if facts.unhealthy { Repeat::Yes } else { Repeat::No };
@@ -177,6 +181,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let steps = [
         wanted(facts.without_bucket || (tree && asks_for_provider(running, release)), Step::Bootstrap),
         wanted(tree && bundle, Step::Bundle(release.bundle)),
+        release.image.filter(|_| tree && image).map(Step::Image),
         wanted(stack, Step::Stack { spec: release.stack.clone(), release: id() }),
         // After a mere stack update too: hosts read settings from its outputs.
         wanted(rollout, Step::Rollout(Rollout { runtime: release.runtime, repeat })),
@@ -216,6 +221,7 @@ mod tests {
         Parts {
             bundle: Digest::of(bundle.as_bytes()),
             templates: None,
+            image: None,
             engine: Engine::Ec2,
             runtime: Runtime::Hosts(Digest::of(host.as_bytes())),
             stack: StackSpec {

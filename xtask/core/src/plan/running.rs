@@ -14,6 +14,8 @@ pub struct Running {
     pub release: Option<String>,
     /// The bundle that the pointer names.
     pub bundle: Option<Digest>,
+    /// The image of the release that the pointer names.
+    pub image: Option<Digest>,
     /// The bundle that Airflow has shown for every DAG.
     pub dags: Option<Digest>,
     pub stack: Option<StackSpec>,
@@ -45,6 +47,7 @@ impl Running {
         Self {
             release: named,
             bundle,
+            image: release.and_then(|release| release.image),
             dags: bundle.filter(|_| records == Records::Trusted),
             stack: trusted.map(|release| release.stack.clone()),
             objects: trusted.map(|release| release.objects.clone()),
@@ -72,7 +75,7 @@ impl Running {
     /// The step succeeded.
     pub fn advance(&mut self, step: &Step) {
         match step {
-            Step::Bootstrap | Step::Bundle(_) | Step::Health => {}
+            Step::Bootstrap | Step::Bundle(_) | Step::Image(_) | Step::Health => {}
             Step::Stack { spec, .. } => self.stack = Some(spec.clone()),
             Step::Rollout(rollout) => {
                 self.proven &= self.runtime == Some(rollout.runtime);
@@ -82,6 +85,7 @@ impl Running {
                 self.release = Some(release.id().to_owned());
                 self.dags = self.dags.filter(|dags| *dags == release.bundle);
                 self.bundle = Some(release.bundle);
+                self.image = release.image;
                 self.objects = Some(release.objects.clone());
             }
             Step::Pools(pools) => self.pools = Some(pools.clone()),

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod bundle;
 mod dags;
+mod image;
 mod pointer;
 mod pools;
 mod smoke;
@@ -21,6 +22,7 @@ pub async fn run(context: &Context, step: &Step, state: &mut State, sink: &Sink)
     match step {
         Step::Bootstrap => bootstrap::run(context, sink).await,
         Step::Bundle(digest) => bundle::run(context, digest, state).await,
+        Step::Image(digest) => image::run(context, digest, state, sink).await,
         Step::Stack { spec, release } => stack::run(context, spec, release, state, sink).await,
         Step::Rollout(rollout) => rollout::run(context, rollout, state, sink).await,
         Step::Pools(pools) => pools::run(context, pools, state, sink).await,

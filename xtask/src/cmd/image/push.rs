@@ -5,7 +5,7 @@ use crate::apply::timed::{Ended, timed};
 use crate::fail::Result;
 use crate::report::image::Pushed;
 use crate::session::Session;
-use crate::session::image::{self, Place};
+use crate::session::image;
 use crate::session::project::Project;
 use crate::ui::Ui;
 
@@ -14,28 +14,18 @@ pub async fn run(args: &Push, ui: &Ui) -> Result<()> {
     let environment = project.environment(&args.env.env)?;
     let (sink, mut records) = (ui.sink(), Vec::new());
     let session = Session::open_for_writing(project, environment, &sink.step("setup")).await?;
-    let place = Place::of(&session).await?;
     let step = sink.step("build");
-    let (planned, present) = timed(&step, &mut records, async {
-        let planned = image::planned(&session.project.root, &session.environment.container, &step).await?;
-        let tag = planned.recipe.tag.clone();
-        Ok(match place.digest(&tag).await? {
-            Some(digest) => (Ended::skipped("the registry has it already"), (Err(tag), Some(digest))),
-            None => {
-                let made = planned.build(&step).await?;
-                (Ended::done(made.0.document.digest.short()), (Ok(made), None))
-            }
-        })
+    let pushing = timed(&step, &mut records, async {
+        let pushing = image::pushing(&session, &step).await?;
+        let ended = match pushing.made {
+            Some(_) => Ended::done(pushing.digest.short()),
+            None => Ended::skipped("the registry has it already"),
+        };
+        Ok((ended, pushing))
     })
     .await?;
-    let (tag, digest, sent) = match (planned, present) {
-        (Err(tag), Some(digest)) => (tag, digest, None),
-        (Ok((made, planned)), _) => {
-            let (digest, sent) = planned.push(&made, &place, &sink).await?;
-            (planned.recipe.tag, digest, Some(sent))
-        }
-        (Err(tag), None) => return Err(crate::fail::Fail::bug(format!("no image `{tag}`"))),
-    };
-    ui.show(&Pushed::new(&place.name(), tag, digest, sent.map(|sent| (sent.layers, sent.bytes))));
+    let (digest, sent) = pushing.push(&sink).await?;
+    let tag = pushing.image.tag().unwrap_or_default().to_owned();
+    ui.show(&Pushed::new(&pushing.name(), tag, digest, sent.map(|sent| (sent.layers, sent.bytes))));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What images are made of.
 
+use super::check::flag;
 use crate::config::environment::Container;
 use crate::config::file;
 use crate::config::problems::{Problems, Reported};
@@ -26,5 +27,6 @@ pub fn container(
         interpreter: interpreter?.unwrap_or_else(|| Interpreter::official(python)),
         architectures,
         repository: repository?,
+        deploy: flag(&written.deploy, false),
     })
 }

@@ -39,6 +39,7 @@ enum Kind {
     Bundle,
     Templates,
     HostRevision,
+    Image,
     /// Of a later tool.
     #[serde(other)]
     Unknown,
@@ -66,6 +67,7 @@ impl Record {
             Some(artifact(Kind::Bundle, parts.bundle)),
             parts.templates.map(|digest| artifact(Kind::Templates, digest)),
             Some(artifact(Kind::HostRevision, revision)),
+            parts.image.map(|digest| artifact(Kind::Image, digest)),
         ];
         Self {
             version: VERSION,
@@ -157,6 +159,7 @@ impl TryFrom<AnyRecord> for Release {
                 parts: Parts {
                     bundle: first.bundle,
                     templates: None,
+                    image: None,
                     engine: Engine::Ec2,
                     runtime: Runtime::Hosts(first.host),
                     stack: StackSpec { template: first.template, parameters: first.parameters },
@@ -177,6 +180,7 @@ fn current(record: Record) -> Result<Release, String> {
     let parts = Parts {
         bundle,
         templates: record.artifact(Kind::Templates),
+        image: record.artifact(Kind::Image),
         engine: record.environment.engine,
         runtime: Runtime::Hosts(runtime),
         stack: StackSpec { template: record.environment.template, parameters: record.environment.parameters },
@@ -203,7 +207,7 @@ mod tests {
         assert_eq!(record["version"], 2);
         assert_eq!(record["id"], release.id());
         let kinds: Vec<&Value> = record["artifacts"].as_array().unwrap().iter().map(|a| &a["kind"]).collect();
-        assert_eq!(kinds, ["bundle", "templates", "host-revision"]);
+        assert_eq!(kinds, ["bundle", "templates", "host-revision", "image"]);
         assert_eq!(record["environment"]["engine"], "ec2");
         assert_eq!(record["environment"]["parameters"], json!({ "A": "1" }));
         assert_eq!(serde_json::from_value::<Release>(record).unwrap(), release);
@@ -219,7 +223,7 @@ mod tests {
 
     #[test]
     fn absent_fields_are_not_hashed() {
-        let release = Release::new(Parts { templates: None, commit: None, ..parts() });
+        let release = Release::new(Parts { templates: None, image: None, commit: None, ..parts() });
         let record = stored(&release);
         assert!(record["environment"].get("objects").is_none());
         assert!(record.get("commit").is_none() && record["artifacts"].as_array().unwrap().len() == 2);
