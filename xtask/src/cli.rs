@@ -2,8 +2,8 @@
 
 use crate::apply::lease;
 use crate::cmd::{
-    airflow, bundle_dags, check, deploy, destroy, doctor, history, image, local, package, plan, rollback,
-    secret, status,
+    airflow, bundle_dags, check, deploy, destroy, doctor, history, image, local, lock, package, plan,
+    rollback, secret, status,
 };
 use crate::doors::{term, time};
 use crate::fail::{Fail, Kind, Result};
@@ -36,6 +36,7 @@ enum Verb {
     Check(check::Check),
     BundleDags(bundle_dags::BundleDags),
     Package(package::Package),
+    Lock(lock::Lock),
     #[command(subcommand)]
     Image(image::Image),
     Plan(plan::Plan),
@@ -120,6 +121,7 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::Check(args) => check::run(&args, ui).await,
         Verb::BundleDags(args) => bundle_dags::run(&args, ui).await,
         Verb::Package(args) => package::run(&args, ui),
+        Verb::Lock(args) => lock::run(&args, ui),
         Verb::Image(args) => image::run(&args, ui).await,
         Verb::Plan(args) => plan::run(&args, ui).await,
         Verb::Deploy(args) => deploy::run(&args, ui).await,

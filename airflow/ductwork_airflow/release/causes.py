@@ -135,7 +135,7 @@ def _missing_module(reason: str, statement: Import | None) -> Cause | None:
         add = f"add the line `{line}` to airflow/requirements.in"
     else:
         add = f"add the package to airflow/requirements.in, at a guess the line `{package.replace('_', '-')}`"
-    return Cause(f"the module `{package}` is not installed", f"{add}, and lock it: dev/lock.sh")
+    return Cause(f"the module `{package}` is not installed", f"{add}, and lock it: cargo xtask lock")
 
 
 def _package(module: str) -> str:

@@ -8,6 +8,7 @@ pub(crate) mod fake;
 pub mod image;
 pub mod lease;
 pub mod leftovers;
+pub mod lock;
 mod rollout;
 pub mod run;
 pub mod secret;

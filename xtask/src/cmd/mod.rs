@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod history;
 pub mod image;
 pub mod local;
+pub mod lock;
 pub mod package;
 pub mod plan;
 pub mod rollback;

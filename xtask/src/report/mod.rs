@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod error;
 pub mod history;
 pub mod image;
+pub mod lock;
 pub mod markdown;
 pub mod plan;
 pub mod progress;

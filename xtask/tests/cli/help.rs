@@ -32,6 +32,7 @@ fn of_the_tool() {
       bundle-dags  Pack `dags/` into the bundle that is named by its content
       package      Package the templates into a folder, as a deployment would upload
                    them
+      lock         Lock the versions of all Python packages, with their checksums
       image        Build and push the container image: Airflow, the locked packages
                    and this project
       plan         Show what a deployment would do: steps, DAGs, every change to the

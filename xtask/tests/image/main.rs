@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod building;
+mod locking;
 mod pushing;
 mod refusals;
 mod releasing;
