@@ -26,9 +26,8 @@ pub struct Deploy {
 pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
     let (project, environment) = preflight::ready(&args.env.env)?;
     let setup = Setup::begin(project, environment, ui.sink()).await?;
-    let target = setup.tree().await?;
+    let (target, observed) = setup.look().await?;
     let runs = if args.force { Runs::Sacrifice } else { Runs::Protect };
-    let observed = setup.session.observe().await?;
     observed.nobody_else(&setup.session)?;
     let prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;
     prepared.passes()?;

@@ -42,9 +42,8 @@ pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
     let request = args.comment.then(PullRequest::of_this_job).transpose()?;
     let (project, environment) = preflight::ready(&args.env.env)?;
     let setup = Setup::begin(project, environment, ui.sink()).await?;
-    let target = setup.tree().await?;
+    let (target, observed) = setup.look().await?;
     let runs = if args.force { Runs::Sacrifice } else { Runs::Protect };
-    let observed = setup.session.observe().await?;
     let prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;
     let stack = stack(&prepared).await?;
     let refusal = prepared.passes();

@@ -137,8 +137,15 @@ struct Preparing {
 }
 
 impl Setup {
+    /// The tree as a release, and the environment as it is: neither waits for the other.
+    pub async fn look(&self) -> Result<(Candidate, Observed)> {
+        let (target, observed) = tokio::join!(self.tree(), self.session.observe());
+        // What is wrong with the tree is told first.
+        Ok((target?, observed?))
+    }
+
     /// The tree as a release, with the image that hosts would be launched from now.
-    pub async fn tree(&self) -> Result<Candidate> {
+    async fn tree(&self) -> Result<Candidate> {
         let Session { project, environment, aws, .. } = &self.session;
         let demand = environment.image();
         let image = account::image_id(aws, &demand).await.and_then(|found| {
