@@ -124,6 +124,7 @@ mod tests {
             started: "2026-11-20T10:00:00Z".to_owned(),
             seconds: 0.4,
             by: "me".to_owned(),
+            run_url: None,
             steps: vec![],
         };
         let url = Some("http://127.0.0.1:8080".to_owned());

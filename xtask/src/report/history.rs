@@ -18,6 +18,8 @@ struct Entry {
     started: String,
     seconds: f64,
     by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_url: Option<String>,
 }
 
 impl History {
@@ -30,6 +32,7 @@ impl History {
             started: one.started,
             seconds: one.seconds,
             by: one.by,
+            run_url: one.run_url,
         };
         Self(deployments.into_iter().map(entry).collect())
     }
@@ -46,13 +49,35 @@ impl Output for History {
             vec![started, entry.release.clone(), outcome, seconds(entry.seconds), entry.by.clone()]
         };
         let rows: Vec<Vec<String>> = self.0.iter().map(row).collect();
-        table(&["started", "release", "outcome", "took", "by"], &rows)
+        let mut text = table(&["started", "release", "outcome", "took", "by"], &rows);
+        // Too long for a column, and what people look for is the last one.
+        if let Some(url) = self.0.first().and_then(|entry| entry.run_url.as_ref()) {
+            text = format!("{}\n\nlast run: {url}\n", text.trim_end());
+        }
+        text
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_of_the_last_run_is_below_the_table() {
+        let entry = |run_url: Option<&str>| Entry {
+            deployment: "01".to_owned(),
+            release: "0a1b".to_owned(),
+            outcome: Outcome::Deployed,
+            started: "2026-11-28T00:00:00.000Z".to_owned(),
+            seconds: 1.0,
+            by: "ada".to_owned(),
+            run_url: run_url.map(str::to_owned),
+        };
+        let text =
+            History(vec![entry(Some("https://ci.example/2")), entry(Some("https://ci.example/1"))]).text();
+        assert!(text.ends_with("ada\n\nlast run: https://ci.example/2\n"), "{text}");
+        assert!(!History(vec![entry(None)]).text().contains("last run"));
+    }
 
     #[test]
     fn a_row_for_each_deployment_and_the_fields_of_the_contract() {
@@ -64,6 +89,7 @@ mod tests {
             started: "2026-11-20T10:00:00.000Z".to_owned(),
             seconds: 4.2,
             by: "me".to_owned(),
+            run_url: None,
             steps: Vec::new(),
         };
         let history = History::new(vec![deployment]);

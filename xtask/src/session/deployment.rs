@@ -65,6 +65,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         started,
         seconds: time::seconds(watch.elapsed()),
         by: env::actor(),
+        run_url: env::run_url(),
         steps: std::mem::take(&mut progress.records),
     };
     if let Some(lease) = progress.lease.take() {

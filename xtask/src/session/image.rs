@@ -14,7 +14,7 @@ use crate::model::event::Sink;
 use crate::model::image::{Base, Package, Start};
 use crate::model::names;
 use crate::observe::image::packages::{Installed, Packages};
-use crate::observe::image::{self, Recipe, base, environment, login, project};
+use crate::observe::image::{self, Recipe, base, cache, environment, login, project};
 use crate::plan::image::{Added, Assembled, INDEX, MANIFEST, assemble, index};
 use crate::plan::sbom::sbom;
 use std::path::{Path, PathBuf};
@@ -130,6 +130,7 @@ impl Planned {
             [only] => (only.manifest.clone(), MANIFEST),
             all => (index(all)?, INDEX),
         };
+        cache::prune(&planned.cache);
         let packages: Vec<Package> = layers.into_iter().flat_map(|installed| installed.packages).collect();
         let base = (planned.container.base.name(), planned.base.digest().unwrap_or_default());
         let sbom = sbom((&base.0, base.1), &start.created, &packages)?;

@@ -241,6 +241,7 @@ fn workflows_release_on_the_local_cloud() {
     let summary = github.summary();
     assert!(summary.starts_with("### `dev`: deployed"), "{summary}");
     assert_eq!(history("dev")[0]["by"], "ada");
+    assert_eq!(history("dev")[0]["run_url"], "https://github.example/acme/data/actions/runs/42");
     assert_eq!(release("staging"), history("staging")[0]["release"]);
 
     announce("a tag");

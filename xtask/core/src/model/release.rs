@@ -150,6 +150,9 @@ pub struct Deployment {
     pub started: String,
     pub seconds: f64,
     pub by: String,
+    /// The page of the CI job; none if a person deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_url: Option<String>,
     pub steps: Vec<StepRecord>,
 }
 

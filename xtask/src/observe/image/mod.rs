@@ -1,6 +1,7 @@
 //! Makes the container image of this project, without a daemon: layers in the cache, documents about them.
 
 pub mod base;
+pub mod cache;
 pub mod environment;
 pub mod login;
 pub mod packages;
