@@ -26,6 +26,19 @@ pub fn python() -> Option<String> {
     text("DUCTWORK_PYTHON")
 }
 
+/// What a builder of images needs: where its service is, its settings, proxies.
+#[must_use]
+pub fn for_builders() -> Vec<(String, String)> {
+    let wanted = |name: &str| {
+        let upper = name.to_uppercase();
+        upper.ends_with("_PROXY")
+            || upper.starts_with("DOCKER_")
+            || upper.starts_with("BUILDAH_")
+            || matches!(name, "HOME" | "PATH" | "CONTAINER_HOST" | "XDG_RUNTIME_DIR" | "TMPDIR")
+    };
+    std::env::vars().filter(|(name, _)| wanted(name)).collect()
+}
+
 /// `UV_PYTHON_PREFERENCE`: which Python uv may use; uv reads it itself.
 #[must_use]
 pub fn python_preference() -> bool {

@@ -11,10 +11,11 @@ use crate::doors::toolchain::{self, Python};
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
-use crate::model::image::{Base, Package, Start};
+use crate::model::image::{Base, Layer, Package, Start};
 use crate::model::names;
 use crate::observe::image::packages::{Installed, Packages};
-use crate::observe::image::{self, Recipe, base, cache, environment, login, project};
+use crate::observe::image::system::System;
+use crate::observe::image::{self, Recipe, base, cache, environment, login, project, system};
 use crate::plan::image::{Added, Assembled, INDEX, MANIFEST, assemble, index};
 use crate::plan::sbom::sbom;
 use std::path::{Path, PathBuf};
@@ -68,7 +69,10 @@ pub async fn planned(root: &Path, container: &Container, sink: &Sink) -> Result<
         registry,
     };
     let keys: Result<Vec<Digest>> = planned.packages().map(|packages| packages.key()).collect();
-    planned.recipe = Recipe::new(layer, &keys?, &planned.base.whole(), container);
+    let base = planned.base.whole();
+    let named = !container.packages.is_empty();
+    let system = named.then(|| system::key(root, container, &base)).transpose()?;
+    planned.recipe = Recipe::new(layer, &keys?, &base, system, container);
     Ok(planned)
 }
 
@@ -109,7 +113,8 @@ impl Planned {
     pub async fn build(self, sink: &Sink) -> Result<(Made, Self)> {
         let start = self.start();
         let sink = sink.clone();
-        let (layers, planned) = blocking(move || {
+        let told = sink.clone();
+        let (layers, mut planned) = blocking(move || {
             let layers: Result<Vec<Installed>> =
                 self.packages().map(|packages| packages.layer(&sink)).collect();
             Ok((layers?, self))
@@ -117,14 +122,17 @@ impl Planned {
         .await?;
         let blobs = planned.blobs();
         let mut images: Vec<Assembled> = Vec::new();
-        for (architecture, installed) in planned.container.architectures.iter().zip(&layers) {
-            let base = base::base(&planned.registry, &planned.base, *architecture, &blobs).await?;
+        for (architecture, installed) in planned.container.architectures.clone().into_iter().zip(&layers) {
+            let base = base::base(&planned.registry, &planned.base, architecture, &blobs).await?;
             planned.check(&base)?;
-            let added = [
-                Added { layer: installed.layer, about: "ductwork: locked packages".to_owned() },
-                Added { layer: planned.recipe.project, about: "ductwork: project".to_owned() },
-            ];
-            images.push(assemble(&base, &added, &start)?);
+            let (under, same) = planned.under(architecture, base.manifest.layers().len(), &told).await?;
+            planned = same;
+            let added = |layer: Layer, what: &str| Added { layer, about: format!("ductwork: {what}") };
+            let mut all: Vec<Added> =
+                under.into_iter().map(|layer| added(layer, "packages of the system")).collect();
+            all.push(added(installed.layer, "locked packages"));
+            all.push(added(planned.recipe.project, "project"));
+            images.push(assemble(&base, &all, &start)?);
         }
         let (document, kind) = match images.as_slice() {
             [only] => (only.manifest.clone(), MANIFEST),
@@ -135,6 +143,24 @@ impl Planned {
         let base = (planned.container.base.name(), planned.base.digest().unwrap_or_default());
         let sbom = sbom((&base.0, base.1), &start.created, &packages)?;
         Ok((Made { images, document, kind, sbom }, planned))
+    }
+
+    /// The layers of packages of the operating system, `below` of the base being under them.
+    async fn under(
+        self,
+        architecture: Architecture,
+        below: usize,
+        sink: &Sink,
+    ) -> Result<(Vec<Layer>, Self)> {
+        let sink = sink.clone();
+        blocking(move || {
+            let base = self.base.whole();
+            let Self { root, cache, container, .. } = &self;
+            let system = System { root, cache, container, architecture, base: &base, below };
+            let layers = system.layers(&sink)?;
+            Ok((layers, self))
+        })
+        .await
     }
 
     fn start(&self) -> Start {

@@ -5,7 +5,7 @@ use super::support::registry::minor;
 use super::{SYSTEM, image, project, server};
 use crate::support::free_ports;
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 #[track_caller]
 fn refused(run: super::support::Run, code: i32, words: &[&str]) {
@@ -92,4 +92,30 @@ fn a_base_with_another_python() {
     let told = image(&project, "build").expect(2).stdout;
     let without = format!("there is no Python {other}");
     assert!(told.contains(&without) || told.contains("the base image has Python"), "{told}");
+}
+
+#[test]
+fn packages_of_the_system_need_a_builder_and_nothing_else_does() {
+    let Some(server) = server(None) else { return };
+    let project = project(&server.base(&["amd64"]), "packages = ['libpq5']");
+    // Everything but a builder of images is on this path.
+    project.write("bin/git", "#!/bin/sh\nexec /usr/bin/git \"$@\"\n");
+    let folder = project.path().join("bin");
+    // Itself, not what chooses between several.
+    let asked = Command::new(xtask::doors::toolchain::python().unwrap().path)
+        .args(["-c", "import os, sys; print(os.path.realpath(sys.executable), end='')"])
+        .output()
+        .unwrap();
+    let python = String::from_utf8(asked.stdout).unwrap();
+    for name in ["python3".to_owned(), format!("python{}", minor())] {
+        std::os::unix::fs::symlink(&python, folder.join(name)).unwrap();
+    }
+    let path = folder.display().to_string();
+    let build = || {
+        let environment = [SYSTEM, ("PATH", path.as_str())];
+        project.run_with(&["image", "build", "--env", "local", "--format", "json"], &environment)
+    };
+    refused(build(), 2, &["nothing on this machine builds airflow/Dockerfile", "image.packages"]);
+    project.edit("environments/local.toml", |text| text.replace("packages = ['libpq5']\n", ""));
+    build().expect(0);
 }

@@ -46,6 +46,33 @@ fn airflow_runs_from_the_image() {
     let own: &[(&str, &str)] = if works("python3.11", "--version") { &system } else { &[] };
     let pushed =
         project.run_with(&["image", "push", "--env", "local", "--format", "json"], own).expect(0).json();
+    // With a package of Debian's between base and ours, which Docker installs.
+    let bare = layers(&project, own);
+    project.edit("environments/local.toml", |text| format!("{text}packages = ['libpq5']\n"));
+    let with_package = layers(&project, own);
+    assert_eq!(with_package.len(), bare.len() + 1);
+    assert_eq!(with_package.last(), bare.last(), "the project's layer is the same");
+    let run = |words: &[&str]| {
+        let image =
+            project.run_with(&["image", "push", "--env", "local", "--format", "json"], own).expect(0).json();
+        let image = image["image"].as_str().unwrap().to_owned();
+        let output = Command::new("docker")
+            .args(["run", "--rm", "--network", "none", &image])
+            .args(words)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(run(&["sh", "-c", "ls /usr/lib/*/libpq.so.5"]).contains("libpq.so.5"));
+    assert_eq!(run(&["id", "-u"]).trim(), "50000");
+    project.edit("environments/local.toml", |text| text.replace("['libpq5']", "['no-such-package']"));
+    let refused = project.run_with(&["image", "build", "--env", "local"], own).expect(1).stderr;
+    assert!(
+        refused.contains("cannot build airflow/Dockerfile") && refused.contains("no-such-package"),
+        "{refused}"
+    );
+    project.edit("environments/local.toml", |text| text.replace("packages = ['no-such-package']\n", ""));
+
     // The gate of DAGs with the packages that are in the image.
     project.run_with(&["image", "check", "--env", "local"], own).expect(0);
     project.write("dags/broken.py", "from airflow.sdk import dag\nimport nothing_here\n");
@@ -63,4 +90,11 @@ fn airflow_runs_from_the_image() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     say("    Airflow ran from the image");
+}
+
+fn layers(project: &Project, own: &[(&str, &str)]) -> Vec<String> {
+    let built =
+        project.run_with(&["image", "build", "--env", "local", "--format", "json"], own).expect(0).json();
+    let layers = built["layers"].as_array().unwrap().iter();
+    layers.map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
 }

@@ -4,8 +4,9 @@ use super::hosts::{Hosts, Permissions, WorkerSet};
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, CacheNodeType, CertificateArn, Cidr,
     Cron, DatabaseEngine, DocumentPath, Domain, Endpoint, EnvironmentName, FolderPath, GoogleClientId,
-    HostedZoneId, ImageRepository, InstanceClass, Interpreter, LoadBalancer, Nat, ProjectName, PythonMinor,
-    Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
+    HostedZoneId, ImageRepository, InstanceClass, Interpreter, LoadBalancer, Nat, Package, ProjectName,
+    PythonMinor, Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VariableName,
+    VpcCidr, VpcId,
 };
 use crate::model::engine::Engine;
 use crate::model::names;
@@ -68,8 +69,18 @@ pub struct Container {
     pub architectures: Vec<Architecture>,
     /// Where it is pushed to, if not to the repository of the account.
     pub repository: Option<ImageRepository>,
+    /// Packages of the operating system, which the base lacks.
+    pub packages: Vec<Package>,
     /// Whether every deployment brings it there, so that releases have it.
     pub deploy: bool,
+}
+
+impl Container {
+    /// With spaces between them.
+    #[must_use]
+    pub fn system_packages(&self) -> String {
+        self.packages.iter().map(Package::as_str).collect::<Vec<_>>().join(" ")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -197,6 +197,7 @@ tables! {
         interpreter: Text,
         architectures: Texts,
         repository: Text,
+        packages: Texts,
         deploy: Boolean,
     }
 

@@ -11,7 +11,7 @@ use crate::model::image::Layer;
 use libdeflater::{CompressionLvl, Compressor};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -147,6 +147,41 @@ pub fn write(members: &[Member], folder: &Path, threads: NonZeroUsize) -> Result
     let layer = output.finish()?;
     fs::put(scratch, &folder.join(layer.digest.to_string()))?;
     Ok(layer)
+}
+
+/// Stores a layer that another program made, as one of ours is stored.
+///
+/// # Errors
+/// It cannot be read; a full disk.
+pub fn compress(mut tar: impl Read, folder: &Path, threads: NonZeroUsize) -> Result<Layer> {
+    let scratch = fs::scratch(folder)?;
+    let mut output = Output::new(scratch.as_file());
+    loop {
+        // A round of pieces at a time: what is read waits in memory.
+        let pieces = read_pieces(&mut tar, threads.get())?;
+        if pieces.is_empty() {
+            break;
+        }
+        let work = |compressor: &mut Compressor, piece: &Vec<u8>| compressed(compressor, piece.clone());
+        let take = |_: &Vec<u8>, made: Result<Compressed>| output.add(&made?);
+        ordered::each(&pieces, threads, IN_FLIGHT, |piece| 2 * piece.len(), compressor, work, take)?;
+    }
+    let layer = output.finish()?;
+    fs::put(scratch, &folder.join(layer.digest.to_string()))?;
+    Ok(layer)
+}
+
+fn read_pieces(tar: &mut impl Read, count: usize) -> Result<Vec<Vec<u8>>> {
+    let mut pieces = Vec::new();
+    for _ in 0..count {
+        let mut piece = Vec::new();
+        let read = tar.by_ref().take(MEMBER).read_to_end(&mut piece);
+        if read.failed(|| "cannot read a layer".to_owned())? == 0 {
+            break;
+        }
+        pieces.push(piece);
+    }
+    Ok(pieces)
 }
 
 fn compressor() -> Compressor {

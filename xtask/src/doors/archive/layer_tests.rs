@@ -4,7 +4,6 @@
 use super::*;
 use flate2::read::MultiGzDecoder;
 use std::fs;
-use std::io::Read as _;
 
 fn threads(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
@@ -89,4 +88,18 @@ fn a_file_that_changes_and_files_out_of_order_are_refused() {
     assert!(refused.contains("opt_empty` changed while"), "{refused}");
     let turned: Vec<Member> = made.into_iter().rev().collect();
     write(&turned, scratch.path(), threads(1)).unwrap_err();
+}
+
+/// As of a program that stores a whole tar.
+#[test]
+fn a_layer_of_another_program_keeps_what_it_unpacks_to() {
+    let scratch = tempfile::tempdir().unwrap();
+    let raw: Vec<u8> = (0..11_000_000_u32).map(|number| (number / 7) as u8).collect();
+    let stored = |count| compress(&raw[..], &scratch.path().join("blobs"), threads(count)).unwrap();
+    let layer = stored(3);
+    assert_eq!((layer.content, layer), (Digest::of(&raw), stored(1)));
+    let mut unpacked = Vec::new();
+    let file = fs::File::open(scratch.path().join("blobs").join(layer.digest.to_string())).unwrap();
+    MultiGzDecoder::new(file).read_to_end(&mut unpacked).unwrap();
+    assert!(unpacked == raw);
 }

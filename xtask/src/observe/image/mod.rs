@@ -7,6 +7,7 @@ pub mod login;
 pub mod packages;
 pub mod project;
 pub mod stored;
+pub mod system;
 
 use crate::config::Container;
 use crate::doors::registry::Reference;
@@ -29,12 +30,19 @@ pub struct Recipe {
 impl Recipe {
     /// `packages` are the keys of the layers of packages, `base` is named by its digest.
     #[must_use]
-    pub fn new(project: Layer, packages: &[Digest], base: &str, container: &Container) -> Self {
+    pub fn new(
+        project: Layer,
+        packages: &[Digest],
+        base: &str,
+        system: Option<Digest>,
+        container: &Container,
+    ) -> Self {
         let packages: Vec<String> = packages.iter().map(ToString::to_string).collect();
         let parts = serde_json::json!({
             "project": project.digest,
             "packages": packages,
             "base": base,
+            "system": system,
             "start": format!("{:?}", start("")),
             "interpreter": container.interpreter.as_str(),
             "architectures": container.architectures.iter().map(|one| one.as_str()).collect::<Vec<_>>(),

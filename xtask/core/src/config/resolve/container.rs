@@ -4,7 +4,10 @@ use super::check::flag;
 use crate::config::environment::Container;
 use crate::config::file;
 use crate::config::problems::{Problems, Reported};
-use crate::config::values::{Architecture, BaseImage, ImageRepository, Interpreter, PythonMinor};
+use crate::config::values::{Architecture, BaseImage, ImageRepository, Interpreter, Package, PythonMinor};
+
+/// As many as on hosts.
+const MOST_PACKAGES: usize = 40;
 
 /// `hosts` is the architecture of the environment's hosts.
 pub fn container(
@@ -20,6 +23,7 @@ pub fn container(
     if architectures.is_empty() {
         architectures.push(hosts);
     }
+    let packages = problems.texts(&written.packages, MOST_PACKAGES, Package::parse);
     let python = python?;
     Ok(Container {
         base: base?.unwrap_or_else(|| BaseImage::official(python)),
@@ -27,6 +31,7 @@ pub fn container(
         interpreter: interpreter?.unwrap_or_else(|| Interpreter::official(python)),
         architectures,
         repository: repository?,
+        packages,
         deploy: flag(&written.deploy, false),
     })
 }
