@@ -4,6 +4,7 @@
 
 mod building;
 mod locking;
+mod memory;
 mod pushing;
 mod refusals;
 mod releasing;

@@ -46,6 +46,8 @@ fn airflow_runs_from_the_image() {
     let own: &[(&str, &str)] = if works("python3.11", "--version") { &system } else { &[] };
     let pushed =
         project.run_with(&["image", "push", "--env", "local", "--format", "json"], own).expect(0).json();
+    strangers_take(pushed["image"].as_str().unwrap(), project.path());
+
     // With a package of Debian's between base and ours, which Docker installs.
     let bare = layers(&project, own);
     project.edit("environments/local.toml", |text| format!("{text}packages = ['libpq5']\n"));
@@ -97,4 +99,26 @@ fn layers(project: &Project, own: &[(&str, &str)]) -> Vec<String> {
         project.run_with(&["image", "build", "--env", "local", "--format", "json"], own).expect(0).json();
     let layers = built["layers"].as_array().unwrap().iter();
     layers.map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Tools that know nothing of this project copy the image, unpack it, and start it.
+fn strangers_take(image: &str, folder: &std::path::Path) {
+    if !works("skopeo", "--version") {
+        return say("SKIPPED: copies of the image: there is no skopeo");
+    }
+    let file = folder.join("image.tar");
+    let run = |program: &str, words: &[&str]| {
+        let output = Command::new(program).args(words).output().unwrap();
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{program} {words:?}: {text}");
+        text
+    };
+    let (source, target) =
+        (format!("docker://{image}"), format!("docker-archive:{}:copied:1", file.display()));
+    run("skopeo", &["copy", "--quiet", "--src-tls-verify=false", &source, &target]);
+    run("docker", &["load", "--quiet", "--input", file.to_str().unwrap()]);
+    let version = run("docker", &["run", "--rm", "--network", "none", "copied:1", "airflow", "version"]);
+    run("docker", &["rmi", "copied:1"]);
+    assert!(version.contains("3."), "{version}");
 }
