@@ -10,7 +10,6 @@ use crate::plan::image::{Assembled, Document, INDEX, MANIFEST};
 use crate::plan::sbom;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Layers on their way at the same time.
@@ -111,13 +110,14 @@ async fn push(made: &Made, way: &Way<'_>, sink: &Sink) -> Result<Sent> {
             registry.push_manifest(&named, bytes, MANIFEST).await?;
         }
     }
-    registry.push_manifest(image, made.document.bytes.clone(), made.kind).await?;
     attach(made, way.to).await?;
+    registry.push_manifest(image, made.document.bytes.clone(), made.kind).await?;
     let layers = sent.iter().filter(|sent| sent.bytes > 0).count();
     Ok(Sent { layers, bytes: sent.iter().map(|sent| sent.bytes).sum() })
 }
 
-/// The list of what is in the image, as something that refers to it.
+/// The list of what is in the image, as something that refers to it; before the tag, so that no image is without it
+/// (OCI distribution specification 1.1: a referrer may come before its subject).
 async fn attach(made: &Made, (registry, image): (&Registry, &Reference)) -> Result<()> {
     let referrer = sbom::referrer(&made.sbom, (&made.document, made.kind))?;
     registry.push_bytes(image, sbom::EMPTY.to_vec()).await?;
@@ -191,7 +191,7 @@ async fn bring(layer: Wanted, way: &Way<'_>, sink: &Sink) -> Result<Sent> {
 /// Tells how far a layer is, ten times a second at most.
 fn heard(step: &Sink, size: u64) -> impl Fn(u64) + Send + Sync + 'static {
     let (step, sent, told) = (step.clone(), AtomicU64::new(0), AtomicU64::new(0));
-    let watch = Arc::new(time::Stopwatch::start());
+    let watch = time::Stopwatch::start();
     move |more| {
         let sent = sent.fetch_add(more, Ordering::Relaxed) + more;
         let tenths = u64::try_from(watch.elapsed().as_millis() / 100).unwrap_or(u64::MAX);

@@ -111,6 +111,21 @@ fn a_push_that_was_interrupted_goes_on_where_it_was() {
     assert_eq!((&pushed["pushed"], &pushed["layers"]), (&true.into(), &0.into()), "{pushed}");
 }
 
+/// The tag comes last: whoever finds an image by it finds what is in it, too.
+#[test]
+fn an_image_whose_list_cannot_be_attached_is_not_there() {
+    let Some(server) = server(None) else { return };
+    let proxy = Proxy::before(server.port, |request| {
+        // One architecture: nothing else is put by its digest.
+        let is_list = request.starts_with("PUT ") && request.contains("/manifests/sha256:");
+        if is_list { Fate::Answer("HTTP/1.1 500 Internal Server Error\r\n\r\n") } else { Fate::Pass }
+    });
+    let project =
+        project(&server.base(&["amd64"]), &format!("repository = '127.0.0.1:{}/airflow'", proxy.port));
+    image(&project, "push").expect(1);
+    assert_eq!(image(&project, "show").expect(0).json()["digest"], serde_json::Value::Null);
+}
+
 /// Tags are immutable: of two that push at the same time one comes too late.
 #[test]
 fn an_image_that_somebody_else_has_just_pushed_is_the_image() {
