@@ -5,7 +5,8 @@
 use super::fs;
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
-use futures_util::StreamExt as _;
+use crate::model::image::{INDEX, MANIFEST};
+use futures_util::{Stream, StreamExt as _};
 use oci_client::Client;
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError as Error, OciErrorCode};
@@ -24,8 +25,8 @@ const CHUNK: usize = 256 << 10;
 
 /// Every kind of manifest that may be behind a tag.
 pub const MANIFESTS: [&str; 4] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
+    INDEX,
+    MANIFEST,
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
@@ -110,12 +111,8 @@ impl Registry {
         sent: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<()> {
         let file = tokio::fs::File::from_std(fs::open(file)?);
-        let stream = ReaderStream::with_capacity(file, CHUNK).map(move |piece| {
-            let piece = piece?;
-            sent(piece.len() as u64);
-            Ok(piece)
-        });
-        self.push(image, blob, stream).await
+        let stream = ReaderStream::with_capacity(file, CHUNK);
+        self.push(image, blob, stream, sent).await
     }
 
     /// Sends what another registry has, without keeping it here.
@@ -129,20 +126,21 @@ impl Registry {
         let descriptor = descriptor(blob);
         let pulled = other.client.pull_blob_stream(from, &descriptor).await;
         let pulled = pulled.map_err(|error| explained(error, from))?;
-        let stream = pulled.stream.map(move |piece| {
-            let piece = piece?;
-            sent(piece.len() as u64);
-            Ok(piece)
-        });
-        self.push(image, blob, stream).await
+        self.push(image, blob, pulled.stream, sent).await
     }
 
     async fn push(
         &self,
         image: &Reference,
         blob: &Blob,
-        stream: impl futures_util::Stream<Item = std::result::Result<bytes::Bytes, Error>> + Send + 'static,
+        stream: impl Stream<Item = std::io::Result<bytes::Bytes>> + Send + 'static,
+        sent: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<()> {
+        let stream = stream.map(move |piece| {
+            let piece = piece?;
+            sent(piece.len() as u64);
+            Ok(piece)
+        });
         let pushed = self.client.push_blob_stream(image, stream, &blob.name(), Some(blob.size)).await;
         pushed.map(drop).map_err(|error| explained(error, image))
     }

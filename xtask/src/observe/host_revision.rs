@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Hooks and commands keep their executable bit, everything else has none.
-const SOURCES: [Source<'_>; 3] = [
-    Source { folder: "airflow/host", prefix: "", modes: Modes::Programs, content: Content::Runtime },
+const HOST: Source<'_> =
+    Source { folder: "airflow/host", prefix: "", modes: Modes::Programs, content: Content::Runtime };
+/// What images have, too.
+const CODE: [Source<'_>; 2] = [
     Source {
         folder: "airflow/ductwork_airflow",
         prefix: "ductwork_airflow/",
@@ -48,12 +50,19 @@ pub fn problems(root: &Path) -> Vec<Problem> {
     read(root).1
 }
 
+/// Our package, configuration and plugins, by their names in a revision.
+pub(super) fn code(root: &Path, problems: &mut Vec<Problem>) -> Vec<Entry> {
+    let mut entries = tree::read(root, &CODE, problems);
+    if root.join(PLUGINS.folder).is_dir() {
+        entries.extend(tree::read(root, &[PLUGINS], problems));
+    }
+    entries
+}
+
 fn read(root: &Path) -> (Vec<Entry>, Vec<Problem>) {
     let mut problems = Vec::new();
-    let mut entries = tree::read(root, &SOURCES, &mut problems);
-    if root.join(PLUGINS.folder).is_dir() {
-        entries.extend(tree::read(root, &[PLUGINS], &mut problems));
-    }
+    let mut entries = tree::read(root, &[HOST], &mut problems);
+    entries.extend(code(root, &mut problems));
     for (file, name) in FILES {
         match root.join(file).metadata() {
             Ok(meta) if meta.is_file() => {

@@ -6,6 +6,10 @@ use oci_spec::image::{Arch, ImageConfiguration, ImageManifest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The kinds of what a tag leads to.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
 /// A layer as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {

@@ -5,6 +5,7 @@
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::image::{Base, Layer, Start};
+pub use crate::model::image::{INDEX, MANIFEST};
 use oci_spec::image::{
     Config, Descriptor, History, HistoryBuilder, ImageConfiguration, ImageIndexBuilder, ImageManifestBuilder,
     MediaType, Os, Platform, PlatformBuilder, RootFs, Sha256Digest,
@@ -12,10 +13,6 @@ use oci_spec::image::{
 use serde::Serialize;
 use std::collections::HashMap;
 use std::str::FromStr as _;
-
-/// The kinds of what a tag leads to.
-pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A layer of the image, with what it says of itself in the image's history.
 #[derive(Clone, Debug, PartialEq, Eq)]

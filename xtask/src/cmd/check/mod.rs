@@ -7,7 +7,7 @@ use crate::doors::fs;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::text::count;
 use crate::observe::{environment, host_revision, lint};
-use crate::report::check::{Checks, Ran};
+use crate::report::check::{Checked, Checks, Ran};
 use crate::session::project::Project;
 use crate::ui::Ui;
 use clap::Args;
@@ -55,6 +55,11 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
         parse(root, &known, &objects_of, &sink),
     );
     let all = vec![environments, objects, templates, host, dags?, cfn_lint?, security?, python?, shell?];
+    told(all, ui)
+}
+
+/// The table of what was checked, and all findings as one failure.
+pub(super) fn told(all: Vec<Checked>, ui: &Ui) -> Result<()> {
     let problems: Vec<Problem> = all.iter().flat_map(|checked| checked.problems.clone()).collect();
     ui.show(&Checks(all));
     match problems.len() {

@@ -1,12 +1,12 @@
 //! `image check`: the DAGs as the packages of the image see them.
 
 use super::Check;
+use crate::cmd::check::told;
 use crate::doors::time;
-use crate::fail::{Fail, Result};
-use crate::model::text::count;
+use crate::fail::Result;
 use crate::observe::dags::{self, Parsing};
 use crate::observe::{bundle, objects};
-use crate::report::check::{Checked, Checks, Ran};
+use crate::report::check::{Checked, Ran};
 use crate::session::image;
 use crate::session::project::Project;
 use crate::ui::Ui;
@@ -23,14 +23,5 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
     let how = Parsing { python: Some(python), ..Parsing::of(&environment, &objects) };
     let problems = dags::parse(root, &bundle.path, how, &sink).await?.problems;
     let seconds = time::seconds(watch.elapsed());
-    ui.show(&Checks(vec![Checked {
-        name: "dags",
-        problems: problems.clone(),
-        seconds,
-        ran: Ran::Everything,
-    }]));
-    match problems.len() {
-        0 => Ok(()),
-        found => Err(Fail::problems(count(found, "finding"), problems)),
-    }
+    told(vec![Checked { name: "dags", problems, seconds, ran: Ran::Everything }], ui)
 }

@@ -139,11 +139,19 @@ pub fn write(members: &[Member], folder: &Path, threads: NonZeroUsize) -> Result
     let scratch = fs::scratch(folder)?;
     let mut output = Output::new(scratch.as_file());
     let cost = |piece: &Piece| piece.iter().map(|part| 2 * part.length + 4 * BLOCK).sum();
-    let work = |compressor: &mut Compressor, piece: &Piece| compressed(compressor, tar(members, piece)?);
-    let take = |_: &Piece, made: Result<Compressed>| output.add(&made?);
+    let work = |compressor: &mut Compressor, piece: &Piece| {
+        let raw = tar(members, piece)?;
+        let gzip = compressed(compressor, &raw)?;
+        Ok((raw, gzip))
+    };
+    let take = |_: &Piece, made: Result<(Vec<u8>, Vec<u8>)>| {
+        let (raw, gzip) = made?;
+        output.add(&raw, &gzip)
+    };
     ordered::each(&pieces(members), threads, IN_FLIGHT, cost, compressor, work, take)?;
     // The end of a tar: two empty blocks.
-    output.add(&compressed(&mut compressor(), vec![0; 2 * BLOCK])?)?;
+    let end = [0; 2 * BLOCK];
+    output.add(&end, &compressed(&mut compressor(), &end)?)?;
     let layer = output.finish()?;
     fs::put(scratch, &folder.join(layer.digest.to_string()))?;
     Ok(layer)
@@ -162,8 +170,8 @@ pub fn compress(mut tar: impl Read, folder: &Path, threads: NonZeroUsize) -> Res
         if pieces.is_empty() {
             break;
         }
-        let work = |compressor: &mut Compressor, piece: &Vec<u8>| compressed(compressor, piece.clone());
-        let take = |_: &Vec<u8>, made: Result<Compressed>| output.add(&made?);
+        let work = |compressor: &mut Compressor, piece: &Vec<u8>| compressed(compressor, piece);
+        let take = |piece: &Vec<u8>, gzip: Result<Vec<u8>>| output.add(piece, &gzip?);
         ordered::each(&pieces, threads, IN_FLIGHT, |piece| 2 * piece.len(), compressor, work, take)?;
     }
     let layer = output.finish()?;
@@ -241,18 +249,13 @@ fn head(member: &Member) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
-struct Compressed {
-    raw: Vec<u8>,
-    gzip: Vec<u8>,
-}
-
-fn compressed(compressor: &mut Compressor, raw: Vec<u8>) -> Result<Compressed> {
+fn compressed(compressor: &mut Compressor, raw: &[u8]) -> Result<Vec<u8>> {
     let mut gzip = vec![0; compressor.gzip_compress_bound(raw.len())];
     let length = compressor
-        .gzip_compress(&raw, &mut gzip)
+        .gzip_compress(raw, &mut gzip)
         .map_err(|error| Fail::bug("cannot compress a layer").because(error))?;
     gzip.truncate(length);
-    Ok(Compressed { raw, gzip })
+    Ok(gzip)
 }
 
 /// The layer as it grows: known by what it is compressed, and by what it unpacks to.
@@ -273,11 +276,11 @@ impl<'a> Output<'a> {
         }
     }
 
-    fn add(&mut self, made: &Compressed) -> Result<()> {
-        self.content.update(&made.raw);
-        self.digest.update(&made.gzip);
-        self.size += made.gzip.len() as u64;
-        self.file.write_all(&made.gzip).failed(|| "cannot write a layer".to_owned())
+    fn add(&mut self, raw: &[u8], gzip: &[u8]) -> Result<()> {
+        self.content.update(raw);
+        self.digest.update(gzip);
+        self.size += gzip.len() as u64;
+        self.file.write_all(gzip).failed(|| "cannot write a layer".to_owned())
     }
 
     fn finish(mut self) -> Result<Layer> {

@@ -4,27 +4,18 @@ use crate::doors::archive::layer::{Content, Member};
 use crate::doors::archive::{Entry, Mode};
 use crate::fail::{Fail, Problem, Result};
 use crate::model::image::places;
+use crate::observe::host_revision;
 use crate::observe::tree::{self, Content as Whose, Modes, Source};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const SOURCES: [Source<'_>; 3] = [
-    Source {
-        folder: "airflow/ductwork_airflow",
-        prefix: "ductwork_airflow/",
-        modes: Modes::Plain,
-        content: Whose::Runtime,
-    },
-    Source { folder: "airflow/config", prefix: "config/", modes: Modes::Plain, content: Whose::Runtime },
-    Source {
-        folder: "airflow/host/ductwork.dist-info",
-        prefix: "ductwork.dist-info/",
-        modes: Modes::Plain,
-        content: Whose::Runtime,
-    },
-];
-const PLUGINS: Source<'_> =
-    Source { folder: "plugins", prefix: "plugins/", modes: Modes::Plain, content: Whose::Users };
+/// Which plugin of Airflow our package is.
+const ENTRY_POINT: Source<'_> = Source {
+    folder: "airflow/host/ductwork.dist-info",
+    prefix: "ductwork.dist-info/",
+    modes: Modes::Plain,
+    content: Whose::Runtime,
+};
 
 /// The files of the layer, sorted.
 ///
@@ -32,10 +23,8 @@ const PLUGINS: Source<'_> =
 /// All that is missing or cannot be packed, together.
 pub fn members(root: &Path) -> Result<Vec<Member>> {
     let mut problems: Vec<Problem> = Vec::new();
-    let mut entries = tree::read(root, &SOURCES, &mut problems);
-    if root.join(PLUGINS.folder).is_dir() {
-        entries.extend(tree::read(root, &[PLUGINS], &mut problems));
-    }
+    let mut entries = host_revision::code(root, &mut problems);
+    entries.extend(tree::read(root, &[ENTRY_POINT], &mut problems));
     if !problems.is_empty() {
         problems.extend(tree::unreadable(root, &entries));
         return Err(Fail::problems("cannot make the image", problems));
