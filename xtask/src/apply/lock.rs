@@ -4,11 +4,11 @@ use crate::doors::proc::Cmd;
 use crate::doors::{env, fs, toolchain};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::event::Sink;
+use crate::model::python::MINORS;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The oldest Python that hosts and machines may have; locks are good for all newer ones, too.
-const OLDEST_PYTHON: &str = "3.10";
 /// Where the versions of Airflow's lock are written for locks that must agree with it.
 const CONSTRAINTS: &str = ".ductwork/constraints.txt";
 const AIRFLOW: &str = "airflow/requirements";
@@ -73,7 +73,7 @@ fn compile(uv: &Path, root: &Path, upgrade: &Upgrade) -> Cmd {
         .envs(env::for_installers())
         .args(["pip", "compile", "--quiet", "--no-progress", "--universal", "--generate-hashes"])
         .args(["--no-emit-index-url", "--no-config", "--custom-compile-command", "cargo xtask lock"])
-        .args(["--python-version", OLDEST_PYTHON]);
+        .args(["--python-version", &format!("3.{}", MINORS.start())]);
     if upgrade.all {
         command = command.arg("--upgrade");
     }

@@ -41,8 +41,8 @@ pub fn for_builders() -> Vec<(String, String)> {
 
 /// `UV_PYTHON_PREFERENCE`: which Python uv may use; uv reads it itself.
 #[must_use]
-pub fn python_preference() -> bool {
-    text("UV_PYTHON_PREFERENCE").is_some()
+pub fn python_preference() -> Option<String> {
+    text("UV_PYTHON_PREFERENCE")
 }
 
 /// `SOURCE_DATE_EPOCH`: the time that what is built is to carry, in seconds since 1970

@@ -4,18 +4,18 @@
 //! half-made environment is never used and an unchanged lock costs one look.
 
 use super::proc::{self, Cmd};
+use super::stat::Stat;
 use super::{env, fs, time};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
+use crate::model::python::MINORS;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Written last: an environment that has it is complete.
 const COMPLETE: &str = ".complete";
-/// The oldest Python that Airflow 3.3 runs on, and the first one that it does not support yet.
-const OLDEST: (u32, u32) = (3, 10);
-const TOO_NEW: (u32, u32) = (3, 15);
 
 /// The lock of uv itself.
 const TOOLS: &str = "airflow/tools.lock";
@@ -154,7 +154,7 @@ pub fn explained(fail: Fail, lock: &str) -> Fail {
 }
 
 /// An interpreter that Airflow runs on.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Python {
     pub path: PathBuf,
     pub version: String,
@@ -170,14 +170,14 @@ pub fn python() -> Result<Python> {
     let mut seen = Vec::new();
     for path in candidates {
         match version(&path) {
-            Some((pair, text)) if pair >= OLDEST && pair < TOO_NEW => {
+            Some(((3, minor), text)) if MINORS.contains(&minor) => {
                 return Ok(Python { path, version: text });
             }
             Some((_, text)) => seen.push(format!("`{}` is Python {text}", path.display())),
             None => seen.push(format!("`{}` does not run", path.display())),
         }
     }
-    let fail = Fail::usage("no Python from 3.10 to 3.14 was found");
+    let fail = Fail::usage(format!("no Python from 3.{} to 3.{} was found", MINORS.start(), MINORS.end()));
     let fail = if seen.is_empty() {
         fail.cause("there is no python3 on the path")
     } else {
@@ -191,11 +191,48 @@ pub fn python() -> Result<Python> {
 /// A Python of this minor version (`3.12`), for work on packages of an image.
 ///
 /// uv's own build of it, which is the same for every user of `airflow/tools.lock`; `UV_PYTHON_PREFERENCE` names others.
+/// What uv finds is kept: its answer takes longer than all else that a build of nothing does.
 pub fn python_of(root: &Path, minor: &str, sink: &Sink) -> Result<Python> {
+    let preference = env::python_preference();
     let uv = uv(root, sink)?;
+    let kept =
+        venvs(root).join(format!("python-{minor}-{}.json", preference.as_deref().unwrap_or("managed")));
+    if let Some(known) = Kept::read(&kept)? {
+        return Ok(known.python);
+    }
+    let python = found_by_uv(root, &uv, (minor, preference.is_some()), sink)?;
+    if let Some(program) = stat(&python.path) {
+        let json = serde_json::to_vec(&Kept { python: python.clone(), program });
+        fs::write(&kept, &json.map_err(|error| Fail::bug("a Python without JSON").because(error))?)?;
+    }
+    Ok(python)
+}
+
+/// A Python that uv has found, and the file that it was.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    python: Python,
+    program: Stat,
+}
+
+impl Kept {
+    /// What is in the file, while the Python is still the same program.
+    fn read(file: &Path) -> Result<Option<Self>> {
+        let known: Option<Self> =
+            fs::read_if_there(file)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(known.filter(|known| stat(&known.python.path).as_ref() == Some(&known.program)))
+    }
+}
+
+/// Of the program itself, whatever links lead to it.
+fn stat(program: &Path) -> Option<Stat> {
+    program.metadata().ok().map(|meta| Stat::of(&meta))
+}
+
+fn found_by_uv(root: &Path, uv: &Path, (minor, is_free): (&str, bool), sink: &Sink) -> Result<Python> {
     let command = |verb: &str| {
-        let command = installer(&uv, root).args(["python", verb, "--no-config"]);
-        if env::python_preference() { command } else { command.arg("--managed-python") }
+        let command = installer(uv, root).args(["python", verb, "--no-config"]);
+        if is_free { command } else { command.arg("--managed-python") }
     };
     let find = || command("find").args(["--no-project", "--system", minor]).run();
     let found = find().or_else(|_| {
@@ -239,4 +276,28 @@ pub fn wait_until(limit: Duration, mut ready: impl FnMut() -> Result<bool>) -> R
         pause = (pause * 2).min(Duration::from_millis(500));
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_python_that_is_another_program_now_is_not_the_one_that_was_kept() {
+        let folder = fs::scratch_dir(&std::env::temp_dir()).unwrap();
+        let (path, kept) = (folder.path().join("python3.12"), folder.path().join("kept.json"));
+        let known = |file: &Path| Kept::read(file).unwrap().map(|kept| kept.python.version);
+        fs::write(&path, b"one").unwrap();
+        let python = Python { path: path.clone(), version: "3.12.1".to_owned() };
+        let json = serde_json::to_vec(&Kept { python, program: stat(&path).unwrap() }).unwrap();
+        assert_eq!(known(&kept), None, "nothing is kept");
+        fs::write(&kept, &json).unwrap();
+        assert_eq!(known(&kept).as_deref(), Some("3.12.1"));
+        fs::write(&path, b"another").unwrap();
+        assert_eq!(known(&kept), None, "it was upgraded");
+        fs::remove(&path).unwrap();
+        assert_eq!(known(&kept), None, "it is gone");
+        fs::write(&kept, b"{").unwrap();
+        assert_eq!(known(&kept), None, "what was kept is damaged");
+    }
 }

@@ -104,7 +104,8 @@ impl Packages<'_> {
         let uv = toolchain::uv(self.root, sink)?;
         Cmd::new(uv, self.root)
             .envs(env::for_installers())
-            .args(["pip", "sync", "--require-hashes", "--no-build", "--link-mode", "copy", "--no-config"])
+            // Links into uv's cache: the folder lasts for seconds, and copying would take longer than compressing.
+            .args(["pip", "sync", "--require-hashes", "--no-build", "--link-mode", "symlink", "--no-config"])
             .args(["--python-platform", &format!("{machine}-{MANYLINUX}")])
             .args(["--python-version", &self.container.python.to_string()])
             .arg("--python")
@@ -191,7 +192,7 @@ fn package(metadata: &str) -> Option<Package> {
 fn collect(folder: &Path, prefix: &str, members: &mut Vec<Member>) -> Result<()> {
     let unreadable = || format!("cannot read `{}`", folder.display());
     for path in fs::list(folder)? {
-        let meta = path.symlink_metadata().failed(unreadable)?;
+        let meta = path.metadata().failed(unreadable)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if meta.is_dir() {
             collect(&path, &format!("{prefix}{name}/"), members)?;

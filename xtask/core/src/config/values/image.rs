@@ -1,11 +1,9 @@
 //! Names of images, and the Python that is in one.
 
 use crate::config::problems::Refusal;
+use crate::model::python::MINORS;
 use oci_spec::distribution::{ParseError, Reference};
 use std::fmt;
-
-/// The oldest Python that Airflow 3.3 runs on, and the newest.
-const MINORS: std::ops::RangeInclusive<u32> = 10..=14;
 
 /// An image that exists: `registry/repository` with a tag or a digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
