@@ -63,7 +63,8 @@ pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
         request.comment(&format!("<!-- ductwork: plan {} -->", args.env.env), &preview.markdown())?;
     }
     match refusal {
-        Err(_) => {
+        Err(refused) => {
+            ui.annotate(&refused);
             Err(Fail::usage("a deployment would be refused").hint("fix the problems above, then plan again"))
         }
         Ok(()) if args.check && !unchanged => Err(Fail::new(Kind::Changes, "there are changes to deploy")

@@ -78,13 +78,20 @@ impl Ui {
     /// such as a plan that has problems, the error is mere talk.
     pub fn fail(&self, fail: &Fail) {
         if github::is_workflow() {
-            term::err(&markdown::annotations(fail));
+            self.annotate(fail);
             github::add_to_summary(&markdown::failure(fail));
         }
         match self.common.format {
             Format::Json if self.said.load(Ordering::Relaxed) => term::err(&error::text(fail)),
             Format::Text | Format::Markdown => term::err(&error::text(fail)),
             Format::Json => term::out(&format!("{:#}\n", error::json(fail))),
+        }
+    }
+
+    /// In a job of GitHub Actions: puts problems at their lines.
+    pub fn annotate(&self, fail: &Fail) {
+        if github::is_workflow() {
+            term::err(&markdown::annotations(fail));
         }
     }
 

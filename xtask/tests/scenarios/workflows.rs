@@ -277,6 +277,16 @@ fn workflows_release_on_the_local_cloud() {
     assert!(github.summary().starts_with("### Failed: "));
     project.edit("environments/dev.toml", |text| text.replace("zones = 1\n", ""));
 
+    announce("a gate that refuses a plan");
+    let google = "\n[login]\nmethod = 'google'\ngoogle_domain = 'example.com'\n\
+                  google_client_id = '1-a.apps.googleusercontent.com'\n";
+    project.edit("environments/dev.toml", |text| format!("{text}{google}"));
+    let refused = &github.start("plan.yml", &Inputs::new())[0];
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("::error file=environments/dev.toml"), "{}", refused.stderr);
+    github.summary();
+    project.edit("environments/dev.toml", |text| text.replace(google, ""));
+
     announce("back by hand");
     let back = Inputs::from([("environment", "dev"), ("release", first.as_str())]);
     let back = &github.start("rollback.yml", &back)[0];
