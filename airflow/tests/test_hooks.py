@@ -123,13 +123,14 @@ class TestInstall:
     def made(self, tmp_path, monkeypatch):
         calls: list[list[str]] = []
 
-        def command(*words):
+        def command(*words, env=None):
             calls.append([str(word) for word in words])
             if words[1] == "venv":
                 (Path(words[-1]) / "bin").mkdir(parents=True)
 
         monkeypatch.setattr(install, "command", command)
         monkeypatch.setenv("DUCTWORK_UV", "/bin/uv")
+        monkeypatch.setattr(install.index, "of_host", install.Index)
         (tmp_path / "requirements.lock").write_text("x==1\n")
         (tmp_path / "tools.lock").write_text("uv==1\n")
 
@@ -167,10 +168,10 @@ class TestInstall:
             at_the_lock.release()
             take(handle, kind)
 
-        def command(*words):
+        def command(*words, env=None):
             if words[1] == "venv":
                 assert all(at_the_lock.acquire(timeout=PATIENCE_SECONDS) for _ in range(4))
-            run(*words)
+            run(*words, env=env)
 
         monkeypatch.setattr(install.fcntl, "flock", flock)
         monkeypatch.setattr(install, "command", command)

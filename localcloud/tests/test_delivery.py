@@ -270,3 +270,16 @@ def test_calls_of_the_tool_are_judged_by_environment() -> None:
     lack = found(made(("s3:DeleteObject", f"{bucket}/bundles/0a.zip")))
     assert len(lack) == 1 and "must allow s3:DeleteObject" in lack[0]
     assert "no call of the release tool" in found(made(*fine, app="ductwork-prod"))[0]
+
+
+def test_a_job_logs_in_at_the_package_index_of_its_environment_only() -> None:
+    place = PLACES[1]
+    prefix = f"arn:aws:secretsmanager:{place.region}:{place.account}:secret:"
+    statements = role(place).statements()
+
+    def may(secret: str) -> bool:
+        return allows(statements, Request("secretsmanager:GetSecretValue", f"{prefix}{secret}"))
+
+    assert may("ductwork/prod/packages/index-AbCdEf")
+    for other in ("ductwork/prod/packages/index-other-AbCdEf", "ductwork/prod-2/packages/index-AbCdEf"):
+        assert not may(other)

@@ -15,13 +15,14 @@ import hashlib
 import logging
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ductwork_airflow.hosts import envfile
+from ductwork_airflow.hosts import envfile, index
+from ductwork_airflow.hosts.index import Index
+from ductwork_airflow.hosts.programs import command
 
 log = logging.getLogger("ductwork.install")
 
@@ -44,19 +45,17 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def command(*words: str | Path) -> str:
-    """Runs an installer, which must not find our modules before its own; its last words become the error's."""
-    arguments = [str(word) for word in words]
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(arguments, env=env, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-15:]
-        tail = "\n".join(line[: envfile.LINE_CHARACTERS] for line in last)
-        raise RuntimeError(f"`{' '.join(str(word) for word in words[:3])}` failed:\n{tail}")
-    return done.stdout
+@contextmanager
+def explained(source: Index) -> Iterator[None]:
+    """The installer's words, and last what the index has to say, which is what people read first."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = source.reason()
+        raise RuntimeError(f"{error}\n{reason}" if reason else str(error)) from None
 
 
-def uv(venvs: Path, tools_lock: Path) -> Path:
+def uv(venvs: Path, tools_lock: Path, source: Index) -> Path:
     """DUCTWORK_UV, or the uv of tools.lock in an environment of its own."""
     if given := os.environ.get("DUCTWORK_UV"):
         return Path(given)
@@ -65,8 +64,9 @@ def uv(venvs: Path, tools_lock: Path) -> Path:
         if not (folder / COMPLETE).exists():
             shutil.rmtree(folder, ignore_errors=True)
             command(sys.executable, "-m", "venv", folder)
-            command(folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                    "--require-hashes", "-r", tools_lock)  # fmt: skip
+            with explained(source):
+                command(folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                        "--require-hashes", "-r", tools_lock, env=source.for_pip())  # fmt: skip
             (folder / COMPLETE).write_text(sys.version.split()[0], encoding="utf-8")
     return folder / "bin/uv"
 
@@ -76,15 +76,17 @@ def environment(venvs: Path, lock: Path, tools_lock: Path) -> Path:
     folder = venvs / f"airflow-{short_digest(lock)}"
     if (folder / COMPLETE).exists():
         return folder
-    tool = uv(venvs, tools_lock)
+    source = index.of_host()
+    tool = uv(venvs, tools_lock, source)
     with locked(folder):
         if (folder / COMPLETE).exists():  # made by another while this one waited
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         log.info("installing %s", lock.name)
         command(tool, "venv", "--quiet", "--python", sys.executable, folder)
-        command(tool, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode",
-                "--python", folder / "bin/python", lock)  # fmt: skip
+        with explained(source):
+            command(tool, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode",
+                    "--python", folder / "bin/python", lock, env=source.for_uv())  # fmt: skip
         (folder / COMPLETE).write_text(sys.version.split()[0], encoding="utf-8")
     return folder
 
@@ -118,10 +120,12 @@ def driver(venvs: Path, folder: Path, lock: Path, tools_lock: Path) -> bool:
         return False
     if os.environ.get("DUCTWORK_INIT", "systemd") == "systemd":
         command("dnf", "install", "--assumeyes", "--quiet", *build_packages())
-    tool = uv(venvs, tools_lock)
+    source = index.of_host()
+    tool = uv(venvs, tools_lock, source)
     with locked(folder):
-        command(tool, "pip", "install", "--quiet", "--require-hashes", "--no-build-isolation",
-                "--python", folder / "bin/python", "-r", lock)  # fmt: skip
+        with explained(source):
+            command(tool, "pip", "install", "--quiet", "--require-hashes", "--no-build-isolation",
+                    "--python", folder / "bin/python", "-r", lock, env=source.for_uv())  # fmt: skip
         mark.touch()
     return True
 

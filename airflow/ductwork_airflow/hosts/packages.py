@@ -6,31 +6,21 @@ So it is the AWS CLI, which every host has from its first boot, that asks for th
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 
 from ductwork_airflow.hosts import envfile
-from ductwork_airflow.hosts.install import command
+from ductwork_airflow.hosts.index import stack_parameters
+from ductwork_airflow.hosts.programs import command
 
 log = logging.getLogger("ductwork.packages")
 
 PARAMETER = "HostPackages"
 
 
-def wanted(parameters: list[dict[str, str]] | None) -> list[str]:
+def wanted(parameters: dict[str, str]) -> list[str]:
     """The packages that the stack names; stacks of earlier releases have no such parameter."""
-    found = {entry["ParameterKey"]: entry["ParameterValue"] for entry in parameters or []}
-    return [name for name in found.get(PARAMETER, "").split(",") if name]
-
-
-def of_stack(host: dict[str, str]) -> list[str]:
-    """What CloudFormation says."""
-    answer = command(
-        "aws", "cloudformation", "describe-stacks", "--stack-name", host["DUCTWORK_STACK"],
-        "--region", host["AWS_REGION"], "--query", "Stacks[0].Parameters", "--output", "json",
-    )  # fmt: skip
-    return wanted(json.loads(answer))
+    return [name for name in parameters.get(PARAMETER, "").split(",") if name]
 
 
 def is_installed(package: str) -> bool:
@@ -41,7 +31,7 @@ def is_installed(package: str) -> bool:
 def main() -> int:
     """The command line, without arguments."""
     envfile.log_to_stderr()
-    packages = of_stack(envfile.read_host())
+    packages = wanted(stack_parameters(envfile.read_host()))
     missing = [package for package in packages if not is_installed(package)]
     if missing:
         log.info("installing packages: %s", " ".join(missing))

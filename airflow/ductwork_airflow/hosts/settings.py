@@ -172,6 +172,7 @@ def host_environment(
         "DUCTWORK_GOOGLE_SECRET": contract.google_secret(host.environment),
         "DUCTWORK_LOGIN": _one_line(parameters.get("LoginConfig") or "{}"),
         "DUCTWORK_PACKAGES": parameters.get("HostPackages", ""),
+        "DUCTWORK_PACKAGE_INDEX": parameters.get("PackageIndex", ""),
         "DUCTWORK_QUEUES": ",".join(sets[name]["queue"] for name in serves),
         "DUCTWORK_REVISION": host.revision,
         "DUCTWORK_STACK": host.stack,

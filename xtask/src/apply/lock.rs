@@ -1,9 +1,11 @@
 //! Makes the lock files from what people write down, and tells what has changed in them.
 
+use crate::doors::package_index::Index;
 use crate::doors::proc::Cmd;
-use crate::doors::{env, fs, toolchain};
-use crate::fail::{Fail, Kind, Result};
+use crate::doors::{fs, toolchain};
+use crate::fail::{Fail, Problem, Result};
 use crate::model::event::Sink;
+use crate::model::package_index::{PackageIndex, REQUIREMENTS, problems_elsewhere};
 use crate::model::python::MINORS;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,10 +46,15 @@ pub struct Locked {
 /// Locks every file that the project has.
 ///
 /// # Errors
-/// Requirements that contradict each other, with what wants what; an index that cannot be reached. Locks that were
-/// made before stay.
+/// Requirements that contradict each other, with what wants what; an index that cannot be reached or lets nobody in;
+/// a credential in a URL. Locks that were made before stay.
 pub fn lock(root: &Path, upgrade: &Upgrade, sink: &Sink) -> Result<Vec<Locked>> {
-    let uv = toolchain::uv(root, sink)?;
+    let problems = problems(root)?;
+    if !problems.is_empty() {
+        return Err(Fail::problems("nothing is locked from requirements like these", problems));
+    }
+    let index = Index::of(root)?;
+    let uv = toolchain::uv(root, Some(&index), sink)?;
     let mut made = Vec::new();
     for (name, agrees) in LOCKS {
         let (source, file) = (format!("{name}.in"), format!("{name}.lock"));
@@ -56,21 +63,37 @@ pub fn lock(root: &Path, upgrade: &Upgrade, sink: &Sink) -> Result<Vec<Locked>> 
         }
         sink.progress(format!("locking {source}"));
         let before = versions(root, &file)?;
-        let mut command = compile(&uv, root, upgrade);
+        let mut command = compile(&uv, root, upgrade).envs(index.for_uv());
         if agrees {
             fs::write(&root.join(CONSTRAINTS), constraints(root)?.as_bytes())?;
             command = command.args(["--constraints", CONSTRAINTS]);
         }
         let done = command.args(["--output-file", &file, &source]).run();
-        done.map_err(|fail| explained(fail, &source))?;
+        done.map_err(|fail| explained(fail, &source, &index))?;
         made.push(Locked { before, after: versions(root, &file)?, file });
     }
     Ok(made)
 }
 
+/// What is wrong with the URLs that people write down.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn problems(root: &Path) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    for source in LOCKS.map(|(name, _)| format!("{name}.in")) {
+        let text = fs::read_if_there(&root.join(&source))?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        problems.extend(match source.as_str() {
+            REQUIREMENTS => PackageIndex::of(&text).err().unwrap_or_default(),
+            other => problems_elsewhere(&text, other),
+        });
+    }
+    Ok(problems)
+}
+
 fn compile(uv: &Path, root: &Path, upgrade: &Upgrade) -> Cmd {
     let mut command = Cmd::new(uv, root)
-        .envs(env::for_installers())
         .args(["pip", "compile", "--quiet", "--no-progress", "--universal", "--generate-hashes"])
         .args(["--no-emit-index-url", "--no-config", "--custom-compile-command", "cargo xtask lock"])
         .args(["--python-version", &format!("3.{}", MINORS.start())]);
@@ -81,9 +104,10 @@ fn compile(uv: &Path, root: &Path, upgrade: &Upgrade) -> Cmd {
 }
 
 /// uv says which package wants what.
-fn explained(fail: Fail, source: &str) -> Fail {
-    fail.context(format!("`{source}` cannot be locked"))
-        .with_kind(Kind::Usage)
+fn explained(fail: Fail, source: &str, index: &Index) -> Fail {
+    index
+        .explained(fail)
+        .context(format!("`{source}` cannot be locked"))
         .hint(format!("change one of the requirements in {source}, or upgrade what is in the way: cargo xtask lock --upgrade-package NAME"))
 }
 

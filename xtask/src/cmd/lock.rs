@@ -11,8 +11,8 @@ use clap::Args;
 ///
 /// Hosts, the image and this machine install exactly what the lock files say. To add a package, write it into
 /// `airflow/requirements.in` and run this; what is locked already stays as it is, unless the new package cannot live
-/// with it. A private index is named as uv reads it, by `UV_INDEX` and its credentials by
-/// `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD`; neither gets into a lock.
+/// with it. A private index is a line of that file, `--extra-index-url` or `--index-url`; its login is
+/// `DUCTWORK_INDEX_USERNAME` and `DUCTWORK_INDEX_PASSWORD`. Neither gets into a lock.
 ///
 /// Example: cargo xtask lock --upgrade-package apache-airflow-providers-amazon
 #[derive(Args, Debug)]

@@ -37,7 +37,7 @@ pub enum Secret {
 /// Example: cargo xtask secret set connections/warehouse --env dev < password.txt
 #[derive(Args, Debug)]
 pub struct Set {
-    /// `connections/ID`, `variables/KEY`, `login/google` or `image/registry`.
+    /// `connections/ID`, `variables/KEY`, `login/google`, `image/registry` or `packages/index`.
     pub name: String,
     #[command(flatten)]
     pub env: EnvArg,

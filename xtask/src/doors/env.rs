@@ -58,6 +58,18 @@ pub fn registry_login() -> Option<(String, Secret)> {
     Some((text("DUCTWORK_REGISTRY_USERNAME")?, Secret::new(text("DUCTWORK_REGISTRY_PASSWORD")?)))
 }
 
+/// `DUCTWORK_INDEX_USERNAME` and `DUCTWORK_INDEX_PASSWORD`: the login at the package index of the project.
+#[must_use]
+pub fn index_login() -> Option<(String, Secret)> {
+    Some((text("DUCTWORK_INDEX_USERNAME")?, Secret::new(text("DUCTWORK_INDEX_PASSWORD")?)))
+}
+
+/// `UV_INDEX`: package indexes of the user's own.
+#[must_use]
+pub fn uv_index() -> Option<String> {
+    text("UV_INDEX")
+}
+
 /// Whether this is a job of GitHub Actions.
 #[must_use]
 pub fn github_actions() -> bool {

@@ -106,7 +106,7 @@ pub fn wipe(root: &Path, sink: &Sink) -> Result<()> {
 /// `python -m localcloud` with the environment it needs and no other.
 fn python(root: &Path, sink: &Sink) -> Result<Cmd> {
     let venv = toolchain::venv(root, Venv::Cloud, sink)?;
-    let uv = toolchain::uv(root, sink)?;
+    let uv = toolchain::uv(root, None, sink)?;
     let command = Cmd::new(venv.join("bin/python"), root)
         .args(["-m", "localcloud"])
         .envs(env::for_installers())

@@ -16,6 +16,7 @@ pub mod github;
 pub mod http;
 pub mod local_cloud;
 pub mod net;
+pub mod package_index;
 pub mod proc;
 pub mod registry;
 pub mod signed;

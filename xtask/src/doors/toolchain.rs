@@ -3,6 +3,7 @@
 //! A folder's name carries its lock's digest and a marker says that it is complete, so that a
 //! half-made environment is never used and an unchanged lock costs one look.
 
+use super::package_index::Index;
 use super::proc::{self, Cmd};
 use super::stat::Stat;
 use super::{env, fs, time};
@@ -63,13 +64,28 @@ pub fn venvs(root: &Path) -> PathBuf {
 
 /// The folder of an environment, created if necessary. Its programs are in `bin/`.
 pub fn venv(root: &Path, which: Venv, sink: &Sink) -> Result<PathBuf> {
-    let lock = root.join(which.lock());
-    let text = fs::read(&lock).map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
-    let folder = venvs(root).join(format!("{}-{}", which.name(), Digest::of(&text).short()));
+    venv_from(root, which, None, sink)
+}
+
+/// Whether [`venv`] has nothing to install.
+pub fn is_made(root: &Path, which: Venv) -> Result<bool> {
+    folder(root, which).map(|folder| fs::exists(&folder.join(COMPLETE)))
+}
+
+fn folder(root: &Path, which: Venv) -> Result<PathBuf> {
+    let text = fs::read(&root.join(which.lock()));
+    let text = text.map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
+    Ok(venvs(root).join(format!("{}-{}", which.name(), Digest::of(&text).short())))
+}
+
+/// The same, from an index that is known already.
+pub fn venv_from(root: &Path, which: Venv, index: Option<Index>, sink: &Sink) -> Result<PathBuf> {
+    let folder = folder(root, which)?;
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(folder);
     }
-    let uv = uv(root, sink)?;
+    let index = index.map_or_else(|| Index::of(root), Ok)?;
+    let uv = uv(root, Some(&index), sink)?;
     let python = python()?;
     let _turn = fs::lock(&folder.with_extension("lock"))?;
     if fs::exists(&folder.join(COMPLETE)) {
@@ -83,16 +99,18 @@ pub fn venv(root: &Path, which: Venv, sink: &Sink) -> Result<PathBuf> {
         .arg(&python.path)
         .arg(&folder)
         .run()
-        .map_err(|fail| explained(fail, which.lock()))?;
-    let pip =
-        installer(&uv, root).args(["pip", "sync", "--require-hashes", "--compile-bytecode", "--python"]);
-    pip.arg(folder.join("bin/python")).arg(&lock).run().map_err(|fail| explained(fail, which.lock()))?;
+        .map_err(|fail| explained(fail, which.lock(), &index))?;
+    let pip = Cmd::new(&uv, root).envs(index.for_uv());
+    let pip = pip.args(["pip", "sync", "--require-hashes", "--compile-bytecode", "--python"]);
+    let done = pip.arg(folder.join("bin/python")).arg(root.join(which.lock())).run();
+    done.map_err(|fail| explained(fail, which.lock(), &index))?;
     fs::write(&folder.join(COMPLETE), python.version.as_bytes())?;
     Ok(folder)
 }
 
-/// The uv of `airflow/tools.lock`, installed by pip into an environment of its own.
-pub fn uv(root: &Path, sink: &Sink) -> Result<PathBuf> {
+/// The uv of `airflow/tools.lock`, installed by pip into an environment of its own: from this index, or from the
+/// project's.
+pub fn uv(root: &Path, index: Option<&Index>, sink: &Sink) -> Result<PathBuf> {
     let lock = root.join(TOOLS);
     let text = fs::read(&lock).map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
     let folder = venvs(root).join(format!("tools-{}", Digest::of(&text).short()));
@@ -105,11 +123,12 @@ pub fn uv(root: &Path, sink: &Sink) -> Result<PathBuf> {
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(uv);
     }
+    let index = index.map_or_else(|| Index::of(root), |index| Ok(index.clone()))?;
     sink.progress("installing uv (once)");
     fs::remove(&folder)?;
     let made = installer(&python.path, root).args(["-m", "venv"]).arg(&folder).run();
     made.map_err(|fail| without_venv(fail, &python))?;
-    let pip = installer(&folder.join("bin/python"), root);
+    let pip = Cmd::new(folder.join("bin/python"), root).envs(index.for_pip());
     let pip = pip.args([
         "-m",
         "pip",
@@ -120,7 +139,7 @@ pub fn uv(root: &Path, sink: &Sink) -> Result<PathBuf> {
         "--require-hashes",
         "-r",
     ]);
-    pip.arg(&lock).run().map_err(|fail| explained(fail, TOOLS))?;
+    pip.arg(&lock).run().map_err(|fail| explained(fail, TOOLS, &index))?;
     fs::write(&folder.join(COMPLETE), python.version.as_bytes())?;
     Ok(uv)
 }
@@ -143,14 +162,9 @@ fn without_venv(fail: Fail, python: &Python) -> Fail {
 
 /// An installer that fails has nearly always not reached its index, or an index that lacks a package; which,
 /// it says only in its own words.
-pub fn explained(fail: Fail, lock: &str) -> Fail {
-    fail.context(format!("cannot install the packages of `{lock}`"))
-        .with_kind(Kind::Usage)
-        .hint(
-            "if the package index cannot be reached, connect to the network, or name a proxy or mirror in \
-             HTTPS_PROXY, PIP_INDEX_URL and UV_INDEX_URL",
-        )
-        .hint("run the same command again: it continues where it stopped")
+pub fn explained(fail: Fail, lock: &str, index: &Index) -> Fail {
+    let fail = index.explained(fail).context(format!("cannot install the packages of `{lock}`"));
+    fail.hint("run the same command again: it continues where it stopped")
 }
 
 /// An interpreter that Airflow runs on.
@@ -192,9 +206,9 @@ pub fn python() -> Result<Python> {
 ///
 /// uv's own build of it, which is the same for every user of `airflow/tools.lock`; `UV_PYTHON_PREFERENCE` names others.
 /// What uv finds is kept: its answer takes longer than all else that a build of nothing does.
-pub fn python_of(root: &Path, minor: &str, sink: &Sink) -> Result<Python> {
+pub fn python_of(root: &Path, minor: &str, index: &Index, sink: &Sink) -> Result<Python> {
     let preference = env::python_preference();
-    let uv = uv(root, sink)?;
+    let uv = uv(root, Some(index), sink)?;
     let kept =
         venvs(root).join(format!("python-{minor}-{}.json", preference.as_deref().unwrap_or("managed")));
     if let Some(known) = Kept::read(&kept)? {

@@ -2,6 +2,7 @@
 //! of DAGs that is kept beside a bundle.
 
 use crate::config::Environment;
+use crate::doors::package_index::Index;
 use crate::doors::proc::Cmd;
 use crate::doors::store::Store;
 use crate::doors::toolchain::{self, Venv};
@@ -50,6 +51,8 @@ pub struct Parsing {
     pub variables: BTreeMap<String, String>,
     /// The Python whose packages count; without one it is that of the lock of hosts.
     pub python: Option<PathBuf>,
+    /// Where that lock is installed from, if it is to be and not only the variables of this process say so.
+    pub index: Option<Index>,
 }
 
 impl Parsing {
@@ -59,7 +62,7 @@ impl Parsing {
     pub fn of(environment: &Environment, objects: &Objects) -> Self {
         let variables = environment.env.iter().map(|(name, value)| (name.to_string(), value.clone()));
         let variables = variables.chain(stand_ins(objects)).collect();
-        Self { per_file: environment.dags.parse_timeout, variables, python: None }
+        Self { per_file: environment.dags.parse_timeout, variables, python: None, index: None }
     }
 }
 
@@ -99,7 +102,7 @@ pub async fn parse(root: &Path, bundle: &Path, how: Parsing, sink: &Sink) -> Res
 fn prepare(root: &Path, bundle: &Path, how: &Parsing, sink: &Sink) -> Result<(Cmd, Sink, tempfile::TempDir)> {
     let python = match &how.python {
         Some(python) => python.clone(),
-        None => toolchain::venv(root, Venv::Airflow, sink)?.join("bin/python"),
+        None => toolchain::venv_from(root, Venv::Airflow, how.index.clone(), sink)?.join("bin/python"),
     };
     let scratch = fs::scratch_dir(&root.join(".ductwork/tmp"))?;
     let dags = scratch.path().join("dags");

@@ -1,11 +1,12 @@
 //! The container image of an environment: from the tree to a registry.
 
 use super::Session;
-use super::project::Project;
+use super::package_index;
 use crate::apply::image::{Made, Pushing};
 use crate::apply::timed::{Ended, timed};
-use crate::config::{Architecture, Container};
+use crate::config::{Architecture, Container, Environment};
 use crate::doors::archive::{all_processors, layer};
+use crate::doors::package_index::Index;
 use crate::doors::registry::{Login, Reference, Registry};
 use crate::doors::toolchain::{self, Python};
 use crate::fail::{Fail, Result};
@@ -28,12 +29,16 @@ pub struct Planned {
     cache: PathBuf,
     container: Container,
     compiler: Python,
+    environment: String,
+    index: Index,
     base: Reference,
     registry: Registry,
 }
 
 /// Reads the tree and finds out which base it is. Nothing is built.
-pub async fn planned(root: &Path, container: &Container, sink: &Sink) -> Result<Planned> {
+pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Result<Planned> {
+    let container = &environment.container;
+    let index = Index::of(root)?;
     let cache = root.join(".ductwork/cache/image");
     let registry = Registry::of(container.base.reference(), Login::Anonymous);
     let base = match base::pinned(root, &container.base)? {
@@ -50,10 +55,10 @@ pub async fn planned(root: &Path, container: &Container, sink: &Sink) -> Result<
         }
     };
     let (compiler, layer) = {
-        let (root, cache, container, sink) =
-            (root.to_owned(), cache.clone(), container.clone(), sink.clone());
+        let (root, cache, container, index, sink) =
+            (root.to_owned(), cache.clone(), container.clone(), index.clone(), sink.clone());
         blocking(move || {
-            let compiler = toolchain::python_of(&root, &container.python.to_string(), &sink)?;
+            let compiler = toolchain::python_of(&root, &container.python.to_string(), &index, &sink)?;
             let members = project::members(&root)?;
             Ok((compiler, layer::write(&members, &cache.join("blobs"), all_processors())?))
         })
@@ -65,6 +70,8 @@ pub async fn planned(root: &Path, container: &Container, sink: &Sink) -> Result<
         cache,
         container: container.clone(),
         compiler,
+        environment: environment.name.to_string(),
+        index,
         base,
         registry,
     };
@@ -84,22 +91,33 @@ impl Planned {
             container: &self.container,
             architecture: *architecture,
             compiler: &self.compiler,
+            index: &self.index,
         })
+    }
+
+    /// With the login at the package index, if something is to be installed from there.
+    async fn logged_in(mut self) -> Result<Self> {
+        let made: Result<Vec<bool>> = self.packages().map(|packages| packages.is_made()).collect();
+        if made?.contains(&false) {
+            self.index = package_index::logged_in(self.index, &self.environment).await;
+        }
+        Ok(self)
     }
 
     /// The Python of an environment with the packages of the image, for this machine's processor.
     pub async fn environment(self, sink: &Sink) -> Result<PathBuf> {
+        let planned = self.logged_in().await?;
         let sink = sink.clone();
         blocking(move || {
             let architecture = this_machine()?;
             let mut packages =
-                self.packages().next().ok_or_else(|| Fail::bug("an image for no architecture"))?;
-            if !self.container.architectures.contains(&architecture) {
+                planned.packages().next().ok_or_else(|| Fail::bug("an image for no architecture"))?;
+            if !planned.container.architectures.contains(&architecture) {
                 sink.note(format!("the image is not for {architecture}: its packages for that are checked"));
             }
             packages.architecture = architecture;
             let layer = packages.layer(&sink)?.layer;
-            environment::python(&self.cache, &layer, &self.compiler.path)
+            environment::python(&planned.cache, &layer, &planned.compiler.path)
         })
         .await
     }
@@ -112,12 +130,13 @@ impl Planned {
     /// Makes every layer that the cache lacks, and puts the image together.
     pub async fn build(self, sink: &Sink) -> Result<(Made, Self)> {
         let start = self.start();
+        let planned = self.logged_in().await?;
         let sink = sink.clone();
         let told = sink.clone();
         let (layers, mut planned) = blocking(move || {
             let layers: Result<Vec<Installed>> =
-                self.packages().map(|packages| packages.layer(&sink)).collect();
-            Ok((layers?, self))
+                planned.packages().map(|packages| packages.layer(&sink)).collect();
+            Ok((layers?, planned))
         })
         .await?;
         let blobs = planned.blobs();
@@ -243,7 +262,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 /// The image of the tree on its way to the environment's registry; built unless that has it.
 pub async fn pushing(session: &Session, sink: &Sink) -> Result<Pushing> {
-    let planned = planned(&session.project.root, &session.environment.container, sink).await?;
+    let planned = planned(&session.project.root, &session.environment, sink).await?;
     let Place { registry, repository } = Place::of(session).await?;
     let image = tagged(&repository, &planned.recipe.tag);
     let there = registry.manifest(&image).await?.map(|(_, digest)| digest);
@@ -279,11 +298,4 @@ pub async fn of_release(session: &Session, sink: &Sink) -> Result<Option<Arc<Pus
 fn tagged(repository: &Reference, tag: &str) -> Reference {
     let (registry, name) = (repository.registry().to_owned(), repository.repository().to_owned());
     Reference::with_tag(registry, name, tag.to_owned())
-}
-
-/// The project and the settings of an environment, for what needs no cloud.
-pub fn container(environment: &str) -> Result<(Project, Container)> {
-    let project = Project::find()?;
-    let container = project.environment(environment)?.container;
-    Ok((project, container))
 }

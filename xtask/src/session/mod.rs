@@ -6,6 +6,7 @@
 pub mod account;
 pub mod deployment;
 pub mod image;
+pub mod package_index;
 pub mod preflight;
 pub mod prepare;
 pub mod project;

@@ -2,6 +2,7 @@
 
 use super::account::{Change, secrets_needed};
 use super::image as container_image;
+use super::package_index;
 use super::preflight;
 use super::tree::{self, Candidate};
 use super::{Session, Setup};
@@ -359,7 +360,11 @@ impl Preparing {
         let session = &setup.session;
         let sink = setup.sink.step("validate");
         let how = Parsing::of(&session.environment, &self.plan.release.objects);
-        let parse = dags::parse(&session.project.root, &bundle.path, how, &sink);
+        let root = &session.project.root;
+        let parse = async {
+            let index = package_index::of_airflow(root, session.environment.name.as_str()).await?;
+            dags::parse(root, &bundle.path, Parsing { index, ..how }, &sink).await
+        };
         let is_live = observed.current.pointer.is_some();
         let work = async {
             let log_in = async {

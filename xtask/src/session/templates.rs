@@ -99,7 +99,7 @@ pub fn fits(environment: &Environment, templates: &[Packaged]) -> Result<()> {
     let desired = Desired {
         template,
         // Any will do: which one it is, the account says.
-        parameters: environment.parameters("ami-00000000"),
+        parameters: environment.parameters("ami-00000000", None),
         tags: environment.tags(),
         protection: Protection::Off,
     };

@@ -3,8 +3,9 @@
 use super::templates;
 use crate::apply::context::{Archive, Artifacts};
 use crate::apply::image::Pushing;
+use crate::apply::lock;
 use crate::config::Environment;
-use crate::doors::git;
+use crate::doors::{git, package_index};
 use crate::fail::{Fail, Problem, Result};
 use crate::model::bundle::Bundle;
 use crate::model::engine::Engine;
@@ -38,7 +39,9 @@ pub fn from_tree(
     let set = sources::archive(project, &cache);
     let packages = templates::packaged(project, environment);
     let objects = objects::load(project, environment.name.as_str());
-    let (bundle, host, set, packages, objects, image) = all(bundle, host, set, packages, objects, image)?;
+    let index = package_index::named(project);
+    let (bundle, host, set, packages, objects, image, index) =
+        all(bundle, host, set, packages, objects, image, index)?;
     let (templates, bootstrap) = packages;
     let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
     let release = Release::new(Parts {
@@ -47,7 +50,10 @@ pub fn from_tree(
         image: container.as_ref().map(|image| image.digest),
         engine: environment.engine,
         runtime: Runtime::Hosts(host.digest),
-        stack: StackSpec { template: root.digest, parameters: environment.parameters(&image) },
+        stack: StackSpec {
+            template: root.digest,
+            parameters: environment.parameters(&image, index.as_ref()),
+        },
         objects,
         commit: git::commit(project),
     });
@@ -75,6 +81,7 @@ pub fn problems(root: &Path) -> Result<Vec<Problem>> {
     let mut problems = bundle::problems(root);
     problems.extend(host_revision::problems(root));
     problems.extend(objects::problems(root)?);
+    problems.extend(lock::problems(root)?);
     let composed = sources::read(root).and_then(|sources| {
         templates::written(&sources, Engine::default())?;
         let composed = compose(sources, &Additions::default())?;
@@ -86,20 +93,22 @@ pub fn problems(root: &Path) -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// Six results as one; problems of several parts become one list, and any other failure goes first.
-fn all<A, B, C, D, E, F>(
+/// Seven results as one; problems of several parts become one list, and any other failure goes first.
+fn all<A, B, C, D, E, F, G>(
     a: Result<A>,
     b: Result<B>,
     c: Result<C>,
     d: Result<D>,
     e: Result<E>,
     f: Result<F>,
-) -> Result<(A, B, C, D, E, F)> {
-    match (a, b, c, d, e, f) {
-        (Ok(a), Ok(b), Ok(c), Ok(d), Ok(e), Ok(f)) => Ok((a, b, c, d, e, f)),
-        (a, b, c, d, e, f) => {
+    g: Result<G>,
+) -> Result<(A, B, C, D, E, F, G)> {
+    match (a, b, c, d, e, f, g) {
+        (Ok(a), Ok(b), Ok(c), Ok(d), Ok(e), Ok(f), Ok(g)) => Ok((a, b, c, d, e, f, g)),
+        (a, b, c, d, e, f, g) => {
             let mut problems = Vec::new();
-            for fail in [a.err(), b.err(), c.err(), d.err(), e.err(), f.err()].into_iter().flatten() {
+            for fail in [a.err(), b.err(), c.err(), d.err(), e.err(), f.err(), g.err()].into_iter().flatten()
+            {
                 problems.extend(fail.into_problems()?);
             }
             problems.dedup();

@@ -54,8 +54,8 @@ fn what_cannot_be_stored_is_refused_before_anybody_is_told() {
     insta::assert_snapshot!(name.stderr, @r"
     error: invalid name of a secret: `warehouse`
 
-    hint: write it as `connections/warehouse`, `variables/warehouse`, `login/google`
-          or `image/registry`
+    hint: write it as `connections/warehouse`, `variables/warehouse`,
+          `login/google`, `image/registry` or `packages/index`
     ");
     assert!(cloud.asked().is_empty());
     let empty = given(&project, &SET, b"\n").expect(2);

@@ -4,7 +4,7 @@ use super::support::project::Project;
 use serde_json::json;
 
 /// What is locked besides takes longer and is not what this is about.
-const OTHERS: [&str; 7] = [
+pub const OTHERS: [&str; 7] = [
     "airflow/requirements-mysql.in",
     "airflow/image.in",
     "airflow/tools.in",

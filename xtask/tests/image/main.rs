@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod building;
+mod index;
 mod locking;
 mod memory;
 mod pushing;

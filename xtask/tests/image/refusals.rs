@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 #[track_caller]
-fn refused(run: super::support::Run, code: i32, words: &[&str]) {
+pub fn refused(run: super::support::Run, code: i32, words: &[&str]) {
     let run = run.expect(code);
     for word in words {
         assert!(run.stdout.contains(word), "no `{word}` in {}", run.stdout);
@@ -19,7 +19,7 @@ fn refused(run: super::support::Run, code: i32, words: &[&str]) {
 fn a_base_that_is_not_there_or_for_another_architecture() {
     let Some(server) = server(None) else { return };
     let base = server.base(&["amd64"]);
-    let absent = project(&base.replace(":3", ":4"), "");
+    let absent = project(&base.replace("base:3", "base:4"), "");
     refused(image(&absent, "build"), 2, &["there is no base image", "image.base"]);
     let foreign = project(&base, "architectures = ['arm64']");
     refused(image(&foreign, "build"), 2, &["is not for linux/arm64", "it is for linux/amd64"]);
@@ -56,15 +56,15 @@ fn a_registry_wants_a_login_and_no_output_shows_it() {
 
     // From Secrets Manager, where there are no such variables.
     project.write("plugins/ours.py", "X = 1\n");
-    store(&project, "{\"username\": \"me\", \"password\": \"hunter2\"}");
+    store(&project, "image/registry", "{\"username\": \"me\", \"password\": \"hunter2\"}");
     assert_eq!(image(&project, "push").expect(0).json()["pushed"], true);
-    store(&project, "hunter2");
+    store(&project, "image/registry", "hunter2");
     let unfit = image(&project, "push").expect(2);
     assert!(unfit.stdout.contains("does not hold a login") && !unfit.stdout.contains("hunter2"), "{unfit:?}");
 }
 
-fn store(project: &Project, value: &str) {
-    let mut command = project.command(&["secret", "set", "image/registry", "--env", "local"]);
+pub fn store(project: &Project, name: &str, value: &str) {
+    let mut command = project.command(&["secret", "set", name, "--env", "local"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());

@@ -2,6 +2,7 @@
 // Each target uses a part of it.
 #![allow(dead_code)]
 
+pub mod index;
 pub mod project;
 pub mod proxy;
 pub mod registry;

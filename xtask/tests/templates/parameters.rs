@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use xtask::config::{Environment, keys, resolve};
 use xtask::model::contract::CONTRACT;
 use xtask::model::names;
+use xtask::model::package_index::PackageIndex;
 use xtask::observe::environment;
 
 /// What is wrong with one template's declarations.
@@ -278,6 +279,12 @@ fn environments() -> Vec<Environment> {
     all
 }
 
+/// The outermost of what `airflow/requirements.in` may name.
+fn longest_index() -> Option<PackageIndex> {
+    let url = format!("{:a<500}", "https://a-b.example:8443/~x/_y.z/%20+=,");
+    PackageIndex::of(&format!("--extra-index-url {url}")).unwrap()
+}
+
 #[test]
 fn master_takes_what_environments_give() {
     let all = environments();
@@ -288,7 +295,9 @@ fn master_takes_what_environments_give() {
             .iter()
             .flat_map(|set| unfit_set(&templates["engines/ec2/worker-set.yaml"], &set.parameters()));
         let set: Vec<String> = set.collect();
-        [refused(&templates["master.yaml"], &environment.parameters("ami-0a1b2c3d")), set].concat()
+        let refused =
+            |index| refused(&templates["master.yaml"], &environment.parameters("ami-0a1b2c3d", index));
+        [refused(None), refused(longest_index().as_ref()), set].concat()
     });
     none(&refused.collect::<Vec<_>>());
 }
@@ -373,7 +382,7 @@ fn defaults_of_master_are_those_of_environments() {
     let templates = all();
     let least =
         "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[entry]\nallowed_cidrs = ['127.0.0.1/32']";
-    let given = resolve("dev", least, "dev.toml").unwrap().parameters("ami-0a1b2c3d");
+    let given = resolve("dev", least, "dev.toml").unwrap().parameters("ami-0a1b2c3d", None);
     let mut found = Vec::new();
     for (name, parameter) in templates["master.yaml"].parameters() {
         // What stands for keys of `dags` and `login` is always there.

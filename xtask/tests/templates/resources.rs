@@ -401,3 +401,21 @@ fn generated_secrets_are_never_generated_anew() {
          secret add its lines to xtask/tests/templates/secrets.frozen. Now there is:\n{secrets}"
     );
 }
+
+/// The right is there with an index, and for its one secret.
+#[test]
+fn hosts_log_in_at_the_package_index_if_there_is_one() {
+    let templates = all();
+    let policy = &templates["engines/ec2/host-policy.yaml"].whole["Resources"]["HostPolicy"];
+    let statements = policy["Properties"]["PolicyDocument"]["Statement"].as_array().unwrap();
+    let reading: Vec<&Value> =
+        statements.iter().filter(|one| one.to_string().contains("/packages/")).collect();
+    assert_eq!(reading.len(), 1, "{reading:#?}");
+    let choice = reading[0]["Fn::If"].as_array().unwrap();
+    assert_eq!(choice[0], "HasPackageIndex");
+    assert_eq!(choice[1]["Action"], "secretsmanager:GetSecretValue");
+    let resource = choice[1]["Resource"].to_string();
+    assert!(resource.contains(&format!("/{}-??????\"", names::INDEX_SECRET)), "{resource}");
+    let settings = templates["settings.yaml"].whole["Resources"]["Packages"].to_string();
+    assert!(settings.contains("PackageIndex=${PackageIndex}"), "a change of it is none of the stack");
+}

@@ -4,6 +4,7 @@ use super::environment::{Database, Entry, Environment, Login, Mail, Network, Vpc
 use super::hosts::{HostGroup, Hosts, WorkerSet};
 use super::values::{Url, VpcCidr};
 use crate::model::names;
+use crate::model::package_index::PackageIndex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -11,10 +12,10 @@ type Pairs = Vec<(String, String)>;
 
 impl Environment {
     /// Every parameter of the master stack except those of worker sets; `image` is the ID of the hosts' machine
-    /// image. Those that equal the default of the template are included, so that a new default does not change
+    /// image, `index` where packages come from. Those that equal the default of the template are included, so that a new default does not change
     /// existing environments.
     #[must_use]
-    pub fn parameters(&self, image: &str) -> BTreeMap<String, String> {
+    pub fn parameters(&self, image: &str, index: Option<&PackageIndex>) -> BTreeMap<String, String> {
         let groups = [
             self.common(),
             self.network.parameters(),
@@ -22,7 +23,7 @@ impl Environment {
             self.database.parameters(),
             self.hosts.parameters(),
             self.operations(),
-            vec![pair("HostImage", image)],
+            vec![pair("HostImage", image), pair("PackageIndex", or_empty(index))],
         ];
         groups.into_iter().flatten().collect()
     }

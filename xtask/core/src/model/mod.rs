@@ -13,6 +13,7 @@ pub mod event;
 pub mod image;
 pub mod names;
 pub mod objects;
+pub mod package_index;
 pub mod python;
 pub mod release;
 pub mod secret;

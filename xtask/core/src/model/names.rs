@@ -156,6 +156,9 @@ pub fn registry(account: &str, region: &str) -> String {
 /// The secret with the login at a registry that is not the account's.
 pub const REGISTRY_SECRET: &str = "image/registry";
 
+/// The secret with the login at the package index; `hosts/index.py` reads it, too.
+pub const INDEX_SECRET: &str = "packages/index";
+
 /// The secret of the client with which people log in by Google; `ductwork_airflow` reads it.
 #[must_use]
 pub fn google_secret(environment: &str) -> String {

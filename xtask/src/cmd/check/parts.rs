@@ -85,6 +85,7 @@ fn parsing(known: &[Environment], objects: &[Objects]) -> Parsing {
         per_file: each().map(|one| one.per_file).max().unwrap_or(PARSE_TIMEOUT),
         variables: each().flat_map(|one| one.variables).collect(),
         python: None,
+        index: None,
     }
 }
 

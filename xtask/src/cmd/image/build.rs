@@ -6,13 +6,15 @@ use crate::doors::fs;
 use crate::fail::Result;
 use crate::report::image::Built;
 use crate::session::image;
+use crate::session::project::Project;
 use crate::ui::Ui;
 
 pub async fn run(args: &Build, ui: &Ui) -> Result<()> {
-    let (project, container) = image::container(&args.env.env)?;
+    let project = Project::find()?;
+    let environment = project.environment(&args.env.env)?;
     let (sink, mut records) = (ui.sink().step("build"), Vec::new());
     let (made, planned) = timed(&sink, &mut records, async {
-        let planned = image::planned(&project.root, &container, &sink).await?;
+        let planned = image::planned(&project.root, &environment, &sink).await?;
         let (made, planned) = planned.build(&sink).await?;
         Ok((Ended::done(made.document.digest.short()), (made, planned)))
     })

@@ -17,7 +17,7 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
     let environment = project.environment(&args.env.env)?;
     let objects = objects::load(root, environment.name.as_str())?;
     let bundle = bundle::bundle(root, &project.state().join("cache"))?;
-    let planned = image::planned(root, &environment.container, &sink).await?;
+    let planned = image::planned(root, &environment, &sink).await?;
     let python = planned.environment(&sink).await?;
     let watch = time::Stopwatch::start();
     let how = Parsing { python: Some(python), ..Parsing::of(&environment, &objects) };

@@ -10,14 +10,14 @@ use crate::ui::Ui;
 
 pub async fn run(args: &Show, ui: &Ui) -> Result<()> {
     let session = Session::open(&args.env.env).await?;
-    let container = &session.environment.container;
+    let environment = &session.environment;
     let sink = ui.sink().step("show");
-    let tag = image::planned(&session.project.root, container, &sink).await?.recipe.tag;
+    let tag = image::planned(&session.project.root, environment, &sink).await?.recipe.tag;
     let place = Place::of(&session).await?;
     let found = stored::stored(&place.registry, &place.image(&tag)).await?;
     let (digest, mut images) = found.map_or((None, Vec::new()), |(digest, images)| (Some(digest), images));
     // Only ECR scans, and only its own.
-    if container.repository.is_none() && !session.environment.is_local() {
+    if environment.container.repository.is_none() && !environment.is_local() {
         for image in &mut images {
             image.findings = stored::findings(&session.aws, &image.digest).await?;
         }

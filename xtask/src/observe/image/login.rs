@@ -1,9 +1,10 @@
-//! Who may use a registry: AWS says so for its own, the environment or Secrets Manager for others.
+//! Who may use a registry: AWS says so for its own, the environment or Secrets Manager for others, as for the index of
+//! packages.
 
 use crate::config::Environment;
 use crate::doors::aws::{self, Aws};
-use crate::doors::env;
 use crate::doors::registry::{Login, Reference};
+use crate::doors::{env, package_index};
 use crate::fail::{Fail, Result};
 use crate::model::names;
 use crate::model::secret::Secret;
@@ -11,7 +12,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-/// What the secret of a registry holds.
+/// What the secret of a registry or index holds.
 #[derive(Deserialize)]
 struct Stored {
     username: String,
@@ -29,11 +30,15 @@ pub async fn own(aws: &Aws, environment: &Environment, image: &Reference) -> Res
     if let Some((user, password)) = env::registry_login() {
         return Ok(basic(&user, &password));
     }
-    let id = names::secret(environment.name.as_str(), names::REGISTRY_SECRET);
-    match stored(aws, &id).await? {
-        Some(text) => parsed(&id, &text),
-        None => Ok(Login::Anonymous),
-    }
+    let stored = stored(aws, environment, names::REGISTRY_SECRET).await?;
+    Ok(stored.map_or(Login::Anonymous, |(user, password)| basic(&user, &password)))
+}
+
+/// The login at the package index that is stored for an environment.
+pub async fn of_packages(aws: &Aws, environment: &Environment) -> Result<Option<package_index::Login>> {
+    let found = stored(aws, environment, names::INDEX_SECRET).await?;
+    let origin = format!("the secret `{}`", names::secret(environment.name.as_str(), names::INDEX_SECRET));
+    Ok(found.map(|(user, password)| package_index::Login { user, password, origin }))
 }
 
 fn basic(user: &str, password: &Secret) -> Login {
@@ -55,21 +60,23 @@ async fn account(aws: &Aws, image: &Reference) -> Result<Login> {
     }
 }
 
-async fn stored(aws: &Aws, id: &str) -> Result<Option<Secret>> {
-    match aws.secrets.get_secret_value().secret_id(id).send().await {
-        Ok(found) => Ok(found.secret_string.map(Secret::new)),
+async fn stored(aws: &Aws, environment: &Environment, name: &str) -> Result<Option<(String, Secret)>> {
+    let id = names::secret(environment.name.as_str(), name);
+    match aws.secrets.get_secret_value().secret_id(&id).send().await {
+        Ok(found) => found.secret_string.map(|text| parsed(&id, name, &Secret::new(text))).transpose(),
         Err(error) if aws::code(&error) == "ResourceNotFoundException" => Ok(None),
         Err(error) => Err(aws::failure("Secrets Manager", format!("cannot read the secret `{id}`"), error)),
     }
 }
 
-fn parsed(id: &str, text: &Secret) -> Result<Login> {
+fn parsed(id: &str, name: &str, text: &Secret) -> Result<(String, Secret)> {
     // Without the parser's words, which could repeat the value.
     let stored: Stored = serde_json::from_str(text.expose()).map_err(|_| {
-        Fail::usage(format!("the secret `{id}` does not hold a login"))
-            .hint(r#"store it as {"username": "…", "password": "…"}: cargo xtask secret set image/registry"#)
+        Fail::usage(format!("the secret `{id}` does not hold a login")).hint(format!(
+            r#"store it as {{"username": "…", "password": "…"}}: cargo xtask secret set {name}"#
+        ))
     })?;
-    Ok(basic(&stored.username, &Secret::new(stored.password)))
+    Ok((stored.username, Secret::new(stored.password)))
 }
 
 #[cfg(test)]
@@ -78,10 +85,10 @@ mod tests {
 
     #[test]
     fn a_login_that_cannot_be_read_is_not_shown() {
-        let good = parsed("s", &Secret::new(r#"{"username": "me", "password": "hunter2"}"#)).unwrap();
-        assert_eq!(good, Login::Basic("me".to_owned(), "hunter2".to_owned()));
+        let good = parsed("s", "n", &Secret::new(r#"{"username": "me", "password": "hunter2"}"#)).unwrap();
+        assert_eq!(good, ("me".to_owned(), Secret::new("hunter2")));
         for bad in ["hunter2", r#"{"username": "hunter2"}"#, r#"["hunter2"]"#] {
-            let fail = format!("{:?}", parsed("s", &Secret::new(bad)).unwrap_err());
+            let fail = format!("{:?}", parsed("s", "n", &Secret::new(bad)).unwrap_err());
             assert!(!fail.contains("hunter2"), "{fail}");
         }
     }

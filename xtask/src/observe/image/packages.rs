@@ -6,16 +6,17 @@ use super::project::with_folders;
 use crate::config::{Architecture, Container};
 use crate::doors::archive::all_processors;
 use crate::doors::archive::layer::{self, Member};
+use crate::doors::fs;
+use crate::doors::package_index::Index;
 use crate::doors::proc::Cmd;
 use crate::doors::stat::Stat;
 use crate::doors::toolchain::{self, Python};
-use crate::doors::{env, fs};
 use crate::fail::{Context as _, Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use crate::model::image::{Layer, Package, places};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is installed: the locks of hosts and of images.
 const LOCKS: [&str; 2] = ["airflow/requirements.lock", "airflow/image.lock"];
@@ -33,6 +34,8 @@ pub struct Packages<'a> {
     pub architecture: Architecture,
     /// What compiles byte code.
     pub compiler: &'a Python,
+    /// Where the packages come from. Their checksums are in the lock, so it is not part of the key.
+    pub index: &'a Index,
 }
 
 /// The layer that was made, and what is in it.
@@ -60,9 +63,18 @@ impl Packages<'_> {
         Ok(Digest::of(&bytes))
     }
 
+    /// Whether the layer is there, so that nothing has to be installed.
+    pub fn is_made(&self) -> Result<bool> {
+        Ok(self.known(&self.record()?)?.is_some())
+    }
+
+    fn record(&self) -> Result<PathBuf> {
+        Ok(self.cache.join("packages").join(format!("{}.json", self.key()?)))
+    }
+
     /// The layer in `<cache>/blobs/`, made if it is not there.
     pub fn layer(&self, sink: &Sink) -> Result<Installed> {
-        let record = self.cache.join("packages").join(format!("{}.json", self.key()?));
+        let record = self.record()?;
         if let Some(known) = self.known(&record)? {
             return Ok(known);
         }
@@ -101,9 +113,9 @@ impl Packages<'_> {
             Architecture::X86 => "x86_64",
             Architecture::Arm => "aarch64",
         };
-        let uv = toolchain::uv(self.root, sink)?;
+        let uv = toolchain::uv(self.root, Some(self.index), sink)?;
         Cmd::new(uv, self.root)
-            .envs(env::for_installers())
+            .envs(self.index.for_uv())
             // Links into uv's cache: the folder lasts for seconds, and copying would take longer than compressing.
             .args(["pip", "sync", "--require-hashes", "--no-build", "--link-mode", "symlink", "--no-config"])
             .args(["--python-platform", &format!("{machine}-{MANYLINUX}")])
@@ -116,7 +128,7 @@ impl Packages<'_> {
             .run()
             .map(drop)
             .map_err(|fail| {
-                toolchain::explained(fail, LOCKS[0])
+                toolchain::explained(fail, LOCKS[0], self.index)
                     .hint("a package without a wheel for the image's platform cannot be in an image: choose another version of it in airflow/requirements.in")
             })
     }

@@ -52,10 +52,10 @@ mod tests {
         let environment =
             good(&aws("[env]\nLAKE = 's3://lake-dev'\n_Rate2 = 1.5\nDRY_RUN = true\nEMPTY = ''"));
         insta::assert_snapshot!(
-            environment.parameters("ami-1")["EnvironmentVariables"],
+            environment.parameters("ami-1", None)["EnvironmentVariables"],
             @r#"{"DRY_RUN":"true","EMPTY":"","LAKE":"s3://lake-dev","_Rate2":"1.5"}"#
         );
-        assert_eq!(good(&aws("")).parameters("ami-1")["EnvironmentVariables"], "{}");
+        assert_eq!(good(&aws("")).parameters("ami-1", None)["EnvironmentVariables"], "{}");
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn the_local_file_needs_one_line() {
     let environment = resolve("local", "aws.endpoint = 'local'", "").unwrap();
     assert_eq!(environment.aws.endpoint, Endpoint::Local);
     assert_eq!(environment.stack_name(), "ductwork-local");
-    let parameters = environment.parameters("ami-1");
+    let parameters = environment.parameters("ami-1", None);
     insta::assert_snapshot!(serde_json::to_string_pretty(&parameters).unwrap(), @r#"
     {
       "AccessLogs": "false",
@@ -103,6 +103,7 @@ fn the_local_file_needs_one_line() {
       "LoginConfig": "{\"default_role\":\"Viewer\",\"method\":\"password\",\"roles\":{},\"service_role\":\"Op\"}",
       "MailConfig": "{}",
       "NatMode": "none",
+      "PackageIndex": "",
       "ProjectName": "ductwork",
       "Protected": "false",
       "ScheduleTimeZone": "UTC",
@@ -135,7 +136,7 @@ fn the_engine_is_ec2_and_an_unknown_one_is_refused() {
 #[test]
 fn templates_are_told_whether_the_cloud_is_local() {
     let local = |environment: &Environment| {
-        assert_eq!(environment.parameters("ami-1")["Local"], environment.is_local().to_string());
+        assert_eq!(environment.parameters("ami-1", None)["Local"], environment.is_local().to_string());
         environment.is_local()
     };
     assert!(local(&good("aws.endpoint = 'local'")));
@@ -330,7 +331,7 @@ fn an_existing_network() {
     let environment =
         good(&balanced(&format!("{network}\n[entry]\nallowed_cidrs = ['203.0.113.0/24']\n{CERTIFICATE}")));
     assert!(matches!(&environment.network.vpc, Vpc::Existing { subnets, .. } if subnets.len() == 2));
-    assert_eq!(environment.parameters("ami-1")["ExistingSubnetIds"], "subnet-0a1b2c3d,subnet-1a1b2c3d");
+    assert_eq!(environment.parameters("ami-1", None)["ExistingSubnetIds"], "subnet-0a1b2c3d,subnet-1a1b2c3d");
 }
 
 #[test]

@@ -10,10 +10,11 @@ checked_text! {
     SecretName
 }
 
-/// What stands before the slash: connections and variables of Airflow, what logins need, and what images do.
-const KINDS: [&str; 4] = ["connections", "variables", "login", "image"];
+/// What stands before the slash: connections and variables of Airflow, what logins need, what images and packages do.
+const KINDS: [&str; 5] = ["connections", "variables", "login", "image", "packages"];
 /// Secrets that are the only ones of their kind.
-const SINGLE: [(&str, &str); 2] = [("login/google", "logins"), (names::REGISTRY_SECRET, "images")];
+const SINGLE: [(&str, &str); 3] =
+    [("login/google", "logins"), (names::REGISTRY_SECRET, "images"), (names::INDEX_SECRET, "packages")];
 
 impl SecretName {
     /// Accepts what Secrets Manager accepts
@@ -66,7 +67,8 @@ mod tests {
 
     #[test]
     fn names_that_something_reads() {
-        for good in ["connections/warehouse", "variables/a/b.c_d-e@f", "login/google", "image/registry"] {
+        let single = ["login/google", "image/registry", "packages/index"];
+        for good in ["connections/warehouse", "variables/a/b.c_d-e@f"].into_iter().chain(single) {
             assert_eq!(SecretName::parse(good).unwrap().of("dev"), format!("ductwork/dev/{good}"));
         }
     }
@@ -76,9 +78,10 @@ mod tests {
         for (bad, cure) in [
             (
                 "warehouse",
-                "write it as `connections/warehouse`, `variables/warehouse`, `login/google` or `image/registry`",
+                "write it as `connections/warehouse`, `variables/warehouse`, `login/google`, `image/registry` or `packages/index`",
             ),
             ("image/registries", "use `image/registry`, the only secret of images"),
+            ("packages/pypi", "use `packages/index`, the only secret of packages"),
             ("conections/x", "write it as `connections/x`"),
             ("connection/x", "write it as `connections/x`"),
             ("ductwork/dev/variables/x", "leave out the prefix, which follows from --env: `variables/x`"),
