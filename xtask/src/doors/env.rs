@@ -26,7 +26,7 @@ pub fn python() -> Option<String> {
     text("DUCTWORK_PYTHON")
 }
 
-/// What a builder of images needs: where its service is, its settings, proxies.
+/// What a builder of images needs: where its service is, its settings, proxies, the index of Python packages.
 #[must_use]
 pub fn for_builders() -> Vec<(String, String)> {
     let wanted = |name: &str| {
@@ -35,8 +35,15 @@ pub fn for_builders() -> Vec<(String, String)> {
             || upper.starts_with("DOCKER_")
             || upper.starts_with("BUILDAH_")
             || matches!(name, "HOME" | "PATH" | "CONTAINER_HOST" | "XDG_RUNTIME_DIR" | "TMPDIR")
+            || matches!(name, "PIP_INDEX_URL" | "PIP_EXTRA_INDEX_URL")
     };
     std::env::vars().filter(|(name, _)| wanted(name)).collect()
+}
+
+/// `PIP_CERT`, `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`: the authorities that pip trusts on this machine.
+#[must_use]
+pub fn certificates() -> Option<PathBuf> {
+    ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"].into_iter().find_map(text).map(PathBuf::from)
 }
 
 /// `UV_PYTHON_PREFERENCE`: which Python uv may use; uv reads it itself.

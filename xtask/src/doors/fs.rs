@@ -1,10 +1,15 @@
 //! Files and folders of this machine; every error names the path, every write is whole or not there.
 #![allow(clippy::disallowed_methods)]
 
-use crate::fail::{Context as _, Fail, Result};
+use crate::fail::{Context as _, Fail, Kind, Result};
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+
+/// The cure of a full disk.
+const FULL: &str = "free some disk space and run the command again";
+/// Less than this is what another program leaves of a disk that it has filled.
+const LITTLE: u64 = 64 << 20;
 
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).failed(|| format!("cannot read `{}`", path.display()))
@@ -41,7 +46,8 @@ pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|error| unwritable(path, error))
 }
 
-fn unwritable(path: &Path, error: std::io::Error) -> Fail {
+/// Why nothing could be written there, and the cure.
+pub fn unwritable(path: &Path, error: std::io::Error) -> Fail {
     let fail = Fail::usage(format!("cannot write `{}`", path.display()));
     let there = path.ancestors().find(|path| exists(path)).unwrap_or(path);
     let in_the_way = there.is_file() && (there != path || error.kind() == ErrorKind::AlreadyExists);
@@ -52,10 +58,20 @@ fn unwritable(path: &Path, error: std::io::Error) -> Fail {
             fail.hint(format!("make it writable for you: sudo chown -R \"$(id -un)\" '{there}'"))
         }
         ErrorKind::ReadOnlyFilesystem => fail.hint("work in a writable copy of the project"),
-        ErrorKind::StorageFull => fail.hint("free some disk space and run the command again"),
+        ErrorKind::StorageFull => fail.hint(FULL),
         _ => fail,
     };
     fail.because(error)
+}
+
+/// Says that the disk of a folder is full, if it is: what another program could not do may come of that.
+#[must_use]
+pub fn short_of_space(fail: Fail, folder: &Path) -> Fail {
+    let free = rustix::fs::statvfs(folder).map(|disk| disk.f_bavail * disk.f_frsize);
+    let Some(free) = free.ok().filter(|free| *free < LITTLE) else { return fail };
+    fail.with_kind(Kind::Usage)
+        .cause(format!("`{}` is on a disk with only {} MB left", folder.display(), free >> 20))
+        .hint(FULL)
 }
 
 /// Writes beside the target and renames: a reader sees the old file or the new one.

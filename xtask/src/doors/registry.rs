@@ -172,7 +172,9 @@ fn descriptor(blob: &Blob) -> OciDescriptor {
     OciDescriptor { digest: blob.name(), size, ..OciDescriptor::default() }
 }
 
-fn is_this_machine(host: &str) -> bool {
+/// Whether a registry may do without TLS.
+#[must_use]
+pub fn is_this_machine(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name == "localhost" || name.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
 }

@@ -32,6 +32,8 @@ pub struct Planned {
     environment: String,
     index: Index,
     base: Reference,
+    /// By its digest, in one word.
+    base_name: String,
     registry: Registry,
 }
 
@@ -72,14 +74,14 @@ pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Res
         compiler,
         environment: environment.name.to_string(),
         index,
+        base_name: base.whole(),
         base,
         registry,
     };
     let keys: Result<Vec<Digest>> = planned.packages().map(|packages| packages.key()).collect();
-    let base = planned.base.whole();
     let named = !container.packages.is_empty();
-    let system = named.then(|| system::key(root, container, &base)).transpose()?;
-    planned.recipe = Recipe::new(layer, &keys?, &base, system, container);
+    let system = named.then(|| system::key(root, container, &planned.base_name)).transpose()?;
+    planned.recipe = Recipe::new(layer, &keys?, &planned.base_name, system, container);
     Ok(planned)
 }
 
@@ -92,6 +94,7 @@ impl Planned {
             architecture: *architecture,
             compiler: &self.compiler,
             index: &self.index,
+            base: &self.base_name,
         })
     }
 
@@ -109,7 +112,7 @@ impl Planned {
         let planned = self.logged_in().await?;
         let sink = sink.clone();
         blocking(move || {
-            let architecture = this_machine()?;
+            let architecture = environment::this_machine()?;
             let mut packages =
                 planned.packages().next().ok_or_else(|| Fail::bug("an image for no architecture"))?;
             if !planned.container.architectures.contains(&architecture) {
@@ -173,9 +176,8 @@ impl Planned {
     ) -> Result<(Vec<Layer>, Self)> {
         let sink = sink.clone();
         blocking(move || {
-            let base = self.base.whole();
-            let Self { root, cache, container, .. } = &self;
-            let system = System { root, cache, container, architecture, base: &base, below };
+            let Self { root, cache, container, base_name, .. } = &self;
+            let system = System { root, cache, container, architecture, base: base_name, below };
             let layers = system.layers(&sink)?;
             Ok((layers, self))
         })
@@ -242,17 +244,6 @@ impl Place {
 fn own(registry: &str) -> Reference {
     let registry = registry.trim_end_matches('/').to_owned();
     Reference::with_tag(registry, names::IMAGE_REPOSITORY.to_owned(), String::new())
-}
-
-fn this_machine() -> Result<Architecture> {
-    let word = match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        other => other,
-    };
-    Architecture::parse(word).map_err(|_| {
-        Fail::usage(format!("packages of an image do not run on a machine of `{word}`"))
-            .hint("run this on x86_64 or arm64")
-    })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

@@ -2,7 +2,9 @@
 //! of the lock; `tests/whole` runs Airflow from an image of all of them.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
+mod builders;
 mod building;
+mod full;
 mod index;
 mod locking;
 mod memory;

@@ -5,7 +5,7 @@ use super::support::registry::minor;
 use super::{SYSTEM, image, project, server};
 use crate::support::free_ports;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 #[track_caller]
 pub fn refused(run: super::support::Run, code: i32, words: &[&str]) {
@@ -78,7 +78,7 @@ fn a_package_without_a_wheel_is_named() {
     project.edit("airflow/requirements.lock", |lock| {
         format!("{lock}docopt==0.6.2 --hash=sha256:49b3a825280bd66b3aa83585ef59c4a8c82f2c8a522dbe754a8bc8d08c85c491\n")
     });
-    refused(image(&project, "build"), 2, &["docopt", "airflow/requirements.in", "wheel"]);
+    refused(image(&project, "build"), 2, &["docopt", "image.compile", "airflow/requirements.in", "wheel"]);
 }
 
 #[test]
@@ -92,30 +92,4 @@ fn a_base_with_another_python() {
     let told = image(&project, "build").expect(2).stdout;
     let without = format!("there is no Python {other}");
     assert!(told.contains(&without) || told.contains("the base image has Python"), "{told}");
-}
-
-#[test]
-fn packages_of_the_system_need_a_builder_and_nothing_else_does() {
-    let Some(server) = server(None) else { return };
-    let project = project(&server.base(&["amd64"]), "packages = ['libpq5']");
-    // Everything but a builder of images is on this path.
-    project.write("bin/git", "#!/bin/sh\nexec /usr/bin/git \"$@\"\n");
-    let folder = project.path().join("bin");
-    // Itself, not what chooses between several.
-    let asked = Command::new(xtask::doors::toolchain::python().unwrap().path)
-        .args(["-c", "import os, sys; print(os.path.realpath(sys.executable), end='')"])
-        .output()
-        .unwrap();
-    let python = String::from_utf8(asked.stdout).unwrap();
-    for name in ["python3".to_owned(), format!("python{}", minor())] {
-        std::os::unix::fs::symlink(&python, folder.join(name)).unwrap();
-    }
-    let path = folder.display().to_string();
-    let build = || {
-        let environment = [SYSTEM, ("PATH", path.as_str())];
-        project.run_with(&["image", "build", "--env", "local", "--format", "json"], &environment)
-    };
-    refused(build(), 2, &["nothing on this machine builds airflow/Dockerfile", "image.packages"]);
-    project.edit("environments/local.toml", |text| text.replace("packages = ['libpq5']\n", ""));
-    build().expect(0);
 }

@@ -88,6 +88,11 @@ impl Server {
 
     /// An image of one small layer for each architecture, as an index behind the tag `3`.
     pub fn base(&self, architectures: &[&str]) -> String {
+        self.base_with(architectures, &minor())
+    }
+
+    /// The same with a version of Python of its own.
+    pub fn base_with(&self, architectures: &[&str], python: &str) -> String {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let name = format!("{}/base:3", self.host());
         let image = Reference::try_from(name.as_str()).unwrap();
@@ -96,7 +101,7 @@ impl Server {
             registry.login(&image, RegistryOperation::Push).await.unwrap();
             let mut manifests = Vec::new();
             for architecture in architectures {
-                manifests.push(one(&registry, &image, architecture, self.folder.path()).await);
+                manifests.push(one(&registry, &image, (architecture, python), self.folder.path()).await);
             }
             let index = serde_json::json!({
                 "schemaVersion": 2, "mediaType": xtask::plan::image::INDEX, "manifests": manifests,
@@ -110,13 +115,18 @@ impl Server {
     }
 }
 
-async fn one(registry: &Registry, image: &Reference, architecture: &str, folder: &Path) -> serde_json::Value {
+async fn one(
+    registry: &Registry,
+    image: &Reference,
+    (architecture, python): (&str, &str),
+    folder: &Path,
+) -> serde_json::Value {
     let members = [Member::bytes("etc/base", architecture, false)];
     let layer = layer::write(&members, folder, all_processors()).unwrap();
     let blob = Blob { digest: layer.digest, size: layer.size };
     registry.push_file(image, &blob, &folder.join(layer.digest.to_string()), |_| ()).await.unwrap();
     let configuration = serde_json::json!({
-        "architecture": architecture, "os": "linux", "config": {"Env": ["PATH=/usr/bin", format!("PYTHON_VERSION={}.1", minor())]},
+        "architecture": architecture, "os": "linux", "config": {"Env": ["PATH=/usr/bin", format!("PYTHON_VERSION={python}.1")]},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", layer.content)]},
     })
     .to_string()

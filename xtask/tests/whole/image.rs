@@ -7,12 +7,12 @@ use std::process::Command;
 use xtask::doors::toolchain::{self, Venv};
 use xtask::model::event::Sink;
 
-fn works(program: &str, argument: &str) -> bool {
+pub fn works(program: &str, argument: &str) -> bool {
     Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
 }
 
 /// A registry and, in it, a base with Debian's Python; or the reason why the test is skipped.
-fn server() -> Result<(Server, String), &'static str> {
+pub fn server() -> Result<(Server, String), &'static str> {
     if !works("docker", "info") {
         return Err("there is no Docker");
     }
@@ -25,6 +25,11 @@ fn server() -> Result<(Server, String), &'static str> {
     let made = Command::new(repository().join("dev/base.sh")).arg(&base).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     Ok((server, base))
+}
+
+/// What the tool is told, if this machine has the Python of that base.
+pub fn system_python() -> &'static [(&'static str, &'static str)] {
+    if works("python3.11", "--version") { &[("UV_PYTHON_PREFERENCE", "only-system")] } else { &[] }
 }
 
 #[test]
@@ -42,11 +47,11 @@ fn airflow_runs_from_the_image() {
              repository = '{host}/airflow'\n"
         )
     });
-    let system = [("UV_PYTHON_PREFERENCE", "only-system")];
-    let own: &[(&str, &str)] = if works("python3.11", "--version") { &system } else { &[] };
+    let own = system_python();
     let pushed =
         project.run_with(&["image", "push", "--env", "local", "--format", "json"], own).expect(0).json();
     strangers_take(pushed["image"].as_str().unwrap(), project.path());
+    podman_runs(pushed["image"].as_str().unwrap());
 
     // With a package of Debian's between base and ours, which Docker installs.
     let bare = layers(&project, own);
@@ -121,4 +126,24 @@ fn strangers_take(image: &str, folder: &std::path::Path) {
     let version = run("docker", &["run", "--rm", "--network", "none", "copied:1", "airflow", "version"]);
     run("docker", &["rmi", "copied:1"]);
     assert!(version.contains("3."), "{version}");
+}
+
+/// A user of Podman, whose storage knows nothing of Docker's, runs the image by its name.
+fn podman_runs(image: &str) {
+    if !works("podman", "info") {
+        return say("SKIPPED: the image run by Podman: there is no podman");
+    }
+    // Limits that any user may have: in a container, the default ones may be above those of its own.
+    let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
+    let output = Command::new("podman")
+        .args(["run", "--rm", "--tls-verify=false", "--network", "none"])
+        .args(limits)
+        .args([image, "airflow", "version"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("3."), "{text}");
+    let gone = Command::new("podman").args(["rmi", image]).output().unwrap();
+    assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
 }

@@ -2,6 +2,8 @@
 //! and beside it the suites of the Python halves. While one waits for a rollout another has the processors.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
+mod arm;
+mod builders;
 mod clone;
 mod image;
 mod python;

@@ -2,11 +2,11 @@
 
 use super::hosts::{Hosts, Permissions, WorkerSet};
 use super::values::{
-    Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, CacheNodeType, CertificateArn, Cidr,
-    Cron, DatabaseEngine, DocumentPath, Domain, Endpoint, EnvironmentName, FolderPath, GoogleClientId,
-    HostedZoneId, ImageRepository, InstanceClass, Interpreter, LoadBalancer, Nat, Package, ProjectName,
-    PythonMinor, Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VariableName,
-    VpcCidr, VpcId,
+    Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
+    CertificateArn, Cidr, Cron, DatabaseEngine, Distribution, DocumentPath, Domain, Endpoint,
+    EnvironmentName, FolderPath, GoogleClientId, HostedZoneId, ImageRepository, InstanceClass, Interpreter,
+    LoadBalancer, Nat, Package, ProjectName, PythonMinor, Region, Repository, Role, SecretArn, Snapshot,
+    SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
 };
 use crate::model::engine::Engine;
 use crate::model::names;
@@ -71,6 +71,12 @@ pub struct Container {
     pub repository: Option<ImageRepository>,
     /// Packages of the operating system, which the base lacks.
     pub packages: Vec<Package>,
+    /// Locked Python packages that are compiled, for want of a wheel.
+    pub compile: Vec<Distribution>,
+    /// Packages of the operating system that compiling needs, and the image does not.
+    pub build_packages: Vec<Package>,
+    /// What builds `airflow/Dockerfile`, if not the first that works.
+    pub builder: Option<Builder>,
     /// Whether every deployment brings it there, so that releases have it.
     pub deploy: bool,
 }
@@ -79,8 +85,18 @@ impl Container {
     /// With spaces between them.
     #[must_use]
     pub fn system_packages(&self) -> String {
-        self.packages.iter().map(Package::as_str).collect::<Vec<_>>().join(" ")
+        words(&self.packages)
     }
+
+    /// With spaces between them.
+    #[must_use]
+    pub fn compilers(&self) -> String {
+        words(&self.build_packages)
+    }
+}
+
+fn words(packages: &[Package]) -> String {
+    packages.iter().map(Package::as_str).collect::<Vec<_>>().join(" ")
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -198,6 +198,9 @@ tables! {
         architectures: Texts,
         repository: Text,
         packages: Texts,
+        compile: Texts,
+        build_packages: Texts,
+        builder: Text,
         deploy: Boolean,
     }
 

@@ -25,5 +25,7 @@ pub use hosts::WorkerSet;
 pub use objects::{FILE as OBJECTS, objects};
 pub use problems::Refusal;
 pub use resolve::resolve;
-pub use values::{Architecture, BaseImage, Endpoint, EnvironmentName, FolderPath, SecretName};
+pub use values::{
+    Architecture, BaseImage, Builder, Distribution, Endpoint, EnvironmentName, FolderPath, SecretName,
+};
 pub use words::nearest;

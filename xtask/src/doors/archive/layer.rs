@@ -137,7 +137,7 @@ pub fn write(members: &[Member], folder: &Path, threads: NonZeroUsize) -> Result
         return Err(Fail::bug(format!("files of a layer out of order at `{}`", pair[1].name)));
     }
     let scratch = fs::scratch(folder)?;
-    let mut output = Output::new(scratch.as_file());
+    let mut output = Output::new(scratch.as_file(), folder);
     let cost = |piece: &Piece| piece.iter().map(|part| 2 * part.length + 4 * BLOCK).sum();
     let work = |compressor: &mut Compressor, piece: &Piece| {
         let raw = tar(members, piece)?;
@@ -163,7 +163,7 @@ pub fn write(members: &[Member], folder: &Path, threads: NonZeroUsize) -> Result
 /// It cannot be read; a full disk.
 pub fn compress(mut tar: impl Read, folder: &Path, threads: NonZeroUsize) -> Result<Layer> {
     let scratch = fs::scratch(folder)?;
-    let mut output = Output::new(scratch.as_file());
+    let mut output = Output::new(scratch.as_file(), folder);
     loop {
         // A round of pieces at a time: what is read waits in memory.
         let pieces = read_pieces(&mut tar, threads.get())?;
@@ -261,15 +261,17 @@ fn compressed(compressor: &mut Compressor, raw: &[u8]) -> Result<Vec<u8>> {
 /// The layer as it grows: known by what it is compressed, and by what it unpacks to.
 struct Output<'a> {
     file: BufWriter<&'a File>,
+    folder: &'a Path,
     digest: Sha256,
     content: Sha256,
     size: u64,
 }
 
 impl<'a> Output<'a> {
-    fn new(file: &'a File) -> Self {
+    fn new(file: &'a File, folder: &'a Path) -> Self {
         Self {
             file: BufWriter::with_capacity(1 << 18, file),
+            folder,
             digest: Sha256::new(),
             content: Sha256::new(),
             size: 0,
@@ -280,11 +282,11 @@ impl<'a> Output<'a> {
         self.content.update(raw);
         self.digest.update(gzip);
         self.size += gzip.len() as u64;
-        self.file.write_all(gzip).failed(|| "cannot write a layer".to_owned())
+        self.file.write_all(gzip).map_err(|error| fs::unwritable(self.folder, error))
     }
 
     fn finish(mut self) -> Result<Layer> {
-        self.file.flush().failed(|| "cannot write a layer".to_owned())?;
+        self.file.flush().map_err(|error| fs::unwritable(self.folder, error))?;
         Ok(Layer {
             digest: Digest::from_hasher(self.digest),
             content: Digest::from_hasher(self.content),

@@ -22,6 +22,10 @@ pub fn prune(cache: &Path) {
         let _ = fs::remove(&record);
         let _ = fs::remove(&record.with_extension("lock"));
     }
+    for old in newest(&cache.join("wheels"), Path::is_dir).into_iter().skip(LOCKS) {
+        let _ = fs::remove(&old);
+        let _ = fs::remove(&old.with_extension("lock"));
+    }
     let is_kept = |path: &Path| path.file_name().is_some_and(|name| kept.iter().any(|kept| **kept == *name));
     for old in newest(&cache.join("blobs"), |path| !is_kept(path)).into_iter().skip(SMALL) {
         let _ = fs::remove(&old);
@@ -62,6 +66,8 @@ mod tests {
             fs::write(&cache.join(format!("packages/{number}.json")), &record).unwrap();
             fs::write(&blob(&digest), b"x").unwrap();
             fs::write(&cache.join("unpacked").join(digest.to_string()).join("file"), b"x").unwrap();
+            fs::write(&cache.join(format!("wheels/{number}/a.whl")), b"x").unwrap();
+            fs::write(&cache.join(format!("wheels/{number}.lock")), b"").unwrap();
             // Files of the same tick would be in no order.
             let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number);
             let file = fs::open(&cache.join(format!("packages/{number}.json"))).unwrap();
@@ -73,6 +79,7 @@ mod tests {
         }
         prune(cache);
         assert_eq!((count(&cache.join("packages")), count(&cache.join("unpacked"))), (LOCKS, LOCKS));
+        assert_eq!(count(&cache.join("wheels")), 2 * LOCKS, "folders and the locks of them");
         assert_eq!(count(&cache.join("blobs")), LOCKS + SMALL);
         assert!(!fs::exists(&blob(&Digest::of(&0_u64.to_le_bytes()))), "the oldest goes first");
     }

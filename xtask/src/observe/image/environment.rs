@@ -1,7 +1,8 @@
 //! The packages of an image as an environment of this machine.
 
+use crate::config::Architecture;
 use crate::doors::{fs, unpack};
-use crate::fail::Result;
+use crate::fail::{Fail, Result};
 use crate::model::image::{Layer, places};
 use std::path::{Path, PathBuf};
 
@@ -22,4 +23,19 @@ pub fn python(cache: &Path, layer: &Layer, interpreter: &Path) -> Result<PathBuf
         fs::rename(&made, &folder)?;
     }
     Ok(venv.join("bin/python"))
+}
+
+/// The processor that programs of this machine are for.
+///
+/// # Errors
+/// There are no images for it.
+pub fn this_machine() -> Result<Architecture> {
+    let word = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
+    Architecture::parse(word).map_err(|_| {
+        Fail::usage(format!("packages of an image do not run on a machine of `{word}`"))
+            .hint("run this on x86_64 or arm64")
+    })
 }

@@ -1,13 +1,16 @@
 //! Makes the container image of this project, without a daemon: layers in the cache, documents about them.
 
 pub mod base;
+pub mod builder;
 pub mod cache;
 pub mod environment;
+pub mod locked;
 pub mod login;
 pub mod packages;
 pub mod project;
 pub mod stored;
 pub mod system;
+pub mod wheels;
 
 use crate::config::Container;
 use crate::doors::registry::Reference;

@@ -1,8 +1,11 @@
 //! The layer of locked packages for one architecture, made once for each lock.
 //!
-//! uv installs wheels for the image's platform, whatever this machine's is; nothing is built from source.
+//! uv installs wheels for the image's platform, whatever this machine's is; it builds nothing from source. Of packages
+//! that are published as source alone, it gets wheels that a stage of `airflow/Dockerfile` has made (`wheels.rs`).
 
+use super::locked::{Wheel, replaced};
 use super::project::with_folders;
+use super::wheels::Wheels;
 use crate::config::{Architecture, Container};
 use crate::doors::archive::all_processors;
 use crate::doors::archive::layer::{self, Member};
@@ -19,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// What is installed: the locks of hosts and of images.
-const LOCKS: [&str; 2] = ["airflow/requirements.lock", "airflow/image.lock"];
+pub(super) const LOCKS: [&str; 2] = ["airflow/requirements.lock", "airflow/image.lock"];
 /// What prepares the packages, whose changes change the layer.
 const PREPARER: &str = "airflow/ductwork_airflow/images/packages.py";
 /// The oldest C library that the wheels are made for: that of Debian 10 and Amazon Linux 2023 is newer.
@@ -36,6 +39,8 @@ pub struct Packages<'a> {
     pub compiler: &'a Python,
     /// Where the packages come from. Their checksums are in the lock, so it is not part of the key.
     pub index: &'a Index,
+    /// The base of the image, by its digest.
+    pub base: &'a str,
 }
 
 /// The layer that was made, and what is in it.
@@ -60,6 +65,9 @@ impl Packages<'_> {
             let text = fs::read(&self.root.join(file)).map_err(|e| e.hint("restore the file from git"))?;
             bytes.extend_from_slice(&Digest::of(&text).bytes()[..]);
         }
+        if let Some(wheels) = self.wheels() {
+            bytes.extend_from_slice(&wheels.key()?.bytes()[..]);
+        }
         Ok(Digest::of(&bytes))
     }
 
@@ -70,6 +78,12 @@ impl Packages<'_> {
 
     fn record(&self) -> Result<PathBuf> {
         Ok(self.cache.join("packages").join(format!("{}.json", self.key()?)))
+    }
+
+    /// What is compiled, if anything is.
+    fn wheels(&self) -> Option<Wheels<'_>> {
+        let Self { root, cache, container, architecture, base, .. } = *self;
+        (!container.compile.is_empty()).then_some(Wheels { root, cache, container, architecture, base })
     }
 
     /// The layer in `<cache>/blobs/`, made if it is not there.
@@ -84,18 +98,41 @@ impl Packages<'_> {
             return Ok(known);
         }
         let scratch = fs::scratch_dir(self.cache)?;
-        let site = scratch.path().join("site");
+        let made = self.made(scratch.path(), sink);
+        let made = made.map_err(|fail| fs::short_of_space(fail, scratch.path()))?;
+        let json = serde_json::to_vec(&made).map_err(|e| Fail::bug("the record of a layer").because(e))?;
+        fs::write(&record, &json)?;
+        Ok(made)
+    }
+
+    fn made(&self, scratch: &Path, sink: &Sink) -> Result<Installed> {
+        let site = scratch.join("site");
+        let locks = self.locks(scratch, sink)?;
         sink.progress(format!("installing {} for {} (once)", LOCKS[0], self.architecture));
-        self.install(&site, sink)?;
+        self.install(&locks, &site, sink)?;
         sink.progress(format!("compiling the packages for {}", self.architecture));
         self.prepare(&site)?;
         sink.progress(format!("compressing the packages for {}", self.architecture));
         let members = self.members(&site)?;
         let layer = layer::write(&members, &self.cache.join("blobs"), all_processors())?;
-        let made = Installed { layer, packages: packages(&site)? };
-        let json = serde_json::to_vec(&made).map_err(|e| Fail::bug("the record of a layer").because(e))?;
-        fs::write(&record, &json)?;
-        Ok(made)
+        Ok(Installed { layer, packages: packages(&site)? })
+    }
+
+    /// The locks, with what was compiled in place of what cannot be installed.
+    fn locks(&self, scratch: &Path, sink: &Sink) -> Result<Vec<PathBuf>> {
+        let Some(wheels) = self.wheels() else { return Ok(LOCKS.map(PathBuf::from).to_vec()) };
+        let made = wheels.made(sink)?;
+        let mut known = Vec::new();
+        for (package, file) in &made {
+            known.push(Wheel { package, file, digest: Digest::of(&fs::read(file)?) });
+        }
+        let mut locks = Vec::new();
+        for name in LOCKS {
+            let lock = scratch.join(name);
+            fs::write(&lock, replaced(&fs::read_to_string(&self.root.join(name))?, &known).as_bytes())?;
+            locks.push(lock);
+        }
+        Ok(locks)
     }
 
     fn known(&self, record: &Path) -> Result<Option<Installed>> {
@@ -108,7 +145,7 @@ impl Packages<'_> {
         Ok(known.filter(whole))
     }
 
-    fn install(&self, site: &Path, sink: &Sink) -> Result<()> {
+    fn install(&self, locks: &[PathBuf], site: &Path, sink: &Sink) -> Result<()> {
         let machine = match self.architecture {
             Architecture::X86 => "x86_64",
             Architecture::Arm => "aarch64",
@@ -124,12 +161,12 @@ impl Packages<'_> {
             .arg(&self.compiler.path)
             .arg("--target")
             .arg(site)
-            .args(LOCKS)
+            .args(locks)
             .run()
             .map(drop)
             .map_err(|fail| {
                 toolchain::explained(fail, LOCKS[0], self.index)
-                    .hint("a package without a wheel for the image's platform cannot be in an image: choose another version of it in airflow/requirements.in")
+                    .hint("a package without a wheel for the image's platform has to be compiled: name it under image.compile in the environment file, or choose another version of it in airflow/requirements.in")
             })
     }
 

@@ -1,7 +1,7 @@
 //! Keys that contradict each other, and defaults that depend on other keys.
 
 use super::tests::{CERTIFICATE, aws, bad, balanced, good};
-use crate::config::Environment;
+use crate::config::{Builder, Environment};
 use crate::model::contract::CONTRACT;
 use std::collections::BTreeSet;
 
@@ -583,4 +583,28 @@ fn a_rollout_must_end_before_codedeploy_ends_it() {
     environments/dev.toml:9 `workers.big.min`: a rollout to 9 hosts, one at a time, may take 9 hours, since each has up to 60 minutes to drain and be set up; CodeDeploy ends it after 8 hours [conflict]
         set `rollout = "half_at_a_time"`, or have at most 8 hosts, or lower `hosts.drain_minutes`
     "#);
+}
+
+#[test]
+fn what_is_compiled_and_by_what() {
+    let container = good(&aws("[image]\ncompile = ['MySQLclient']\nbuild_packages = ['gcc', 'libmariadb-dev']\nbuilder = 'podman'\n")).container;
+    assert_eq!(container.compile[0].as_str(), "mysqlclient");
+    assert_eq!(
+        (container.compilers().as_str(), container.builder),
+        ("gcc libmariadb-dev", Some(Builder::Podman))
+    );
+    assert_eq!(good(&aws("")).container.builder, None);
+    let text = "[image]\nbuild_packages = ['gcc']\nbuilder = 'kaniko'\n";
+    insta::assert_snapshot!(bad(&aws(text)), @r"
+    environments/dev.toml:7 `image.build_packages`: `build_packages` has no effect without `compile` [conflict]
+        name the packages to compile in `compile`, or remove it
+    environments/dev.toml:8 `image.builder`: invalid builder of images: `kaniko` [invalid_value]
+        use `docker`, `podman` or `buildah`
+    ");
+    insta::assert_snapshot!(bad(&aws("[image]\ncompile = ['mysqlclient==2', 'a_b', 'A-b']\n")), @r"
+    environments/dev.toml:7 `image.compile`: invalid name of a Python package: `mysqlclient==2` [invalid_value]
+        use the name of a Python package alone, such as `mysqlclient`; its version is in the lock
+    environments/dev.toml:7 `image.compile`: `a-b` is listed twice [invalid_value]
+        remove one of the two
+    ");
 }

@@ -1,10 +1,12 @@
 //! What images are made of.
 
-use super::check::flag;
+use super::check::{at, flag};
 use crate::config::environment::Container;
 use crate::config::file;
 use crate::config::problems::{Problems, Reported};
-use crate::config::values::{Architecture, BaseImage, ImageRepository, Interpreter, Package, PythonMinor};
+use crate::config::values::{
+    Architecture, BaseImage, Builder, Distribution, ImageRepository, Interpreter, Package, PythonMinor,
+};
 
 /// As many as on hosts.
 const MOST_PACKAGES: usize = 40;
@@ -24,6 +26,17 @@ pub fn container(
         architectures.push(hosts);
     }
     let packages = problems.texts(&written.packages, MOST_PACKAGES, Package::parse);
+    let compile = problems.texts(&written.compile, MOST_PACKAGES, Distribution::parse);
+    let build_packages = problems.texts(&written.build_packages, MOST_PACKAGES, Package::parse);
+    let builder = problems.text(&written.builder, Builder::parse);
+    if written.compile.is_none() {
+        let keys = [("build_packages", at(&written.build_packages))];
+        problems.no_effect(
+            &keys,
+            "without `compile`",
+            "name the packages to compile in `compile`, or remove it",
+        );
+    }
     let python = python?;
     Ok(Container {
         base: base?.unwrap_or_else(|| BaseImage::official(python)),
@@ -32,6 +45,9 @@ pub fn container(
         architectures,
         repository: repository?,
         packages,
+        compile,
+        build_packages,
+        builder: builder?,
         deploy: flag(&written.deploy, false),
     })
 }

@@ -112,6 +112,19 @@ choice! {
 }
 
 choice! {
+    /// What builds `airflow/Dockerfile`.
+    Builder, "builder of images",
+    Docker "docker",
+    Podman "podman",
+    Buildah "buildah",
+}
+
+impl Builder {
+    /// The first that works is taken, unless the environment file names one.
+    pub const ALL: [Self; 3] = [Self::Docker, Self::Podman, Self::Buildah];
+}
+
+choice! {
     /// How people log in.
     LoginMethod, "login method",
     Password "password",

@@ -21,6 +21,10 @@ pub struct PythonMinor(u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interpreter(String);
 
+/// The name of a Python package, as lock files write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distribution(String);
+
 impl BaseImage {
     /// The official image of a version of Python.
     #[must_use]
@@ -134,6 +138,32 @@ impl Interpreter {
     }
 }
 
+impl Distribution {
+    /// However it is written, its name is one (<https://packaging.python.org/en/latest/specifications/name-normalization/>).
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let between = |c: char| "._-".contains(c);
+        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || between(c));
+        if text.is_empty() || !plain || text.starts_with(between) || text.ends_with(between) {
+            let hint =
+                "use the name of a Python package alone, such as `mysqlclient`; its version is in the lock";
+            return Err(Refusal::new(format!("invalid name of a Python package: `{text}`"), hint));
+        }
+        let parts: Vec<&str> = text.split(between).filter(|part| !part.is_empty()).collect();
+        Ok(Self(parts.join("-").to_lowercase()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Default for PythonMinor {
     fn default() -> Self {
         Self(12)
@@ -178,6 +208,16 @@ mod tests {
         );
         for bad in ["python3", "/", "/usr//python3", "/usr/../python3", "/usr/bin/python 3", ""] {
             Interpreter::parse(bad).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_python_package_has_one_name() {
+        for text in ["apache-airflow-providers", "Apache_Airflow.Providers", "apache--airflow-.providers"] {
+            assert_eq!(Distribution::parse(text).unwrap().as_str(), "apache-airflow-providers");
+        }
+        for bad in ["", "mysqlclient==2.3", "-r", "a b", "mysql[x]", "a-", "https://example.com/a.whl"] {
+            Distribution::parse(bad).unwrap_err();
         }
     }
 

@@ -17,12 +17,14 @@ mod text;
 mod worker;
 
 pub use arn::{CertificateArn, HostedZoneId, PolicyArn, SecretArn, Snapshot};
-pub use choice::{Architecture, BrokerKind, DatabaseEngine, LoadBalancer, LoginMethod, Nat, Pace, engine};
+pub use choice::{
+    Architecture, BrokerKind, Builder, DatabaseEngine, LoadBalancer, LoginMethod, Nat, Pace, engine,
+};
 pub use cidr::{Cidr, VpcCidr};
 pub use cloud::{Account, Endpoint, Region};
 pub use cron::{Cron, TimeZone};
 pub use ec2::{CacheNodeType, Image, InstanceClass, InstanceType, Size, SubnetId, VpcId};
-pub use image::{BaseImage, ImageRepository, Interpreter, PythonMinor};
+pub use image::{BaseImage, Distribution, ImageRepository, Interpreter, PythonMinor};
 pub use people::{Address, Domain, GoogleClientId, Repository, Role};
 pub use secret::SecretName;
 pub use text::{
