@@ -35,8 +35,8 @@ pub struct Pushing {
     pub registry: Registry,
     /// By its tag.
     pub image: Reference,
-    /// Where the base comes from.
-    pub base: (Registry, Reference),
+    /// Where the base comes from, if there is one.
+    pub base: Option<(Registry, Reference)>,
     /// The folder of our layers.
     pub blobs: PathBuf,
 }
@@ -63,8 +63,7 @@ impl Pushing {
 
     async fn send(&self, made: &Made, sink: &Sink) -> Result<Sent> {
         self.registry.login(&self.image, RegistryOperation::Push).await?;
-        let (registry, image) = &self.base;
-        let way = Way { to: (&self.registry, &self.image), base: (registry, image), blobs: &self.blobs };
+        let way = Way { to: (&self.registry, &self.image), base: self.base.as_ref(), blobs: &self.blobs };
         push(made, &way, sink).await
     }
 
@@ -78,7 +77,7 @@ impl Pushing {
 /// Where an image goes, and where its base comes from.
 struct Way<'a> {
     to: (&'a Registry, &'a Reference),
-    base: (&'a Registry, &'a Reference),
+    base: Option<&'a (Registry, Reference)>,
     blobs: &'a Path,
 }
 
@@ -165,20 +164,22 @@ async fn bring(layer: Wanted, way: &Way<'_>, sink: &Sink) -> Result<Sent> {
     let step = sink.step(&format!("layer {}", blob.digest.short()));
     let watch = time::Stopwatch::start();
     let (registry, image) = way.to;
-    let (other, base) = way.base;
     if registry.has(image, &blob).await? {
         step.ended(Ending::Skipped, watch.elapsed(), format!("{}, present", size_of(blob.size)));
         return Ok(Sent::default());
     }
-    if file.is_none() && registry.mount(image, base, &blob).await {
+    if let (None, Some((_, base))) = (&file, way.base)
+        && registry.mount(image, base, &blob).await
+    {
         step.ended(Ending::Done, watch.elapsed(), format!("{}, mounted", size_of(blob.size)));
         return Ok(Sent::default());
     }
     step.started();
     let heard = heard(&step, blob.size);
-    let brought = match &file {
-        Some(file) => registry.push_file(image, &blob, file, heard).await,
-        None => registry.copy(image, &blob, (other, base), heard).await,
+    let brought = match (&file, way.base) {
+        (Some(file), _) => registry.push_file(image, &blob, file, heard).await,
+        (None, Some((other, base))) => registry.copy(image, &blob, (other, base), heard).await,
+        (None, None) => Err(Fail::bug("a layer of a base that is not there")),
     };
     if let Err(fail) = brought {
         step.ended(Ending::Failed, watch.elapsed(), String::new());

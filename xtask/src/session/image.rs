@@ -4,7 +4,7 @@ use super::Session;
 use super::package_index;
 use crate::apply::image::{Made, Pushing};
 use crate::apply::timed::{Ended, timed};
-use crate::config::{Architecture, Container, Environment};
+use crate::config::{Architecture, BaseImage, Container, Environment};
 use crate::doors::archive::{all_processors, layer};
 use crate::doors::package_index::Index;
 use crate::doors::registry::{Login, Reference, Registry};
@@ -12,7 +12,7 @@ use crate::doors::toolchain::{self, Python};
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
-use crate::model::image::{Base, Layer, Package, Start};
+use crate::model::image::{self as oci, Base, Layer, Package, Start};
 use crate::model::names;
 use crate::observe::image::packages::{Installed, Packages};
 use crate::observe::image::system::System;
@@ -31,10 +31,10 @@ pub struct Planned {
     compiler: Python,
     environment: String,
     index: Index,
-    base: Reference,
+    /// Its registry has it by this digest; none if the image is put on nothing.
+    base: Option<(Registry, Reference)>,
     /// By its digest, in one word.
     base_name: String,
-    registry: Registry,
 }
 
 /// Reads the tree and finds out which base it is. Nothing is built.
@@ -42,19 +42,9 @@ pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Res
     let container = &environment.container;
     let index = Index::of(root)?;
     let cache = root.join(".ductwork/cache/image");
-    let registry = Registry::of(container.base.reference(), Login::Anonymous);
-    let base = match base::pinned(root, &container.base)? {
-        Some(base) => base,
-        None => {
-            let digest = base::digest(&registry, &container.base).await?;
-            let base = base::pin(root, &container.base, &digest)?;
-            sink.note(format!(
-                "`{}` is {base} from now on: commit {}",
-                container.base.reference(),
-                base::LOCK
-            ));
-            base
-        }
+    let base = match &container.base {
+        BaseImage::Scratch => None,
+        BaseImage::Named(reference) => Some(pinned(root, reference, sink).await?),
     };
     let (compiler, layer) = {
         let (root, cache, container, index, sink) =
@@ -74,15 +64,26 @@ pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Res
         compiler,
         environment: environment.name.to_string(),
         index,
-        base_name: base.whole(),
+        base_name: base.as_ref().map_or_else(|| container.base.name(), |(_, base)| base.whole()),
         base,
-        registry,
     };
     let keys: Result<Vec<Digest>> = planned.packages().map(|packages| packages.key()).collect();
     let named = !container.packages.is_empty();
     let system = named.then(|| system::key(root, container, &planned.base_name)).transpose()?;
     planned.recipe = Recipe::new(layer, &keys?, &planned.base_name, system, container);
     Ok(planned)
+}
+
+/// What the name of a base means, for good.
+async fn pinned(root: &Path, name: &Reference, sink: &Sink) -> Result<(Registry, Reference)> {
+    let registry = Registry::of(name, Login::Anonymous);
+    if let Some(base) = base::pinned(root, name)? {
+        return Ok((registry, base));
+    }
+    let digest = base::digest(&registry, name).await?;
+    let base = base::pin(root, name, &digest)?;
+    sink.note(format!("`{name}` is {base} from now on: commit {}", base::LOCK));
+    Ok((registry, base))
 }
 
 impl Planned {
@@ -126,8 +127,8 @@ impl Planned {
     }
 
     #[must_use]
-    pub fn base(&self) -> &Reference {
-        &self.base
+    pub fn base(&self) -> &str {
+        &self.base_name
     }
 
     /// Makes every layer that the cache lacks, and puts the image together.
@@ -145,7 +146,10 @@ impl Planned {
         let blobs = planned.blobs();
         let mut images: Vec<Assembled> = Vec::new();
         for (architecture, installed) in planned.container.architectures.clone().into_iter().zip(&layers) {
-            let base = base::base(&planned.registry, &planned.base, architecture, &blobs).await?;
+            let base = match &planned.base {
+                Some((registry, base)) => base::base(registry, base, architecture, &blobs).await?,
+                None => Base::scratch(&oci::architecture(architecture.as_str()))?,
+            };
             planned.check(&base)?;
             let (under, same) = planned.under(architecture, base.manifest.layers().len(), &told).await?;
             planned = same;
@@ -162,8 +166,8 @@ impl Planned {
         };
         cache::prune(&planned.cache);
         let packages: Vec<Package> = layers.into_iter().flat_map(|installed| installed.packages).collect();
-        let base = (planned.container.base.name(), planned.base.digest().unwrap_or_default());
-        let sbom = sbom((&base.0, base.1), &start.created, &packages)?;
+        let name = planned.container.base.name();
+        let sbom = sbom(planned.digest().map(|digest| (name.as_str(), digest)), &start.created, &packages)?;
         Ok((Made { images, document, kind, sbom }, planned))
     }
 
@@ -186,7 +190,7 @@ impl Planned {
 
     fn start(&self) -> Start {
         let (labels, created) =
-            image::labels(&self.root, &self.base, self.container.base.name(), &self.compiler);
+            image::labels(&self.root, self.digest(), self.container.base.name(), &self.compiler);
         Start { labels, created, ..image::start(&self.recipe.tag) }
     }
 
@@ -201,6 +205,11 @@ impl Planned {
             }
             _ => Ok(()),
         }
+    }
+
+    /// That of the base.
+    fn digest(&self) -> Option<&str> {
+        self.base.as_ref()?.1.digest()
     }
 
     #[must_use]
@@ -264,7 +273,7 @@ pub async fn pushing(session: &Session, sink: &Sink) -> Result<Pushing> {
     let built = made.as_ref().map(|made| made.document.digest);
     let digest = there.or(built).ok_or_else(|| Fail::bug("an image without a digest"))?;
     let blobs = planned.blobs();
-    Ok(Pushing { digest, made, registry, image, base: (planned.registry, planned.base), blobs })
+    Ok(Pushing { digest, made, registry, image, base: planned.base, blobs })
 }
 
 /// The same for a deployment, as a step of its own; nothing for environments whose releases have no image.

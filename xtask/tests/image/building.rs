@@ -38,6 +38,23 @@ fn the_same_tree_makes_the_same_image_whoever_builds_it_and_where() {
 }
 
 #[test]
+fn an_image_on_nothing_is_our_layers_alone() {
+    let Some(server) = server(None) else { return };
+    let project = project("scratch", &format!("repository = '{}/airflow'", server.host()));
+    let made = built(&project);
+    assert_eq!((layers(&made, false).len(), layers(&made, true).len()), (2, 0), "{made}");
+    assert_eq!(made["base"], "scratch");
+    assert!(!project.path().join("airflow/base.lock").exists());
+    let pushed = image(&project, "push").expect(0).json();
+    assert_eq!((&pushed["pushed"], &pushed["layers"]), (&Value::Bool(true), &Value::from(2)), "{pushed}");
+    let shown = image(&project, "show").expect(0).json();
+    assert_eq!(
+        (&shown["images"][0]["platform"], &shown["images"][0]["base"]),
+        (&"linux/amd64".into(), &"scratch".into())
+    );
+}
+
+#[test]
 fn an_image_is_for_the_architectures_that_are_asked_for() {
     let Some(server) = server(None) else { return };
     let base = server.base(&["amd64", "arm64"]);

@@ -70,6 +70,24 @@ impl Base {
         Ok(Self { manifest, configuration })
     }
 
+    /// What an image has that is put on nothing.
+    ///
+    /// # Errors
+    /// A bug here.
+    pub fn scratch(architecture: &Arch) -> Result<Self> {
+        let bug = |error| Fail::bug("a base without layers").because(error);
+        let rootfs = serde_json::json!({"type": "layers", "diff_ids": []});
+        let configuration =
+            serde_json::json!({"architecture": architecture, "os": "linux", "rootfs": rootfs});
+        let nothing = serde_json::json!({"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2,
+            "digest": format!("sha256:{}", Digest::of(b"{}"))});
+        let manifest = serde_json::json!({"schemaVersion": 2, "config": nothing, "layers": []});
+        Ok(Self {
+            manifest: serde_json::from_value(manifest).map_err(bug)?,
+            configuration: serde_json::from_value(configuration).map_err(bug)?,
+        })
+    }
+
     /// The version of Python that the base says it has: official images do.
     #[must_use]
     pub fn python(&self) -> Option<&str> {

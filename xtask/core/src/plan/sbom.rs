@@ -15,19 +15,20 @@ pub const EMPTY: &[u8] = b"{}";
 ///
 /// # Errors
 /// A bug here.
-pub fn sbom(base: (&str, &str), created: &str, packages: &[Package]) -> Result<Document> {
+pub fn sbom(base: Option<(&str, &str)>, created: &str, packages: &[Package]) -> Result<Document> {
     let mut packages = packages.to_vec();
     packages.sort();
     packages.dedup();
-    let (name, digest) = base;
-    let base = json!({
-        "type": "container",
-        "bom-ref": format!("{name}@{digest}"),
-        "name": name,
-        "version": digest,
-        "hashes": [{"alg": "SHA-256", "content": digest.trim_start_matches("sha256:")}],
+    let below = base.into_iter().map(|(name, digest)| {
+        json!({
+            "type": "container",
+            "bom-ref": format!("{name}@{digest}"),
+            "name": name,
+            "version": digest,
+            "hashes": [{"alg": "SHA-256", "content": digest.trim_start_matches("sha256:")}],
+        })
     });
-    let components: Vec<Value> = std::iter::once(base).chain(packages.iter().map(component)).collect();
+    let components: Vec<Value> = below.chain(packages.iter().map(component)).collect();
     document(&json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -100,7 +101,7 @@ mod tests {
     fn every_package_is_named_once_in_order_and_so_is_the_base() {
         let packages =
             [package("Zope_x", None), package("attrs", Some("MIT")), package("attrs", Some("MIT"))];
-        let base = ("docker.io/library/python:3.12-slim", "sha256:0a");
+        let base = Some(("docker.io/library/python:3.12-slim", "sha256:0a"));
         let made = sbom(base, "2026-11-28T00:00:00Z", &packages).unwrap();
         let turned: Vec<Package> = packages.iter().rev().cloned().collect();
         assert_eq!(made, sbom(base, "2026-11-28T00:00:00Z", &turned).unwrap());

@@ -23,6 +23,6 @@ pub async fn run(args: &Build, ui: &Ui) -> Result<()> {
         fs::write(file, &made.sbom.bytes)?;
     }
     let tag = planned.recipe.tag.clone();
-    ui.show(&Built::new(tag, planned.base().whole(), made.document.digest, &made.images));
+    ui.show(&Built::new(tag, planned.base().to_owned(), made.document.digest, &made.images));
     Ok(())
 }

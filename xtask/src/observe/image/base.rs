@@ -2,7 +2,7 @@
 //!
 //! A tag may mean another image tomorrow. The first build writes down which one it was (`airflow/base.lock`).
 
-use crate::config::{Architecture, BaseImage};
+use crate::config::Architecture;
 use crate::doors::fs;
 use crate::doors::registry::{Blob, Reference, Registry};
 use crate::fail::{Fail, Result};
@@ -20,8 +20,7 @@ type Digests = BTreeMap<String, String>;
 ///
 /// # Errors
 /// The lock is damaged.
-pub fn pinned(root: &Path, base: &BaseImage) -> Result<Option<Reference>> {
-    let reference = base.reference();
+pub fn pinned(root: &Path, reference: &Reference) -> Result<Option<Reference>> {
     if reference.digest().is_some() {
         return Ok(Some(reference.clone()));
     }
@@ -30,13 +29,13 @@ pub fn pinned(root: &Path, base: &BaseImage) -> Result<Option<Reference>> {
 }
 
 /// Writes down what the tag of a base means.
-pub fn pin(root: &Path, base: &BaseImage, digest: &Digest) -> Result<Reference> {
+pub fn pin(root: &Path, reference: &Reference, digest: &Digest) -> Result<Reference> {
     let mut digests = digests(root)?;
     let digest = format!("sha256:{digest}");
-    digests.insert(base.reference().whole(), digest.clone());
+    digests.insert(reference.whole(), digest.clone());
     let text = serde_json::to_string_pretty(&digests).map_err(|e| Fail::bug(LOCK).because(e))?;
     fs::write(&root.join(LOCK), format!("{text}\n").as_bytes())?;
-    Ok(base.reference().clone_with_digest(digest))
+    Ok(reference.clone_with_digest(digest))
 }
 
 fn digests(root: &Path) -> Result<Digests> {
@@ -49,8 +48,7 @@ fn digests(root: &Path) -> Result<Digests> {
 }
 
 /// What a tag means just now.
-pub async fn digest(registry: &Registry, base: &BaseImage) -> Result<Digest> {
-    let reference = base.reference();
+pub async fn digest(registry: &Registry, reference: &Reference) -> Result<Digest> {
     registry.manifest(reference).await?.map(|(_, digest)| digest).ok_or_else(|| absent(reference))
 }
 

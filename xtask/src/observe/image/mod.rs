@@ -13,7 +13,6 @@ pub mod system;
 pub mod wheels;
 
 use crate::config::Container;
-use crate::doors::registry::Reference;
 use crate::doors::toolchain::Python;
 use crate::doors::{env, git, time};
 use crate::model::digest::Digest;
@@ -100,19 +99,16 @@ pub fn start(tag: &str) -> Start {
 #[must_use]
 pub fn labels(
     root: &Path,
-    base: &Reference,
+    base: Option<&str>,
     name: String,
     compiler: &Python,
 ) -> (BTreeMap<String, String>, String) {
     let change = git::last_change(root, &["airflow", "plugins", ":!airflow/base.lock"]);
     let created = env::source_date_epoch().or(change.as_ref().map(|change| change.time)).unwrap_or_default();
     let created = time::rfc3339(created);
-    let mut labels = BTreeMap::from([
-        ("created", created.clone()),
-        ("title", "airflow".to_owned()),
-        ("base.name", name),
-        ("base.digest", base.digest().unwrap_or_default().to_owned()),
-    ]);
+    let mut labels =
+        BTreeMap::from([("created", created.clone()), ("title", "airflow".to_owned()), ("base.name", name)]);
+    labels.extend(base.map(|digest| ("base.digest", digest.to_owned())));
     labels.extend(change.map(|change| ("revision", change.commit)));
     labels.extend(git::origin(root).map(|origin| ("source", origin)));
     let mut named: BTreeMap<String, String> =

@@ -601,6 +601,11 @@ fn what_is_compiled_and_by_what() {
     environments/dev.toml:8 `image.builder`: invalid builder of images: `kaniko` [invalid_value]
         use `docker`, `podman` or `buildah`
     ");
+    let text = "[image]\nbase = 'scratch'\npackages = ['libpq5']\n";
+    insta::assert_snapshot!(bad(&aws(text)), @r"
+    environments/dev.toml:8 `image.packages`: `packages` has no effect on the base `scratch`, which has no programs [conflict]
+        name another base, or remove it
+    ");
     insta::assert_snapshot!(bad(&aws("[image]\ncompile = ['mysqlclient==2', 'a_b', 'A-b']\n")), @r"
     environments/dev.toml:7 `image.compile`: invalid name of a Python package: `mysqlclient==2` [invalid_value]
         use the name of a Python package alone, such as `mysqlclient`; its version is in the lock

@@ -37,9 +37,18 @@ pub fn container(
             "name the packages to compile in `compile`, or remove it",
         );
     }
+    let base = base?;
+    if base == Some(BaseImage::Scratch) {
+        let keys = [("packages", at(&written.packages)), ("compile", at(&written.compile))];
+        problems.no_effect(
+            &keys,
+            "on the base `scratch`, which has no programs",
+            "name another base, or remove it",
+        );
+    }
     let python = python?;
     Ok(Container {
-        base: base?.unwrap_or_else(|| BaseImage::official(python)),
+        base: base.unwrap_or_else(|| BaseImage::official(python)),
         python,
         interpreter: interpreter?.unwrap_or_else(|| Interpreter::official(python)),
         architectures,

@@ -5,13 +5,20 @@ use crate::model::python::MINORS;
 use oci_spec::distribution::{ParseError, Reference};
 use std::fmt;
 
-/// An image that exists: `registry/repository` with a tag or a digest.
+/// What the layers of an image are put on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseImage(Reference);
+pub enum BaseImage {
+    /// Nothing, by the word of Dockerfiles: for tasks of the local cloud, which run on this machine's Python.
+    Scratch,
+    /// An image that exists: `registry/repository` with a tag or a digest.
+    Named(Reference),
+}
 
 /// Where images of this project are kept: `registry/repository`, without a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRepository(Reference);
+
+const SCRATCH: &str = "scratch";
 
 /// The version of Python in an image: `3.12`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,27 +37,26 @@ impl BaseImage {
     #[must_use]
     pub fn official(python: PythonMinor) -> Self {
         let tag = format!("{python}-slim-bookworm");
-        Self(Reference::with_tag("docker.io".to_owned(), "library/python".to_owned(), tag))
+        Self::Named(Reference::with_tag("docker.io".to_owned(), "library/python".to_owned(), tag))
     }
 
     pub fn parse(text: &str) -> Result<Self, Refusal> {
+        if text == SCRATCH {
+            return Ok(Self::Scratch);
+        }
         let reference = reference(text, "an image")?;
         if text.rsplit('/').next().is_some_and(|last| !last.contains([':', '@'])) {
             let message = format!("`{text}` names neither a tag nor a digest");
             return Err(Refusal::new(message, format!("add one, for instance `{text}:3.12-slim-bookworm`")));
         }
-        Ok(Self(reference))
-    }
-
-    #[must_use]
-    pub fn reference(&self) -> &Reference {
-        &self.0
+        Ok(Self::Named(reference))
     }
 
     /// As people know it: with its tag, without its digest.
     #[must_use]
     pub fn name(&self) -> String {
-        let name = self.0.whole();
+        let Self::Named(reference) = self else { return SCRATCH.to_owned() };
+        let name = reference.whole();
         name.split_once('@').map_or(name.clone(), |(name, _)| name.to_owned())
     }
 }
@@ -190,7 +196,7 @@ mod tests {
             BaseImage::parse(bad).unwrap_err();
         }
         let official = BaseImage::parse("python:3.12-slim").unwrap();
-        assert_eq!(official.reference().whole(), "docker.io/library/python:3.12-slim");
+        assert_eq!(official.name(), "docker.io/library/python:3.12-slim");
 
         let repository = ImageRepository::parse("localhost:5000/data/airflow").unwrap();
         assert_eq!(repository.to_string(), "localhost:5000/data/airflow");
