@@ -113,7 +113,7 @@ fn worker_sets_are_repeated_with_their_outputs() {
 fn the_engine_s_part_is_merged_and_no_other_engine_s() {
     let hosts = "Parameters: {Network: {Type: String}}\nOutputs: {Hosts: {Value: x}}\n";
     let mut sources = sources(&[("engines/ec2/hosts.yaml", hosts)]);
-    sources.insert(fragment(Engine::Ec2), ENGINE.as_bytes().to_vec());
+    sources.insert(fragments(Engine::Ec2)[0].clone(), ENGINE.as_bytes().to_vec());
     let sources = compose(sources, &Additions::default()).unwrap();
     let master: Value = serde_json::from_slice(&sources[MASTER]).unwrap();
     let hosts = &master["Resources"]["Hosts"]["Properties"];
@@ -135,14 +135,14 @@ fn a_name_in_both_parts_and_an_engine_without_templates_are_told() {
         fail.all_problems().iter().map(|p| format!("{}: {}", p.location, p.message)).collect::<Vec<_>>()
     };
     let mut clash = sources(&[]);
-    clash.insert(fragment(Engine::Ec2), b"Resources: {Net: {Type: T}}".to_vec());
+    clash.insert(fragments(Engine::Ec2)[0].clone(), b"Resources: {Net: {Type: T}}".to_vec());
     assert_eq!(
         told(clash),
         ["templates/engines/ec2/engine.yaml:1: `Net` is in `Resources` of `templates/master.yaml` too"]
     );
     let broken = |text: &str| {
         let mut broken = sources(&[]);
-        broken.insert(fragment(Engine::Ec2), text.as_bytes().to_vec());
+        broken.insert(fragments(Engine::Ec2)[0].clone(), text.as_bytes().to_vec());
         told(broken)
     };
     let expected = [
@@ -156,7 +156,7 @@ fn a_name_in_both_parts_and_an_engine_without_templates_are_told() {
         assert!(found.len() == 1 && found[0].starts_with(&start), "{text}: {found:?}");
     }
     let mut absent = sources(&[]);
-    absent.remove(&fragment(Engine::Ec2));
+    absent.remove(&fragments(Engine::Ec2)[0]);
     assert_eq!(told(absent), ["templates/engines/ec2/engine.yaml: the engine has no templates here"]);
 }
 
