@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use xtask::config::{Environment, OBJECTS, keys, objects, resolve};
+use xtask::config::{Environment, Images, OBJECTS, keys, objects, resolve};
 use xtask::model::contract::CONTRACT;
 use xtask::model::objects::Objects;
 use xtask::observe::environment;
@@ -69,8 +69,10 @@ fn the_defaults_that_dev_toml_shows_are_the_defaults() {
     assert_eq!(chosen, 3, "{plain}");
     let shown = uncommented(&plain, &["# "]).join("\n");
     assert_ne!(plain.trim_end(), shown);
-    for (is, says) in
-        resolved(&plain).parameters("ami-0a1b2c3d").iter().zip(&resolved(&shown).parameters("ami-0a1b2c3d"))
+    for (is, says) in resolved(&plain)
+        .parameters(&Images::example())
+        .iter()
+        .zip(&resolved(&shown).parameters(&Images::example()))
     {
         assert_eq!(is, says, "correct the commented default in environments/dev.toml, or the default");
     }
@@ -104,14 +106,14 @@ fn the_example_of_an_existing_database_is_valid() {
     let text = with_defaults(&dev())
         .replace(STANDARD[0], "")
         .replace("[database]", &format!("[database]\nengine = \"existing\"\n{}", secret.unwrap()));
-    assert!(!resolved(&text).parameters("ami-0a1b2c3d")["DatabaseUrlSecretArn"].is_empty());
+    assert!(!resolved(&text).parameters(&Images::example())["DatabaseUrlSecretArn"].is_empty());
 }
 
 /// `prod.toml` is the example of high availability.
 #[test]
 fn production_is_highly_available() {
     let production = environment::load(root(), "prod").unwrap();
-    let parameters = production.parameters("ami-0a1b2c3d");
+    let parameters = production.parameters(&Images::example());
     for (name, value) in [
         ("Protected", "true"),
         ("NatMode", "per-zone"),
@@ -181,7 +183,7 @@ mod prices {
 
 /// What an environment costs a month if no worker set grows, without traffic.
 fn monthly(environment: &Environment) -> f64 {
-    let given = environment.parameters("ami-0a1b2c3d");
+    let given = environment.parameters(&Images::example());
     let number = |name: &str| given[name].parse::<f64>().unwrap();
     let hourly = |kind: &str| {
         let (_, price) = prices::INSTANCES.iter().find(|(name, _)| *name == kind).expect(kind);
@@ -237,7 +239,7 @@ fn the_readme_says_what_environments_cost() {
 #[test]
 fn dev_fits_into_a_new_account() {
     let environment = resolved(&dev());
-    let given = environment.parameters("ami-0a1b2c3d");
+    let given = environment.parameters(&Images::example());
     assert_eq!(given["ApiServerOnScheduler"], "true");
     let kinds = [(given["SchedulerInstanceType"].clone(), given["SchedulerCount"].parse().unwrap())];
     let sets = environment.worker_sets();

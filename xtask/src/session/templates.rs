@@ -1,6 +1,6 @@
 //! The templates of an environment: read, composed with what the environment adds, packaged.
 
-use crate::config::{self, Environment, FolderPath};
+use crate::config::{self, Environment, FolderPath, Images};
 use crate::fail::{Fail, Result};
 use crate::model::engine::Engine;
 use crate::model::stack::Protection;
@@ -98,8 +98,8 @@ pub fn fits(environment: &Environment, templates: &[Packaged]) -> Result<()> {
     let Some(template) = templates.last() else { return Err(Fail::bug("no template was packaged")) };
     let desired = Desired {
         template,
-        // Any will do: which one it is, the account says.
-        parameters: environment.parameters("ami-00000000"),
+        // Which ones they are, the account and the tree say.
+        parameters: environment.parameters(&Images::example()),
         tags: environment.tags(),
         protection: Protection::Off,
     };

@@ -3,7 +3,7 @@
 use super::templates;
 use crate::apply::context::{Archive, Artifacts};
 use crate::apply::image::Pushing;
-use crate::config::Environment;
+use crate::config::{Environment, Images};
 use crate::doors::git;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::bundle::Bundle;
@@ -29,7 +29,7 @@ pub struct Candidate {
 pub fn from_tree(
     project: &Path,
     environment: &Environment,
-    image: Result<String>,
+    machine: Result<Option<String>>,
     container: Option<Arc<Pushing>>,
 ) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
@@ -38,16 +38,17 @@ pub fn from_tree(
     let set = sources::archive(project, &cache);
     let packages = templates::packaged(project, environment);
     let objects = objects::load(project, environment.name.as_str());
-    let (bundle, host, set, packages, objects, image) = all(bundle, host, set, packages, objects, image)?;
+    let (bundle, host, set, packages, objects, machine) = all(bundle, host, set, packages, objects, machine)?;
     let (templates, bootstrap) = packages;
     let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
+    let images = Images { machine, container: container.as_deref().map(Pushing::by_digest) };
     let release = Release::new(Parts {
         bundle: bundle.digest,
         templates: Some(set.digest),
         image: container.as_ref().map(|image| image.digest),
         engine: environment.engine,
         runtime: Runtime::Hosts(host.digest),
-        stack: StackSpec { template: root.digest, parameters: environment.parameters(&image) },
+        stack: StackSpec { template: root.digest, parameters: environment.parameters(&images) },
         objects,
         commit: git::commit(project),
     });

@@ -56,9 +56,10 @@ impl Environment {
         needed.map(|(_, service, name)| ServiceRole { service, name }).collect()
     }
 
+    /// The machine image of hosts, if the engine has any.
     #[must_use]
-    pub fn image(&self) -> ImageDemand {
-        self.hosts.image_demand()
+    pub fn image(&self) -> Option<ImageDemand> {
+        Some(self.hosts.image_demand())
     }
 
     /// On the local cloud, hosts are folders of this machine.

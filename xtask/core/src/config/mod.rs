@@ -23,6 +23,7 @@ pub use environment::{Container, Environment};
 pub use file::keys;
 pub use hosts::WorkerSet;
 pub use objects::{FILE as OBJECTS, objects};
+pub use parameters::Images;
 pub use problems::Refusal;
 pub use resolve::resolve;
 pub use values::{Architecture, BaseImage, Endpoint, EnvironmentName, FolderPath, SecretName};

@@ -2,19 +2,37 @@
 
 use super::environment::{Database, Entry, Environment, Login, Mail, Network, Vpc};
 use super::hosts::{HostGroup, Hosts, WorkerSet};
-use super::values::{Url, VpcCidr};
+use super::values::{Account, Url, VpcCidr};
 use crate::model::names;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 type Pairs = Vec<(String, String)>;
 
+/// What components are started from, as far as their engine needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Images {
+    /// The ID of a machine image.
+    pub machine: Option<String>,
+    /// A container image by its digest: `registry/repository@sha256:…`.
+    pub container: Option<String>,
+}
+
+impl Images {
+    /// For what does not depend on which ones they are: they look as they should, and nobody has them.
+    #[must_use]
+    pub fn example() -> Self {
+        let container =
+            format!("{}.dkr.ecr.us-east-1.amazonaws.com/ductwork@sha256:{:064}", Account::LOCAL, 0);
+        Self { machine: Some("ami-00000000".to_owned()), container: Some(container) }
+    }
+}
+
 impl Environment {
-    /// Every parameter of the master stack except those of worker sets; `image` is the ID of the hosts' machine
-    /// image. Those that equal the default of the template are included, so that a new default does not change
+    /// Every parameter of the master stack except those of worker sets. Those that equal the default of the template are included, so that a new default does not change
     /// existing environments.
     #[must_use]
-    pub fn parameters(&self, image: &str) -> BTreeMap<String, String> {
+    pub fn parameters(&self, images: &Images) -> BTreeMap<String, String> {
         let groups = [
             self.common(),
             self.network.parameters(),
@@ -22,7 +40,7 @@ impl Environment {
             self.database.parameters(),
             self.hosts.parameters(),
             self.operations(),
-            vec![pair("HostImage", image)],
+            vec![pair("HostImage", or_empty(images.machine.as_ref()))],
         ];
         groups.into_iter().flatten().collect()
     }

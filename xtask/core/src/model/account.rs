@@ -30,7 +30,8 @@ pub struct Demands {
     /// For each secret that people create: the file and key that need it, and its name or ARN. Airflow's
     /// objects need some as well, so the environment file does not know them all.
     pub secrets: Vec<(String, String)>,
-    pub image: ImageDemand,
+    /// Of engines with hosts.
+    pub image: Option<ImageDemand>,
 }
 
 /// The image of the hosts.
@@ -90,7 +91,7 @@ impl Demands {
                 at("secretsmanager", format!("secret:{}-AbCdEf", names::google_secret(environment))),
             ),
         ];
-        if !image.is_id() {
+        if let Some(image) = image.as_ref().filter(|image| !image.is_id()) {
             // AWS's own parameters belong to no account.
             let owner = if image.name.starts_with("/aws/") { "" } else { account };
             let parameter = format!("arn:{partition}:ssm:{region}:{owner}:parameter{}", image.name);

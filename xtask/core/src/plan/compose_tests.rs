@@ -38,6 +38,10 @@ Resources:
   Hosts: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: hosts.yaml, Parameters: {Network: !Ref HostSize}}}
 "#;
 
+const ECS: &str = "
+Resources: {Scheduler: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: service.yaml}}}
+";
+
 fn sources(more: &[(&str, &str)]) -> Sources {
     let all = [
         ("master.yaml", MASTER_TEXT),
@@ -126,6 +130,44 @@ fn the_engine_s_part_is_merged_and_no_other_engine_s() {
     assert!(master["Resources"].get("Foreign").is_none());
     let left: Vec<&String> = sources.keys().filter(|path| path.starts_with("engines/")).collect();
     assert_eq!(left, ["engines/ec2/hosts.yaml"], "a part of the master is not a template of its own");
+}
+
+/// Both engines on ECS have a part in common and one of their own.
+#[test]
+fn engines_share_a_folder_and_differ_in_a_part() {
+    let files = [
+        ("engines/ecs/engine.yaml", ECS),
+        ("engines/ecs/fargate.yaml", "Outputs: {Spot: {Value: fargate}}\n"),
+        (
+            "engines/ecs/hosts.yaml",
+            "Resources: {Group: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: group.yaml}}}\n",
+        ),
+        ("engines/ecs/service.yaml", "Parameters: {VpcId: {Type: String}}\n"),
+        ("engines/ecs/group.yaml", "Parameters: {Group: {Type: Number}}\n"),
+    ];
+    let of = |engine| {
+        let sources = compose(sources(&files), &Additions { engine, ..Additions::default() }).unwrap();
+        let master: Value = serde_json::from_slice(&sources[MASTER]).unwrap();
+        let children = sources.into_keys().filter(|path| path.starts_with("engines/")).collect::<Vec<_>>();
+        (master, children)
+    };
+    let (fargate, children) = of(Engine::Fargate);
+    assert_eq!(fargate["Resources"]["Scheduler"]["Properties"]["TemplateURL"], "engines/ecs/service.yaml");
+    assert_eq!(fargate["Outputs"]["Spot"]["Value"], "fargate");
+    assert!(fargate["Resources"].get("Group").is_none() && fargate["Parameters"].get("Group").is_none());
+    assert_eq!(children, ["engines/ecs/group.yaml", "engines/ecs/service.yaml"], "no part of a master");
+    let (hosts, _) = of(Engine::EcsEc2);
+    assert_eq!(hosts["Parameters"]["Group"], json!({ "Type": "Number" }));
+    assert_eq!(hosts["Resources"]["Scheduler"], fargate["Resources"]["Scheduler"]);
+    assert!(hosts["Outputs"].get("Spot").is_none());
+}
+
+#[test]
+fn every_part_of_an_engine_that_is_missing_is_told() {
+    let additions = Additions { engine: Engine::EcsEc2, ..Additions::default() };
+    let fail = compose(sources(&[]), &additions).unwrap_err();
+    let places: Vec<&str> = fail.all_problems().iter().map(|problem| problem.location.as_str()).collect();
+    assert_eq!(places, ["templates/engines/ecs/engine.yaml", "templates/engines/ecs/hosts.yaml"]);
 }
 
 #[test]

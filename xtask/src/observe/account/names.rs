@@ -30,7 +30,7 @@ impl Ask<'_> {
         if !self.wants(Topic::Image) {
             return None;
         }
-        let image = &self.demands.image;
+        let image = self.demands.image.as_ref()?;
         if image.is_id() {
             return Some(told(self.has_image(&image.name).await));
         }

@@ -2,7 +2,7 @@
 
 use crate::config::environment::Vpc;
 use crate::config::values::MOST_PARAMETER_BYTES;
-use crate::config::{Endpoint, Environment, resolve};
+use crate::config::{Endpoint, Environment, Images, resolve};
 use crate::fail::{Kind, Problem};
 use crate::model::contract::CONTRACT;
 use crate::model::engine::Engine;
@@ -50,7 +50,7 @@ fn the_local_file_needs_one_line() {
     let environment = resolve("local", "aws.endpoint = 'local'", "").unwrap();
     assert_eq!(environment.aws.endpoint, Endpoint::Local);
     assert_eq!(environment.stack_name(), "ductwork-local");
-    let parameters = environment.parameters("ami-1");
+    let parameters = environment.parameters(&Images::example());
     insta::assert_snapshot!(serde_json::to_string_pretty(&parameters).unwrap(), @r#"
     {
       "AccessLogs": "false",
@@ -93,7 +93,7 @@ fn the_local_file_needs_one_line() {
       "ExistingVpcId": "",
       "FlowLogs": "false",
       "GitHubRepository": "",
-      "HostImage": "ami-1",
+      "HostImage": "ami-00000000",
       "HostImageParameter": "",
       "HostPackages": "",
       "HostedZoneId": "",
@@ -125,9 +125,9 @@ fn the_local_file_needs_one_line() {
 fn the_engine_is_ec2_and_an_unknown_one_is_refused() {
     assert_eq!(good(&aws("")).engine, Engine::Ec2);
     assert_eq!(good(&format!("engine = 'ec2'\n{}", aws(""))).engine, Engine::Ec2);
-    insta::assert_snapshot!(bad(&format!("engine = 'fargate'\n{}", aws(""))), @r"
-    environments/dev.toml:1 `engine`: invalid engine: `fargate` [invalid_value]
-        use `ec2`
+    insta::assert_snapshot!(bad(&format!("engine = 'fargat'\n{}", aws(""))), @r"
+    environments/dev.toml:1 `engine`: invalid engine: `fargat` [invalid_value]
+        use `fargate`, or else `ec2` or `ecs-ec2`
     ");
 }
 
@@ -135,7 +135,7 @@ fn the_engine_is_ec2_and_an_unknown_one_is_refused() {
 #[test]
 fn templates_are_told_whether_the_cloud_is_local() {
     let local = |environment: &Environment| {
-        assert_eq!(environment.parameters("ami-1")["Local"], environment.is_local().to_string());
+        assert_eq!(environment.parameters(&Images::example())["Local"], environment.is_local().to_string());
         environment.is_local()
     };
     assert!(local(&good("aws.endpoint = 'local'")));
@@ -330,7 +330,10 @@ fn an_existing_network() {
     let environment =
         good(&balanced(&format!("{network}\n[entry]\nallowed_cidrs = ['203.0.113.0/24']\n{CERTIFICATE}")));
     assert!(matches!(&environment.network.vpc, Vpc::Existing { subnets, .. } if subnets.len() == 2));
-    assert_eq!(environment.parameters("ami-1")["ExistingSubnetIds"], "subnet-0a1b2c3d,subnet-1a1b2c3d");
+    assert_eq!(
+        environment.parameters(&Images::example())["ExistingSubnetIds"],
+        "subnet-0a1b2c3d,subnet-1a1b2c3d"
+    );
 }
 
 #[test]
