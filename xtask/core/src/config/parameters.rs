@@ -1,13 +1,17 @@
 //! What an environment passes to its stacks: parameters, settings of worker sets, and tags. Never a secret.
 
-use super::environment::{Database, Entry, Environment, Login, Mail, Network, Vpc};
-use super::hosts::{HostGroup, Hosts, WorkerSet};
-use super::values::{Account, Url, VpcCidr};
+use super::environment::{Compute, Database, Entry, Environment, Login, Mail, Network, Vpc};
+use super::hosts::{HostGroup, Hosts, RunsOn, WorkerSet};
+use super::tasks::{Instances, Tasks};
+use super::values::{Account, Nat, Url, VpcCidr};
 use crate::model::names;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 type Pairs = Vec<(String, String)>;
+
+/// What the template says, where no host drains.
+const DRAIN_SECONDS: u32 = 1800;
 
 /// What components are started from, as far as their engine needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,9 +42,8 @@ impl Environment {
             self.network.parameters(),
             self.entry.parameters(),
             self.database.parameters(),
-            self.hosts.parameters(),
             self.operations(),
-            vec![pair("HostImage", or_empty(images.machine.as_ref()))],
+            self.computing(images),
         ];
         groups.into_iter().flatten().collect()
     }
@@ -60,6 +63,13 @@ impl Environment {
             pair("LoginConfig", self.login.config()),
             pair("MailConfig", self.mail.as_ref().map_or_else(|| "{}".to_owned(), Mail::config)),
         ]
+    }
+
+    fn computing(&self, images: &Images) -> Pairs {
+        match &self.compute {
+            Compute::Hosts(hosts) => hosts.parameters(images),
+            Compute::Tasks(tasks) => [tasks.parameters(images), vec![self.network.public_ip()]].concat(),
+        }
     }
 
     fn operations(&self) -> Pairs {
@@ -155,6 +165,12 @@ impl Network {
             pair("ExistingPublicSubnetIds", public),
         ]
     }
+
+    /// Without NAT, tasks are in public subnets, where only an address of their own gets them out.
+    fn public_ip(&self) -> (String, String) {
+        let own = self.nat == Nat::None && matches!(self.vpc, Vpc::New(_));
+        pair("AssignPublicIp", if own { "ENABLED" } else { "DISABLED" })
+    }
 }
 
 impl Entry {
@@ -189,8 +205,9 @@ impl Database {
 }
 
 impl Hosts {
-    fn parameters(&self) -> Pairs {
+    fn parameters(&self, images: &Images) -> Pairs {
         let mut all = vec![
+            pair("HostImage", or_empty(images.machine.as_ref())),
             pair("HostImageParameter", or_empty(self.image.as_ref().filter(|image| !image.is_id()))),
             pair("HostPackages", joined(&self.packages)),
             pair("DrainSeconds", self.drain.as_secs()),
@@ -206,6 +223,45 @@ impl Hosts {
             ]);
         }
         all
+    }
+}
+
+impl Tasks {
+    fn parameters(&self, images: &Images) -> Pairs {
+        let mut all = vec![
+            pair("Image", or_empty(images.container.as_ref())),
+            pair("TaskArchitecture", self.architecture.to_string().to_uppercase()),
+            pair("ContainerInsights", self.insights),
+            pair("ApiServerMaxCount", self.api_server_max),
+            // Of templates that all engines have in common; tasks read none of them.
+            pair("DrainSeconds", DRAIN_SECONDS),
+            pair("HostPackages", ""),
+            pair("HostImageParameter", ""),
+        ];
+        for (prefix, service) in self.services() {
+            all.extend([
+                pair(&format!("{prefix}Cpu"), service.size.cpu),
+                pair(&format!("{prefix}Memory"), service.size.memory),
+                pair(&format!("{prefix}Count"), service.count),
+                pair(&format!("{prefix}ManagedPolicyArns"), joined(&service.permissions.managed)),
+            ]);
+        }
+        all.extend(self.instances.iter().flat_map(|instances| instances.parameters(images)));
+        all
+    }
+}
+
+impl Instances {
+    fn parameters(&self, images: &Images) -> Pairs {
+        vec![
+            pair("ClusterImage", or_empty(images.machine.as_ref())),
+            pair("ClusterInstanceType", &self.instance_type),
+            pair("ClusterMoreInstanceTypes", joined(&self.more_instance_types)),
+            pair("ClusterMinCount", self.min),
+            pair("ClusterMaxCount", self.max),
+            pair("ClusterSpotPercent", self.spot_percent),
+            pair("ClusterVolumeGiB", self.volume_gib),
+        ]
     }
 }
 
@@ -246,21 +302,31 @@ impl WorkerSet {
     /// The parameters of `worker-set.yaml` that belong to this set alone.
     #[must_use]
     pub fn parameters(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([
+        let mut all = BTreeMap::from([
             pair("WorkerSet", &self.name),
             pair("Queue", &self.queue),
-            pair("OnScheduler", self.on_scheduler),
             pair("Concurrency", self.concurrency),
-            pair("InstanceType", &self.instance_type),
-            pair("MoreInstanceTypes", joined(&self.more_instance_types)),
             pair("OnDemandPercent", 100 - self.spot_percent),
             pair("OnDemandBase", self.on_demand_base),
             pair("MinCount", self.min),
             pair("MaxCount", self.max),
-            pair("VolumeGiB", self.volume_gib),
-            pair("DeploymentConfig", self.rollout),
             pair("WorkerManagedPolicyArns", joined(&self.permissions.managed)),
-        ])
+        ]);
+        match &self.runs_on {
+            RunsOn::Host { instance_type, more_instance_types, volume_gib, rollout } => all.extend([
+                pair("OnScheduler", self.on_scheduler),
+                pair("InstanceType", instance_type),
+                pair("MoreInstanceTypes", joined(more_instance_types)),
+                pair("VolumeGiB", volume_gib),
+                pair("DeploymentConfig", rollout),
+            ]),
+            RunsOn::Task { size, ephemeral_gib } => all.extend([
+                pair("Cpu", size.cpu),
+                pair("Memory", size.memory),
+                pair("EphemeralGiB", ephemeral_gib),
+            ]),
+        }
+        all
     }
 
     /// Its entry in the output `WorkerSets` of the master stack, which hosts read. The keys are those of

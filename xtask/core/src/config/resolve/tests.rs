@@ -204,7 +204,7 @@ since = 2026-01-01
     environments/dev.toml:18 `database.max_storage_gib`: 210 GiB is less than 10 % above `storage_gib`, which is 200 GiB [conflict]
         use 220 or more, or remove the key
     environments/dev.toml:20 `hosts.instance_type`: unknown key [unknown_key]
-        write it as `hosts.api_server.instance_type`, `hosts.scheduler.instance_type` or `workers.default.instance_type`, or remove it
+        write it as `hosts.api_server.instance_type`, `hosts.scheduler.instance_type`, `cluster.instance_type` or `workers.default.instance_type`, or remove it
     environments/dev.toml:22 `workers.default.instance_type`: `m7g.large` is arm64, but the hosts are x86_64 [conflict]
         use a type of x86_64, or set `hosts.architecture = "arm64"` for all hosts
     environments/dev.toml:24 `workers.default.max`: 2 is less than `min`, which is 3 [conflict]
@@ -319,7 +319,7 @@ fn defaults_follow_what_is_written() {
     let environment = good(&aws(
         "[hosts]\narchitecture = 'arm64'\n[workers.default]\nmin = 3\n[database]\nstorage_gib = 1001\n",
     ));
-    assert_eq!(environment.worker_sets()[0].instance_type.as_str(), "t4g.medium");
+    assert_eq!(environment.worker_sets()[0].parameters()["InstanceType"], "t4g.medium");
     assert_eq!(environment.worker_sets()[0].max, 3);
     assert_eq!(environment.database.max_storage_gib, 1102);
 }

@@ -104,6 +104,16 @@ choice! {
 }
 
 choice! {
+    /// What CloudWatch records of a cluster of ECS.
+    Insights, "level of Container Insights",
+    Disabled "disabled",
+    /// Of the cluster and its services.
+    Enabled "enabled",
+    /// Of each task and container as well.
+    Enhanced "enhanced",
+}
+
+choice! {
     /// How many hosts of a group a rollout replaces at once, in CodeDeploy's own terms.
     Pace, "rollout pace",
     OneAtATime "one_at_a_time" as "CodeDeployDefault.OneAtATime",
