@@ -17,6 +17,7 @@ impl Environment {
             account: self.aws.account.to_string(),
             bucket: self.artifact_bucket(),
             stack: self.stack_name(),
+            engine: self.engine,
             service_roles: self.service_roles(),
             hosts: if self.is_local() { Vec::new() } else { self.hosts_started() },
             network: self.network.demand(),
@@ -230,6 +231,64 @@ mod tests {
         assert_eq!(names(demands("load_balancer = 'internal'", more)).len(), 6);
     }
 
+    fn on_ecs(engine: &str, more: &str) -> Demands {
+        let text = format!(
+            "engine = '{engine}'\n[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n\
+             [entry]\nallowed_cidrs = ['203.0.113.0/24']\n{more}"
+        );
+        resolve("dev", &text, "").unwrap_or_else(|problems| panic!("{problems:#?}")).demands()
+    }
+
+    #[test]
+    fn on_fargate_there_are_no_hosts() {
+        let found = on_ecs("fargate", "[workers.default]\nmax = 3\nspot_percent = 50\n");
+        assert_eq!((found.hosts, found.image), (Vec::new(), None));
+        let roles: Vec<_> = found.service_roles.iter().map(|role| role.service).collect();
+        let expected = [
+            "ecs.amazonaws.com",
+            "ecs.application-autoscaling.amazonaws.com",
+            "elasticloadbalancing.amazonaws.com",
+            "rds.amazonaws.com",
+        ];
+        assert_eq!(roles, expected);
+        assert_eq!(found.addresses, 1, "of the NAT gateway");
+    }
+
+    #[test]
+    fn a_cluster_needs_its_instances_and_the_image_that_ecs_makes() {
+        let cluster = "[hosts]\narchitecture = 'arm64'\n[cluster]\nmore_instance_types = ['m7g.large']\nmin = 0\n\
+                       max = 5\nspot_percent = 40\n";
+        let found = on_ecs("ecs-ec2", cluster);
+        let [cluster] = found.hosts.as_slice() else { panic!("{:?}", found.hosts) };
+        assert_eq!(
+            (&*cluster.key, &cluster.types[..]),
+            ("cluster", &["t4g.large".to_owned(), "m7g.large".to_owned()][..])
+        );
+        assert_eq!(cluster.first, Hosts { on_demand: 1, spot: 0 }, "one more than none, for the components");
+        assert_eq!(cluster.most, Hosts { on_demand: 3, spot: 2 });
+        let image = found.image.unwrap();
+        assert_eq!(image.name, "/aws/service/ecs/optimized-ami/amazon-linux-2023/arm64/recommended/image_id");
+        let image = on_ecs("ecs-ec2", "").image.unwrap();
+        assert_eq!(image.name, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id");
+        let services: Vec<_> = found.service_roles.iter().map(|role| role.service).collect();
+        assert!(services.contains(&"autoscaling.amazonaws.com") && services.contains(&"spot.amazonaws.com"));
+    }
+
+    #[test]
+    fn services_are_updated_by_the_tool_itself() {
+        let calls = on_ecs("fargate", "").calls("aws");
+        let all: Vec<String> =
+            calls.iter().map(|call| format!("{} {}", call.actions.join(" "), call.resource)).collect();
+        let at = "arn:aws:ecs:eu-central-1:111122223333";
+        for call in [
+            format!("ecs:DescribeServices ecs:UpdateService {at}:service/ductwork-dev/scheduler"),
+            format!("ecs:RunTask {at}:task-definition/ductwork-dev-migrate:1"),
+        ] {
+            assert!(all.contains(&call), "{all:#?}");
+        }
+        assert!(!all.iter().any(|call| call.contains("codedeploy") || call.contains("ssm:")), "{all:#?}");
+    }
+
     #[test]
     fn calls_name_their_resources() {
         let calls = demands("", "").calls("aws-cn");
@@ -239,8 +298,8 @@ mod tests {
             &format!("arn:aws-cn:cloudformation:eu-central-1:111122223333:stack/{stack}/{any}"),
             "arn:aws-cn:s3:::ductwork-111122223333-eu-central-1",
             "arn:aws-cn:s3:::ductwork-111122223333-eu-central-1/environments/dev/current.json",
-            "arn:aws-cn:codedeploy:eu-central-1:111122223333:deploymentgroup:ductwork-dev/scheduler",
             "arn:aws-cn:secretsmanager:eu-central-1:111122223333:secret:ductwork/dev/login/google-AbCdEf",
+            "arn:aws-cn:codedeploy:eu-central-1:111122223333:deploymentgroup:ductwork-dev/scheduler",
             "arn:aws-cn:ssm:eu-central-1::parameter/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
         ];
         assert_eq!(resources, expected);

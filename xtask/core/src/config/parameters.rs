@@ -259,7 +259,7 @@ impl Instances {
             pair("ClusterMoreInstanceTypes", joined(&self.more_instance_types)),
             pair("ClusterMinCount", self.min),
             pair("ClusterMaxCount", self.max),
-            pair("ClusterSpotPercent", self.spot_percent),
+            pair("ClusterOnDemandPercent", 100 - self.spot_percent),
             pair("ClusterVolumeGiB", self.volume_gib),
         ]
     }
@@ -324,6 +324,8 @@ impl WorkerSet {
                 pair("Cpu", size.cpu),
                 pair("Memory", size.memory),
                 pair("EphemeralGiB", ephemeral_gib),
+                // ECS weighs the two against each other.
+                pair("SpotPercent", self.spot_percent),
             ]),
         }
         all

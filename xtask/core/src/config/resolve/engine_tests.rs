@@ -71,7 +71,7 @@ fn a_stack_on_instances_is_given_these_too() {
     ClusterMaxCount=4
     ClusterMinCount=1
     ClusterMoreInstanceTypes=
-    ClusterSpotPercent=0
+    ClusterOnDemandPercent=100
     ClusterVolumeGiB=30
     ");
     assert_eq!(beyond(&instances(""), &fargate("")), "");
@@ -82,7 +82,7 @@ fn a_stack_on_instances_is_given_these_too() {
     ClusterMaxCount=6
     ClusterMinCount=0
     ClusterMoreInstanceTypes=m7g.large
-    ClusterSpotPercent=50
+    ClusterOnDemandPercent=50
     ClusterVolumeGiB=40
     ContainerInsights=enhanced
     TaskArchitecture=ARM64
@@ -96,9 +96,9 @@ fn worker_sets_are_tasks_with_a_size() {
     };
     let written = "[workers.default]\ncpu = 2048\nmemory = 8192\nephemeral_gib = 50\nspot_percent = 80\n\
                    on_demand_base = 1\nmin = 1\nmax = 5\nmanaged_policies = ['arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess']\n";
-    insta::assert_snapshot!(set(&fargate("")), @r#"{"Concurrency":"4","Cpu":"1024","EphemeralGiB":"20","MaxCount":"1","Memory":"4096","MinCount":"1","OnDemandBase":"0","OnDemandPercent":"100","Queue":"default","WorkerManagedPolicyArns":"","WorkerSet":"default"}"#);
-    insta::assert_snapshot!(set(&fargate(written)), @r#"{"Concurrency":"4","Cpu":"2048","EphemeralGiB":"50","MaxCount":"5","Memory":"8192","MinCount":"1","OnDemandBase":"1","OnDemandPercent":"20","Queue":"default","WorkerManagedPolicyArns":"arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess","WorkerSet":"default"}"#);
-    insta::assert_snapshot!(set(&instances("[workers.default]\ncpu = 200\nmemory = 300\n")), @r#"{"Concurrency":"4","Cpu":"200","EphemeralGiB":"20","MaxCount":"1","Memory":"300","MinCount":"1","OnDemandBase":"0","OnDemandPercent":"100","Queue":"default","WorkerManagedPolicyArns":"","WorkerSet":"default"}"#);
+    insta::assert_snapshot!(set(&fargate("")), @r#"{"Concurrency":"4","Cpu":"1024","EphemeralGiB":"20","MaxCount":"1","Memory":"4096","MinCount":"1","OnDemandBase":"0","OnDemandPercent":"100","Queue":"default","SpotPercent":"0","WorkerManagedPolicyArns":"","WorkerSet":"default"}"#);
+    insta::assert_snapshot!(set(&fargate(written)), @r#"{"Concurrency":"4","Cpu":"2048","EphemeralGiB":"50","MaxCount":"5","Memory":"8192","MinCount":"1","OnDemandBase":"1","OnDemandPercent":"20","Queue":"default","SpotPercent":"80","WorkerManagedPolicyArns":"arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess","WorkerSet":"default"}"#);
+    insta::assert_snapshot!(set(&instances("[workers.default]\ncpu = 200\nmemory = 300\n")), @r#"{"Concurrency":"4","Cpu":"200","EphemeralGiB":"20","MaxCount":"1","Memory":"300","MinCount":"1","OnDemandBase":"0","OnDemandPercent":"100","Queue":"default","SpotPercent":"0","WorkerManagedPolicyArns":"","WorkerSet":"default"}"#);
     assert_eq!(fargate("").worker_sets()[0].settings(), good(&aws("")).worker_sets()[0].settings());
 }
 

@@ -2,7 +2,7 @@
 
 use super::check::at;
 use super::defaults::Defaults;
-use super::hosts::{instance_type, more_types, permissions, volume};
+use super::hosts::{instance_type, more_types, permissions};
 use crate::config::file::{self, File, Number};
 use crate::config::problems::{Location, Problems, Reported};
 use crate::config::tasks::{Instances, Service, Tasks};
@@ -24,6 +24,8 @@ pub const WORKER: TaskSize = TaskSize::new(1024, 4096);
 /// What ECS takes as the size of a task that no Fargate has to offer.
 const CPU: RangeInclusive<u32> = 128..=196_608;
 const MEMORY: RangeInclusive<u32> = 128..=25_165_824;
+/// As large as the snapshot in the image of ECS.
+const VOLUME_GIB: u32 = 30;
 const MOST_INSTANCES: u32 = 100;
 /// Twice what the components and one worker take, because a rollout starts new tasks before old ones stop.
 const INSTANCES: u32 = 4;
@@ -133,7 +135,7 @@ fn instances(
     let min = problems.number_or(&written.min, defaults.hosts(), 0..=MOST_INSTANCES, "instances");
     let max = problems.number(&written.max, 1..=MOST_INSTANCES, "instances");
     let spot_percent = problems.number_or(&written.spot_percent, 0, 0..=100, "percent");
-    let volume_gib = volume(&written.volume_gib, problems);
+    let volume_gib = problems.number_or(&written.volume_gib, VOLUME_GIB, VOLUME_GIB..=16_384, "GiB");
     let (min, max) = (min?, max?);
     if let (Some(location), Some(max)) = (at(&written.max), max.filter(|max| *max < min)) {
         let message = format!("{max} is less than `min`, which is {min}");

@@ -26,7 +26,7 @@ const HOSTS: &[&str] = &[
     "ClusterMoreInstanceTypes",
     "ClusterMinCount",
     "ClusterMaxCount",
-    "ClusterSpotPercent",
+    "ClusterOnDemandPercent",
     "ClusterImage",
     "ExistingSubnetIds",
 ];
