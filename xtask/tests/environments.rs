@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use xtask::config::{Environment, Images, OBJECTS, keys, objects, resolve};
+use xtask::config::{Environment, Images, OBJECTS, has_key, keys, objects, resolve};
 use xtask::model::contract::CONTRACT;
+use xtask::model::engine::Engine;
 use xtask::model::objects::Objects;
 use xtask::observe::environment;
 
@@ -42,6 +43,36 @@ fn with_defaults(text: &str) -> String {
     lines.join("\n")
 }
 
+/// The file for another engine: without the keys that it does not have, and with the defaults that a comment
+/// above says for it.
+fn on_engine(text: &str, engine: Engine) -> String {
+    let (mut table, mut above, mut lines) = (String::new(), String::new(), Vec::new());
+    for line in text.lines() {
+        let entry = behind(line, "# e.g. ").or_else(|| behind(line, "# ")).or_else(|| behind(line, ""));
+        let entry = entry.and_then(|entry| entry.split_once(" = "));
+        if let Some(name) = line.strip_prefix('[') {
+            table = format!("{}.", name.trim_end_matches(']'));
+        }
+        match entry {
+            Some(("engine", _)) if table.is_empty() => lines.push(format!("engine = \"{engine}\"")),
+            Some((key, _)) if !has_key(engine, &format!("{table}{key}")) => {}
+            Some(_) => lines.push(with_own(line, &above, engine)),
+            None => lines.push(line.to_owned()),
+        }
+        above =
+            if entry.is_none() && line.starts_with("# ") { above + " " + &line[2..] } else { String::new() };
+    }
+    lines.join("\n")
+}
+
+/// The line with the default of ECS, if the comment says one.
+fn with_own(line: &str, above: &str, engine: Engine) -> String {
+    let said = above.split_once("On ECS the default is ").filter(|_| engine.is_ecs());
+    let Some((_, said)) = said else { return line.to_owned() };
+    let end = said.find([',', '.']).unwrap_or(said.len());
+    format!("{} = {}", line.split_once(" = ").unwrap().0, &said[..end])
+}
+
 /// The file with the lines after one of the marks no longer commented out.
 fn uncommented(text: &str, marks: &[&str]) -> Vec<String> {
     let live = |line| marks.iter().find_map(|mark| behind(line, mark)).unwrap_or(line).to_owned();
@@ -67,7 +98,23 @@ fn the_defaults_that_dev_toml_shows_are_the_defaults() {
     let plain = with_defaults(&dev());
     let chosen = plain.lines().zip(dev().lines()).filter(|(default, chosen)| default != chosen).count();
     assert_eq!(chosen, 3, "{plain}");
-    let shown = uncommented(&plain, &["# "]).join("\n");
+    defaults_are_right(&on_engine(&plain, Engine::Ec2));
+}
+
+/// Where they differ from those of hosts, the file says so.
+#[test]
+fn the_defaults_that_dev_toml_shows_are_the_defaults_on_ecs() {
+    for engine in [Engine::Fargate, Engine::EcsEc2] {
+        let plain = on_engine(&with_defaults(&dev()), engine);
+        assert_eq!(resolved(&plain).engine, engine);
+        assert!(plain.contains("# cpu = 1024") && !plain.contains("on_scheduler"), "{plain}");
+        assert_eq!(plain.contains("# volume_gib"), engine == Engine::EcsEc2, "{plain}");
+        defaults_are_right(&plain);
+    }
+}
+
+fn defaults_are_right(plain: &str) {
+    let shown = uncommented(plain, &["# "]).join("\n");
     assert_ne!(plain.trim_end(), shown);
     for (is, says) in resolved(&plain)
         .parameters(&Images::example())
@@ -76,14 +123,14 @@ fn the_defaults_that_dev_toml_shows_are_the_defaults() {
     {
         assert_eq!(is, says, "correct the commented default in environments/dev.toml, or the default");
     }
-    assert_eq!(resolved(&plain), resolved(&shown));
+    assert_eq!(resolved(plain), resolved(&shown));
     let left_out: Vec<&str> = plain.lines().filter(|line| !STANDARD.contains(line)).collect();
-    assert_eq!(resolved(&plain), resolved(&left_out.join("\n")), "the defaults that the file names");
+    assert_eq!(resolved(plain), resolved(&left_out.join("\n")), "the defaults that the file names");
 }
 
 #[test]
 fn the_examples_of_dev_toml_are_valid() {
-    let mut lines = uncommented(&with_defaults(&dev()), &["# e.g. ", "# "]);
+    let mut lines = uncommented(&on_engine(&with_defaults(&dev()), Engine::Ec2), &["# e.g. ", "# "]);
     // The examples show the alternatives: an existing VPC, a load balancer, logins with Google.
     for (default, other) in [
         ("url = \"http://airflow.dev.example.com:8080\"", "url = \"https://airflow.example.com\""),
