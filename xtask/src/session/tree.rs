@@ -12,7 +12,7 @@ use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::model::text::count;
 use crate::observe::{bundle, host_revision, objects, templates as sources};
 use crate::plan::compose::{Additions, compose};
-use crate::plan::templates::Packaged;
+use crate::plan::templates::{Packaged, Sources};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -76,15 +76,37 @@ pub fn problems(root: &Path) -> Result<Vec<Problem>> {
     let mut problems = bundle::problems(root);
     problems.extend(host_revision::problems(root));
     problems.extend(objects::problems(root)?);
-    let composed = sources::read(root).and_then(|sources| {
-        templates::written(&sources, Engine::default())?;
-        let composed = compose(sources, &Additions::default())?;
-        templates::package_both(&composed)
-    });
-    if let Err(fail) = composed {
-        problems.extend(fail.into_problems()?);
+    let sources = match sources::read(root) {
+        Ok(sources) => sources,
+        Err(fail) => {
+            problems.extend(fail.into_problems()?);
+            return Ok(problems);
+        }
+    };
+    for engine in engines(&sources) {
+        let Err(fail) = composed(sources.clone(), engine) else { continue };
+        for problem in fail.into_problems()? {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
     }
     Ok(problems)
+}
+
+/// The default one, and those that the project has templates of: a project need not keep what it does not use.
+fn engines(sources: &Sources) -> impl Iterator<Item = Engine> {
+    let has = |engine: &Engine| {
+        let folder = format!("engines/{}/", engine.folder());
+        *engine == Engine::default() || sources.keys().any(|path| path.starts_with(&folder))
+    };
+    Engine::ALL.into_iter().filter(has)
+}
+
+fn composed(sources: Sources, engine: Engine) -> Result<()> {
+    templates::written(&sources, engine)?;
+    let composed = compose(sources, &Additions { engine, ..Additions::default() })?;
+    templates::package_both(&composed).map(drop)
 }
 
 /// Six results as one; problems of several parts become one list, and any other failure goes first.
@@ -106,5 +128,40 @@ fn all<A, B, C, D, E, F>(
             problems.dedup();
             Err(Fail::problems(count(problems.len(), "problem") + " in the tree", problems))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EC2: (&str, &str) = ("engines/ec2/engine.yaml", "Resources: {}\n");
+    const ECS: (&str, &str) = ("engines/ecs/engine.yaml", "Resources: {}\n");
+
+    fn sources(more: &[(&str, &str)]) -> Sources {
+        let all = [("master.yaml", "Resources: {}\n"), ("bootstrap.yaml", "Resources: {}\n")];
+        all.iter().chain(more).map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn engines_that_a_project_has_no_templates_of_are_not_missing() {
+        let of = |more: &[(&str, &str)]| engines(&sources(more)).collect::<Vec<_>>();
+        assert_eq!(of(&[EC2]), [Engine::Ec2]);
+        assert_eq!(of(&[EC2, ECS]), Engine::ALL);
+        assert_eq!(of(&[]), [Engine::Ec2], "the default is told to be missing");
+    }
+
+    #[test]
+    fn the_templates_of_each_engine_are_put_together() {
+        let told = |more: &[(&str, &str)], engine| match composed(sources(more), engine) {
+            Ok(()) => Vec::new(),
+            Err(fail) => fail.into_problems().unwrap().into_iter().map(|problem| problem.location).collect(),
+        };
+        let hosts = ("engines/ecs/hosts.yaml", "Resources:\n  - A\n");
+        assert!(told(&[EC2, ECS, hosts], Engine::Ec2).is_empty(), "none of its templates is wrong");
+        assert_eq!(told(&[ECS, hosts], Engine::EcsEc2), ["templates/engines/ecs/hosts.yaml:2"]);
+        let missing = told(&[ECS, hosts], Engine::Fargate);
+        assert!(missing.iter().all(|place| place.contains("engines/ecs/fargate.yaml")), "{missing:?}");
+        assert!(!missing.is_empty());
     }
 }

@@ -268,6 +268,7 @@ mod tests {
         assert_eq!(cluster.most, Hosts { on_demand: 3, spot: 2 });
         let image = found.image.unwrap();
         assert_eq!(image.name, "/aws/service/ecs/optimized-ami/amazon-linux-2023/arm64/recommended/image_id");
+        assert!(!image.way_around().contains("hosts.image"), "a cluster has no such key");
         let image = on_ecs("ecs-ec2", "").image.unwrap();
         assert_eq!(image.name, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id");
         let services: Vec<_> = found.service_roles.iter().map(|role| role.service).collect();

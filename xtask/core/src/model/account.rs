@@ -50,6 +50,16 @@ impl ImageDemand {
     pub fn is_id(&self) -> bool {
         self.name.starts_with("ami-")
     }
+
+    /// What to do if nobody lets us read the parameter. Clusters run no other image than that of ECS.
+    #[must_use]
+    pub fn way_around(&self) -> &'static str {
+        if self.name.starts_with("/aws/service/ecs/") {
+            "allow `ssm:GetParameter` for it"
+        } else {
+            "allow `ssm:GetParameter` for it, or set `hosts.image` to the ID of an image"
+        }
+    }
 }
 
 /// A role that only a service of AWS can assume; it makes its own at first use, if whoever uses it may.
