@@ -1,7 +1,7 @@
 //! The environment files of this repository: valid, complete, and right about the defaults.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use xtask::config::{Environment, Images, OBJECTS, has_key, keys, objects, resolve};
 use xtask::model::contract::CONTRACT;
@@ -116,7 +116,7 @@ fn the_defaults_that_dev_toml_shows_are_the_defaults_on_ecs() {
 fn defaults_are_right(plain: &str) {
     let shown = uncommented(plain, &["# "]).join("\n");
     assert_ne!(plain.trim_end(), shown);
-    for (is, says) in resolved(&plain)
+    for (is, says) in resolved(plain)
         .parameters(&Images::example())
         .iter()
         .zip(&resolved(&shown).parameters(&Images::example()))
@@ -202,6 +202,34 @@ fn dev_toml_explains_every_key() {
     }
     let missing: Vec<String> = keys().into_iter().filter(|key| !explained.contains(key)).collect();
     assert!(missing.is_empty(), "explain these keys in environments/dev.toml: {missing:?}");
+}
+
+/// What the tests of templates see of the default engine, for all of them.
+#[test]
+fn the_readme_of_templates_maps_what_every_engine_is_given() {
+    let readme = std::fs::read_to_string(root().join("templates/README.md")).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with("| `"));
+    let cells: Vec<Vec<&str>> = rows.map(|row| row.split('|').map(str::trim).collect()).collect();
+    let code = |cell: &str| cell.strip_prefix('`').and_then(|cell| cell.split('`').next()).map(str::to_owned);
+    let pairs = cells.iter().flat_map(|row| row.windows(2));
+    let mapped: BTreeMap<_, _> = pairs.filter_map(|pair| Some((code(pair[0])?, code(pair[1])))).collect();
+    for engine in Engine::ALL {
+        let environment = resolved(&on_engine(&with_defaults(&dev()), engine));
+        for name in environment.parameters(&Images::example()).keys() {
+            let key =
+                mapped.get(name).unwrap_or_else(|| panic!("{engine}: templates/README.md lacks `{name}`"));
+            let known = |key: &String| {
+                keys().iter().any(|known| *known == *key || known.starts_with(&format!("{key}.")))
+            };
+            assert!(
+                key.as_ref().is_none_or(known),
+                "templates/README.md: `{key:?}` is no key of an environment file"
+            );
+        }
+        for name in environment.worker_sets()[0].parameters().keys() {
+            assert!(readme.contains(&format!("`{name}`")), "{engine}: templates/README.md lacks `{name}`");
+        }
+    }
 }
 
 /// List prices of us-east-1 for Linux on demand, in US dollars; per month of 730 hours where not said.

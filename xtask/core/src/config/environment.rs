@@ -179,7 +179,6 @@ pub struct Storage {
 
 /// What the components run on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "an environment has one of them")]
 pub enum Compute {
     /// The engine `ec2`.
     Hosts(Hosts),
