@@ -1,10 +1,11 @@
 //! The environment files of this repository: valid, complete, and right about the defaults.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use xtask::config::{Environment, OBJECTS, keys, objects, resolve};
+use xtask::config::{Environment, Images, OBJECTS, has_key, keys, objects, resolve};
 use xtask::model::contract::CONTRACT;
+use xtask::model::engine::Engine;
 use xtask::model::objects::Objects;
 use xtask::observe::environment;
 
@@ -42,6 +43,36 @@ fn with_defaults(text: &str) -> String {
     lines.join("\n")
 }
 
+/// The file for another engine: without the keys that it does not have, and with the defaults that a comment
+/// above says for it.
+fn on_engine(text: &str, engine: Engine) -> String {
+    let (mut table, mut above, mut lines) = (String::new(), String::new(), Vec::new());
+    for line in text.lines() {
+        let entry = behind(line, "# e.g. ").or_else(|| behind(line, "# ")).or_else(|| behind(line, ""));
+        let entry = entry.and_then(|entry| entry.split_once(" = "));
+        if let Some(name) = line.strip_prefix('[') {
+            table = format!("{}.", name.trim_end_matches(']'));
+        }
+        match entry {
+            Some(("engine", _)) if table.is_empty() => lines.push(format!("engine = \"{engine}\"")),
+            Some((key, _)) if !has_key(engine, &format!("{table}{key}")) => {}
+            Some(_) => lines.push(with_own(line, &above, engine)),
+            None => lines.push(line.to_owned()),
+        }
+        above =
+            if entry.is_none() && line.starts_with("# ") { above + " " + &line[2..] } else { String::new() };
+    }
+    lines.join("\n")
+}
+
+/// The line with the default of ECS, if the comment says one.
+fn with_own(line: &str, above: &str, engine: Engine) -> String {
+    let said = above.split_once("On ECS the default is ").filter(|_| engine.is_ecs());
+    let Some((_, said)) = said else { return line.to_owned() };
+    let end = said.find([',', '.']).unwrap_or(said.len());
+    format!("{} = {}", line.split_once(" = ").unwrap().0, &said[..end])
+}
+
 /// The file with the lines after one of the marks no longer commented out.
 fn uncommented(text: &str, marks: &[&str]) -> Vec<String> {
     let live = |line| marks.iter().find_map(|mark| behind(line, mark)).unwrap_or(line).to_owned();
@@ -67,23 +98,39 @@ fn the_defaults_that_dev_toml_shows_are_the_defaults() {
     let plain = with_defaults(&dev());
     let chosen = plain.lines().zip(dev().lines()).filter(|(default, chosen)| default != chosen).count();
     assert_eq!(chosen, 3, "{plain}");
-    let shown = uncommented(&plain, &["# "]).join("\n");
+    defaults_are_right(&on_engine(&plain, Engine::Ec2));
+}
+
+/// Where they differ from those of hosts, the file says so.
+#[test]
+fn the_defaults_that_dev_toml_shows_are_the_defaults_on_ecs() {
+    for engine in [Engine::Fargate, Engine::EcsEc2] {
+        let plain = on_engine(&with_defaults(&dev()), engine);
+        assert_eq!(resolved(&plain).engine, engine);
+        assert!(plain.contains("# cpu = 1024") && !plain.contains("on_scheduler"), "{plain}");
+        assert_eq!(plain.contains("# volume_gib"), engine == Engine::EcsEc2, "{plain}");
+        defaults_are_right(&plain);
+    }
+}
+
+fn defaults_are_right(plain: &str) {
+    let shown = uncommented(plain, &["# "]).join("\n");
     assert_ne!(plain.trim_end(), shown);
-    for (is, says) in resolved(&plain)
-        .parameters("ami-0a1b2c3d", None)
+    for (is, says) in resolved(plain)
+        .parameters(&Images::example(), None)
         .iter()
-        .zip(&resolved(&shown).parameters("ami-0a1b2c3d", None))
+        .zip(&resolved(&shown).parameters(&Images::example(), None))
     {
         assert_eq!(is, says, "correct the commented default in environments/dev.toml, or the default");
     }
-    assert_eq!(resolved(&plain), resolved(&shown));
+    assert_eq!(resolved(plain), resolved(&shown));
     let left_out: Vec<&str> = plain.lines().filter(|line| !STANDARD.contains(line)).collect();
-    assert_eq!(resolved(&plain), resolved(&left_out.join("\n")), "the defaults that the file names");
+    assert_eq!(resolved(plain), resolved(&left_out.join("\n")), "the defaults that the file names");
 }
 
 #[test]
 fn the_examples_of_dev_toml_are_valid() {
-    let mut lines = uncommented(&with_defaults(&dev()), &["# e.g. ", "# "]);
+    let mut lines = uncommented(&on_engine(&with_defaults(&dev()), Engine::Ec2), &["# e.g. ", "# "]);
     // The examples show the alternatives: an existing VPC, a load balancer, logins with Google.
     for (default, other) in [
         ("url = \"http://airflow.dev.example.com:8080\"", "url = \"https://airflow.example.com\""),
@@ -106,14 +153,14 @@ fn the_example_of_an_existing_database_is_valid() {
     let text = with_defaults(&dev())
         .replace(STANDARD[0], "")
         .replace("[database]", &format!("[database]\nengine = \"existing\"\n{}", secret.unwrap()));
-    assert!(!resolved(&text).parameters("ami-0a1b2c3d", None)["DatabaseUrlSecretArn"].is_empty());
+    assert!(!resolved(&text).parameters(&Images::example(), None)["DatabaseUrlSecretArn"].is_empty());
 }
 
 /// `prod.toml` is the example of high availability.
 #[test]
 fn production_is_highly_available() {
     let production = environment::load(root(), "prod").unwrap();
-    let parameters = production.parameters("ami-0a1b2c3d", None);
+    let parameters = production.parameters(&Images::example(), None);
     for (name, value) in [
         ("Protected", "true"),
         ("NatMode", "per-zone"),
@@ -157,6 +204,34 @@ fn dev_toml_explains_every_key() {
     assert!(missing.is_empty(), "explain these keys in environments/dev.toml: {missing:?}");
 }
 
+/// What the tests of templates see of the default engine, for all of them.
+#[test]
+fn the_readme_of_templates_maps_what_every_engine_is_given() {
+    let readme = std::fs::read_to_string(root().join("templates/README.md")).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with("| `"));
+    let cells: Vec<Vec<&str>> = rows.map(|row| row.split('|').map(str::trim).collect()).collect();
+    let code = |cell: &str| cell.strip_prefix('`').and_then(|cell| cell.split('`').next()).map(str::to_owned);
+    let pairs = cells.iter().flat_map(|row| row.windows(2));
+    let mapped: BTreeMap<_, _> = pairs.filter_map(|pair| Some((code(pair[0])?, code(pair[1])))).collect();
+    for engine in Engine::ALL {
+        let environment = resolved(&on_engine(&with_defaults(&dev()), engine));
+        for name in environment.parameters(&Images::example(), None).keys() {
+            let key =
+                mapped.get(name).unwrap_or_else(|| panic!("{engine}: templates/README.md lacks `{name}`"));
+            let known = |key: &String| {
+                keys().iter().any(|known| *known == *key || known.starts_with(&format!("{key}.")))
+            };
+            assert!(
+                key.as_ref().is_none_or(known),
+                "templates/README.md: `{key:?}` is no key of an environment file"
+            );
+        }
+        for name in environment.worker_sets()[0].parameters().keys() {
+            assert!(readme.contains(&format!("`{name}`")), "{engine}: templates/README.md lacks `{name}`");
+        }
+    }
+}
+
 /// List prices of us-east-1 for Linux on demand, in US dollars; per month of 730 hours where not said.
 mod prices {
     pub const HOURS: f64 = 730.0;
@@ -183,7 +258,7 @@ mod prices {
 
 /// What an environment costs a month if no worker set grows, without traffic.
 fn monthly(environment: &Environment) -> f64 {
-    let given = environment.parameters("ami-0a1b2c3d", None);
+    let given = environment.parameters(&Images::example(), None);
     let number = |name: &str| given[name].parse::<f64>().unwrap();
     let hourly = |kind: &str| {
         let (_, price) = prices::INSTANCES.iter().find(|(name, _)| *name == kind).expect(kind);
@@ -239,7 +314,7 @@ fn the_readme_says_what_environments_cost() {
 #[test]
 fn dev_fits_into_a_new_account() {
     let environment = resolved(&dev());
-    let given = environment.parameters("ami-0a1b2c3d", None);
+    let given = environment.parameters(&Images::example(), None);
     assert_eq!(given["ApiServerOnScheduler"], "true");
     let kinds = [(given["SchedulerInstanceType"].clone(), given["SchedulerCount"].parse().unwrap())];
     let sets = environment.worker_sets();

@@ -72,6 +72,12 @@ impl Pushing {
     pub fn name(&self) -> String {
         format!("{}/{}", self.image.registry(), self.image.repository())
     }
+
+    /// As tasks name it: a tag could mean another image one day.
+    #[must_use]
+    pub fn by_digest(&self) -> String {
+        format!("{}@sha256:{}", self.name(), self.digest)
+    }
 }
 
 /// Where an image goes, and where its base comes from.

@@ -11,7 +11,7 @@ use crate::apply::timed::{Ended, timed};
 use crate::doors::airflow::Airflow;
 use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
-use crate::model::account::Account;
+use crate::model::account::{Account, ImageDemand};
 use crate::model::dags::{DagDiff, DagIndex, Parsed};
 use crate::model::event::Sink;
 use crate::model::names;
@@ -147,16 +147,21 @@ impl Setup {
 
     /// The tree as a release, with the image that hosts would be launched from now.
     async fn tree(&self) -> Result<Candidate> {
-        let Session { project, environment, aws, .. } = &self.session;
-        let demand = environment.image();
-        let image = account::image_id(aws, &demand).await.and_then(|found| {
-            found.ok_or_else(|| {
-                let problem = gates::no_image(&self.session.file(), &demand, &aws.region);
-                Fail::problems("there is no machine image for hosts", vec![problem])
-            })
-        });
+        let Session { project, environment, .. } = &self.session;
+        let machine = match environment.image() {
+            Some(demand) => self.machine_image(&demand).await.map(Some),
+            None => Ok(None),
+        };
         let container = container_image::of_release(&self.session, &self.sink).await?;
-        tree::from_tree(&project.root, environment, image, container)
+        tree::from_tree(&project.root, environment, machine, container)
+    }
+
+    async fn machine_image(&self, demand: &ImageDemand) -> Result<String> {
+        let aws = &self.session.aws;
+        account::image_id(aws, demand).await?.ok_or_else(|| {
+            let problem = gates::no_image(&self.session.file(), demand, &aws.region);
+            Fail::problems("there is no machine image for hosts", vec![problem])
+        })
     }
 
     /// Plans the way from what was observed to the target, and asks every gate.

@@ -1,11 +1,13 @@
 //! The templates of an environment: read, composed with what the environment adds, packaged.
 
-use crate::config::{self, Environment, FolderPath};
+use crate::config::{self, Environment, FolderPath, Images};
 use crate::fail::{Fail, Result};
 use crate::model::engine::Engine;
 use crate::model::stack::Protection;
 use crate::observe::templates;
-use crate::plan::compose::{ADDITIONAL, Additions, MASTER, Policy, WorkerSet, as_written, compose, fragment};
+use crate::plan::compose::{
+    ADDITIONAL, Additions, MASTER, Policy, WorkerSet, as_written, compose, fragments,
+};
 use crate::plan::stack::{Desired, decide};
 use crate::plan::templates::{Packaged, Sources, package};
 use std::path::Path;
@@ -41,23 +43,21 @@ pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
     told_as_written(environment, composed)
 }
 
-/// Whether the master and the engine's part of it can be packaged as they are written.
+/// Whether the master and the engine's parts of it can be packaged as they are written.
 pub fn written(sources: &Sources, engine: Engine) -> Result<()> {
-    let master = package(sources, MASTER);
-    let fragment = package(sources, &fragment(engine));
-    match (master, fragment) {
-        (Ok(_), Ok(_)) => Ok(()),
-        (Err(fail), Ok(_)) | (Ok(_), Err(fail)) => Err(fail),
-        (Err(fail), Err(other)) => {
-            let mut problems = fail.into_problems()?;
-            for problem in other.into_problems()? {
-                if !problems.contains(&problem) {
-                    problems.push(problem);
-                }
+    let mut problems = Vec::new();
+    for path in std::iter::once(MASTER.to_owned()).chain(fragments(engine)) {
+        let Err(fail) = package(sources, &path) else { continue };
+        for problem in fail.into_problems()? {
+            if !problems.contains(&problem) {
+                problems.push(problem);
             }
-            Err(Fail::problems("the templates cannot be packaged", problems))
         }
     }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Fail::problems("the templates cannot be packaged", problems))
 }
 
 /// The folder of the additional templates.
@@ -98,8 +98,8 @@ pub fn fits(environment: &Environment, templates: &[Packaged]) -> Result<()> {
     let Some(template) = templates.last() else { return Err(Fail::bug("no template was packaged")) };
     let desired = Desired {
         template,
-        // Any will do: which one it is, the account says.
-        parameters: environment.parameters("ami-00000000", None),
+        // Which ones they are, the account and the tree say.
+        parameters: environment.parameters(&Images::example(), None),
         tags: environment.tags(),
         protection: Protection::Off,
     };

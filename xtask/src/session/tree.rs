@@ -4,7 +4,7 @@ use super::templates;
 use crate::apply::context::{Archive, Artifacts};
 use crate::apply::image::Pushing;
 use crate::apply::lock;
-use crate::config::Environment;
+use crate::config::{Environment, Images};
 use crate::doors::{git, package_index};
 use crate::fail::{Fail, Problem, Result};
 use crate::model::bundle::Bundle;
@@ -13,7 +13,7 @@ use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::model::text::count;
 use crate::observe::{bundle, host_revision, objects, templates as sources};
 use crate::plan::compose::{Additions, compose};
-use crate::plan::templates::Packaged;
+use crate::plan::templates::{Packaged, Sources};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub struct Candidate {
 pub fn from_tree(
     project: &Path,
     environment: &Environment,
-    image: Result<String>,
+    machine: Result<Option<String>>,
     container: Option<Arc<Pushing>>,
 ) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
@@ -40,10 +40,11 @@ pub fn from_tree(
     let packages = templates::packaged(project, environment);
     let objects = objects::load(project, environment.name.as_str());
     let index = package_index::named(project);
-    let (bundle, host, set, packages, objects, image, index) =
-        all(bundle, host, set, packages, objects, image, index)?;
+    let (bundle, host, set, packages, objects, machine, index) =
+        all(bundle, host, set, packages, objects, machine, index)?;
     let (templates, bootstrap) = packages;
     let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
+    let images = Images { machine, container: container.as_deref().map(Pushing::by_digest) };
     let release = Release::new(Parts {
         bundle: bundle.digest,
         templates: Some(set.digest),
@@ -52,7 +53,7 @@ pub fn from_tree(
         runtime: Runtime::Hosts(host.digest),
         stack: StackSpec {
             template: root.digest,
-            parameters: environment.parameters(&image, index.as_ref()),
+            parameters: environment.parameters(&images, index.as_ref()),
         },
         objects,
         commit: git::commit(project),
@@ -82,15 +83,37 @@ pub fn problems(root: &Path) -> Result<Vec<Problem>> {
     problems.extend(host_revision::problems(root));
     problems.extend(objects::problems(root)?);
     problems.extend(lock::problems(root)?);
-    let composed = sources::read(root).and_then(|sources| {
-        templates::written(&sources, Engine::default())?;
-        let composed = compose(sources, &Additions::default())?;
-        templates::package_both(&composed)
-    });
-    if let Err(fail) = composed {
-        problems.extend(fail.into_problems()?);
+    let sources = match sources::read(root) {
+        Ok(sources) => sources,
+        Err(fail) => {
+            problems.extend(fail.into_problems()?);
+            return Ok(problems);
+        }
+    };
+    for engine in engines(&sources) {
+        let Err(fail) = composed(sources.clone(), engine) else { continue };
+        for problem in fail.into_problems()? {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
     }
     Ok(problems)
+}
+
+/// The default one, and those that the project has templates of: a project need not keep what it does not use.
+fn engines(sources: &Sources) -> impl Iterator<Item = Engine> {
+    let has = |engine: &Engine| {
+        let folder = format!("engines/{}/", engine.folder());
+        *engine == Engine::default() || sources.keys().any(|path| path.starts_with(&folder))
+    };
+    Engine::ALL.into_iter().filter(has)
+}
+
+fn composed(sources: Sources, engine: Engine) -> Result<()> {
+    templates::written(&sources, engine)?;
+    let composed = compose(sources, &Additions { engine, ..Additions::default() })?;
+    templates::package_both(&composed).map(drop)
 }
 
 /// Seven results as one; problems of several parts become one list, and any other failure goes first.
@@ -114,5 +137,40 @@ fn all<A, B, C, D, E, F, G>(
             problems.dedup();
             Err(Fail::problems(count(problems.len(), "problem") + " in the tree", problems))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EC2: (&str, &str) = ("engines/ec2/engine.yaml", "Resources: {}\n");
+    const ECS: (&str, &str) = ("engines/ecs/engine.yaml", "Resources: {}\n");
+
+    fn sources(more: &[(&str, &str)]) -> Sources {
+        let all = [("master.yaml", "Resources: {}\n"), ("bootstrap.yaml", "Resources: {}\n")];
+        all.iter().chain(more).map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn engines_that_a_project_has_no_templates_of_are_not_missing() {
+        let of = |more: &[(&str, &str)]| engines(&sources(more)).collect::<Vec<_>>();
+        assert_eq!(of(&[EC2]), [Engine::Ec2]);
+        assert_eq!(of(&[EC2, ECS]), Engine::ALL);
+        assert_eq!(of(&[]), [Engine::Ec2], "the default is told to be missing");
+    }
+
+    #[test]
+    fn the_templates_of_each_engine_are_put_together() {
+        let told = |more: &[(&str, &str)], engine| match composed(sources(more), engine) {
+            Ok(()) => Vec::new(),
+            Err(fail) => fail.into_problems().unwrap().into_iter().map(|problem| problem.location).collect(),
+        };
+        let hosts = ("engines/ecs/hosts.yaml", "Resources:\n  - A\n");
+        assert!(told(&[EC2, ECS, hosts], Engine::Ec2).is_empty(), "none of its templates is wrong");
+        assert_eq!(told(&[ECS, hosts], Engine::EcsEc2), ["templates/engines/ecs/hosts.yaml:2"]);
+        let missing = told(&[ECS, hosts], Engine::Fargate);
+        assert!(missing.iter().all(|place| place.contains("engines/ecs/fargate.yaml")), "{missing:?}");
+        assert!(!missing.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use super::template::{Parameter, Template, all, all_of, calls, folder, substitut
 use super::{none, text_of};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use xtask::config::{Environment, keys, resolve};
+use xtask::config::{Environment, Images, keys, resolve};
 use xtask::model::contract::CONTRACT;
 use xtask::model::names;
 use xtask::model::package_index::PackageIndex;
@@ -296,7 +296,7 @@ fn master_takes_what_environments_give() {
             .flat_map(|set| unfit_set(&templates["engines/ec2/worker-set.yaml"], &set.parameters()));
         let set: Vec<String> = set.collect();
         let refused =
-            |index| refused(&templates["master.yaml"], &environment.parameters("ami-0a1b2c3d", index));
+            |index| refused(&templates["master.yaml"], &environment.parameters(&Images::example(), index));
         [refused(None), refused(longest_index().as_ref()), set].concat()
     });
     none(&refused.collect::<Vec<_>>());
@@ -382,7 +382,7 @@ fn defaults_of_master_are_those_of_environments() {
     let templates = all();
     let least =
         "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[entry]\nallowed_cidrs = ['127.0.0.1/32']";
-    let given = resolve("dev", least, "dev.toml").unwrap().parameters("ami-0a1b2c3d", None);
+    let given = resolve("dev", least, "dev.toml").unwrap().parameters(&Images::example(), None);
     let mut found = Vec::new();
     for (name, parameter) in templates["master.yaml"].parameters() {
         // What stands for keys of `dags` and `login` is always there.

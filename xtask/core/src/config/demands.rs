@@ -1,8 +1,9 @@
 //! What an environment needs of its AWS account: quotas, instance types, names, secrets.
 
-use super::environment::{Environment, Network, Vpc};
-use super::hosts::{HostGroup, Hosts, WorkerSet};
-use super::values::{BrokerKind, LoadBalancer, Nat, Url};
+use super::environment::{Compute, Environment, Network, Vpc};
+use super::hosts::{HostGroup, Hosts, RunsOn, WorkerSet};
+use super::tasks::{Instances, Tasks};
+use super::values::{Architecture, BrokerKind, LoadBalancer, Nat, Url};
 use crate::model::account::{Demands, HostDemand, Hosts as Started, ImageDemand, NetworkDemand, ServiceRole};
 
 impl Environment {
@@ -16,6 +17,7 @@ impl Environment {
             account: self.aws.account.to_string(),
             bucket: self.artifact_bucket(),
             stack: self.stack_name(),
+            engine: self.engine,
             service_roles: self.service_roles(),
             hosts: if self.is_local() { Vec::new() } else { self.hosts_started() },
             network: self.network.demand(),
@@ -31,9 +33,17 @@ impl Environment {
 
     /// Of the services that make one of their own; the local cloud's make none.
     fn service_roles(&self) -> Vec<ServiceRole> {
-        let spot = self.workers.iter().any(|set| set.by_market(set.max).spot > 0);
+        let hosts = self.hosts_started();
+        let spot = hosts.iter().any(|hosts| hosts.most.spot > 0);
+        let ecs = self.engine.is_ecs();
         let needed = [
-            (true, "autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling"),
+            (ecs, "ecs.amazonaws.com", "AWSServiceRoleForECS"),
+            (
+                ecs,
+                "ecs.application-autoscaling.amazonaws.com",
+                "AWSServiceRoleForApplicationAutoScaling_ECSService",
+            ),
+            (!hosts.is_empty(), "autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling"),
             (spot, "spot.amazonaws.com", "AWSServiceRoleForEC2Spot"),
             (
                 self.entry.load_balancer != LoadBalancer::None,
@@ -56,18 +66,24 @@ impl Environment {
         needed.map(|(_, service, name)| ServiceRole { service, name }).collect()
     }
 
+    /// The machine image of hosts, if the engine has any.
     #[must_use]
-    pub fn image(&self) -> ImageDemand {
-        self.hosts.image_demand()
+    pub fn image(&self) -> Option<ImageDemand> {
+        match &self.compute {
+            Compute::Hosts(hosts) => Some(hosts.image_demand()),
+            Compute::Tasks(tasks) => tasks.image_demand(),
+        }
     }
 
     /// On the local cloud, hosts are folders of this machine.
     fn hosts_started(&self) -> Vec<HostDemand> {
-        let api_server = (!self.hosts.api_server_on_scheduler).then_some(&self.hosts.api_server);
-        let api_server = api_server.map(|group| group.demand("hosts.api_server"));
-        let scheduler = self.hosts.scheduler.demand("hosts.scheduler");
-        let workers = self.workers.iter().filter(|set| !set.on_scheduler).map(WorkerSet::demand);
-        api_server.into_iter().chain([scheduler]).chain(workers).collect()
+        match &self.compute {
+            Compute::Hosts(hosts) => {
+                let workers = self.workers.iter().filter_map(WorkerSet::demand);
+                hosts.demands().into_iter().chain(workers).collect()
+            }
+            Compute::Tasks(tasks) => tasks.instances.iter().map(Instances::demand).collect(),
+        }
     }
 
     /// One for each NAT gateway, and one for the API server's host if there is no load balancer.
@@ -96,6 +112,12 @@ impl Network {
 }
 
 impl Hosts {
+    fn demands(&self) -> Vec<HostDemand> {
+        let api_server = (!self.api_server_on_scheduler).then_some(&self.api_server);
+        let api_server = api_server.map(|group| group.demand("hosts.api_server"));
+        api_server.into_iter().chain([self.scheduler.demand("hosts.scheduler")]).collect()
+    }
+
     fn image_demand(&self) -> ImageDemand {
         match &self.image {
             Some(id) if id.is_id() => ImageDemand { key: "hosts.image", name: id.to_string() },
@@ -104,6 +126,31 @@ impl Hosts {
                 let latest = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default";
                 ImageDemand { key: "hosts.architecture", name: format!("{latest}-{}", self.architecture) }
             }
+        }
+    }
+}
+
+impl Tasks {
+    /// Of a cluster's instances, which ECS makes images for.
+    fn image_demand(&self) -> Option<ImageDemand> {
+        self.instances.as_ref()?;
+        let kind = match self.architecture {
+            Architecture::X86 => "",
+            Architecture::Arm => "arm64/",
+        };
+        let name = format!("/aws/service/ecs/optimized-ami/amazon-linux-2023/{kind}recommended/image_id");
+        Some(ImageDemand { key: "hosts.architecture", name })
+    }
+}
+
+impl Instances {
+    fn demand(&self) -> HostDemand {
+        let types = std::iter::once(&self.instance_type).chain(&self.more_instance_types);
+        HostDemand {
+            key: "cluster".to_owned(),
+            types: types.map(ToString::to_string).collect(),
+            first: by_market(self.min.max(1), 0, self.spot_percent),
+            most: by_market(self.max, 0, self.spot_percent),
         }
     }
 }
@@ -118,24 +165,29 @@ impl HostGroup {
 
 impl WorkerSet {
     /// A deployment ends with a task on a worker of the set `default`, so one is started even if `min` is 0.
-    fn demand(&self) -> HostDemand {
+    fn demand(&self) -> Option<HostDemand> {
+        let RunsOn::Host { instance_type, more_instance_types, .. } = &self.runs_on else { return None };
+        if self.on_scheduler {
+            return None;
+        }
         let name = self.name.to_string();
         let proof = u32::from(name == "default").min(self.max);
-        let types = std::iter::once(&self.instance_type).chain(&self.more_instance_types);
-        HostDemand {
+        let types = std::iter::once(instance_type).chain(more_instance_types);
+        let hosts = |number: u32| by_market(number, self.on_demand_base, self.spot_percent);
+        Some(HostDemand {
             key: format!("workers.{name}"),
             types: types.map(ToString::to_string).collect(),
-            first: self.by_market(self.min.max(proof)),
-            most: self.by_market(self.max),
-        }
+            first: hosts(self.min.max(proof)),
+            most: hosts(self.max),
+        })
     }
+}
 
-    /// As Auto Scaling divides a number of hosts: the share on demand is rounded up.
-    fn by_market(&self, hosts: u32) -> Started {
-        let base = hosts.min(self.on_demand_base);
-        let share = ((hosts - base) * (100 - self.spot_percent)).div_ceil(100);
-        Started { on_demand: base + share, spot: hosts - base - share }
-    }
+/// As Auto Scaling divides a number of hosts: the share on demand is rounded up.
+fn by_market(hosts: u32, base: u32, spot_percent: u32) -> Started {
+    let base = hosts.min(base);
+    let share = ((hosts - base) * (100 - spot_percent)).div_ceil(100);
+    Started { on_demand: base + share, spot: hosts - base - share }
 }
 
 #[cfg(test)]
@@ -179,6 +231,65 @@ mod tests {
         assert_eq!(names(demands("load_balancer = 'internal'", more)).len(), 6);
     }
 
+    fn on_ecs(engine: &str, more: &str) -> Demands {
+        let text = format!(
+            "engine = '{engine}'\n[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n\
+             [entry]\nallowed_cidrs = ['203.0.113.0/24']\n{more}"
+        );
+        resolve("dev", &text, "").unwrap_or_else(|problems| panic!("{problems:#?}")).demands()
+    }
+
+    #[test]
+    fn on_fargate_there_are_no_hosts() {
+        let found = on_ecs("fargate", "[workers.default]\nmax = 3\nspot_percent = 50\n");
+        assert_eq!((found.hosts, found.image), (Vec::new(), None));
+        let roles: Vec<_> = found.service_roles.iter().map(|role| role.service).collect();
+        let expected = [
+            "ecs.amazonaws.com",
+            "ecs.application-autoscaling.amazonaws.com",
+            "elasticloadbalancing.amazonaws.com",
+            "rds.amazonaws.com",
+        ];
+        assert_eq!(roles, expected);
+        assert_eq!(found.addresses, 1, "of the NAT gateway");
+    }
+
+    #[test]
+    fn a_cluster_needs_its_instances_and_the_image_that_ecs_makes() {
+        let cluster = "[hosts]\narchitecture = 'arm64'\n[cluster]\nmore_instance_types = ['m7g.large']\nmin = 0\n\
+                       max = 5\nspot_percent = 40\n";
+        let found = on_ecs("ecs-ec2", cluster);
+        let [cluster] = found.hosts.as_slice() else { panic!("{:?}", found.hosts) };
+        assert_eq!(
+            (&*cluster.key, &cluster.types[..]),
+            ("cluster", &["t4g.large".to_owned(), "m7g.large".to_owned()][..])
+        );
+        assert_eq!(cluster.first, Hosts { on_demand: 1, spot: 0 }, "one more than none, for the components");
+        assert_eq!(cluster.most, Hosts { on_demand: 3, spot: 2 });
+        let image = found.image.unwrap();
+        assert_eq!(image.name, "/aws/service/ecs/optimized-ami/amazon-linux-2023/arm64/recommended/image_id");
+        assert!(!image.way_around().contains("hosts.image"), "a cluster has no such key");
+        let image = on_ecs("ecs-ec2", "").image.unwrap();
+        assert_eq!(image.name, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id");
+        let services: Vec<_> = found.service_roles.iter().map(|role| role.service).collect();
+        assert!(services.contains(&"autoscaling.amazonaws.com") && services.contains(&"spot.amazonaws.com"));
+    }
+
+    #[test]
+    fn services_are_updated_by_the_tool_itself() {
+        let calls = on_ecs("fargate", "").calls("aws");
+        let all: Vec<String> =
+            calls.iter().map(|call| format!("{} {}", call.actions.join(" "), call.resource)).collect();
+        let at = "arn:aws:ecs:eu-central-1:111122223333";
+        for call in [
+            format!("ecs:DescribeServices ecs:UpdateService {at}:service/ductwork-dev/scheduler"),
+            format!("ecs:RunTask {at}:task-definition/ductwork-dev-migrate:1"),
+        ] {
+            assert!(all.contains(&call), "{all:#?}");
+        }
+        assert!(!all.iter().any(|call| call.contains("codedeploy") || call.contains("ssm:")), "{all:#?}");
+    }
+
     #[test]
     fn calls_name_their_resources() {
         let calls = demands("", "").calls("aws-cn");
@@ -188,8 +299,8 @@ mod tests {
             &format!("arn:aws-cn:cloudformation:eu-central-1:111122223333:stack/{stack}/{any}"),
             "arn:aws-cn:s3:::ductwork-111122223333-eu-central-1",
             "arn:aws-cn:s3:::ductwork-111122223333-eu-central-1/environments/dev/current.json",
-            "arn:aws-cn:codedeploy:eu-central-1:111122223333:deploymentgroup:ductwork-dev/scheduler",
             "arn:aws-cn:secretsmanager:eu-central-1:111122223333:secret:ductwork/dev/login/google-AbCdEf",
+            "arn:aws-cn:codedeploy:eu-central-1:111122223333:deploymentgroup:ductwork-dev/scheduler",
             "arn:aws-cn:ssm:eu-central-1::parameter/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
         ];
         assert_eq!(resources, expected);

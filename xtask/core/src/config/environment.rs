@@ -1,6 +1,7 @@
 //! An environment, complete and checked: what the rest of the tool works with.
 
 use super::hosts::{Hosts, Permissions, WorkerSet};
+use super::tasks::Tasks;
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
     CertificateArn, Cidr, Cron, DatabaseEngine, Distribution, DocumentPath, Domain, Endpoint,
@@ -34,7 +35,7 @@ pub struct Environment {
     pub(crate) database: Database,
     pub(crate) broker: Broker,
     pub(crate) storage: Storage,
-    pub(crate) hosts: Hosts,
+    pub(crate) compute: Compute,
     /// Sorted by name; the default one is always among them.
     pub(crate) workers: Vec<WorkerSet>,
     /// What images are made of, and where they are kept.
@@ -192,6 +193,15 @@ pub struct Storage {
     pub log_retention_days: u32,
 }
 
+/// What the components run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compute {
+    /// The engine `ec2`.
+    Hosts(Hosts),
+    /// Both engines on ECS.
+    Tasks(Tasks),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     pub sleep: Cron,
@@ -252,6 +262,23 @@ pub struct Additional {
     pub parameters: BTreeMap<String, String>,
 }
 
+impl Compute {
+    /// Of every component that has a role of its own, by its name in parameters and outputs.
+    fn permissions(&self) -> Vec<(&'static str, &Permissions)> {
+        match self {
+            Self::Hosts(hosts) => {
+                vec![
+                    ("ApiServer", &hosts.api_server.permissions),
+                    ("Scheduler", &hosts.scheduler.permissions),
+                ]
+            }
+            Self::Tasks(tasks) => {
+                tasks.services().map(|(component, service)| (component, &service.permissions)).into()
+            }
+        }
+    }
+}
+
 impl Environment {
     /// The name of the master stack.
     #[must_use]
@@ -270,18 +297,21 @@ impl Environment {
         &self.workers
     }
 
-    /// The policy documents of the project, each with the component whose role gets it: `ApiServer`,
-    /// `Scheduler` or the prefix of a worker set. The files have not been read.
+    /// The policy documents of the project, each with the component whose role gets it, as in `Scheduler`, or the
+    /// prefix of a worker set. The files have not been read.
     #[must_use]
     pub fn policies(&self) -> Vec<(String, DocumentPath)> {
-        let fixed = [("ApiServer", &self.hosts.api_server), ("Scheduler", &self.hosts.scheduler)];
-        let fixed = fixed.map(|(component, group)| (component.to_owned(), &group.permissions));
+        let fixed = self
+            .compute
+            .permissions()
+            .into_iter()
+            .map(|(component, granted)| (component.to_owned(), granted));
         let sets = self.workers.iter().map(|set| (set.prefix(), &set.permissions));
         let each = |(component, permissions): (String, &Permissions)| {
             let documents = permissions.documents.clone().into_iter();
             documents.map(move |path| (component.clone(), path)).collect::<Vec<_>>()
         };
-        fixed.into_iter().chain(sets).flat_map(each).collect()
+        fixed.chain(sets).flat_map(each).collect()
     }
 
     /// Whether the environment runs on the local cloud, on this machine.

@@ -1,7 +1,7 @@
 //! An environment file as it is written: every key optional, no defaults, nothing checked but types.
 
 use super::document::{self, Table, Written};
-use super::problems::{Problems, Reported};
+use super::problems::{Location, Problems, Reported};
 use crate::model::contract::CONTRACT;
 
 pub type Text = Option<Written<String>>;
@@ -18,30 +18,49 @@ pub type Sets = Vec<(Written<String>, Worker)>;
 #[derive(Debug, Default)]
 pub struct Word(pub Text);
 
-/// What a key holds, and how it is read.
+/// What a key holds, how it is read, and where it is written.
 trait Key {
     fn read(table: &mut Table, key: &str) -> Self;
+    fn written(&self, see: &mut dyn FnMut(&Location));
 }
 
 macro_rules! key {
-    ($($kind:ty: $read:expr),* $(,)?) => {$(
+    ($($kind:ty: $read:expr, $written:expr);* $(;)?) => {$(
         impl Key for $kind {
             fn read(table: &mut Table, key: &str) -> Self {
                 $read(table, key)
+            }
+
+            fn written(&self, see: &mut dyn FnMut(&Location)) {
+                let locations: fn(&Self) -> Vec<&Location> = $written;
+                locations(self).into_iter().for_each(see);
             }
         }
     )*};
 }
 
 key! {
-    Text: Table::string,
-    Texts: Table::strings,
-    Number: Table::integer,
-    Fraction: Table::fraction,
-    Boolean: Table::boolean,
-    Free: Table::free,
-    Word: |table: &mut Table, key: &str| Word(table.word(key)),
-    Sets: |table: &mut Table, key: &str| table.named(key, &CONTRACT.worker_set.default, Worker::keys),
+    Text: Table::string, one;
+    Texts: Table::strings, one;
+    Number: Table::integer, one;
+    Fraction: Table::fraction, one;
+    Boolean: Table::boolean, one;
+    Free: Table::free, |free| free.iter().map(|(_, value)| &value.location).collect();
+    Word: |table: &mut Table, key: &str| Word(table.word(key)), |word| one(&word.0);
+}
+
+fn one<T>(written: &Option<Written<T>>) -> Vec<&Location> {
+    written.iter().map(|written| &written.location).collect()
+}
+
+impl Key for Sets {
+    fn read(table: &mut Table, key: &str) -> Self {
+        table.named(key, &CONTRACT.worker_set.default, Worker::keys)
+    }
+
+    fn written(&self, see: &mut dyn FnMut(&Location)) {
+        self.iter().for_each(|(_, worker)| worker.written(see));
+    }
 }
 
 /// Declares the tables of the file: each key once, with what it holds, and where the keys of earlier
@@ -68,6 +87,10 @@ macro_rules! tables {
             fn read(table: &mut Table, key: &str) -> Self {
                 table.table(key, Self::keys)
             }
+
+            fn written(&self, see: &mut dyn FnMut(&Location)) {
+                $(self.$key.written(see);)*
+            }
         }
     )*};
 }
@@ -90,6 +113,8 @@ tables! {
         files: Files,
         backup: Backup,
         hosts: Hosts,
+        cluster: Cluster,
+        services: Services,
         workers: Sets,
         image: Image,
         schedule: Schedule,
@@ -172,9 +197,36 @@ tables! {
     /// Hosts whose number is fixed.
     HostGroup { instance_type: Text, count: Number, volume_gib: Number, managed_policies: Texts, policies: Texts }
 
+    Cluster {
+        insights: Text,
+        instance_type: Text,
+        more_instance_types: Texts,
+        min: Number,
+        max: Number,
+        spot_percent: Number,
+        volume_gib: Number,
+    }
+
+    Services { api_server: ApiService, scheduler: Service, dag_processor: Service, triggerer: Service }
+
+    ApiService {
+        cpu: Number,
+        memory: Number,
+        count: Number,
+        max_count: Number,
+        managed_policies: Texts,
+        policies: Texts,
+    }
+
+    /// Tasks whose number is fixed.
+    Service { cpu: Number, memory: Number, count: Number, managed_policies: Texts, policies: Texts }
+
     Worker {
         instance_type: Text,
         more_instance_types: Texts,
+        cpu: Number,
+        memory: Number,
+        ephemeral_gib: Number,
         spot_percent: Number,
         on_demand_base: Number,
         min: Number,
@@ -236,6 +288,14 @@ impl File {
     /// The text is not TOML.
     pub fn parse(text: &str, problems: &mut Problems) -> Result<Self, Reported> {
         document::read(text, problems, Self::keys)
+    }
+
+    /// Where each key is that the file has.
+    #[must_use]
+    pub fn locations(&self) -> Vec<Location> {
+        let mut found = Vec::new();
+        self.written(&mut |location| found.push(location.clone()));
+        found
     }
 }
 

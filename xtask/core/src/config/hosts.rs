@@ -1,7 +1,7 @@
-//! The hosts of an environment: API servers, schedulers, and the worker sets that run tasks.
+//! The hosts of an environment: API servers and schedulers; and the worker sets of every engine.
 
 use super::values::{
-    Architecture, DocumentPath, Image, InstanceType, Pace, Package, PolicyArn, Queue, WorkerSetName,
+    Architecture, DocumentPath, Image, InstanceType, Pace, Package, PolicyArn, Queue, TaskSize, WorkerSetName,
 };
 use std::time::Duration;
 
@@ -38,32 +38,42 @@ pub struct Permissions {
     pub documents: Vec<DocumentPath>,
 }
 
-/// A queue and the hosts that run its tasks.
+/// A queue and the workers that run its tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerSet {
     pub name: WorkerSetName,
     pub(super) queue: Queue,
     /// Whether the schedulers' hosts run its tasks, so that it has no hosts of its own.
     pub on_scheduler: bool,
-    /// The number of tasks that one host runs at the same time.
+    /// The number of tasks that one worker runs at the same time.
     pub(super) concurrency: u32,
-    pub(super) instance_type: InstanceType,
-    /// Alternatives for when the first type is not available.
-    pub(super) more_instance_types: Vec<InstanceType>,
-    /// The share of Spot among the hosts above `on_demand_base`.
+    pub(super) runs_on: RunsOn,
+    /// The share of Spot among the workers above `on_demand_base`.
     pub(super) spot_percent: u32,
     pub(super) on_demand_base: u32,
     pub min: u32,
     pub max: u32,
-    pub(super) volume_gib: u32,
-    /// Hosts are added when the load per task slot exceeds this.
+    /// Workers are added when the load per task slot exceeds this.
     pub(super) growth_threshold: f64,
-    /// Hosts are removed when the load per task slot stays below this.
+    /// Workers are removed when the load per task slot stays below this.
     pub(super) shrink_threshold: f64,
     /// How long the load must stay low.
     pub(super) shrink_after_minutes: u32,
-    pub(super) rollout: Pace,
     pub(super) permissions: Permissions,
+}
+
+/// What each worker of a set is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunsOn {
+    Host {
+        instance_type: InstanceType,
+        /// Alternatives for when the first type is not available.
+        more_instance_types: Vec<InstanceType>,
+        volume_gib: u32,
+        rollout: Pace,
+    },
+    /// A task on ECS, and its disk.
+    Task { size: TaskSize, ephemeral_gib: u32 },
 }
 
 impl WorkerSet {
@@ -71,5 +81,10 @@ impl WorkerSet {
     #[must_use]
     pub fn prefix(&self) -> String {
         self.name.prefix()
+    }
+
+    /// Whether CodeDeploy waits for each host before it turns to the next.
+    pub(super) fn is_rolled_one_by_one(&self) -> bool {
+        matches!(self.runs_on, RunsOn::Host { rollout: Pace::OneAtATime, .. })
     }
 }

@@ -6,6 +6,7 @@
 
 mod demands;
 mod document;
+mod engines;
 mod environment;
 mod file;
 mod hosts;
@@ -16,13 +17,16 @@ mod parameters;
 mod problems;
 mod resolve;
 mod secrecy;
+mod tasks;
 mod values;
 mod words;
 
+pub use engines::has_key;
 pub use environment::{Container, Environment};
 pub use file::keys;
 pub use hosts::WorkerSet;
 pub use objects::{FILE as OBJECTS, objects};
+pub use parameters::Images;
 pub use problems::Refusal;
 pub use resolve::resolve;
 pub use values::{

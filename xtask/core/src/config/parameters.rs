@@ -1,8 +1,9 @@
 //! What an environment passes to its stacks: parameters, settings of worker sets, and tags. Never a secret.
 
-use super::environment::{Database, Entry, Environment, Login, Mail, Network, Vpc};
-use super::hosts::{HostGroup, Hosts, WorkerSet};
-use super::values::{Url, VpcCidr};
+use super::environment::{Compute, Database, Entry, Environment, Login, Mail, Network, Vpc};
+use super::hosts::{HostGroup, Hosts, RunsOn, WorkerSet};
+use super::tasks::{Instances, Tasks};
+use super::values::{Account, Nat, Url, VpcCidr};
 use crate::model::names;
 use crate::model::package_index::PackageIndex;
 use serde_json::{Value, json};
@@ -10,20 +11,41 @@ use std::collections::BTreeMap;
 
 type Pairs = Vec<(String, String)>;
 
-impl Environment {
-    /// Every parameter of the master stack except those of worker sets; `image` is the ID of the hosts' machine
-    /// image, `index` where packages come from. Those that equal the default of the template are included, so that a new default does not change
-    /// existing environments.
+/// What the template says, where no host drains.
+const DRAIN_SECONDS: u32 = 1800;
+
+/// What components are started from, as far as their engine needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Images {
+    /// The ID of a machine image.
+    pub machine: Option<String>,
+    /// A container image by its digest: `registry/repository@sha256:…`.
+    pub container: Option<String>,
+}
+
+impl Images {
+    /// For what does not depend on which ones they are: they look as they should, and nobody has them.
     #[must_use]
-    pub fn parameters(&self, image: &str, index: Option<&PackageIndex>) -> BTreeMap<String, String> {
+    pub fn example() -> Self {
+        let container =
+            format!("{}.dkr.ecr.us-east-1.amazonaws.com/ductwork@sha256:{:064}", Account::LOCAL, 0);
+        Self { machine: Some("ami-00000000".to_owned()), container: Some(container) }
+    }
+}
+
+impl Environment {
+    /// Every parameter of the master stack except those of worker sets; `index` is where packages come from. Those that
+    /// equal the default of the template are included, so that a new default does not change existing environments.
+    #[must_use]
+    pub fn parameters(&self, images: &Images, index: Option<&PackageIndex>) -> BTreeMap<String, String> {
         let groups = [
             self.common(),
             self.network.parameters(),
             self.entry.parameters(),
             self.database.parameters(),
-            self.hosts.parameters(),
             self.operations(),
-            vec![pair("HostImage", image), pair("PackageIndex", or_empty(index))],
+            self.computing(images),
+            vec![pair("PackageIndex", or_empty(index))],
         ];
         groups.into_iter().flatten().collect()
     }
@@ -43,6 +65,13 @@ impl Environment {
             pair("LoginConfig", self.login.config()),
             pair("MailConfig", self.mail.as_ref().map_or_else(|| "{}".to_owned(), Mail::config)),
         ]
+    }
+
+    fn computing(&self, images: &Images) -> Pairs {
+        match &self.compute {
+            Compute::Hosts(hosts) => hosts.parameters(images),
+            Compute::Tasks(tasks) => [tasks.parameters(images), vec![self.network.public_ip()]].concat(),
+        }
     }
 
     fn operations(&self) -> Pairs {
@@ -138,6 +167,12 @@ impl Network {
             pair("ExistingPublicSubnetIds", public),
         ]
     }
+
+    /// Without NAT, tasks are in public subnets, where only an address of their own gets them out.
+    fn public_ip(&self) -> (String, String) {
+        let own = self.nat == Nat::None && matches!(self.vpc, Vpc::New(_));
+        pair("AssignPublicIp", if own { "ENABLED" } else { "DISABLED" })
+    }
 }
 
 impl Entry {
@@ -172,8 +207,9 @@ impl Database {
 }
 
 impl Hosts {
-    fn parameters(&self) -> Pairs {
+    fn parameters(&self, images: &Images) -> Pairs {
         let mut all = vec![
+            pair("HostImage", or_empty(images.machine.as_ref())),
             pair("HostImageParameter", or_empty(self.image.as_ref().filter(|image| !image.is_id()))),
             pair("HostPackages", joined(&self.packages)),
             pair("DrainSeconds", self.drain.as_secs()),
@@ -189,6 +225,45 @@ impl Hosts {
             ]);
         }
         all
+    }
+}
+
+impl Tasks {
+    fn parameters(&self, images: &Images) -> Pairs {
+        let mut all = vec![
+            pair("Image", or_empty(images.container.as_ref())),
+            pair("TaskArchitecture", self.architecture.to_string().to_uppercase()),
+            pair("ContainerInsights", self.insights),
+            pair("ApiServerMaxCount", self.api_server_max),
+            // Of templates that all engines have in common; tasks read none of them.
+            pair("DrainSeconds", DRAIN_SECONDS),
+            pair("HostPackages", ""),
+            pair("HostImageParameter", ""),
+        ];
+        for (prefix, service) in self.services() {
+            all.extend([
+                pair(&format!("{prefix}Cpu"), service.size.cpu),
+                pair(&format!("{prefix}Memory"), service.size.memory),
+                pair(&format!("{prefix}Count"), service.count),
+                pair(&format!("{prefix}ManagedPolicyArns"), joined(&service.permissions.managed)),
+            ]);
+        }
+        all.extend(self.instances.iter().flat_map(|instances| instances.parameters(images)));
+        all
+    }
+}
+
+impl Instances {
+    fn parameters(&self, images: &Images) -> Pairs {
+        vec![
+            pair("ClusterImage", or_empty(images.machine.as_ref())),
+            pair("ClusterInstanceType", &self.instance_type),
+            pair("ClusterMoreInstanceTypes", joined(&self.more_instance_types)),
+            pair("ClusterMinCount", self.min),
+            pair("ClusterMaxCount", self.max),
+            pair("ClusterOnDemandPercent", 100 - self.spot_percent),
+            pair("ClusterVolumeGiB", self.volume_gib),
+        ]
     }
 }
 
@@ -229,21 +304,33 @@ impl WorkerSet {
     /// The parameters of `worker-set.yaml` that belong to this set alone.
     #[must_use]
     pub fn parameters(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([
+        let mut all = BTreeMap::from([
             pair("WorkerSet", &self.name),
             pair("Queue", &self.queue),
-            pair("OnScheduler", self.on_scheduler),
             pair("Concurrency", self.concurrency),
-            pair("InstanceType", &self.instance_type),
-            pair("MoreInstanceTypes", joined(&self.more_instance_types)),
             pair("OnDemandPercent", 100 - self.spot_percent),
             pair("OnDemandBase", self.on_demand_base),
             pair("MinCount", self.min),
             pair("MaxCount", self.max),
-            pair("VolumeGiB", self.volume_gib),
-            pair("DeploymentConfig", self.rollout),
             pair("WorkerManagedPolicyArns", joined(&self.permissions.managed)),
-        ])
+        ]);
+        match &self.runs_on {
+            RunsOn::Host { instance_type, more_instance_types, volume_gib, rollout } => all.extend([
+                pair("OnScheduler", self.on_scheduler),
+                pair("InstanceType", instance_type),
+                pair("MoreInstanceTypes", joined(more_instance_types)),
+                pair("VolumeGiB", volume_gib),
+                pair("DeploymentConfig", rollout),
+            ]),
+            RunsOn::Task { size, ephemeral_gib } => all.extend([
+                pair("Cpu", size.cpu),
+                pair("Memory", size.memory),
+                pair("EphemeralGiB", ephemeral_gib),
+                // ECS weighs the two against each other.
+                pair("SpotPercent", self.spot_percent),
+            ]),
+        }
+        all
     }
 
     /// Its entry in the output `WorkerSets` of the master stack, which hosts read. The keys are those of

@@ -1,5 +1,6 @@
 //! What an environment needs of its AWS account, and what the account says of it; no SDK types.
 
+use super::engine::Engine;
 use super::names;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ pub struct Demands {
     /// The names of the artifact bucket and of the master stack.
     pub bucket: String,
     pub stack: String,
+    pub engine: Engine,
     /// Those that AWS's services need.
     pub service_roles: Vec<ServiceRole>,
     pub hosts: Vec<HostDemand>,
@@ -30,7 +32,8 @@ pub struct Demands {
     /// For each secret that people create: the file and key that need it, and its name or ARN. Airflow's
     /// objects need some as well, so the environment file does not know them all.
     pub secrets: Vec<(String, String)>,
-    pub image: ImageDemand,
+    /// Of engines with hosts.
+    pub image: Option<ImageDemand>,
 }
 
 /// The image of the hosts.
@@ -46,6 +49,16 @@ impl ImageDemand {
     #[must_use]
     pub fn is_id(&self) -> bool {
         self.name.starts_with("ami-")
+    }
+
+    /// What to do if nobody lets us read the parameter. Clusters run no other image than that of ECS.
+    #[must_use]
+    pub fn way_around(&self) -> &'static str {
+        if self.name.starts_with("/aws/service/ecs/") {
+            "allow `ssm:GetParameter` for it"
+        } else {
+            "allow `ssm:GetParameter` for it, or set `hosts.image` to the ID of an image"
+        }
     }
 }
 
@@ -68,7 +81,7 @@ impl Demands {
     /// the stack is not among them.
     #[must_use]
     pub fn calls(&self, partition: &str) -> Vec<Calls> {
-        let Self { region, account, bucket, stack, environment, image, .. } = self;
+        let Self { region, account, bucket, stack, engine, environment, image, .. } = self;
         let at = |service: &str, resource: String| {
             format!("arn:{partition}:{service}:{region}:{account}:{resource}")
         };
@@ -82,15 +95,24 @@ impl Demands {
                 format!("arn:{partition}:s3:::{bucket}/{}", names::pointer_key(environment)),
             ),
             to(
-                &["codedeploy:CreateDeployment", "codedeploy:GetDeployment"],
-                at("codedeploy", format!("deploymentgroup:{stack}/scheduler")),
-            ),
-            to(
                 &["secretsmanager:DescribeSecret"],
                 at("secretsmanager", format!("secret:{}-AbCdEf", names::google_secret(environment))),
             ),
         ];
-        if !image.is_id() {
+        calls.extend(match engine {
+            Engine::Ec2 => vec![to(
+                &["codedeploy:CreateDeployment", "codedeploy:GetDeployment"],
+                at("codedeploy", format!("deploymentgroup:{stack}/scheduler")),
+            )],
+            Engine::Fargate | Engine::EcsEc2 => vec![
+                to(
+                    &["ecs:DescribeServices", "ecs:UpdateService"],
+                    at("ecs", format!("service/{stack}/scheduler")),
+                ),
+                to(&["ecs:RunTask"], at("ecs", format!("task-definition/{stack}-migrate:1"))),
+            ],
+        });
+        if let Some(image) = image.as_ref().filter(|image| !image.is_id()) {
             // AWS's own parameters belong to no account.
             let owner = if image.name.starts_with("/aws/") { "" } else { account };
             let parameter = format!("arn:{partition}:ssm:{region}:{owner}:parameter{}", image.name);

@@ -18,7 +18,7 @@ use crate::model::stack::STACK_TYPE;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-pub use engine::fragment;
+pub use engine::fragments;
 
 pub const MASTER: &str = "master.yaml";
 /// Where the additional templates stand among the sources.
@@ -97,10 +97,11 @@ pub fn compose(mut sources: Sources, additions: &Additions) -> Result<Sources> {
     Ok(sources)
 }
 
-/// Templates of other engines are none of this environment's, and the part of its own is in the master now.
+/// Templates of other engines are none of this environment's, and the parts of its own are in the master now.
 fn is_used(path: &str, engine: Engine) -> bool {
     let Some(rest) = path.strip_prefix("engines/") else { return true };
-    rest.split('/').next() == Some(engine.word()) && path != fragment(engine)
+    let is_fragment = || Engine::ALL.into_iter().flat_map(fragments).any(|fragment| fragment == path);
+    rest.split('/').next() == Some(engine.folder()) && !is_fragment()
 }
 
 struct Composer {

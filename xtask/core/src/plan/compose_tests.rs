@@ -38,6 +38,10 @@ Resources:
   Hosts: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: hosts.yaml, Parameters: {Network: !Ref HostSize}}}
 "#;
 
+const ECS: &str = "
+Resources: {Scheduler: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: service.yaml}}}
+";
+
 fn sources(more: &[(&str, &str)]) -> Sources {
     let all = [
         ("master.yaml", MASTER_TEXT),
@@ -113,7 +117,7 @@ fn worker_sets_are_repeated_with_their_outputs() {
 fn the_engine_s_part_is_merged_and_no_other_engine_s() {
     let hosts = "Parameters: {Network: {Type: String}}\nOutputs: {Hosts: {Value: x}}\n";
     let mut sources = sources(&[("engines/ec2/hosts.yaml", hosts)]);
-    sources.insert(fragment(Engine::Ec2), ENGINE.as_bytes().to_vec());
+    sources.insert(fragments(Engine::Ec2)[0].clone(), ENGINE.as_bytes().to_vec());
     let sources = compose(sources, &Additions::default()).unwrap();
     let master: Value = serde_json::from_slice(&sources[MASTER]).unwrap();
     let hosts = &master["Resources"]["Hosts"]["Properties"];
@@ -128,6 +132,44 @@ fn the_engine_s_part_is_merged_and_no_other_engine_s() {
     assert_eq!(left, ["engines/ec2/hosts.yaml"], "a part of the master is not a template of its own");
 }
 
+/// Both engines on ECS have a part in common and one of their own.
+#[test]
+fn engines_share_a_folder_and_differ_in_a_part() {
+    let files = [
+        ("engines/ecs/engine.yaml", ECS),
+        ("engines/ecs/fargate.yaml", "Outputs: {Spot: {Value: fargate}}\n"),
+        (
+            "engines/ecs/hosts.yaml",
+            "Resources: {Group: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: group.yaml}}}\n",
+        ),
+        ("engines/ecs/service.yaml", "Parameters: {VpcId: {Type: String}}\n"),
+        ("engines/ecs/group.yaml", "Parameters: {Group: {Type: Number}}\n"),
+    ];
+    let of = |engine| {
+        let sources = compose(sources(&files), &Additions { engine, ..Additions::default() }).unwrap();
+        let master: Value = serde_json::from_slice(&sources[MASTER]).unwrap();
+        let children = sources.into_keys().filter(|path| path.starts_with("engines/")).collect::<Vec<_>>();
+        (master, children)
+    };
+    let (fargate, children) = of(Engine::Fargate);
+    assert_eq!(fargate["Resources"]["Scheduler"]["Properties"]["TemplateURL"], "engines/ecs/service.yaml");
+    assert_eq!(fargate["Outputs"]["Spot"]["Value"], "fargate");
+    assert!(fargate["Resources"].get("Group").is_none() && fargate["Parameters"].get("Group").is_none());
+    assert_eq!(children, ["engines/ecs/group.yaml", "engines/ecs/service.yaml"], "no part of a master");
+    let (hosts, _) = of(Engine::EcsEc2);
+    assert_eq!(hosts["Parameters"]["Group"], json!({ "Type": "Number" }));
+    assert_eq!(hosts["Resources"]["Scheduler"], fargate["Resources"]["Scheduler"]);
+    assert!(hosts["Outputs"].get("Spot").is_none());
+}
+
+#[test]
+fn every_part_of_an_engine_that_is_missing_is_told() {
+    let additions = Additions { engine: Engine::EcsEc2, ..Additions::default() };
+    let fail = compose(sources(&[]), &additions).unwrap_err();
+    let places: Vec<&str> = fail.all_problems().iter().map(|problem| problem.location.as_str()).collect();
+    assert_eq!(places, ["templates/engines/ecs/engine.yaml", "templates/engines/ecs/hosts.yaml"]);
+}
+
 #[test]
 fn a_name_in_both_parts_and_an_engine_without_templates_are_told() {
     let told = |sources: Sources| {
@@ -135,14 +177,14 @@ fn a_name_in_both_parts_and_an_engine_without_templates_are_told() {
         fail.all_problems().iter().map(|p| format!("{}: {}", p.location, p.message)).collect::<Vec<_>>()
     };
     let mut clash = sources(&[]);
-    clash.insert(fragment(Engine::Ec2), b"Resources: {Net: {Type: T}}".to_vec());
+    clash.insert(fragments(Engine::Ec2)[0].clone(), b"Resources: {Net: {Type: T}}".to_vec());
     assert_eq!(
         told(clash),
         ["templates/engines/ec2/engine.yaml:1: `Net` is in `Resources` of `templates/master.yaml` too"]
     );
     let broken = |text: &str| {
         let mut broken = sources(&[]);
-        broken.insert(fragment(Engine::Ec2), text.as_bytes().to_vec());
+        broken.insert(fragments(Engine::Ec2)[0].clone(), text.as_bytes().to_vec());
         told(broken)
     };
     let expected = [
@@ -156,7 +198,7 @@ fn a_name_in_both_parts_and_an_engine_without_templates_are_told() {
         assert!(found.len() == 1 && found[0].starts_with(&start), "{text}: {found:?}");
     }
     let mut absent = sources(&[]);
-    absent.remove(&fragment(Engine::Ec2));
+    absent.remove(&fragments(Engine::Ec2)[0]);
     assert_eq!(told(absent), ["templates/engines/ec2/engine.yaml: the engine has no templates here"]);
 }
 

@@ -97,14 +97,15 @@ impl Ask<'_> {
         let is_new = matches!(self.demands.network, NetworkDemand::New { .. });
         self.topics.contains(&topic)
             && match topic {
-                Topic::Vcpus | Topic::Offers | Topic::Image | Topic::Rights => !self.demands.hosts.is_empty(),
+                Topic::Vcpus | Topic::Offers | Topic::Image => !self.demands.hosts.is_empty(),
                 Topic::Zones | Topic::Vpcs => is_new,
                 Topic::Subnets => !is_new,
                 Topic::Addresses => self.demands.addresses > 0,
                 Topic::Certificate => self.demands.certificate.is_some(),
                 Topic::HostedZone => self.demands.hosted_zone.is_some(),
                 Topic::Secrets => !self.demands.secrets.is_empty(),
-                Topic::ServiceRoles => !self.demands.service_roles.is_empty(),
+                // Only the local cloud has none of these roles, nor anybody's rights.
+                Topic::Rights | Topic::ServiceRoles => !self.demands.service_roles.is_empty(),
             }
     }
 

@@ -30,7 +30,7 @@ impl Ask<'_> {
         if !self.wants(Topic::Image) {
             return None;
         }
-        let image = &self.demands.image;
+        let image = self.demands.image.as_ref()?;
         if image.is_id() {
             return Some(told(self.has_image(&image.name).await));
         }
@@ -54,7 +54,7 @@ pub async fn image_id(aws: &Aws, image: &ImageDemand) -> Result<Option<String>> 
     parameter(aws, &image.name).await.map_err(|refused| {
         Fail::failed(format!("cannot look up the machine image in the parameter `{}`", image.name))
             .cause(refused.to_string())
-            .hint("allow `ssm:GetParameter` for it, or set `hosts.image` to the ID of an image")
+            .hint(image.way_around())
     })
 }
 

@@ -9,6 +9,14 @@ use crate::config::values::{Nat, Url};
 
 const BALANCER: &str = "set `load_balancer = \"internal\"` under `[entry]`";
 
+/// Reports that nothing leads to the API server on ECS.
+pub fn of_tasks(file: &File, problems: &mut Problems) {
+    let unwritten = Location::missing("entry.load_balancer");
+    let message = "tasks have no address that stays the same, so Airflow on ECS requires a load balancer";
+    let hint = "set `load_balancer = \"internet_facing\"` or `load_balancer = \"internal\"`";
+    problems.conflict(at(&file.entry.load_balancer).unwrap_or(&unwritten), message, hint);
+}
+
 /// Reports what keeps the API server's host from being reached.
 pub fn without_balancer(file: &File, airflow: Option<&Airflow>, nat: Option<Nat>, problems: &mut Problems) {
     if let Some(vpc) = at(&file.network.vpc_id) {

@@ -1,13 +1,13 @@
 //! Keys that contradict each other, and defaults that depend on other keys.
 
 use super::tests::{CERTIFICATE, aws, bad, balanced, good};
-use crate::config::{Builder, Environment};
+use crate::config::{Builder, Environment, Images};
 use crate::model::contract::CONTRACT;
 use std::collections::BTreeSet;
 
 /// Parameters that differ between two environments, of the second.
 fn differing(one: &Environment, other: &Environment) -> String {
-    let (one, other) = (one.parameters("ami-1", None), other.parameters("ami-1", None));
+    let (one, other) = (one.parameters(&Images::example(), None), other.parameters(&Images::example(), None));
     let differs = |(name, value): &(&String, &String)| one.get(*name) != Some(*value);
     other.iter().filter(differs).map(|(name, value)| format!("{name}={value}\n")).collect()
 }
@@ -40,7 +40,7 @@ fn high_availability_changes_defaults_only() {
 #[test]
 fn on_this_machine_hosts_need_no_way_out() {
     let plain = good("aws.endpoint = 'local'");
-    assert_eq!(plain.parameters("ami-1", None)["NatMode"], "none");
+    assert_eq!(plain.parameters(&Images::example(), None)["NatMode"], "none");
     let most = good("high_availability = true\nprotected = true\naws.endpoint = 'local'");
     insta::assert_snapshot!(differing(&plain, &most), @r"
     AccessLogs=true
@@ -207,13 +207,14 @@ fn keys_of_another_engine() {
 #[test]
 fn versions_are_words_or_numbers() {
     let version = |text: &str| {
-        good(&aws(&format!("[database]\n{text}"))).parameters("ami-1", None)["DatabaseVersion"].clone()
+        good(&aws(&format!("[database]\n{text}"))).parameters(&Images::example(), None)["DatabaseVersion"]
+            .clone()
     };
     assert_eq!(version("version = 18"), "18");
     assert_eq!(version("version = '18'\nengine = 'aurora_postgres'"), "18");
     assert_eq!(version("engine = 'mysql'"), "8.4");
-    let capacity =
-        good(&aws("[database]\nengine = 'aurora_postgres'\nmin_capacity = 8\n")).parameters("ami-1", None);
+    let capacity = good(&aws("[database]\nengine = 'aurora_postgres'\nmin_capacity = 8\n"))
+        .parameters(&Images::example(), None);
     assert_eq!((&*capacity["AuroraMinCapacity"], &*capacity["AuroraMaxCapacity"]), ("8", "8"));
 }
 
@@ -342,10 +343,10 @@ fn logins_and_mail_that_lack_something() {
 fn what_hosts_are_told_of_logins_and_mail() {
     let text = "[login]\nmethod = 'google'\ngoogle_client_id = '1.apps.googleusercontent.com'\ngoogle_domain = 'example.com'\n\
                 admins = ['Ada@example.com']\nroles.'b@example.com' = 'Op'\n[mail]\nhost = 'smtp.example.com'\nfrom = 'a@b.example'\nssl = true\n";
-    let parameters = good(&aws(text)).parameters("ami-1", None);
+    let parameters = good(&aws(text)).parameters(&Images::example(), None);
     insta::assert_snapshot!(parameters["LoginConfig"], @r#"{"default_role":"Viewer","google_client_id":"1.apps.googleusercontent.com","google_domain":"example.com","method":"google","roles":{"ada@example.com":"Admin","b@example.com":"Op"},"service_role":"Op"}"#);
     insta::assert_snapshot!(parameters["MailConfig"], @r#"{"from":"a@b.example","host":"smtp.example.com","port":465,"ssl":true,"starttls":false}"#);
-    insta::assert_snapshot!(good(&aws("")).parameters("ami-1", None)["LoginConfig"], @r#"{"default_role":"Viewer","method":"password","roles":{},"service_role":"Op"}"#);
+    insta::assert_snapshot!(good(&aws("")).parameters(&Images::example(), None)["LoginConfig"], @r#"{"default_role":"Viewer","method":"password","roles":{},"service_role":"Op"}"#);
 }
 
 #[test]
@@ -388,7 +389,7 @@ fn hosts_of_ones_own() {
     insta::assert_snapshot!(differing(&plain, &good(&aws(text))), @r"
     HostPackages=graphviz,gcc-c++
     ");
-    assert_eq!(good(&aws(text)).image().name, "ami-0a1b2c3d");
+    assert_eq!(good(&aws(text)).image().unwrap().name, "ami-0a1b2c3d");
     let by_name = good(&aws("[hosts]\nimage_parameter = '/images/airflow'\n"));
     insta::assert_snapshot!(differing(&plain, &by_name), @"HostImageParameter=/images/airflow");
     let text = "[hosts]\nimage = 'ami-0a1b2c3d'\nimage_parameter = 'ami-0a1b2c3d'\n\
@@ -527,7 +528,7 @@ fn what_nobody_could_reach_on_aws() {
     "#);
     let nameless = "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n[entry]\n\
                     allowed_cidrs = ['10.0.0.0/8']\n";
-    assert_eq!(good(nameless).parameters("ami-1", None)["AirflowUrl"], "");
+    assert_eq!(good(nameless).parameters(&Images::example(), None)["AirflowUrl"], "");
     insta::assert_snapshot!(bad(&format!("{nameless}hosted_zone_id = 'Z01'\n")), @r"
     environments/dev.toml:6 `entry.hosted_zone_id`: a hosted zone requires `airflow.url` [conflict]
         use a name of the zone in `airflow.url`, or remove the zone
@@ -558,7 +559,7 @@ fn hosts_without_nat_have_no_address_that_a_balancer_could_know() {
         format!("[entry]\nload_balancer = 'internet_facing'\nallowed_cidrs = ['10.0.0.0/8']\n{CERTIFICATE}");
     let nat = |nat: &str| balanced(&format!("{nat}{entry}"));
     good(&nat("[network]\nnat = 'single'\n"));
-    assert_eq!(good(&nat("")).parameters("ami-1", None)["NatMode"], "single");
+    assert_eq!(good(&nat("")).parameters(&Images::example(), None)["NatMode"], "single");
     let told = bad(&nat("[network]\nnat = 'none'\n"));
     assert!(told.contains("without NAT") && told.contains("`network.nat`"), "{told}");
 }

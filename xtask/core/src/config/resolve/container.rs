@@ -1,4 +1,4 @@
-//! What images are made of.
+//! What images are made of, and for what.
 
 use super::check::{at, flag};
 use crate::config::environment::Container;
@@ -11,10 +11,11 @@ use crate::config::values::{
 /// As many as on hosts.
 const MOST_PACKAGES: usize = 40;
 
-/// `hosts` is the architecture of the environment's hosts.
+/// `hosts` is the architecture of the environment's hosts or tasks; with `required`, these run from the image.
 pub fn container(
     written: &file::Image,
-    hosts: Architecture,
+    hosts: Result<Architecture, Reported>,
+    required: bool,
     problems: &mut Problems,
 ) -> Result<Container, Reported> {
     let python = problems.choice(&written.python.0, PythonMinor::parse, PythonMinor::default());
@@ -23,7 +24,10 @@ pub fn container(
     let repository = problems.text(&written.repository, ImageRepository::parse);
     let mut architectures = problems.texts(&written.architectures, 2, Architecture::parse);
     if architectures.is_empty() {
-        architectures.push(hosts);
+        architectures.push(hosts.unwrap_or(Architecture::X86));
+    }
+    if required {
+        tasks_can_run_it(written, hosts.ok(), &architectures, problems);
     }
     let packages = problems.texts(&written.packages, MOST_PACKAGES, Package::parse);
     let compile = problems.texts(&written.compile, MOST_PACKAGES, Distribution::parse);
@@ -57,6 +61,30 @@ pub fn container(
         compile,
         build_packages,
         builder: builder?,
-        deploy: flag(&written.deploy, false),
+        deploy: flag(&written.deploy, required),
     })
+}
+
+/// Reports what keeps tasks on ECS from the image.
+fn tasks_can_run_it(
+    written: &file::Image,
+    tasks: Option<Architecture>,
+    architectures: &[Architecture],
+    problems: &mut Problems,
+) {
+    if let Some(deploy) = written.deploy.as_ref().filter(|deploy| !deploy.value) {
+        let hint = "remove it: on ECS every deployment brings the image along";
+        problems.conflict(&deploy.location, "on ECS, all components run from the image", hint);
+    }
+    if let Some(location) = at(&written.repository) {
+        let message = "tasks on ECS have no login for another registry than that of the account";
+        problems.conflict(location, message, "remove it, to use the repository `ductwork` of the account");
+    }
+    if let (Some(location), Some(tasks)) = (at(&written.architectures), tasks)
+        && !architectures.contains(&tasks)
+    {
+        let message = format!("the image would not be for {tasks}, on which the tasks run");
+        let hint = format!("add `\"{tasks}\"`, or set `hosts.architecture` to what is listed");
+        problems.conflict(location, message, hint);
+    }
 }

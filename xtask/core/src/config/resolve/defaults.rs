@@ -7,6 +7,8 @@ use crate::config::values::{LoadBalancer, Nat};
 pub struct Defaults {
     /// Whether it runs on the local cloud.
     pub local: bool,
+    /// Whether components are tasks on ECS.
+    pub ecs: bool,
     /// Whether accesses and changes are recorded.
     pub protected: bool,
     /// Whether it must survive losing a host or a zone.
@@ -14,7 +16,7 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    /// How many hosts a component has.
+    /// How many hosts or tasks a component has.
     pub fn hosts(self) -> u32 {
         if self.high_availability { 2 } else { 1 }
     }
@@ -30,10 +32,14 @@ impl Defaults {
         }
     }
 
-    /// In a VPC of their own, people reach a single API server without one.
+    /// In a VPC of their own, people reach a single API server without one, if it has a host whose address stays
+    /// the same.
     pub fn load_balancer(self, existing_vpc: bool) -> LoadBalancer {
-        let needed = self.high_availability || existing_vpc && !self.local;
-        if needed { LoadBalancer::Internal } else { LoadBalancer::None }
+        match self.high_availability || existing_vpc && !self.local {
+            true => LoadBalancer::Internal,
+            false if self.ecs && !self.local => LoadBalancer::InternetFacing,
+            false => LoadBalancer::None,
+        }
     }
 
     /// How many replicas a cache has.

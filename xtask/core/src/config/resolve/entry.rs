@@ -35,8 +35,10 @@ pub fn entry(file: &File, around: Surroundings, problems: &mut Problems) -> Resu
     match (around.balancer, around.airflow) {
         (Ok(LoadBalancer::None), airflow) => {
             without_balancer(written, around.defaults.local, problems);
-            if !around.defaults.local {
-                address::without_balancer(file, airflow, around.nat, problems);
+            match around.defaults {
+                Defaults { local: true, .. } => {}
+                Defaults { ecs: true, .. } => address::of_tasks(file, problems),
+                _ => address::without_balancer(file, airflow, around.nat, problems),
             }
         }
         (Ok(_), Some(airflow)) => behind_balancer(airflow.url.as_ref(), file, around.defaults, problems),
@@ -44,7 +46,7 @@ pub fn entry(file: &File, around: Surroundings, problems: &mut Problems) -> Resu
     }
     in_zone(file, around.airflow, problems);
     if around.balancer == Ok(LoadBalancer::InternetFacing) {
-        internet_facing(file, problems);
+        internet_facing(file, around.defaults.ecs, problems);
     }
     Ok(Entry {
         load_balancer: around.balancer?,
@@ -129,7 +131,7 @@ fn in_zone(file: &File, airflow: Option<&Airflow>, problems: &mut Problems) {
     }
 }
 
-fn internet_facing(file: &File, problems: &mut Problems) {
+fn internet_facing(file: &File, ecs: bool, problems: &mut Problems) {
     let network = &file.network;
     if network.vpc_id.is_some() {
         if let (Some(scheme), None) = (at(&file.entry.load_balancer), &network.public_subnet_ids) {
@@ -140,8 +142,10 @@ fn internet_facing(file: &File, problems: &mut Problems) {
         }
         return;
     }
-    // Hosts call the load balancer too. It lets in the addresses of NAT gateways, which are known.
-    if let Some(nat) = network.nat.as_ref().filter(|nat| Nat::parse(&nat.value) == Ok(Nat::None)) {
+    // Hosts call the load balancer too. It lets in the addresses of NAT gateways, which are known. Tasks reach
+    // the API server inside the VPC.
+    let none = network.nat.as_ref().filter(|nat| Nat::parse(&nat.value) == Ok(Nat::None));
+    if let Some(nat) = none.filter(|_| !ecs) {
         let message = "without NAT, the internet-facing load balancer cannot know the addresses of the hosts";
         let hint = "set `nat = \"single\"`, or `load_balancer = \"internal\"`";
         problems.conflict(&nat.location, message, hint);

@@ -46,16 +46,17 @@ fn variable(name: &str, value: &str) -> Result<VariableName, (&'static str, Refu
 #[cfg(test)]
 mod tests {
     use super::super::tests::{aws, bad, good};
+    use crate::config::Images;
 
     #[test]
     fn variables_are_one_line_of_json() {
         let environment =
             good(&aws("[env]\nLAKE = 's3://lake-dev'\n_Rate2 = 1.5\nDRY_RUN = true\nEMPTY = ''"));
         insta::assert_snapshot!(
-            environment.parameters("ami-1", None)["EnvironmentVariables"],
+            environment.parameters(&Images::example(), None)["EnvironmentVariables"],
             @r#"{"DRY_RUN":"true","EMPTY":"","LAKE":"s3://lake-dev","_Rate2":"1.5"}"#
         );
-        assert_eq!(good(&aws("")).parameters("ami-1", None)["EnvironmentVariables"], "{}");
+        assert_eq!(good(&aws("")).parameters(&Images::example(), None)["EnvironmentVariables"], "{}");
     }
 
     #[test]

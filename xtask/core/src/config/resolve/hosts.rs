@@ -17,6 +17,7 @@ const VOLUME_GIB: u32 = 30;
 /// By default AWS allows ten on a role, and the templates use one.
 const MOST_MANAGED_POLICIES: usize = 9;
 const MOST_DOCUMENTS: usize = 10;
+const MOST_TYPES: usize = 5;
 /// As many as the template parameter `HostPackages` takes.
 const MOST_PACKAGES: usize = 40;
 
@@ -150,6 +151,25 @@ pub fn fits<T>(
     let hint =
         format!("use a type of {architecture}, or set `hosts.architecture = \"{actual}\"` for all hosts");
     problems.conflict(&written.location, message, hint);
+}
+
+/// Alternatives to the first type, which are not the same.
+pub fn more_types(
+    written: &file::Texts,
+    first: Option<&InstanceType>,
+    architecture: Option<Architecture>,
+    problems: &mut Problems,
+) -> Vec<InstanceType> {
+    let found = problems.texts(written, MOST_TYPES, InstanceType::parse);
+    let Some(written) = written else { return found };
+    for chosen in &found {
+        fits(written, chosen, architecture, problems);
+    }
+    if let Some(first) = first.filter(|first| found.contains(first)) {
+        let message = format!("`{first}` is already the `instance_type`");
+        problems.conflict(&written.location, message, "remove it from the list");
+    }
+    found
 }
 
 pub fn permissions(managed: &file::Texts, documents: &file::Texts, problems: &mut Problems) -> Permissions {

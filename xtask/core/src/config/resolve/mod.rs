@@ -8,6 +8,9 @@ mod conflict_tests;
 mod container;
 mod database;
 mod defaults;
+mod engine;
+#[cfg(test)]
+mod engine_tests;
 mod entry;
 mod env;
 mod hosts;
@@ -16,6 +19,7 @@ mod network;
 mod operations;
 mod owned;
 mod people;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod workers;
@@ -59,6 +63,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let local = endpoint.as_ref().map(|endpoint| *endpoint == Endpoint::Local).map_err(|error| *error);
     let defaults = Defaults {
         local: local == Ok(true),
+        ecs: engine.is_ok_and(Engine::is_ecs),
         protected: flag(&written.protected, false),
         high_availability: flag(&written.high_availability, false),
     };
@@ -79,12 +84,9 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let database = database::database(&written.database, defaults, region, problems);
     let broker = database::broker(&written.broker, kind, defaults, problems);
     let storage = operations::storage(written, problems);
-    let hosts = hosts::hosts(&written.hosts, defaults, architecture, balancer.ok(), problems);
-    let workers = workers::workers(&written.workers, defaults, architecture.ok(), problems);
-    if let (Ok(hosts), Ok(workers)) = (&hosts, &workers) {
-        workers::rollouts_end(&written.workers, workers, hosts.drain, problems);
-    }
-    let container = container::container(&written.image, architecture.unwrap_or(Architecture::X86), problems);
+    let around = engine::Surroundings { engine, defaults, architecture, balancer: balancer.ok() };
+    let compute = engine::compute(written, around, problems);
+    let container = container::container(&written.image, architecture, defaults.ecs, problems);
     let schedule = operations::schedule(&written.schedule, problems);
     let monitoring = operations::monitoring(written, defaults, problems);
     let login = people::login(&written.login, problems);
@@ -98,6 +100,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
         names::fit(origin, written, problems);
     }
     let project = project?;
+    let (compute, workers) = compute?;
     let environment = Environment {
         team: team?.unwrap_or_else(|| project.to_string()),
         project,
@@ -113,8 +116,8 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
         database: database?,
         broker: broker?,
         storage: storage?,
-        hosts: hosts?,
-        workers: workers?,
+        compute,
+        workers,
         container: container?,
         schedule: schedule?,
         monitoring: monitoring?,

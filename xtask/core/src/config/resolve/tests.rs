@@ -2,7 +2,7 @@
 
 use crate::config::environment::Vpc;
 use crate::config::values::MOST_PARAMETER_BYTES;
-use crate::config::{Endpoint, Environment, resolve};
+use crate::config::{Endpoint, Environment, Images, resolve};
 use crate::fail::{Kind, Problem};
 use crate::model::contract::CONTRACT;
 use crate::model::engine::Engine;
@@ -50,7 +50,7 @@ fn the_local_file_needs_one_line() {
     let environment = resolve("local", "aws.endpoint = 'local'", "").unwrap();
     assert_eq!(environment.aws.endpoint, Endpoint::Local);
     assert_eq!(environment.stack_name(), "ductwork-local");
-    let parameters = environment.parameters("ami-1", None);
+    let parameters = environment.parameters(&Images::example(), None);
     insta::assert_snapshot!(serde_json::to_string_pretty(&parameters).unwrap(), @r#"
     {
       "AccessLogs": "false",
@@ -93,7 +93,7 @@ fn the_local_file_needs_one_line() {
       "ExistingVpcId": "",
       "FlowLogs": "false",
       "GitHubRepository": "",
-      "HostImage": "ami-1",
+      "HostImage": "ami-00000000",
       "HostImageParameter": "",
       "HostPackages": "",
       "HostedZoneId": "",
@@ -126,9 +126,9 @@ fn the_local_file_needs_one_line() {
 fn the_engine_is_ec2_and_an_unknown_one_is_refused() {
     assert_eq!(good(&aws("")).engine, Engine::Ec2);
     assert_eq!(good(&format!("engine = 'ec2'\n{}", aws(""))).engine, Engine::Ec2);
-    insta::assert_snapshot!(bad(&format!("engine = 'fargate'\n{}", aws(""))), @r"
-    environments/dev.toml:1 `engine`: invalid engine: `fargate` [invalid_value]
-        use `ec2`
+    insta::assert_snapshot!(bad(&format!("engine = 'fargat'\n{}", aws(""))), @r"
+    environments/dev.toml:1 `engine`: invalid engine: `fargat` [invalid_value]
+        use `fargate`, or else `ec2` or `ecs-ec2`
     ");
 }
 
@@ -136,7 +136,10 @@ fn the_engine_is_ec2_and_an_unknown_one_is_refused() {
 #[test]
 fn templates_are_told_whether_the_cloud_is_local() {
     let local = |environment: &Environment| {
-        assert_eq!(environment.parameters("ami-1", None)["Local"], environment.is_local().to_string());
+        assert_eq!(
+            environment.parameters(&Images::example(), None)["Local"],
+            environment.is_local().to_string()
+        );
         environment.is_local()
     };
     assert!(local(&good("aws.endpoint = 'local'")));
@@ -205,7 +208,7 @@ since = 2026-01-01
     environments/dev.toml:18 `database.max_storage_gib`: 210 GiB is less than 10 % above `storage_gib`, which is 200 GiB [conflict]
         use 220 or more, or remove the key
     environments/dev.toml:20 `hosts.instance_type`: unknown key [unknown_key]
-        write it as `hosts.api_server.instance_type`, `hosts.scheduler.instance_type` or `workers.default.instance_type`, or remove it
+        write it as `hosts.api_server.instance_type`, `hosts.scheduler.instance_type`, `cluster.instance_type` or `workers.default.instance_type`, or remove it
     environments/dev.toml:22 `workers.default.instance_type`: `m7g.large` is arm64, but the hosts are x86_64 [conflict]
         use a type of x86_64, or set `hosts.architecture = "arm64"` for all hosts
     environments/dev.toml:24 `workers.default.max`: 2 is less than `min`, which is 3 [conflict]
@@ -320,7 +323,7 @@ fn defaults_follow_what_is_written() {
     let environment = good(&aws(
         "[hosts]\narchitecture = 'arm64'\n[workers.default]\nmin = 3\n[database]\nstorage_gib = 1001\n",
     ));
-    assert_eq!(environment.worker_sets()[0].instance_type.as_str(), "t4g.medium");
+    assert_eq!(environment.worker_sets()[0].parameters()["InstanceType"], "t4g.medium");
     assert_eq!(environment.worker_sets()[0].max, 3);
     assert_eq!(environment.database.max_storage_gib, 1102);
 }
@@ -331,7 +334,10 @@ fn an_existing_network() {
     let environment =
         good(&balanced(&format!("{network}\n[entry]\nallowed_cidrs = ['203.0.113.0/24']\n{CERTIFICATE}")));
     assert!(matches!(&environment.network.vpc, Vpc::Existing { subnets, .. } if subnets.len() == 2));
-    assert_eq!(environment.parameters("ami-1", None)["ExistingSubnetIds"], "subnet-0a1b2c3d,subnet-1a1b2c3d");
+    assert_eq!(
+        environment.parameters(&Images::example(), None)["ExistingSubnetIds"],
+        "subnet-0a1b2c3d,subnet-1a1b2c3d"
+    );
 }
 
 #[test]

@@ -2,16 +2,17 @@
 
 use super::check::{at, at_unless, flag};
 use super::defaults::Defaults;
-use super::hosts::{fits, instance_type, permissions, volume};
+use super::hosts::{instance_type, more_types, permissions, volume};
+use super::tasks::{Room, WORKER};
 use crate::config::document::Written;
 use crate::config::file;
-use crate::config::hosts::WorkerSet;
+use crate::config::hosts::{RunsOn, WorkerSet};
 use crate::config::problems::{Location, Problems, Reported};
-use crate::config::values::{Architecture, InstanceType, Pace, Queue, Size, WorkerSetName};
+use crate::config::values::{Architecture, Pace, Queue, Size, WorkerSetName};
 use crate::model::contract::CONTRACT;
+use crate::model::engine::Engine;
 use std::time::Duration;
 
-const MOST_TYPES: usize = 5;
 const MOST_HOSTS: u32 = 100;
 /// CodeDeploy ends an in-place deployment after eight hours
 /// (docs.aws.amazon.com/codedeploy/latest/userguide/limits.html).
@@ -19,17 +20,38 @@ const MOST_ROLLOUT_MINUTES: u64 = 8 * 60;
 /// What a host takes in a rollout besides its drain: fetching, installing, starting and validating.
 const SETUP_MINUTES: u64 = 10;
 
+/// Files that a task can write are on a disk of this size; Fargate charges for more than the first 20 GiB.
+const EPHEMERAL_GIB: u32 = 20;
+
+/// What workers run on.
+#[derive(Clone, Copy)]
+pub enum Place<'a> {
+    /// Hosts of this architecture, if it is known.
+    Host(Option<Architecture>),
+    Task(Room<'a>),
+}
+
+impl Place<'_> {
+    /// What there are several of.
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Host(_) => "hosts",
+            Self::Task(_) => "tasks",
+        }
+    }
+}
+
 /// All worker sets, sorted by name.
 pub fn workers(
     written: &file::Sets,
     defaults: Defaults,
-    architecture: Option<Architecture>,
+    place: Place,
     problems: &mut Problems,
 ) -> Result<Vec<WorkerSet>, Reported> {
     let mut found = Vec::new();
     let mut outcome = Ok(());
     for (name, keys) in written {
-        match worker_set(name, keys, defaults, architecture, problems) {
+        match worker_set(name, keys, defaults, place, problems) {
             Ok(set) => found.push(Found { name, keys, set }),
             Err(reported) => outcome = Err(reported),
         }
@@ -48,7 +70,7 @@ pub fn workers(
 pub fn rollouts_end(written: &file::Sets, sets: &[WorkerSet], drain: Duration, problems: &mut Problems) {
     let minutes = drain.as_secs() / 60 + SETUP_MINUTES;
     let most = MOST_ROLLOUT_MINUTES / minutes;
-    let too_long = |set: &&WorkerSet| set.rollout == Pace::OneAtATime && u64::from(set.max) > most;
+    let too_long = |set: &&WorkerSet| set.is_rolled_one_by_one() && u64::from(set.max) > most;
     for set in sets.iter().filter(too_long) {
         let Some((name, keys)) = written.iter().find(|(name, _)| name.value == set.name.to_string()) else {
             continue;
@@ -109,28 +131,32 @@ fn worker_set(
     written_name: &Written<String>,
     written: &file::Worker,
     defaults: Defaults,
-    architecture: Option<Architecture>,
+    place: Place,
     problems: &mut Problems,
 ) -> Result<WorkerSet, Reported> {
     let name = problems.valid(&written_name.location, WorkerSetName::parse(&written_name.value));
     let queue = problems.text(&written.queue, Queue::parse);
-    let on_scheduler = flag(&written.on_scheduler, false);
+    let on_scheduler = matches!(place, Place::Host(_)) && flag(&written.on_scheduler, false);
     if on_scheduler {
         without_hosts(written, problems);
     }
     let is_default = name.as_ref().is_ok_and(WorkerSetName::is_default);
-    let size = size(written, if is_default { defaults.hosts() } else { 0 }, problems);
-    let spot = spot(written, size.ok(), problems);
-    let instance_type = instance_type(&written.instance_type, architecture, Size::Medium, problems);
-    let more_instance_types = more_types(written, instance_type.as_ref().ok(), architecture, problems);
-    let volume_gib = volume(&written.volume_gib, problems);
+    let size = size(written, if is_default { defaults.hosts() } else { 0 }, place.unit(), problems);
+    let spot = match place {
+        // Keys of Spot have been refused.
+        Place::Task(room) if room.engine == Engine::EcsEc2 => Ok((0, 0)),
+        _ => spot(written, size.ok(), place, problems),
+    };
+    let runs_on = match place {
+        Place::Host(architecture) => host(written, architecture, problems),
+        Place::Task(room) => task(written, room, problems),
+    };
     let permissions = permissions(&written.managed_policies, &written.policies, problems);
     let scaling = &CONTRACT.scaling;
     let concurrency = problems.number_or(&written.concurrency, scaling.concurrency, 1..=128, "tasks");
     let thresholds = thresholds(written, problems);
     let shrink_after = &written.shrink_after_minutes;
     let shrink_after = problems.number_or(shrink_after, scaling.shrink_after_minutes, 1..=1440, "minutes");
-    let rollout = problems.choice(&written.rollout, Pace::parse, Pace::OneAtATime);
     let name = name?;
     let ((min, max), (spot_percent, on_demand_base)) = (if on_scheduler { (0, 0) } else { size? }, spot?);
     let (growth_threshold, shrink_threshold) = thresholds?;
@@ -139,19 +165,45 @@ fn worker_set(
         name,
         on_scheduler,
         concurrency: concurrency?,
-        instance_type: instance_type?,
-        more_instance_types,
+        runs_on: runs_on?,
         spot_percent,
         on_demand_base,
         min,
         max,
-        volume_gib: volume_gib?,
         growth_threshold,
         shrink_threshold,
         shrink_after_minutes: shrink_after?,
-        rollout: rollout?,
         permissions,
     })
+}
+
+fn host(
+    written: &file::Worker,
+    architecture: Option<Architecture>,
+    problems: &mut Problems,
+) -> Result<RunsOn, Reported> {
+    let instance_type = instance_type(&written.instance_type, architecture, Size::Medium, problems);
+    let first = instance_type.as_ref().ok();
+    let more_instance_types = more_types(&written.more_instance_types, first, architecture, problems);
+    let volume_gib = volume(&written.volume_gib, problems);
+    let rollout = problems.choice(&written.rollout, Pace::parse, Pace::OneAtATime);
+    Ok(RunsOn::Host {
+        instance_type: instance_type?,
+        more_instance_types,
+        volume_gib: volume_gib?,
+        rollout: rollout?,
+    })
+}
+
+fn task(written: &file::Worker, room: Room, problems: &mut Problems) -> Result<RunsOn, Reported> {
+    let size = room.size(&written.cpu, &written.memory, WORKER, problems);
+    let ephemeral = match room.engine {
+        Engine::Fargate => {
+            problems.number_or(&written.ephemeral_gib, EPHEMERAL_GIB, EPHEMERAL_GIB..=200, "GiB")
+        }
+        _ => Ok(EPHEMERAL_GIB),
+    };
+    Ok(RunsOn::Task { size: size?, ephemeral_gib: ephemeral? })
 }
 
 /// Reports keys that have no effect on a set without hosts.
@@ -175,10 +227,15 @@ fn without_hosts(written: &file::Worker, problems: &mut Problems) {
     problems.no_effect(&keys, "on a worker set without hosts of its own", hint);
 }
 
-/// The least and the most hosts. Each defaults to the other; with neither, `default` decides.
-fn size(written: &file::Worker, default: u32, problems: &mut Problems) -> Result<(u32, u32), Reported> {
-    let min = problems.number(&written.min, 0..=MOST_HOSTS, "hosts");
-    let max = problems.number(&written.max, 1..=MOST_HOSTS, "hosts");
+/// The least and the most hosts or tasks. Each defaults to the other; with neither, `default` decides.
+fn size(
+    written: &file::Worker,
+    default: u32,
+    unit: &str,
+    problems: &mut Problems,
+) -> Result<(u32, u32), Reported> {
+    let min = problems.number(&written.min, 0..=MOST_HOSTS, unit);
+    let max = problems.number(&written.max, 1..=MOST_HOSTS, unit);
     let (min, max) = (min?, max?);
     let min = min.unwrap_or_else(|| max.map_or(default, |max| max.min(default)));
     match (at(&written.max), max) {
@@ -190,14 +247,15 @@ fn size(written: &file::Worker, default: u32, problems: &mut Problems) -> Result
     }
 }
 
-/// The share of Spot among the hosts, and the number of hosts that are never Spot.
+/// The share of Spot, and the number of hosts or tasks that are never Spot.
 fn spot(
     written: &file::Worker,
     size: Option<(u32, u32)>,
+    place: Place,
     problems: &mut Problems,
 ) -> Result<(u32, u32), Reported> {
     let percent = problems.number_or(&written.spot_percent, 0, 0..=100, "percent");
-    let base = problems.number_or(&written.on_demand_base, 0, 0..=MOST_HOSTS, "hosts");
+    let base = problems.number_or(&written.on_demand_base, 0, 0..=MOST_HOSTS, place.unit());
     let (percent, base) = (percent?, base?);
     if let Some(location) = at_unless(&written.on_demand_base, &0).filter(|_| percent == 0) {
         let hint = "add `spot_percent`, or remove it";
@@ -207,12 +265,16 @@ fn spot(
     if let Some(location) = at(&written.spot_percent).filter(|_| percent > 0 && has_hosts) {
         match size {
             _ if written.max.is_none() => {
-                let hint = "add `max`: Spot only takes its share of the hosts that come and go above `min`";
+                let unit = place.unit();
+                let hint = format!(
+                    "add `max`: Spot only takes its share of the {unit} that come and go above `min`"
+                );
                 problems.conflict(location, "`spot_percent` requires `max`", hint);
             }
             Some((_, max)) if base >= max => {
+                let one = place.unit().trim_end_matches('s');
                 let message =
-                    format!("no host would be Spot: `on_demand_base` is {base}, and `max` is {max}");
+                    format!("no {one} would be Spot: `on_demand_base` is {base}, and `max` is {max}");
                 let hint = "lower `on_demand_base`, raise `max`, or remove `spot_percent`";
                 problems.conflict(location, message, hint);
             }
@@ -220,24 +282,6 @@ fn spot(
         }
     }
     Ok((percent, base))
-}
-
-fn more_types(
-    written: &file::Worker,
-    first: Option<&InstanceType>,
-    architecture: Option<Architecture>,
-    problems: &mut Problems,
-) -> Vec<InstanceType> {
-    let found = problems.texts(&written.more_instance_types, MOST_TYPES, InstanceType::parse);
-    let Some(written) = &written.more_instance_types else { return found };
-    for chosen in &found {
-        fits(written, chosen, architecture, problems);
-    }
-    if let Some(first) = first.filter(|first| found.contains(first)) {
-        let message = format!("`{first}` is already the `instance_type`");
-        problems.conflict(&written.location, message, "remove it from the list");
-    }
-    found
 }
 
 /// The load per task slot above which hosts are added, and below which they are removed.

@@ -104,6 +104,16 @@ choice! {
 }
 
 choice! {
+    /// What CloudWatch records of a cluster of ECS.
+    Insights, "level of Container Insights",
+    Disabled "disabled",
+    /// Of the cluster and its services.
+    Enabled "enabled",
+    /// Of each task and container as well.
+    Enhanced "enhanced",
+}
+
+choice! {
     /// How many hosts of a group a rollout replaces at once, in CodeDeploy's own terms.
     Pace, "rollout pace",
     OneAtATime "one_at_a_time" as "CodeDeployDefault.OneAtATime",
@@ -152,11 +162,15 @@ mod tests {
 
     #[test]
     fn an_unknown_engine_is_refused_with_those_that_exist() {
-        assert_eq!(engine("ec2"), Ok(Engine::Ec2));
-        for text in ["EC2", "fargate", "ecs-ec2", ""] {
+        for known in Engine::ALL {
+            assert_eq!(engine(known.word()), Ok(known));
+        }
+        let hint = |text: &str| {
             let refusal = engine(text).unwrap_err();
             assert_eq!(refusal.message, format!("invalid engine: `{text}`"));
-            assert_eq!(refusal.hint, "use `ec2`");
-        }
+            refusal.hint
+        };
+        assert_eq!(hint("farget"), "use `fargate`, or else `ec2` or `ecs-ec2`");
+        assert_eq!(hint("kubernetes"), "use `ec2`, `fargate` or `ecs-ec2`");
     }
 }

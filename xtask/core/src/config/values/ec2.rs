@@ -2,6 +2,7 @@
 
 use super::checked::checked_text;
 use super::choice::Architecture;
+use super::task::TaskSize;
 use crate::config::problems::Refusal;
 use crate::config::words::nearest;
 
@@ -86,6 +87,7 @@ fn check(text: &str, example: &str) -> Result<(), Refusal> {
 pub enum Size {
     Small,
     Medium,
+    Large,
 }
 
 impl InstanceType {
@@ -110,8 +112,35 @@ impl InstanceType {
         let size = match size {
             Size::Small => "small",
             Size::Medium => "medium",
+            Size::Large => "large",
         };
         Self(format!("{family}.{size}"))
+    }
+
+    /// What an instance has, as far as the name tells: of burstable and general families, and those with more
+    /// CPU or memory, since their fifth generation.
+    #[must_use]
+    pub fn size(&self) -> Option<TaskSize> {
+        let (family, size) = self.0.split_once('.')?;
+        let number = |size: &str| size.strip_suffix("xlarge").and_then(|number| number.parse::<u32>().ok());
+        let vcpus = match size {
+            "medium" => 1,
+            "large" => 2,
+            "xlarge" => 4,
+            other => 4 * number(other)?,
+        };
+        if let "t3" | "t3a" | "t4g" = family {
+            return Some(TaskSize::new(vcpus.max(2) * 1024, vcpus * 4 * 1024));
+        }
+        let kind = family.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let gib = match (kind.get(..1)?, kind.get(1..)?.parse::<u32>().ok()?) {
+            _ if family == "c5n" => return None,
+            ("c", 5..) => 2,
+            ("m", 5..) => 4,
+            ("r", 5..) => 8,
+            _ => return None,
+        };
+        Some(TaskSize::new(vcpus * 1024, vcpus * gib * 1024))
     }
 
     /// Graviton families have a `g` after the digit of the generation; `a1` is the only exception.
@@ -245,6 +274,28 @@ mod tests {
             assert!(InstanceType::parse(bad).is_err(), "{bad}");
         }
         assert!(InstanceType::parse("m5.lagre").unwrap_err().hint.contains("`m5.large`"));
+    }
+
+    #[test]
+    fn sizes_as_far_as_the_name_tells() {
+        let size = |name: &str| InstanceType::parse(name).unwrap().size();
+        for (name, vcpus, gib) in [
+            ("t3.medium", 2, 4),
+            ("t4g.large", 2, 8),
+            ("t3a.2xlarge", 8, 32),
+            ("m7g.medium", 1, 4),
+            ("m7i.large", 2, 8),
+            ("m8i-flex.xlarge", 4, 16),
+            ("c7gn.9xlarge", 36, 72),
+            ("r6id.24xlarge", 96, 768),
+        ] {
+            assert_eq!(size(name), Some(TaskSize::new(vcpus * 1024, gib * 1024)), "{name}");
+        }
+        for unclear in
+            ["t3.nano", "t2.large", "c5n.large", "c4.large", "m5.metal", "g5.xlarge", "u-6tb1.112xlarge"]
+        {
+            assert_eq!(size(unclear), None, "{unclear}");
+        }
     }
 
     #[test]

@@ -13,12 +13,13 @@ mod ec2;
 mod image;
 mod people;
 mod secret;
+mod task;
 mod text;
 mod worker;
 
 pub use arn::{CertificateArn, HostedZoneId, PolicyArn, SecretArn, Snapshot};
 pub use choice::{
-    Architecture, BrokerKind, Builder, DatabaseEngine, LoadBalancer, LoginMethod, Nat, Pace, engine,
+    Architecture, BrokerKind, Builder, DatabaseEngine, Insights, LoadBalancer, LoginMethod, Nat, Pace, engine,
 };
 pub use cidr::{Cidr, VpcCidr};
 pub use cloud::{Account, Endpoint, Region};
@@ -27,6 +28,7 @@ pub use ec2::{CacheNodeType, Image, InstanceClass, InstanceType, Size, SubnetId,
 pub use image::{BaseImage, Distribution, ImageRepository, Interpreter, PythonMinor};
 pub use people::{Address, Domain, GoogleClientId, Repository, Role};
 pub use secret::SecretName;
+pub use task::TaskSize;
 pub use text::{
     AirflowKey, EnvironmentName, MOST_PARAMETER_BYTES, Package, ProjectName, Url, VariableName, parameter,
     tag,

@@ -176,6 +176,11 @@ fn current(record: Record) -> Result<Release, String> {
     let bundle = record.artifact(Kind::Bundle).ok_or_else(|| missing("bundle"))?;
     let runtime = match record.environment.engine {
         Engine::Ec2 => record.artifact(Kind::HostRevision).ok_or_else(|| missing("host revision"))?,
+        engine => {
+            return Err(format!(
+                "the record is of an environment on `{engine}`, which this tool cannot roll out"
+            ));
+        }
     };
     let parts = Parts {
         bundle,

@@ -1,4 +1,5 @@
-//! The engine's part of the master template: `engines/<engine>/engine.yaml`, merged in before anything else.
+//! The engine's parts of the master template, merged in before anything else: `engine.yaml` of its folder,
+//! and a second file where engines have the folder in common.
 
 use super::{Composer, MASTER, Master};
 use crate::fail::Problem;
@@ -7,41 +8,53 @@ use crate::plan::templates::{Sources, parsed, problem_at, resolve};
 use crate::plan::yaml::Node;
 use serde_json::{Map, Value, json};
 
-/// Where an engine's part of the master stands among the sources.
+/// Where an engine's parts of the master stand among the sources, in the order in which they are merged.
 #[must_use]
-pub fn fragment(engine: Engine) -> String {
-    format!("engines/{}/engine.yaml", engine.word())
+pub fn fragments(engine: Engine) -> Vec<String> {
+    let own = match engine {
+        Engine::Ec2 => None,
+        Engine::Fargate => Some("fargate"),
+        Engine::EcsEc2 => Some("hosts"),
+    };
+    let files = std::iter::once("engine").chain(own);
+    files.map(|file| format!("engines/{}/{file}.yaml", engine.folder())).collect()
 }
 
 const INTERFACE: &str = "AWS::CloudFormation::Interface";
 
 impl Composer {
-    /// Adds every section of the fragment to the master; a name that both have is a problem.
+    /// Adds every section of the engine's fragments to the master.
     pub(super) fn engine(&mut self, master: &mut Master, engine: Engine, sources: &Sources) {
-        let path = fragment(engine);
-        let Some(bytes) = sources.get(&path) else {
+        for path in fragments(engine) {
+            self.fragment(master, &path, sources);
+        }
+    }
+
+    /// A name that is in the master already is a problem.
+    fn fragment(&mut self, master: &mut Master, path: &str, sources: &Sources) {
+        let Some(bytes) = sources.get(path) else {
             let hint = format!("restore it, for instance: git checkout -- templates/{path}");
-            return self.problem("missing", &path, "the engine has no templates here".to_owned(), hint);
+            return self.problem("missing", path, "the engine has no templates here".to_owned(), hint);
         };
-        let tree = match parsed(&path, bytes) {
+        let tree = match parsed(path, bytes) {
             Ok(tree) => tree,
             Err(problem) => return self.problems.push(problem),
         };
         // Where it is missing now, reading it has told why.
-        let Some(part) = self.templates.get(&path).cloned() else { return };
+        let Some(part) = self.templates.get(path).cloned() else { return };
         let Value::Object(part) = part else {
             let message = "the file holds no sections such as `Resources`".to_owned();
-            return self.problems.push(not_a_template(&path, tree.line, message));
+            return self.problems.push(not_a_template(path, tree.line, message));
         };
         for (section, value) in part {
             match value {
                 Value::Object(metadata) if section == "Metadata" => merge_metadata(master, &metadata),
-                Value::Object(entries) => self.merge(master, (&path, &tree), &section, entries),
+                Value::Object(entries) => self.merge(master, (path, &tree), &section, entries),
                 Value::String(_) => {} // the version of the format, a description
                 _ => {
                     let message = format!("`{section}` has no names with values below it");
                     let line = tree.get(&section).map_or(0, |node| node.line);
-                    self.problems.push(not_a_template(&path, line, message));
+                    self.problems.push(not_a_template(path, line, message));
                 }
             }
         }

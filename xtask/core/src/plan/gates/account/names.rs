@@ -69,10 +69,9 @@ pub(super) fn secrets(needed: &[NeededSecret]) -> Judged {
 
 pub(super) fn image(about: &About, found: bool) -> Judged {
     let Demands { image, region, .. } = &about.account.demands;
-    if found {
-        Judged::Ok(image.name.clone())
-    } else {
-        Judged::Missing(vec![no_image(about.file, image, region)])
+    match image {
+        Some(image) if !found => Judged::Missing(vec![no_image(about.file, image, region)]),
+        _ => Judged::Ok(image.as_ref().map(|image| image.name.clone()).unwrap_or_default()),
     }
 }
 
@@ -149,7 +148,7 @@ mod tests {
         let account = Account { secrets: Some(Ok(vec![secret])), ..healthy() };
         assert_eq!(told(&account), "f `login.google`: needs the secret `a/b`, which does not exist");
         let mut account = Account { image: Some(Ok(false)), ..healthy() };
-        account.demands.image = ImageDemand { key: "hosts.image", name: "ami-1".to_owned() };
+        account.demands.image = Some(ImageDemand { key: "hosts.image", name: "ami-1".to_owned() });
         assert_eq!(told(&account), "f `hosts.image`: there is no image `ami-1` in eu-central-1");
     }
 }

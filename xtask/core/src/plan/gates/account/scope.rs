@@ -13,7 +13,7 @@ const DEPENDS: [(Topic, &[&str]); 9] = [
     (Topic::Subnets, &["ExistingVpcId", "ExistingSubnetIds", "ExistingPublicSubnetIds"]),
     (Topic::Certificate, &["CertificateArn", "EntryDomain"]),
     (Topic::HostedZone, &["HostedZoneId", "EntryDomain"]),
-    (Topic::Image, &["HostImage"]),
+    (Topic::Image, &["HostImage", "ClusterImage"]),
 ];
 const HOSTS: &[&str] = &[
     "ApiServerCount",
@@ -22,6 +22,12 @@ const HOSTS: &[&str] = &[
     "SchedulerCount",
     "SchedulerInstanceType",
     "HostImage",
+    "ClusterInstanceType",
+    "ClusterMoreInstanceTypes",
+    "ClusterMinCount",
+    "ClusterMaxCount",
+    "ClusterOnDemandPercent",
+    "ClusterImage",
     "ExistingSubnetIds",
 ];
 /// What changes with the composed template as well, in which worker sets stand.
@@ -56,6 +62,8 @@ mod tests {
         let hosts = parameters(&[("NatMode", "none"), ("SchedulerCount", "2")]);
         assert_eq!(topics(&before, &hosts, true), [Topic::Vcpus, Topic::Offers].into());
         assert_eq!(topics(&before, &before, false), TEMPLATE.into());
+        let cluster = parameters(&[("NatMode", "none"), ("SchedulerCount", "1"), ("ClusterMaxCount", "3")]);
+        assert_eq!(topics(&before, &cluster, true), [Topic::Vcpus, Topic::Offers].into());
         let first = topics(&BTreeMap::new(), &hosts, false);
         assert!(!first.contains(&Topic::Secrets), "the gate `secrets` asks for them");
     }

@@ -1,0 +1,52 @@
+//! The services of an environment on ECS, and the capacity that their tasks run on.
+
+use super::hosts::Permissions;
+use super::values::{Architecture, Insights, InstanceType, TaskSize};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tasks {
+    pub architecture: Architecture,
+    pub insights: Insights,
+    /// Of the cluster; on Fargate there are none.
+    pub instances: Option<Instances>,
+    pub api_server: Service,
+    /// To which the API server may grow; with as many as it has anyway, it does not.
+    pub api_server_max: u32,
+    /// The scaler is in its tasks, too.
+    pub scheduler: Service,
+    pub dag_processor: Service,
+    pub triggerer: Service,
+}
+
+/// Instances that all tasks share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instances {
+    pub instance_type: InstanceType,
+    /// Alternatives for when the first type is not available.
+    pub more_instance_types: Vec<InstanceType>,
+    pub min: u32,
+    pub max: u32,
+    pub spot_percent: u32,
+    pub volume_gib: u32,
+}
+
+/// Tasks of one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub size: TaskSize,
+    pub count: u32,
+    pub permissions: Permissions,
+}
+
+impl Tasks {
+    /// Each with the name of its component in parameters and outputs.
+    #[must_use]
+    pub fn services(&self) -> [(&'static str, &Service); 4] {
+        [
+            ("ApiServer", &self.api_server),
+            ("Scheduler", &self.scheduler),
+            ("DagProcessor", &self.dag_processor),
+            ("Triggerer", &self.triggerer),
+        ]
+    }
+}
