@@ -1,6 +1,7 @@
 //! What images are made of, and for what.
 
 use super::check::{at, flag};
+use super::defaults::Defaults;
 use crate::config::environment::Container;
 use crate::config::file;
 use crate::config::problems::{Problems, Reported};
@@ -11,11 +12,11 @@ use crate::config::values::{
 /// As many as on hosts.
 const MOST_PACKAGES: usize = 40;
 
-/// `hosts` is the architecture of the environment's hosts or tasks; with `required`, these run from the image.
+/// `hosts` is the architecture of the environment's hosts or tasks.
 pub fn container(
     written: &file::Image,
     hosts: Result<Architecture, Reported>,
-    required: bool,
+    defaults: Defaults,
     problems: &mut Problems,
 ) -> Result<Container, Reported> {
     let python = problems.choice(&written.python.0, PythonMinor::parse, PythonMinor::default());
@@ -26,7 +27,7 @@ pub fn container(
     if architectures.is_empty() {
         architectures.push(hosts.unwrap_or(Architecture::X86));
     }
-    if required {
+    if defaults.ecs {
         tasks_can_run_it(written, hosts.ok(), &architectures, problems);
     }
     let packages = problems.texts(&written.packages, MOST_PACKAGES, Package::parse);
@@ -52,7 +53,7 @@ pub fn container(
     }
     let python = python?;
     Ok(Container {
-        base: base.unwrap_or_else(|| BaseImage::official(python)),
+        base: base.unwrap_or_else(|| base_of(defaults, python)),
         python,
         interpreter: interpreter?.unwrap_or_else(|| Interpreter::official(python)),
         architectures,
@@ -61,8 +62,13 @@ pub fn container(
         compile,
         build_packages,
         builder: builder?,
-        deploy: flag(&written.deploy, required),
+        deploy: flag(&written.deploy, defaults.ecs),
     })
+}
+
+/// Tasks of the local cloud are processes on this machine's Python.
+fn base_of(defaults: Defaults, python: PythonMinor) -> BaseImage {
+    if defaults.ecs && defaults.local { BaseImage::Scratch } else { BaseImage::official(python) }
 }
 
 /// Reports what keeps tasks on ECS from the image.

@@ -151,6 +151,7 @@ fn tasks_are_reached_at_a_load_balancer_and_private_unless_that_is_written() {
     assert_eq!(of(&fargate(existing)), ["internal", "none", "DISABLED"]);
     let local = resolve("local", "engine = 'fargate'\naws.endpoint = 'local'", "").unwrap();
     assert_eq!(of(&local), ["none", "none", "ENABLED"]);
+    assert_eq!(local.container.base.name(), "scratch");
     insta::assert_snapshot!(bad(&on(Engine::Fargate, "[entry]\nload_balancer = 'none'\nallowed_cidrs = ['10.0.0.0/8']\n")), @r#"
     environments/dev.toml:6 `entry.load_balancer`: tasks have no address that stays the same, so Airflow on ECS requires a load balancer [conflict]
         set `load_balancer = "internet_facing"` or `load_balancer = "internal"`
