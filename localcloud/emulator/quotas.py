@@ -18,6 +18,8 @@ DEFAULTS: dict[tuple[str, str], tuple[str, float]] = {
     ("ec2", "L-34B43A08"): ("All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", 5.0),
     ("ec2", "L-0263D0A3"): ("EC2-VPC Elastic IPs", 5.0),
     ("vpc", "L-F678F1CE"): ("VPCs per Region", 5.0),
+    ("fargate", "L-3032A538"): ("Fargate On-Demand vCPU resource count", 6.0),
+    ("fargate", "L-36FBB829"): ("Fargate Spot vCPU resource count", 6.0),
 }
 
 

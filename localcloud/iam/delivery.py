@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ministack.services.cloudformation import engine
@@ -17,7 +18,7 @@ OMITTED = object()
 
 @dataclass(frozen=True)
 class Template:
-    """A template that consists of policies, with the values of its parameters."""
+    """Resources that consist of policies, with the values of the parameters of their templates."""
 
     whole: Mapping[str, Any]
     values: Mapping[str, str]
@@ -65,10 +66,18 @@ class Template:
         return bool(one == other)
 
 
-def template(text: str, place: Place, secret: str = "", image: str = "") -> Template:
-    """`delivery.yaml` for an environment, perhaps with the secret of an existing database and an image's parameter."""
+def texts(templates: Path, *, tasks: bool) -> list[str]:
+    """The templates that give the role its rights: one for every engine, and one more where Airflow runs on ECS."""
+    names = ["delivery.yaml", *(["engines/ecs/delivery.yaml"] if tasks else [])]
+    return [(templates / name).read_text(encoding="utf-8") for name in names]
+
+
+def template(texts: list[str], place: Place, secret: str = "", image: str = "") -> Template:
+    """These for an environment, perhaps with the secret of an existing database and an image's parameter."""
+    parsed = [engine._parse_template(text) for text in texts]
+    sections = ("Conditions", "Resources")
     return Template(
-        engine._parse_template(text),
+        {section: {k: v for one in parsed for k, v in one.get(section, {}).items()} for section in sections},
         {
             "AWS::Partition": place.partition,
             "AWS::Region": place.region,
@@ -76,6 +85,7 @@ def template(text: str, place: Place, secret: str = "", image: str = "") -> Temp
             "ProjectName": place.project,
             "EnvironmentName": place.environment,
             "MasterStackName": place.stack,
+            "DeployRoleName": f"{place.stack}-Delivery-DeployRole-1A2B3C",
             "ArtifactBucket": f"ductwork-{place.account}-{place.region}",
             "HostedZoneId": place.zone,
             "DatabaseUrlSecretArn": secret,

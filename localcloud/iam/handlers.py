@@ -20,7 +20,7 @@ from localcloud.iam.unused import FORBIDDEN, is_unused
 
 TAGGING = re.compile(r":(AddTags|CreateTags|CreateOrUpdateTags|Tag(?!s))")
 UNTAGGING = re.compile(r":(DeleteTags|RemoveTags|Untag)")
-CREATING = re.compile(r":(Allocate|Create|Request|Restore)")
+CREATING = re.compile(r":(Allocate|Create|RegisterScalableTarget|RegisterTaskDefinition|Request|Restore)")
 
 
 @cache
@@ -41,6 +41,7 @@ class Asked:
 
 # The kind of resource that each type makes, as IAM calls it. What is missing makes none of its own.
 MAKES = {
+    "AWS::ApplicationAutoScaling::ScalableTarget": "application-autoscaling:ScalableTarget",
     "AWS::AutoScaling::AutoScalingGroup": "autoscaling:autoScalingGroup",
     "AWS::Backup::BackupPlan": "backup:backupPlan",
     "AWS::Backup::BackupVault": "backup:backupVault",
@@ -63,6 +64,10 @@ MAKES = {
     "AWS::EC2::Subnet": "ec2:subnet",
     "AWS::EC2::VPC": "ec2:vpc",
     "AWS::EC2::VPCEndpoint": "ec2:vpc-endpoint",
+    "AWS::ECS::CapacityProvider": "ecs:capacity-provider",
+    "AWS::ECS::Cluster": "ecs:cluster",
+    "AWS::ECS::Service": "ecs:service",
+    "AWS::ECS::TaskDefinition": "ecs:task-definition",
     "AWS::EFS::AccessPoint": "elasticfilesystem:access-point",
     "AWS::EFS::FileSystem": "elasticfilesystem:file-system",
     "AWS::ElastiCache::ParameterGroup": "elasticache:parametergroup",
@@ -86,6 +91,8 @@ MAKES = {
     "AWS::SQS::Queue": "sqs:queue",
     "AWS::SSM::Parameter": "ssm:parameter",
     "AWS::SecretsManager::Secret": "secretsmanager:Secret",
+    "AWS::ServiceDiscovery::PrivateDnsNamespace": "servicediscovery:namespace",
+    "AWS::ServiceDiscovery::Service": "servicediscovery:service",
     "AWS::WAFv2::WebACL": "wafv2:webacl",
 }
 # Services to which CloudFormation passes a role of ours.
@@ -94,6 +101,7 @@ PASSED_TO = {
     "AWS::Backup::BackupSelection": "backup",
     "AWS::CodeDeploy::DeploymentGroup": "codedeploy",
     "AWS::EC2::FlowLog": "vpc-flow-logs",
+    "AWS::ECS::TaskDefinition": "ecs-tasks",
     "AWS::IAM::InstanceProfile": "ec2",
 }
 LAUNCH = "ec2:RunInstances"
@@ -131,7 +139,8 @@ def _of_action(kind: str, verb: str, action: str, place: Place, asker: Place) ->
         yield Asked(handler, Request(action, "*", context), is_new=True)
         return
     makes = SNAPSHOTS.get(action, MAKES.get(kind))
-    for one in goes_to if makes is None or not _tags(action) else [makes]:
+    # A capacity provider tags its group of hosts.
+    for one in goes_to if makes not in goes_to or not _tags(action) else [makes]:
         if one in BROUGHT and action != LAUNCH:
             continue
         is_new = one in BROUGHT or (one == makes and verb in _new_in(action) and _makes(action))

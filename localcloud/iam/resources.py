@@ -30,6 +30,9 @@ EC2 = {
 NAMES: dict[str, list[str]] = {
     **{f"ec2:{kind}": [f"ec2:{{here}}:{kind}/{short}-0a1b2c3d4e5f67890"] for kind, short in EC2.items()},
     "acm:certificate": [f"acm:{{here}}:certificate/{UUID}"],
+    "application-autoscaling:ScalableTarget": [
+        "application-autoscaling:{here}:scalable-target/0a1b2c3d4e5f6a7b8c9d0e1f"
+    ],
     "autoscaling:autoScalingGroup": [
         f"autoscaling:{{here}}:autoScalingGroup:{UUID}:autoScalingGroupName/{{stack}}-Scheduler-1A2B3-Group-4C5D6"
     ],
@@ -47,6 +50,16 @@ NAMES: dict[str, list[str]] = {
     "codedeploy:application": ["codedeploy:{here}:application:{stack}"],
     "codedeploy:deploymentconfig": ["codedeploy:{here}:deploymentconfig:CodeDeployDefault.OneAtATime"],
     "codedeploy:deploymentgroup": ["codedeploy:{here}:deploymentgroup:{stack}/{stack}-Scheduler-1A2B3C"],
+    "ecs:capacity-provider": ["ecs:{here}:capacity-provider/{stack}-Capacity-1A2B3C-Provider-4D5E6F"],
+    "ecs:cluster": ["ecs:{here}:cluster/{stack}"],
+    "ecs:service": ["ecs:{here}:service/{stack}/scheduler", "ecs:{here}:service/{stack}/worker-default"],
+    "ecs:service-deployment": ["ecs:{here}:service-deployment/{stack}/scheduler/0a1b2c3d4e5f6a7b8c9d0e"],
+    "ecs:service-revision": ["ecs:{here}:service-revision/{stack}/scheduler/1234567890123456789"],
+    "ecs:task": [f"ecs:{{here}}:task/{{stack}}/{UUID.replace('-', '')}"],
+    "ecs:task-definition": [
+        "ecs:{here}:task-definition/{stack}-migrate:1",
+        "ecs:{here}:task-definition/{stack}-worker-default:1",
+    ],
     "elasticache:cluster": ["elasticache:{here}:cluster:ductwork-{environment}-001"],
     "elasticache:parametergroup": ["elasticache:{here}:parametergroup:{stack}-cache-parametergroup-1a2b3c"],
     "elasticache:replicationgroup": ["elasticache:{here}:replicationgroup:ductwork-{environment}"],
@@ -85,6 +98,8 @@ NAMES: dict[str, list[str]] = {
     "secretsmanager:Secret": [
         "secretsmanager:{here}:secret:ductwork/{environment}/platform/fernet-key-0a1b2c3d4e5f-AbCdEf"
     ],
+    "servicediscovery:namespace": ["servicediscovery:{here}:namespace/ns-0a1b2c3d4e5f6a7b"],
+    "servicediscovery:service": ["servicediscovery:{here}:service/srv-0a1b2c3d4e5f6a7b"],
     "sns:topic": ["sns:{here}:{stack}-Alerts-1A2B3C-Topic-4D5E6F"],
     "sqs:queue": ["sqs:{here}:{stack}_default_0a1b2c3d", "sqs:{here}:{stack}_default_0a1b2c3d_dead"],
     "ssm:parameter": ["ssm:{here}:parameter/{stack}/configuration"],

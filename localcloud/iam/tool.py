@@ -1,7 +1,8 @@
 """`python -m localcloud.iam.tool --state DIR --project P --environment E`: judges the deploy role of an environment.
 
 By what the release tool has asked for that environment so far (`calls.jsonl`), whoever ran it. The role need not be
-deployed: its policies are those of `templates/delivery.yaml`. Exit code 1 and one line for each finding.
+deployed: its policies are those of `templates/delivery.yaml`, with `--tasks` also those of its part for ECS.
+Exit code 1 and one line for each finding.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from localcloud.iam.foreign import Own
 from localcloud.iam.policy import Request, like
 from localcloud.iam.resources import Place
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "templates/delivery.yaml"
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 DESTROY = "only `destroy` does it, which deletes the role as well"
 # What people do with rights of their own, each with the reason.
 BY_PEOPLE: list[tuple[str, str, str]] = [
@@ -89,9 +90,10 @@ def main() -> int:
     parser.add_argument("--project", default="ductwork")
     parser.add_argument("--environment", default="local")
     parser.add_argument("--secret", default="", help="ARN of an existing database's URL.")
+    parser.add_argument("--tasks", action="store_true", help="The environment runs on ECS.")
     options = parser.parse_args()
     place = Place(options.project, options.environment, "000000000000", "us-east-1", "aws", "")
-    template = delivery.template(TEMPLATE.read_text(encoding="utf-8"), place, options.secret)
+    template = delivery.template(delivery.texts(TEMPLATES, tasks=options.tasks), place, options.secret)
     role = Role("DeployRole", place.stack, template.statements())
     made = list(calls(read(options.state / "calls.jsonl"), place))
     found = sorted(set(findings(made, role, Own(place.project, place.environment), options.secret)))

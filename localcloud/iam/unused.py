@@ -21,6 +21,12 @@ UNUSED: list[tuple[str, str, str]] = [
     ("*", "acm-pca:*", "certificates are public ones"),
     ("*", "iam:*Group* iam:*User*", "policies are on roles only"),
     (
+        "AWS::ApplicationAutoScaling::*",
+        "lambda:* iam:PassRole",
+        "it scales services of ECS, with AWS's own role",
+    ),
+    ("AWS::ApplicationAutoScaling::ScalingPolicy", "cloudwatch:GetMetricData", "nothing is predicted"),
+    (
         "AWS::AutoScaling::AutoScalingGroup",
         "ec2:Get* ssm:Get*",
         "launch templates name their image by its id",
@@ -47,6 +53,9 @@ UNUSED: list[tuple[str, str, str]] = [
     ("AWS::EC2::Subnet", "ec2:*SubnetCidrBlock", "subnets have no IPv6"),
     ("AWS::EC2::VPC", "ec2:CreateVpcEncryptionControl ec2:ModifyVpcTenancy", "the VPC has neither"),
     ("AWS::EC2::VPCGatewayAttachment", "ec2:*VpnGateway", "there is no VPN"),
+    ("AWS::ECS::CapacityProvider", "iam:PassRole", "its hosts are a group of ours"),
+    ("AWS::ECS::Cluster", "ecs:PutAccountSetting*", "the account's settings stay as they are"),
+    ("AWS::ECS::Service", "iam:PassRole", "the load balancer is served with AWS's own role"),
     (
         "AWS::EFS::FileSystem",
         "elasticfilesystem:*ReplicationConfiguration iam:PassRole",
@@ -84,6 +93,7 @@ UNUSED: list[tuple[str, str, str]] = [
     ("AWS::S3::Bucket", "s3:PutBucketReplication s3:PutObjectLockConfiguration", "no such actions"),
     ("AWS::SNS::*", "sns:*DataProtectionPolicy iam:*", "topics have neither"),
     ("AWS::SecretsManager::Secret", "secretsmanager:*Region*", "secrets are not replicated"),
+    ("AWS::ServiceDiscovery::*", "route53:Change* servicediscovery:*ServiceAttributes", "names have neither"),
     ("AWS::WAFv2::WebACLAssociation", "wafv2:*PermissionPolicy", "for groups of rules that accounts share"),
 ]
 # What the role must not be able to do, though the schemas list it.

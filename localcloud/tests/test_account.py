@@ -16,6 +16,8 @@ def test_a_new_accounts_quotas_and_an_increase_survive_a_restart(fresh: RunningC
     assert quotas.get_service_quota(**ON_DEMAND)["Quota"]["Value"] == 5
     for service, code in (("ec2", "L-34B43A08"), ("ec2", "L-0263D0A3"), ("vpc", "L-F678F1CE")):
         assert quotas.get_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]["Value"] == 5
+    for code in ("L-3032A538", "L-36FBB829"):
+        assert quotas.get_service_quota(ServiceCode="fargate", QuotaCode=code)["Quota"]["Value"] == 6
     with pytest.raises(ClientError, match="NoSuchResourceException"):
         quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-00000000")
     with pytest.raises(ClientError, match="IllegalArgumentException"):

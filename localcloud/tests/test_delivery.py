@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from localcloud.iam import handlers, tool
 from localcloud.iam.account import Role
 from localcloud.iam.calls import Around, Call, calls
-from localcloud.iam.delivery import Template, template
+from localcloud.iam.delivery import Template, template, texts
 from localcloud.iam.foreign import Own
 from localcloud.iam.policy import Request, Statement, allows, deciding
 from localcloud.iam.resources import Place
@@ -34,30 +34,39 @@ PLACES = [
 SECRET = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:elsewhere/database-AbCdEf"
 # People deploy this one.
 BOOTSTRAP = {"AWS::ECR::Repository", "AWS::IAM::OIDCProvider"}
+# Of engines on ECS alone.
+ECS = ("AWS::ECS::", "AWS::ServiceDiscovery::", "AWS::ApplicationAutoScaling::")
 # What all environments of an account share, or what IAM knows no tags of.
 SHARED = ("codedeploy:deploymentconfig", "route53:change", "route53:hostedzone", "wafv2:loadbalancer/app/")
 # IAM's limits.
 POLICY, POLICIES = 6144, 10
 
 
-def role(place: Place, secret: str = "", image: str = "") -> Template:
-    return template((TEMPLATES / "delivery.yaml").read_text(encoding="utf-8"), place, secret, image)
+def role(place: Place, secret: str = "", image: str = "", *, tasks: bool = True) -> Template:
+    return template(texts(TEMPLATES, tasks=tasks), place, secret, image)
 
 
-def types(place: Place) -> Iterator[str]:
+def named(folder: Path) -> set[str]:
+    """The resource types of the templates in a folder and below."""
+    texts = [file.read_text(encoding="utf-8") for file in folder.rglob("*.yaml")]
+    return {name for text in texts for name in re.findall(r"^    Type: (AWS::\w+::\w+)$", text, re.MULTILINE)}
+
+
+def types(place: Place, *, tasks: bool = True) -> Iterator[str]:
     """The resource types of an environment with everything; without a zone it has no records."""
     for name in handlers.table()["handlers"]:
-        if name not in BOOTSTRAP and (place.zone or name != "AWS::Route53::RecordSet"):
+        is_known = tasks or not name.startswith(ECS)
+        if is_known and name not in BOOTSTRAP and (place.zone or name != "AWS::Route53::RecordSet"):
             yield name
 
 
-def asked(place: Place, asker: Place) -> Iterator[handlers.Asked]:
-    for name in types(place):
+def asked(place: Place, asker: Place, *, tasks: bool = True) -> Iterator[handlers.Asked]:
+    for name in types(place, tasks=tasks):
         yield from handlers.asked(name, place, asker)
 
 
-def lacks(place: Place, statements: list[Statement]) -> Iterator[str]:
-    for one in asked(place, place):
+def lacks(place: Place, statements: list[Statement], *, tasks: bool = True) -> Iterator[str]:
+    for one in asked(place, place, tasks=tasks):
         if not allows(statements, one.request):
             yield f"{one.request.action} on {one.request.resource}: {one.handler}"
 
@@ -73,12 +82,8 @@ def shares(place: Place, request: Request) -> bool:
 
 
 def test_the_table_has_every_resource_type_of_the_templates() -> None:
-    texts = [file.read_text(encoding="utf-8") for file in TEMPLATES.rglob("*.yaml")]
-    named = {
-        name for text in texts for name in re.findall(r"^    Type: (AWS::\w+::\w+)$", text, re.MULTILINE)
-    }
     listed = set(handlers.table()["handlers"])
-    assert named == listed, "run dev/handlers.py with the Python of the dev environment"
+    assert named(TEMPLATES) == listed, "run dev/handlers.py with the Python of the dev environment"
 
 
 def test_what_is_unused_names_resource_types_and_actions_of_the_table() -> None:
@@ -94,6 +99,39 @@ def test_what_is_unused_names_resource_types_and_actions_of_the_table() -> None:
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.environment)
 def test_the_deploy_role_allows_what_cloudformation_asks(place: Place) -> None:
     assert sorted(set(lacks(place, role(place).statements()))) == []
+
+
+def test_rights_for_tasks_are_those_of_environments_on_ecs() -> None:
+    """A role without the part for ECS makes every environment of hosts, and nothing of a cluster."""
+    place = PLACES[1]
+    statements = role(place, tasks=False).statements()
+    assert sorted(set(lacks(place, statements, tasks=False))) == []
+    shared = {*named(TEMPLATES / "engines/ec2")}.union(
+        *(re.findall(r"AWS::\w+::\w+", file.read_text(encoding="utf-8")) for file in TEMPLATES.glob("*.yaml"))
+    )
+    assert not [name for name in shared if name.startswith(ECS)]
+    for kind in ("ecs:cluster", "ecs:service", "ecs:task", "servicediscovery:namespace"):
+        for arn in place.arns(kind):
+            for action in ("ecs:UpdateService", "ecs:DeleteCluster", "servicediscovery:DeleteNamespace"):
+                assert not allows(statements, Request(action, arn, place.tags("aws:ResourceTag")))
+
+
+def test_tasks_and_alarms_of_scaling_are_those_of_the_own_cluster() -> None:
+    place = PLACES[1]
+    statements = role(place).statements()
+    (cluster,) = place.arns("ecs:cluster")
+
+    def may(family: str, within: str) -> bool:
+        definition = f"arn:aws:ecs:{place.region}:{place.account}:task-definition/{family}:7"
+        return allows(statements, Request("ecs:RunTask", definition, {"ecs:cluster": within}))
+
+    alarm = f"arn:aws:cloudwatch:{place.region}:{place.account}:alarm:TargetTracking-service"
+    for stack, expected in ((place.stack, True), (f"{place.stack}-2", False)):
+        name = f"{alarm}/{stack}/api-server-AlarmHigh-1"
+        assert allows(statements, Request("cloudwatch:PutMetricAlarm", name)) == expected
+    assert may(f"{place.stack}-migrate", cluster)
+    assert not may(f"{place.stack}-migrate", f"{cluster}-2")
+    assert not may(f"{place.stack}-scheduler", cluster)
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.environment)
@@ -113,7 +151,8 @@ def test_a_planted_lack_is_noticed() -> None:
     whole = role(place).statements()
     for sid in ("OwnStacks", "Rollout", "Look", "Services", "Buckets", "Secrets", "Trail", "Roles", "PassRoles",
                 "ServiceRoles", "Create", "TagWhatIsNew", "ChangeOwn", "NameKey", "LaunchFromTemplate",
-                "WithoutTags", "GuardEntry", "NameEntry"):  # fmt: skip
+                "WithoutTags", "GuardEntry", "NameEntry", "OwnCluster", "PassRolesToTasks", "WithoutResources",
+                "CreateNames", "TagNames", "ChangeNames"):  # fmt: skip
         assert next(lacks(place, [one for one in whole if one["Sid"] != sid]), None), sid
 
 

@@ -1,12 +1,16 @@
 //! The templates as a set: what cfn-lint, which sees one at a time, cannot know.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod evaluated;
 mod parameters;
 mod resources;
+mod tasks;
 mod template;
 mod wiring;
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use template::Template;
 
 /// CloudFormation's limit for a template that is sent as text, and the one for a file that is read whole.
 const MOST_BYTES: usize = 51_200;
@@ -15,6 +19,11 @@ const MOST_LINES: usize = 400;
 /// Fails with everything that was found, not with the first of it.
 fn none(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+/// The same of the templates of each engine.
+fn for_each(faults: impl Fn(&BTreeMap<String, Template>) -> Vec<String>) {
+    none(&template::engines().iter().flat_map(|(_, all)| faults(all)).collect::<Vec<_>>());
 }
 
 fn text_of(path: &Path) -> String {

@@ -1,7 +1,10 @@
 //! Parameters: the same in parent and child, described, constrained, and those that environments give.
 
-use super::template::{Parameter, Template, all, all_of, calls, folder, substituted};
-use super::{none, text_of};
+use super::template::{
+    ECS_EC2, FARGATE, PUBLIC, Parameter, Template, all, all_of, calls, environment as environment_of, folder,
+    substituted,
+};
+use super::{for_each, none, text_of};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use xtask::config::{Environment, Images, keys, resolve};
@@ -39,7 +42,7 @@ fn declared(template: &Template) -> Vec<String> {
 
 #[test]
 fn parameters_are_described_and_constrained() {
-    none(&all().values().flat_map(declared).collect::<Vec<_>>());
+    for_each(|all| all.values().flat_map(declared).collect());
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn grouped(template: &Template) -> Vec<String> {
 
 #[test]
 fn parameters_are_grouped_and_labelled() {
-    none(&all().values().flat_map(grouped).collect::<Vec<_>>());
+    for_each(|all| all.values().flat_map(grouped).collect());
     let bad = "Metadata: {AWS::CloudFormation::Interface: {ParameterGroups: [{Parameters: [A, A]}], ParameterLabels: {C: {}}}}\n\
                Parameters: {A: {}, B: {}}";
     assert_eq!(grouped(&Template::new("x.yaml", bad)).len(), 4);
@@ -117,7 +120,7 @@ fn differing(all: &BTreeMap<String, Template>) -> Vec<String> {
 
 #[test]
 fn a_name_means_the_same_everywhere() {
-    none(&differing(&all()));
+    for_each(differing);
     let bad = [("a.yaml", "Parameters: {A: {MinValue: 1}}"), ("b.yaml", "Parameters: {A: {MinValue: 2}}")];
     assert_eq!(differing(&set(&bad)).len(), 1);
 }
@@ -191,7 +194,7 @@ fn unfit(value: &Value, parameter: Parameter, own: &BTreeMap<&str, Parameter>) -
 
 #[test]
 fn children_get_what_they_declare() {
-    none(&passed(&all()));
+    for_each(passed);
 }
 
 #[test]
@@ -233,7 +236,7 @@ fn dangling(all: &BTreeMap<String, Template>) -> Vec<String> {
 
 #[test]
 fn outputs_of_children_exist() {
-    none(&dangling(&all()));
+    for_each(dangling);
     let parent = "Resources: {S: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: c.yaml, Parameters: {}}}}\n\
                   Outputs: {A: {Value: !GetAtt S.Outputs.There}, B: {Value: !GetAtt [S, Outputs.Gone]}, \
                   C: {Value: !Sub 'x-${S.Outputs.Lost}-${AWS::Region}'}, D: {Value: !GetAtt T.Outputs.X}}";
@@ -276,6 +279,7 @@ fn environments() -> Vec<Environment> {
     all.extend([include_str!("least.toml"), include_str!("most.toml")].map(|text| {
         resolve("abcdefghij0123456789", text, "extreme").unwrap_or_else(|problems| panic!("{problems:#?}"))
     }));
+    all.extend([FARGATE, ECS_EC2, PUBLIC].map(environment_of));
     all
 }
 
@@ -291,15 +295,18 @@ fn master_takes_what_environments_give() {
     let refused = all.iter().flat_map(|environment| {
         let templates = all_of(environment);
         let sets = environment.worker_sets();
-        let set = sets
-            .iter()
-            .flat_map(|set| unfit_set(&templates["engines/ec2/worker-set.yaml"], &set.parameters()));
+        let set =
+            sets.iter().flat_map(|set| unfit_set(&templates[&worker_set(environment)], &set.parameters()));
         let set: Vec<String> = set.collect();
         let refused =
             |index| refused(&templates["master.yaml"], &environment.parameters(&Images::example(), index));
         [refused(None), refused(longest_index().as_ref()), set].concat()
     });
     none(&refused.collect::<Vec<_>>());
+}
+
+fn worker_set(environment: &Environment) -> String {
+    format!("engines/{}/worker-set.yaml", environment.engine.folder())
 }
 
 #[test]
@@ -313,9 +320,13 @@ fn refused_parameters_are_found() {
 fn broken_contract(master: &Template) -> Vec<String> {
     let (parameters, outputs) = (master.section_names("Parameters"), master.section_names("Outputs"));
     let prefixes: Vec<String> = worker_set_prefixes(master);
-    let of_sets = prefixes.iter().flat_map(|prefix| {
-        CONTRACT.outputs.worker_set.values().map(move |suffix| format!("{prefix}{suffix}"))
-    });
+    let of_set: Vec<&str> = match outputs.contains(&"ClusterName") {
+        // Of a set on ECS, there is neither a group of hosts nor one of CodeDeploy.
+        true => vec!["QueueUrl", "DeadLetterQueueUrl", "Service", "TaskDefinition"],
+        false => CONTRACT.outputs.worker_set.values().map(String::as_str).collect(),
+    };
+    let of_sets =
+        prefixes.iter().flat_map(|prefix| of_set.iter().map(move |suffix| format!("{prefix}{suffix}")));
     let wanted = CONTRACT.outputs.hosts.iter().chain(&CONTRACT.outputs.engine).cloned().chain(of_sets);
     let lost = wanted.filter(|name| !outputs.contains(&name.as_str()));
     let mut found: Vec<String> =

@@ -1,7 +1,7 @@
 //! Resources and outputs: what must outlive a stack, tags, names that fit, secrets that never change.
 
-use super::none;
-use super::template::{Template, all};
+use super::template::{Template, all, engines};
+use super::{for_each, none};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use xtask::config::{EnvironmentName, resolve};
@@ -55,7 +55,7 @@ fn master_has_the_outputs_that_others_read() {
 #[test]
 fn outputs_are_described() {
     let mut found = Vec::new();
-    for template in all().values() {
+    for template in engines().iter().flat_map(|(_, all)| all.values()) {
         for (name, output) in template.outputs() {
             if !output["Description"].as_str().is_some_and(|text| text.ends_with('.')) {
                 found.push(format!(
@@ -70,7 +70,7 @@ fn outputs_are_described() {
 
 /// Types whose loss is a loss of data or of access to data, and whether a policy of `Delete` will do:
 /// for a queue and a generated secret, since the database knows better and a new one is generated.
-const DATA: [(&str, bool); 14] = [
+const DATA: [(&str, bool); 15] = [
     ("AWS::CloudFormation::Stack", true),
     ("AWS::DynamoDB::Table", false),
     ("AWS::EC2::Volume", false),
@@ -79,6 +79,8 @@ const DATA: [(&str, bool); 14] = [
     // could read it, since its key is gone.
     ("AWS::EFS::FileSystem", true),
     ("AWS::ElastiCache::ReplicationGroup", true),
+    // What runs on a revision, and what a rollback goes to, must find it.
+    ("AWS::ECS::TaskDefinition", true),
     // Deleting it begins a window of 30 days in which it can be had back.
     ("AWS::KMS::Key", true),
     ("AWS::Logs::LogGroup", true),
@@ -116,7 +118,7 @@ fn kept(template: &Template) -> Vec<String> {
 
 #[test]
 fn what_holds_data_says_what_becomes_of_it() {
-    none(&all().values().flat_map(kept).collect::<Vec<_>>());
+    for_each(|all| all.values().flat_map(kept).collect());
     let bad = "Resources: {A: {Type: AWS::S3::Bucket, DeletionPolicy: Delete}, B: {Type: AWS::SQS::Queue, \
                DeletionPolicy: Delete, UpdateReplacePolicy: Delete}}";
     assert_eq!(kept(&Template::new("x.yaml", bad)).len(), 2);
@@ -124,7 +126,8 @@ fn what_holds_data_says_what_becomes_of_it() {
 
 /// Types that take no tags. Any other type must have them; one that is missing here fails the test,
 /// and cfn-lint fails on tags where there are none.
-const UNTAGGED: [&str; 23] = [
+const UNTAGGED: [&str; 25] = [
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::AutoScaling::LifecycleHook",
     "AWS::AutoScaling::ScheduledAction",
     "AWS::Backup::BackupSelection",
@@ -136,6 +139,7 @@ const UNTAGGED: [&str; 23] = [
     "AWS::EC2::SecurityGroupIngress",
     "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::EC2::VPCGatewayAttachment",
+    "AWS::ECS::ClusterCapacityProviderAssociations",
     "AWS::EFS::MountTarget",
     "AWS::ElasticLoadBalancingV2::Listener",
     "AWS::IAM::InstanceProfile",
@@ -197,7 +201,7 @@ fn untagged(template: &Template) -> Vec<String> {
 #[test]
 fn instances_and_disks_are_tagged_at_launch() {
     let mut seen = 0;
-    for template in all().values() {
+    for template in engines().iter().flat_map(|(_, all)| all.values()) {
         for (id, kind, resource) in template.resources() {
             let properties = &resource["Properties"];
             let lists: Vec<&Value> = match kind {
@@ -219,7 +223,7 @@ fn instances_and_disks_are_tagged_at_launch() {
             }
         }
     }
-    assert!(seen >= 2);
+    assert!(seen >= 4);
 }
 
 /// Without `Terminate`, scale-in and a schedule's sleep take a host in the middle of its rollout. With
@@ -233,19 +237,25 @@ fn a_rollout_keeps_its_hosts() {
 
 #[test]
 fn everything_is_tagged() {
-    none(&all().values().flat_map(untagged).collect::<Vec<_>>());
+    for_each(|all| all.values().flat_map(untagged).collect());
     let bad = "Resources: {A: {Type: AWS::SQS::Queue}, B: {Type: AWS::EC2::Route}}";
     assert_eq!(untagged(&Template::new("x.yaml", bad)).len(), 1);
 }
 
 /// Properties that are names in AWS, and how long those may be.
-const NAMES: [(&str, &str, usize); 14] = [
+const NAMES: [(&str, &str, usize); 19] = [
     ("AWS::AutoScaling::AutoScalingGroup", "AutoScalingGroupName", 255),
     ("AWS::CloudFormation::Stack", "StackName", 128),
     ("AWS::CodeDeploy::Application", "ApplicationName", 100),
     ("AWS::CodeDeploy::DeploymentConfig", "DeploymentConfigName", 100),
     ("AWS::CodeDeploy::DeploymentGroup", "DeploymentGroupName", 100),
     ("AWS::EC2::LaunchTemplate", "LaunchTemplateName", 128),
+    ("AWS::ApplicationAutoScaling::ScalingPolicy", "PolicyName", 256),
+    ("AWS::ECS::Cluster", "ClusterName", 255),
+    ("AWS::ECS::Service", "ServiceName", 255),
+    ("AWS::ECS::TaskDefinition", "Family", 255),
+    // With the name of a service before it, at most 255 in DNS.
+    ("AWS::ServiceDiscovery::PrivateDnsNamespace", "Name", 240),
     ("AWS::IAM::InstanceProfile", "InstanceProfileName", 128),
     ("AWS::IAM::ManagedPolicy", "ManagedPolicyName", 128),
     ("AWS::IAM::Role", "RoleName", 64),
@@ -353,7 +363,10 @@ fn names_fit_whatever_project_and_environment_are_called() {
         let named = Named { stack: longest_stack(set), set: set.len() };
         // A bucket's name has 63 characters, a queue's 80 with the worker set in it.
         assert!(named.stack >= 44, "only {} characters are left for the name of a stack", named.stack);
-        found.extend(all().values().flat_map(|template| too_long(template, named)));
+        let all = engines();
+        found.extend(
+            all.iter().flat_map(|(_, all)| all.values()).flat_map(|template| too_long(template, named)),
+        );
     }
     none(&found);
     let bad = "Resources: {A: {Type: AWS::IAM::Role, Properties: {RoleName: !Sub '${AWS::StackName}-hosts'}}, \
@@ -369,11 +382,14 @@ fn nested(all: &BTreeMap<String, Template>, template: &str) -> usize {
 
 #[test]
 fn names_of_nested_stacks_fit() {
-    let (stack, nested) = (longest_stack("default"), nested(&all(), "master.yaml"));
-    assert!(
-        stack + nested <= 128,
-        "a stack's name of {stack} characters gets {nested} more for its deepest child: correct `derived` in config/resolve/names.rs"
-    );
+    let stack = longest_stack("default");
+    for (engine, all) in engines() {
+        let nested = nested(all, "master.yaml");
+        assert!(
+            stack + nested <= 128,
+            "{engine}: a stack's name of {stack} characters gets {nested} more for its deepest child: correct `derived` in config/resolve/names.rs"
+        );
+    }
 }
 
 /// Every generated secret: its name, and what its value is generated from. CloudFormation answers any

@@ -5,10 +5,14 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use xtask::config::Environment;
+use xtask::config::{Environment, resolve};
 use xtask::observe;
 use xtask::plan::yaml::{Kind, Node, parse};
 use xtask::session::templates;
+
+pub const FARGATE: &str = include_str!("fargate.toml");
+pub const ECS_EC2: &str = include_str!("ecs-ec2.toml");
+pub const PUBLIC: &str = include_str!("public.toml");
 
 pub struct Template {
     /// Such as `network.yaml`.
@@ -44,6 +48,26 @@ pub fn written() -> BTreeMap<String, String> {
 pub fn all() -> BTreeMap<String, Template> {
     let root = folder().parent().unwrap().to_owned();
     all_of(&observe::environment::load(&root, "prod").unwrap())
+}
+
+/// The same for each engine, by the word of the engine.
+pub fn engines() -> &'static [(&'static str, BTreeMap<String, Template>)] {
+    static ENGINES: LazyLock<Vec<(&str, BTreeMap<String, Template>)>> = LazyLock::new(|| {
+        let ecs = [("fargate", FARGATE), ("ecs-ec2", ECS_EC2)];
+        let ecs = ecs.into_iter().map(|(word, text)| (word, all_of(&environment(text))));
+        std::iter::once(("ec2", all())).chain(ecs).collect()
+    });
+    &ENGINES
+}
+
+/// The templates of one of them.
+pub fn engine(word: &str) -> &'static BTreeMap<String, Template> {
+    engines().iter().find_map(|(engine, all)| (*engine == word).then_some(all)).unwrap()
+}
+
+/// An environment of these tests.
+pub fn environment(text: &str) -> Environment {
+    resolve("extreme", text, "extreme").unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 pub fn all_of(environment: &Environment) -> BTreeMap<String, Template> {
@@ -105,9 +129,12 @@ impl Template {
     /// The path of a template that this one names relative to itself. The composed master names all from the
     /// root, and is there.
     fn beside(&self, child: &str) -> String {
-        match self.name.rsplit_once('/') {
-            Some((folder, _)) if !child.starts_with("engines/") => format!("{folder}/{child}"),
-            _ => child.to_owned(),
+        let (up, below) = (child.matches("../").count(), child.trim_start_matches("../"));
+        let mut folders: Vec<&str> = self.name.split('/').collect();
+        folders.truncate(folders.len().saturating_sub(1 + up));
+        match child.starts_with("engines/") {
+            true => child.to_owned(),
+            false => folders.into_iter().chain([below]).collect::<Vec<_>>().join("/"),
         }
     }
 }

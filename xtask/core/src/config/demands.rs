@@ -2,9 +2,11 @@
 
 use super::environment::{Compute, Environment, Network, Vpc};
 use super::hosts::{HostGroup, Hosts, RunsOn, WorkerSet};
-use super::tasks::{Instances, Tasks};
+use super::tasks::{Instances, Service, Tasks};
 use super::values::{Architecture, BrokerKind, LoadBalancer, Nat, Url};
-use crate::model::account::{Demands, HostDemand, Hosts as Started, ImageDemand, NetworkDemand, ServiceRole};
+use crate::model::account::{
+    Demands, HostDemand, Hosts as Started, ImageDemand, NetworkDemand, ServiceRole, TaskDemand,
+};
 
 impl Environment {
     #[must_use]
@@ -20,6 +22,7 @@ impl Environment {
             engine: self.engine,
             service_roles: self.service_roles(),
             hosts: if self.is_local() { Vec::new() } else { self.hosts_started() },
+            tasks: if self.is_local() { Vec::new() } else { self.tasks_started() },
             network: self.network.demand(),
             addresses: self.addresses(),
             host: url.map(|url| url.host().to_owned()),
@@ -86,6 +89,17 @@ impl Environment {
         }
     }
 
+    /// On Fargate. Other tasks are on hosts.
+    fn tasks_started(&self) -> Vec<TaskDemand> {
+        match &self.compute {
+            Compute::Tasks(tasks) if tasks.instances.is_none() => {
+                let workers = self.workers.iter().filter_map(WorkerSet::task_demand);
+                tasks.demands().into_iter().chain(workers).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// One for each NAT gateway, and one for the API server's host if there is no load balancer.
     fn addresses(&self) -> u32 {
         let nat = match (&self.network.vpc, self.network.nat) {
@@ -131,6 +145,21 @@ impl Hosts {
 }
 
 impl Tasks {
+    fn demands(&self) -> Vec<TaskDemand> {
+        let of = |key: &str, service: &Service, most: u32| TaskDemand {
+            key: format!("services.{key}"),
+            units: service.size.cpu,
+            first: Started { on_demand: service.count, spot: 0 },
+            most: Started { on_demand: most, spot: 0 },
+        };
+        vec![
+            of("api_server", &self.api_server, self.api_server_max),
+            of("scheduler", &self.scheduler, self.scheduler.count),
+            of("dag_processor", &self.dag_processor, self.dag_processor.count),
+            of("triggerer", &self.triggerer, self.triggerer.count),
+        ]
+    }
+
     /// Of a cluster's instances, which ECS makes images for.
     fn image_demand(&self) -> Option<ImageDemand> {
         self.instances.as_ref()?;
@@ -164,22 +193,30 @@ impl HostGroup {
 }
 
 impl WorkerSet {
-    /// A deployment ends with a task on a worker of the set `default`, so one is started even if `min` is 0.
     fn demand(&self) -> Option<HostDemand> {
         let RunsOn::Host { instance_type, more_instance_types, .. } = &self.runs_on else { return None };
-        if self.on_scheduler {
-            return None;
-        }
-        let name = self.name.to_string();
-        let proof = u32::from(name == "default").min(self.max);
         let types = std::iter::once(instance_type).chain(more_instance_types);
-        let hosts = |number: u32| by_market(number, self.on_demand_base, self.spot_percent);
-        Some(HostDemand {
-            key: format!("workers.{name}"),
-            types: types.map(ToString::to_string).collect(),
-            first: hosts(self.min.max(proof)),
-            most: hosts(self.max),
-        })
+        let (first, most) = self.started();
+        let types = types.map(ToString::to_string).collect();
+        (!self.on_scheduler).then(|| HostDemand { key: self.key(), types, first, most })
+    }
+
+    fn task_demand(&self) -> Option<TaskDemand> {
+        let RunsOn::Task { size, .. } = &self.runs_on else { return None };
+        let (first, most) = self.started();
+        Some(TaskDemand { key: self.key(), units: size.cpu, first, most })
+    }
+
+    fn key(&self) -> String {
+        format!("workers.{}", self.name)
+    }
+
+    /// By a deployment, and at most. A deployment ends with a task on a worker of the set `default`, so one is
+    /// started even if `min` is 0.
+    fn started(&self) -> (Started, Started) {
+        let proof = u32::from(self.name.is_default()).min(self.max);
+        let by_market = |number: u32| by_market(number, self.on_demand_base, self.spot_percent);
+        (by_market(self.min.max(proof)), by_market(self.max))
     }
 }
 
@@ -252,6 +289,30 @@ mod tests {
         ];
         assert_eq!(roles, expected);
         assert_eq!(found.addresses, 1, "of the NAT gateway");
+    }
+
+    #[test]
+    fn tasks_on_fargate_by_market_with_one_worker_for_the_proof() {
+        let text = "[services.api_server]\ncount = 2\nmax_count = 5\n[services.triggerer]\ncpu = 256\n\
+                    [workers.default]\nmin = 0\nmax = 3\n[workers.big]\ncpu = 4096\nmin = 2\nmax = 7\n\
+                    spot_percent = 80\non_demand_base = 1\n";
+        let found = on_ecs("fargate", text).tasks;
+        let hosts = |hosts: Hosts| (hosts.on_demand, hosts.spot);
+        let found: Vec<_> =
+            found.iter().map(|one| (&*one.key, one.units, hosts(one.first), hosts(one.most))).collect();
+        let expected = [
+            ("services.api_server", 512, (2, 0), (5, 0)),
+            ("services.scheduler", 1024, (1, 0), (1, 0)),
+            ("services.dag_processor", 512, (1, 0), (1, 0)),
+            ("services.triggerer", 256, (1, 0), (1, 0)),
+            ("workers.big", 4096, (2, 0), (3, 4)),
+            ("workers.default", 1024, (1, 0), (3, 0)),
+        ];
+        assert_eq!(found, expected);
+        assert!(on_ecs("ecs-ec2", "").tasks.is_empty(), "they are on instances");
+        assert!(demands("", "").tasks.is_empty(), "there are none");
+        let local = resolve("local", "engine = 'fargate'\naws.endpoint = 'local'", "").unwrap();
+        assert!(local.demands().tasks.is_empty(), "they are processes");
     }
 
     #[test]

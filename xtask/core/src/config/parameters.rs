@@ -3,7 +3,7 @@
 use super::environment::{Compute, Database, Entry, Environment, Login, Mail, Network, Vpc};
 use super::hosts::{HostGroup, Hosts, RunsOn, WorkerSet};
 use super::tasks::{Instances, Tasks};
-use super::values::{Account, Nat, Url, VpcCidr};
+use super::values::{Account, Cron, Nat, Url, VpcCidr};
 use crate::model::names;
 use crate::model::package_index::PackageIndex;
 use serde_json::{Value, json};
@@ -44,6 +44,7 @@ impl Environment {
             self.entry.parameters(),
             self.database.parameters(),
             self.operations(),
+            self.sleep(),
             self.computing(images),
             vec![pair("PackageIndex", or_empty(index))],
         ];
@@ -89,10 +90,19 @@ impl Environment {
             pair("BudgetUsd", self.monitoring.budget_usd),
             pair("AuditTrail", self.monitoring.audit_trail),
             pair("GitHubRepository", or_empty(self.github.repository.as_ref())),
-            pair("SleepCron", or_empty(schedule.map(|schedule| &schedule.sleep))),
-            pair("WakeCron", or_empty(schedule.map(|schedule| &schedule.wake))),
             pair("ScheduleTimeZone", time_zone),
         ]
+    }
+
+    /// Auto Scaling and Application Auto Scaling write the same times differently.
+    fn sleep(&self) -> Pairs {
+        let times = self.schedule.as_ref().map(|schedule| [&schedule.sleep, &schedule.wake]);
+        let (word, written): (_, fn(&Cron) -> String) = match self.compute {
+            Compute::Hosts(_) => ("Cron", |time| time.as_str().to_owned()),
+            Compute::Tasks(_) => ("Schedule", |time| time.application_auto_scaling().unwrap_or_default()),
+        };
+        let [sleep, wake] = times.map_or_else(Default::default, |times| times.map(written));
+        vec![pair(&format!("Sleep{word}"), sleep), pair(&format!("Wake{word}"), wake)]
     }
 
     /// Airflow options as one line of JSON: the user's own and those that other keys of the file stand for.

@@ -19,6 +19,8 @@ pub struct Demands {
     /// Those that AWS's services need.
     pub service_roles: Vec<ServiceRole>,
     pub hosts: Vec<HostDemand>,
+    /// On Fargate.
+    pub tasks: Vec<TaskDemand>,
     pub network: NetworkDemand,
     pub addresses: u32,
     /// The host name in `airflow.url`.
@@ -142,7 +144,20 @@ pub struct HostDemand {
     pub most: Hosts,
 }
 
-/// A number of hosts by market.
+/// Tasks of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskDemand {
+    /// The key of the environment file: `services.scheduler`, `workers.default`.
+    pub key: String,
+    /// The CPU units of each.
+    pub units: u32,
+    /// The tasks that a deployment starts.
+    pub first: Hosts,
+    /// The tasks at most.
+    pub most: Hosts,
+}
+
+/// A number of hosts or tasks by market.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hosts {
     pub on_demand: u32,
@@ -172,6 +187,7 @@ impl Default for NetworkDemand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
     Vcpus,
+    Fargate,
     Offers,
     Zones,
     Addresses,
@@ -186,8 +202,9 @@ pub enum Topic {
 }
 
 impl Topic {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Vcpus,
+        Self::Fargate,
         Self::Offers,
         Self::Zones,
         Self::Addresses,
@@ -216,6 +233,9 @@ pub struct Account {
     pub demands: Demands,
     pub on_demand: Option<Answer<Vcpus>>,
     pub spot: Option<Answer<Vcpus>>,
+    /// The vCPUs that all tasks on Fargate may have, on demand and on Spot.
+    pub fargate: Option<Answer<u32>>,
+    pub fargate_spot: Option<Answer<u32>>,
     pub offers: Option<Answer<Offers>>,
     /// The zones that `Fn::GetAZs` lists.
     pub zones: Option<Answer<Vec<String>>>,

@@ -36,7 +36,7 @@ pub fn as_written(place: &str, folder: Option<&str>) -> String {
 
 /// The nested stack that is repeated for each worker set, and the beginning of its outputs' names.
 const WORKER: &str = "Worker";
-/// The output with what hosts need to know of all worker sets.
+/// The output with what hosts need to know of all worker sets, and the parameter by which a child gets it.
 const WORKER_SETS: &str = "WorkerSets";
 /// The nested stack whose outputs name the roles of the other components.
 const IDENTITY: &str = "Identity";
@@ -167,10 +167,9 @@ impl Composer {
             let output = json!({ "Description": description, "Value": { "Fn::GetAtt": [id, format!("Outputs.{name}")] } });
             master.section("Outputs").entry(name).or_insert(output);
         }
-        let sets = additions.worker_sets.iter().map(|set| (set.name.clone(), set.settings.clone())).collect();
         let sets = json!({
             "Description": "Queue, concurrency and scaling of each worker set, as JSON.",
-            "Value": sorted(Value::Object(sets)).to_string(),
+            "Value": described(&additions.worker_sets),
         });
         master.section("Outputs").insert(WORKER_SETS.to_owned(), sets);
     }
@@ -206,6 +205,12 @@ impl Composer {
             }
         }
     }
+}
+
+/// What components are told of all worker sets, as JSON.
+fn described(sets: &[WorkerSet]) -> String {
+    let sets = sets.iter().map(|set| (set.name.clone(), set.settings.clone())).collect();
+    sorted(Value::Object(sets)).to_string()
 }
 
 /// The master template while it is being composed.

@@ -113,6 +113,21 @@ fn worker_sets_are_repeated_with_their_outputs() {
     }
 }
 
+/// The scheduler sends to every queue, and there are as many as the environment file says.
+#[test]
+fn a_child_is_told_of_all_worker_sets() {
+    let told = "Parameters: {WorkerSets: {Type: String}, QueueUrls: {Type: String}}\n";
+    let master = composed(&[("extra.yaml", told)], &two_sets());
+    let given = &master["Resources"]["Extra"]["Properties"]["Parameters"];
+    assert_eq!(given["WorkerSets"], master["Outputs"]["WorkerSets"]["Value"]);
+    let url = |name: &str, prefix: &str| json!({"Fn::Join": ["=", [name, {"Fn::GetAtt": [prefix, "Outputs.QueueUrl"]}]]});
+    let urls = [url("default", "WorkerDefault"), url("big", "WorkerBig")];
+    assert_eq!(given["QueueUrls"], json!({"Fn::Join": [" ", urls]}));
+    for name in ["WorkerSets", "QueueUrls"] {
+        assert!(master["Parameters"].get(name).is_none(), "nobody gives `{name}`");
+    }
+}
+
 #[test]
 fn the_engine_s_part_is_merged_and_no_other_engine_s() {
     let hosts = "Parameters: {Network: {Type: String}}\nOutputs: {Hosts: {Value: x}}\n";

@@ -20,6 +20,7 @@ pub async fn read(aws: &Aws, demands: Demands, topics: &BTreeSet<Topic>) -> Acco
     let ask = Ask { aws, demands: &demands, topics };
     let (
         (on_demand, spot),
+        (fargate, fargate_spot),
         offers,
         zones,
         addresses,
@@ -33,6 +34,7 @@ pub async fn read(aws: &Aws, demands: Demands, topics: &BTreeSet<Topic>) -> Acco
         service_roles,
     ) = tokio::join!(
         ask.vcpus(),
+        ask.fargate(),
         ask.offers(),
         ask.zones(),
         ask.addresses(),
@@ -48,6 +50,8 @@ pub async fn read(aws: &Aws, demands: Demands, topics: &BTreeSet<Topic>) -> Acco
     Account {
         on_demand,
         spot,
+        fargate,
+        fargate_spot,
         offers,
         zones,
         addresses,
@@ -98,6 +102,7 @@ impl Ask<'_> {
         self.topics.contains(&topic)
             && match topic {
                 Topic::Vcpus | Topic::Offers | Topic::Image => !self.demands.hosts.is_empty(),
+                Topic::Fargate => !self.demands.tasks.is_empty(),
                 Topic::Zones | Topic::Vpcs => is_new,
                 Topic::Subnets => !is_new,
                 Topic::Addresses => self.demands.addresses > 0,

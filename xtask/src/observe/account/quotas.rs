@@ -14,6 +14,9 @@ const ON_DEMAND: (&str, &str) = ("ec2", "L-1216C47A");
 const SPOT: (&str, &str) = ("ec2", "L-34B43A08");
 const ADDRESSES: (&str, &str) = ("ec2", "L-0263D0A3");
 const VPCS: (&str, &str) = ("vpc", "L-F678F1CE");
+/// vCPUs of all tasks, on demand and Spot (<https://docs.aws.amazon.com/general/latest/gr/ecs-service.html>).
+const FARGATE: (&str, &str) = ("fargate", "L-3032A538");
+const FARGATE_SPOT: (&str, &str) = ("fargate", "L-36FBB829");
 
 /// vCPUs in use by others, by market.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,17 @@ impl Ask<'_> {
             })
         };
         (market(on_demand, |used| used.on_demand), market(spot, |used| used.spot))
+    }
+
+    /// What tasks on Fargate may have, by market, of those that the environment has tasks in.
+    pub(super) async fn fargate(&self) -> (Option<Answer<u32>>, Option<Answer<u32>>) {
+        let asked = self.wants(Topic::Fargate);
+        let has =
+            |tasks: fn(&Hosts) -> u32| asked && self.demands.tasks.iter().any(|one| tasks(&one.most) > 0);
+        tokio::join!(
+            async { if has(|tasks| tasks.on_demand) { Some(told(self.limit(FARGATE).await)) } else { None } },
+            async { if has(|tasks| tasks.spot) { Some(told(self.limit(FARGATE_SPOT).await)) } else { None } },
+        )
     }
 
     async fn used(&self) -> Signed<(Used, BTreeMap<String, u32>)> {

@@ -45,11 +45,13 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     NatMode=single
     SchedulerCpu=1024
     SchedulerMemory=2048
+    SleepSchedule=
     TaskArchitecture=X86_64
     TriggererCount=1
     TriggererCpu=512
     TriggererManagedPolicyArns=
     TriggererMemory=1024
+    WakeSchedule=
     ");
     insta::assert_snapshot!(beyond(&fargate(""), &plain), @r"
     ApiServerInstanceType=t3.small
@@ -60,6 +62,8 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     NatMode=none
     SchedulerInstanceType=t3.medium
     SchedulerVolumeGiB=30
+    SleepCron=
+    WakeCron=
     ");
 }
 
@@ -317,6 +321,28 @@ fn releases_on_ecs_have_an_image_for_their_tasks() {
     environments/dev.toml:10 `image.deploy`: on ECS, all components run from the image [conflict]
         remove it: on ECS every deployment brings the image along
     "#);
+}
+
+#[test]
+fn worker_services_sleep_by_the_schedule() {
+    let times = |environment: &Environment| {
+        let given = environment.parameters(&Images::example());
+        ["SleepCron", "WakeCron", "SleepSchedule", "WakeSchedule"].map(|name| given.get(name).cloned())
+    };
+    let schedule = "[schedule]\nsleep = '0 20 * * *'\nwake = '0 6 * * 1-5'\n";
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        times(&fargate(schedule)),
+        [None, None, some("cron(0 20 * * ? *)"), some("cron(0 6 ? * MON,TUE,WED,THU,FRI *)")]
+    );
+    assert_eq!(times(&good(&aws(schedule))), [some("0 20 * * *"), some("0 6 * * 1-5"), None, None]);
+    assert_eq!(times(&fargate("")), [None, None, some(""), some("")]);
+    let both = "[schedule]\nsleep = '0 20 1 * MON'\nwake = '0 6 * * *'\n";
+    good(&aws(both));
+    insta::assert_snapshot!(bad(&on(Engine::EcsEc2, both)), @r"
+    environments/dev.toml:8 `schedule.sleep`: on ECS, a schedule has days of the month or days of the week, and `0 20 1 * MON` has both [invalid_value]
+        write `*` for one of the two
+    ");
 }
 
 /// As on hosts, a component's role gets what its table says.

@@ -87,7 +87,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let around = engine::Surroundings { engine, defaults, architecture, balancer: balancer.ok() };
     let compute = engine::compute(written, around, problems);
     let container = container::container(&written.image, architecture, defaults, problems);
-    let schedule = operations::schedule(&written.schedule, problems);
+    let schedule = operations::schedule(&written.schedule, defaults.ecs, problems);
     let monitoring = operations::monitoring(written, defaults, problems);
     let login = people::login(&written.login, problems);
     let mail = people::mail(&written.mail, problems);

@@ -53,9 +53,14 @@ fn service_log_retention(written: &file::Number, problems: &mut Problems) -> Res
     }
 }
 
-pub fn schedule(written: &file::Schedule, problems: &mut Problems) -> Result<Option<Schedule>, Reported> {
-    let sleep = problems.text(&written.sleep, Cron::parse);
-    let wake = problems.text(&written.wake, Cron::parse);
+pub fn schedule(
+    written: &file::Schedule,
+    of_services: bool,
+    problems: &mut Problems,
+) -> Result<Option<Schedule>, Reported> {
+    let parse = if of_services { of_a_service } else { Cron::parse };
+    let sleep = problems.text(&written.sleep, parse);
+    let wake = problems.text(&written.wake, parse);
     let time_zone = problems.text(&written.time_zone, TimeZone::parse).map(Option::unwrap_or_default);
     match (at(&written.sleep), at(&written.wake)) {
         (Some(sleep), None) => {
@@ -73,6 +78,17 @@ pub fn schedule(written: &file::Schedule, problems: &mut Problems) -> Result<Opt
     }
     let (sleep, wake, time_zone) = (sleep?, wake?, time_zone?);
     Ok(sleep.zip(wake).map(|(sleep, wake)| Schedule { sleep, wake, time_zone }))
+}
+
+/// What scales services takes days of one kind only.
+fn of_a_service(text: &str) -> Result<Cron, Refusal> {
+    let cron = Cron::parse(text)?;
+    if cron.application_auto_scaling().is_some() {
+        return Ok(cron);
+    }
+    let message =
+        format!("on ECS, a schedule has days of the month or days of the week, and `{text}` has both");
+    Err(Refusal::new(message, "write `*` for one of the two"))
 }
 
 pub fn additional(written: &file::Additional, problems: &mut Problems) -> Result<Additional, Reported> {

@@ -2,6 +2,7 @@
 
 use super::checked::checked_text;
 use crate::config::problems::Refusal;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 checked_text! {
@@ -35,16 +36,36 @@ const FIELDS: [Field; 5] = [
 impl Field {
     /// Accepts `*`, values, ranges, and lists of these, each with an optional step.
     fn takes(&self, text: &str) -> bool {
-        text.split(',').all(|part| {
-            let (values, step) = part.split_once('/').unwrap_or((part, "1"));
-            let ends = match values.split_once('-') {
-                Some((first, last)) => (self.value(first), self.value(last)),
-                None if values == "*" => (Some(*self.range.start()), Some(*self.range.end())),
-                None => (self.value(values), self.value(values)),
-            };
-            let step = number(step).is_some_and(|step| step > 0 && step <= *self.range.end());
-            step && matches!(ends, (Some(first), Some(last)) if first <= last)
-        })
+        text.split(',').all(|part| self.values(part).is_some())
+    }
+
+    /// The values that one part of a list stands for.
+    fn values(&self, part: &str) -> Option<Vec<u8>> {
+        let (values, step) = part.split_once('/').unwrap_or((part, "1"));
+        let (first, last) = match values.split_once('-') {
+            Some((first, last)) => (self.value(first)?, self.value(last)?),
+            None if values == "*" => (*self.range.start(), *self.range.end()),
+            None => (self.value(values)?, self.value(values)?),
+        };
+        let step = number(step).filter(|step| *step > 0 && step <= self.range.end())?;
+        (first <= last).then(|| (first..=last).step_by(step.into()).collect())
+    }
+
+    /// All values of a list one by one, or `*` for each that there is.
+    fn listed(&self, text: &str) -> String {
+        let is_weekday = self.words.len() == DAYS.len();
+        // Sunday is both 0 and 7.
+        let plain = |value: u8| if is_weekday { value % 7 } else { value };
+        let given: BTreeSet<u8> =
+            text.split(',').filter_map(|part| self.values(part)).flatten().map(plain).collect();
+        if self.range.clone().all(|value| given.contains(&plain(value))) {
+            return "*".to_owned();
+        }
+        let word = |value: &u8| match DAYS.get(usize::from(*value)) {
+            Some(day) if is_weekday => (*day).to_owned(),
+            _ => value.to_string(),
+        };
+        given.iter().map(word).collect::<Vec<_>>().join(",")
     }
 
     fn value(&self, text: &str) -> Option<u8> {
@@ -74,6 +95,23 @@ impl Cron {
     }
 }
 
+impl Cron {
+    /// The same for Application Auto Scaling: six fields, in which days of the week have other numbers. It takes
+    /// days of the month or of the week, but not both at once.
+    #[must_use]
+    pub fn application_auto_scaling(&self) -> Option<String> {
+        let fields = FIELDS.iter().zip(self.0.split(' '));
+        let listed: Vec<String> = fields.map(|(field, text)| field.listed(text)).collect();
+        let [minute, hour, day, month, weekday] = listed.as_slice() else { return None };
+        let (day, weekday) = match (day.as_str(), weekday.as_str()) {
+            (day, "*") => (day, "?"),
+            ("*", weekday) => ("?", weekday),
+            _ => return None,
+        };
+        Some(format!("cron({minute} {hour} {day} {month} {weekday} *)"))
+    }
+}
+
 impl TimeZone {
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_+-".contains(c);
@@ -98,6 +136,22 @@ impl Default for TimeZone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn schedules_for_services() {
+        let written = |text: &str| Cron::parse(text).unwrap().application_auto_scaling();
+        for (ours, theirs) in [
+            ("0 20 * * *", "cron(0 20 * * ? *)"),
+            ("0 20 * * MON-FRI", "cron(0 20 ? * MON,TUE,WED,THU,FRI *)"),
+            ("0 7 * * 1-5", "cron(0 7 ? * MON,TUE,WED,THU,FRI *)"),
+            ("0 7 * * 5-7", "cron(0 7 ? * SUN,FRI,SAT *)"),
+            ("0 7 * * 0-6", "cron(0 7 * * ? *)"),
+            ("*/20 0-6/3 1,15 JAN,JUL *", "cron(0,20,40 0,3,6 1,15 1,7 ? *)"),
+        ] {
+            assert_eq!(written(ours).as_deref(), Some(theirs), "{ours}");
+        }
+        assert_eq!(written("0 7 1 * MON"), None, "the first of a month, and every Monday");
+    }
 
     #[test]
     fn schedules() {

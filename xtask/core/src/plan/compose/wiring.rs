@@ -1,11 +1,13 @@
 //! What each nested stack is given, by name.
 
-use super::{Additions, Composer, MASTER, Master};
+use super::{Additions, Composer, MASTER, Master, WORKER_SETS, WorkerSet, described};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Its value is the master stack's own name.
 pub const MASTER_STACK_NAME: &str = "MasterStackName";
+/// Its value is the URL of each worker set's queue: `default=https://… big=https://…`.
+const QUEUE_URLS: &str = "QueueUrls";
 const INTERFACE: &str = "AWS::CloudFormation::Interface";
 
 impl Composer {
@@ -28,6 +30,8 @@ impl Composer {
                     }
                     let value = match offered.get(name).filter(|(offering, _)| *offering != id) {
                         _ if name == MASTER_STACK_NAME => json!({ "Ref": "AWS::StackName" }),
+                        _ if name == WORKER_SETS => json!(described(&additions.worker_sets)),
+                        _ if name == QUEUE_URLS => queue_urls(&additions.worker_sets),
                         Some((offering, _)) => {
                             json!({ "Fn::GetAtt": [offering, format!("Outputs.{name}")] })
                         }
@@ -78,6 +82,13 @@ impl Composer {
             self.problem("unknown_parameter", MASTER, message, hint);
         }
     }
+}
+
+fn queue_urls(sets: &[WorkerSet]) -> Value {
+    let url = |set: &WorkerSet| json!({ "Fn::GetAtt": [set.prefix, "Outputs.QueueUrl"] });
+    let pairs: Vec<Value> =
+        sets.iter().map(|set| json!({ "Fn::Join": ["=", [set.name, url(set)]] })).collect();
+    json!({ "Fn::Join": [" ", pairs] })
 }
 
 /// Declares parameters of a child in the master, in a group of the console of their own.

@@ -2,6 +2,7 @@
 //!
 //! `doctor` shows every finding; `plan` and `deploy` judge those on which the deployment depends.
 
+mod fargate;
 mod names;
 mod network;
 mod rights;
@@ -55,6 +56,12 @@ pub fn findings(file: &str, account: &Account) -> Vec<Finding> {
     let all = [
         finding("on-demand vCPUs", account.on_demand.as_ref(), |vcpus| vcpus::on_demand(&about, vcpus)),
         finding("Spot vCPUs", account.spot.as_ref(), |vcpus| vcpus::spot(&about, vcpus)),
+        finding("on-demand vCPUs of Fargate", account.fargate.as_ref(), |limit| {
+            fargate::on_demand(&about, *limit)
+        }),
+        finding("Spot vCPUs of Fargate", account.fargate_spot.as_ref(), |limit| {
+            fargate::spot(&about, *limit)
+        }),
         finding("instance types", account.offers.as_ref(), |offers| vcpus::offers(&about, offers)),
         finding("zones", account.zones.as_ref(), |zones| network::zones(&about, zones)),
         finding("elastic addresses", account.addresses.as_ref(), |quota| network::addresses(&about, quota)),

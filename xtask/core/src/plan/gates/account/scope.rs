@@ -4,8 +4,9 @@ use crate::model::account::Topic;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Topics with the parameters of the master stack that they depend on.
-const DEPENDS: [(Topic, &[&str]); 9] = [
+const DEPENDS: [(Topic, &[&str]); 10] = [
     (Topic::Vcpus, HOSTS),
+    (Topic::Fargate, TASKS),
     (Topic::Offers, HOSTS),
     (Topic::Zones, &["ExistingVpcId", "AvailabilityZoneCount"]),
     (Topic::Addresses, &["ExistingVpcId", "AvailabilityZoneCount", "NatMode", "EntryScheme"]),
@@ -30,8 +31,19 @@ const HOSTS: &[&str] = &[
     "ClusterImage",
     "ExistingSubnetIds",
 ];
+const TASKS: &[&str] = &[
+    "ApiServerCpu",
+    "ApiServerCount",
+    "ApiServerMaxCount",
+    "SchedulerCpu",
+    "SchedulerCount",
+    "DagProcessorCpu",
+    "DagProcessorCount",
+    "TriggererCpu",
+    "TriggererCount",
+];
 /// What changes with the composed template as well, in which worker sets stand.
-const TEMPLATE: [Topic; 3] = [Topic::Vcpus, Topic::Offers, Topic::Image];
+const TEMPLATE: [Topic; 4] = [Topic::Vcpus, Topic::Fargate, Topic::Offers, Topic::Image];
 
 /// What to ask before an update from the parameters `before`; secrets are another gate's.
 #[must_use]
@@ -60,7 +72,7 @@ mod tests {
         let nat = parameters(&[("NatMode", "single"), ("SchedulerCount", "1")]);
         assert_eq!(topics(&before, &nat, true), [Topic::Addresses].into());
         let hosts = parameters(&[("NatMode", "none"), ("SchedulerCount", "2")]);
-        assert_eq!(topics(&before, &hosts, true), [Topic::Vcpus, Topic::Offers].into());
+        assert_eq!(topics(&before, &hosts, true), [Topic::Vcpus, Topic::Fargate, Topic::Offers].into());
         assert_eq!(topics(&before, &before, false), TEMPLATE.into());
         let cluster = parameters(&[("NatMode", "none"), ("SchedulerCount", "1"), ("ClusterMaxCount", "3")]);
         assert_eq!(topics(&before, &cluster, true), [Topic::Vcpus, Topic::Offers].into());
