@@ -14,16 +14,18 @@ from localcloud.cfn import (
     registry,
     secrets,
 )
+from localcloud.cfn.containers import Containers
 from localcloud.cfn.databases import Databases
 from localcloud.cfn.deploys import Deploys
 from localcloud.cfn.groups import Groups
 from localcloud.codedeploy.api import Service
+from localcloud.ecs.parts import Ecs
 from localcloud.emulator import patches
 from localcloud.fleet.ec2 import Fleet
 from localcloud.fleet.scaling import Scaling
 
 
-def install(state: State, fleet: Fleet, service: Service) -> Databases:
+def install(state: State, fleet: Fleet, service: Service, ecs: Ecs) -> Databases:
     """Answers the databases, which the cloud boots."""
     nested.install()
     secrets.install()
@@ -38,5 +40,6 @@ def install(state: State, fleet: Fleet, service: Service) -> Databases:
     patches.apply(fleet, Scaling(fleet, service.store), databases)
     Groups(fleet).install()
     Deploys(service).install()
+    Containers(ecs).install()
     registry.finish()
     return databases

@@ -36,6 +36,8 @@ def open_folder(state: State) -> IO[str]:
             state.services,
             state.objects,
             state.instances,
+            state.images,
+            state.tasks,
             state.postgres,
             state.pids,
         ):
