@@ -35,6 +35,7 @@ from localcloud.life import recover
 
 log = logging.getLogger("localcloud")
 QUIESCE = "/_localcloud/quiesce"
+READS = ("GET", "HEAD")
 
 
 def encode(key: str, state: object) -> str:
@@ -115,6 +116,12 @@ class Cloud:
                 await _respond(send, *self.ecs.agent.answer(scope["method"], scope["path"], body))
             else:
                 await ministack_app.app(scope, receive, send)
+                if (
+                    scope["type"] == "http"
+                    and scope["path"].startswith("/v2/")
+                    and scope["method"] not in READS
+                ):
+                    self._changed("ecr")  # pushes do not come by way of a service's handler
 
         return application
 

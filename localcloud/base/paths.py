@@ -50,6 +50,11 @@ class State:
         return self.root / "instances"
 
     @property
+    def blobs(self) -> Path:
+        """Layers as they were pushed to the local ECR."""
+        return self.root / "blobs"
+
+    @property
     def images(self) -> Path:
         """Unpacked container images; anything in it can be made again."""
         return self.root / "images"

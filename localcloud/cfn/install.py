@@ -21,6 +21,7 @@ from localcloud.cfn.groups import Groups
 from localcloud.codedeploy.api import Service
 from localcloud.ecs.parts import Ecs
 from localcloud.emulator import patches
+from localcloud.emulator.blobs import Blobs
 from localcloud.fleet.ec2 import Fleet
 from localcloud.fleet.scaling import Scaling
 
@@ -37,7 +38,7 @@ def install(state: State, fleet: Fleet, service: Service, ecs: Ecs) -> Databases
     monitoring.install()
     databases = Databases(state)
     databases.install()
-    patches.apply(fleet, Scaling(fleet, service.store), databases)
+    patches.apply(fleet, Scaling(fleet, service.store), databases, Blobs(state.blobs))
     Groups(fleet).install()
     Deploys(service).install()
     Containers(ecs).install()

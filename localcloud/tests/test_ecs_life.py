@@ -111,6 +111,20 @@ def test_an_index_a_tag_and_a_second_image_on_the_same_layers(fresh: RunningClou
     assert "descriptor matching platform" in reason
 
 
+def test_an_image_survives_the_cloud_without_being_in_its_state(fresh: RunningCloud) -> None:
+    place = make_place(fresh, "kept")
+    large = "".join(f"{number:x}" for number in range(100_000))
+    place.image = Registry(fresh, "images").push([layer(FILES), layer({"large": (large, 0o644)})], CONFIG)
+    digest = place.image.partition("@")[2]
+    fresh.saved(ecr=digest)
+    assert (fresh.state / "services/ecr.json").stat().st_size < 20_000
+    fresh.kill()
+    fresh.start()
+    place.wait(place.run(place.define(place.container(command=["exit", "0"]))))
+    unpacked = fresh.state / "images" / digest.removeprefix("sha256:") / "rootfs/large"
+    assert unpacked.read_text() == large
+
+
 def manifest(cloud: RunningCloud, repository: str, tag: str) -> str:
     found = cloud.client("ecr").batch_get_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
     return found["images"][0]["imageManifest"]
