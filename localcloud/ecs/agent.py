@@ -135,7 +135,8 @@ class Agent:
             self._runner.note(task, role, action, resource)
 
         try:
-            rights = Rights(task["local"]["role"], task["local"]["id"], note)
+            cluster = {"ecs:cluster": task["clusterArn"]}
+            rights = Rights(task["local"]["role"], task["local"]["id"], note, cluster)
         except StartError as error:
             raise ApiError("AccessDeniedException", str(error)) from None
         denied = rights.denied(f"ecs:{operation}", task["taskArn"])

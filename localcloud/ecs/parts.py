@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from localcloud.base.paths import State
 from localcloud.ecs.agent import Agent
 from localcloud.ecs.api import Service
+from localcloud.ecs.asked import asked
 from localcloud.ecs.images import Images
 from localcloud.ecs.runner import Runner
 from localcloud.ecs.scaling import Scaling
@@ -30,11 +32,12 @@ class Ecs:
         self._calls = calls
         self.runner.note = self._note
         calls.task_caller = self.caller
+        calls.ecs_asked = partial(asked, self.store)
 
     def _note(self, task: dict, role: str, action: str, resource: str) -> None:
-        self._calls.note_task(
-            {"component": component(self.store, task), "profile": "", "role": role}, action, resource
-        )
+        caller = {"component": component(self.store, task), "profile": "", "role": role}
+        context = {"ecs:cluster": task["clusterArn"]} if action.startswith("ecs:") else {}
+        self._calls.note_task(caller, action, resource, context)
 
     def caller(self, key: str) -> dict[str, str] | None:
         """Who asks with an access key, if it is a task's."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from ministack.core.responses import get_region
 from ministack.services import iam, secretsmanager
 
 from localcloud.ecs.errors import StartError
@@ -44,11 +45,13 @@ def _can_be_assumed(role: dict | None) -> bool:
 class Rights:
     """The rights of one role, used for one task."""
 
-    def __init__(self, arn: str, session: str, note: Note) -> None:
-        """Raises StartError unless ECS may assume the role."""
+    def __init__(self, arn: str, session: str, note: Note, context: dict[str, str] | None = None) -> None:
+        """Raises StartError unless ECS may assume the role. `context`: what conditions may ask for besides."""
         self.name = tail(arn)
         self._session = session
         self._note = note
+        region = {"aws:RequestedRegion": get_region(), "aws:SecureTransport": "true"}
+        self._context = {**region, **(context or {})}
         role = iam._roles.get(self.name)
         if role is None or role["Arn"] != arn or not _can_be_assumed(role):
             raise StartError(
@@ -63,7 +66,7 @@ class Rights:
         """AWS's answer to a call that the role does not allow; empty if it may."""
         self._note(self.name, action, resource)
         try:
-            if allows(self._statements, Request(action, resource, {"aws:SecureTransport": "true"})):
+            if allows(self._statements, Request(action, resource, self._context)):
                 return ""
         except PolicyError as error:
             return f"AccessDeniedException: the local cloud cannot judge {self.name}: {error}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from localcloud.iam.calls import read
 from localcloud.tests.conftest import RunningCloud, until
@@ -193,9 +194,6 @@ def test_roles_have_to_be_there_trusted_and_allowed_what_they_are_used_for(place
 
 def test_a_task_asks_its_agent_and_aws_with_its_own_role(place: Place) -> None:
     role = place.role("task", ("sqs:*",))
-    definition = place.define(
-        place.container(command=["tell"], environment=[]), taskRoleArn=role,
-    )  # fmt: skip
     waiting = place.define(place.container(command=["wait"]), taskRoleArn=role, family=f"{place.name}-b")
     arn = place.run(waiting, tags=[{"key": "component", "value": "worker"}])
     place.wait(arn, "RUNNING")
@@ -232,5 +230,41 @@ def test_a_task_asks_its_agent_and_aws_with_its_own_role(place: Place) -> None:
     assert ("worker", f"{place.name}-task", "sqs:SendMessage") in mine
     assert ("worker", f"{place.name}-task", "ecs:GetTaskProtection") in mine
     assert {("worker", execution, "ecr:BatchGetImage"), ("worker", execution, "logs:PutLogEvents")} <= mine
-    told = place.wait(place.run(definition))
-    assert told["containers"][0]["exitCode"] == 0
+    protection = next(c for c in calls if c["action"] == "ecs:GetTaskProtection" and c["resource"] == arn)
+    assert protection["context"] == {"ecs:cluster": metadata["Cluster"]}
+
+
+def test_what_the_tool_asks_of_ecs_is_recorded_as_iam_judges_it(place: Place) -> None:
+    place.role("task", ())
+    definition = place.define(
+        place.container(command=["exit", "0"]),
+        taskRoleArn=f"arn:aws:iam::000000000000:role/{place.name}-task",
+    )
+    ecs = boto3.client(
+        "ecs", endpoint_url=place.cloud.endpoint, region_name="eu-central-1", aws_access_key_id="local",
+        aws_secret_access_key="local", config=Config(user_agent_appid=place.name),
+    )  # fmt: skip
+    arn = ecs.run_task(
+        cluster=place.name,
+        taskDefinition=place.name,
+        launchType="FARGATE",
+        networkConfiguration=place.network,
+    )["tasks"][0]["taskArn"]
+    ecs.describe_services(cluster=place.name, services=["a", "b"])
+    ecs.describe_tasks(cluster=place.name, tasks=[arn])
+    here = "arn:aws:ecs:eu-central-1:000000000000"
+    calls = [c for c in read(place.cloud.state / "calls.jsonl") if c.get("app") == place.name]
+    found = {(c["action"], c["resource"], *c.get("context", {}).items()) for c in calls}
+    in_cluster, passed = (
+        ("ecs:cluster", f"{here}:cluster/{place.name}"),
+        ("iam:PassedToService", "ecs-tasks.amazonaws.com"),
+    )
+    role = f"arn:aws:iam::000000000000:role/{place.name}"
+    assert found == {
+        ("ecs:RunTask", definition, in_cluster),
+        ("iam:PassRole", f"{role}-task", passed),
+        ("iam:PassRole", f"{role}-execution", passed),
+        ("ecs:DescribeServices", f"{here}:service/{place.name}/a", in_cluster),
+        ("ecs:DescribeServices", f"{here}:service/{place.name}/b", in_cluster),
+        ("ecs:DescribeTasks", arn, in_cluster),
+    }
