@@ -147,7 +147,7 @@ class Cloud:
         return wrapped
 
     def _boot(self) -> None:
-        recover.interrupted_operations()
+        recover.interrupted_operations(self.ecs.kept())
         self.engine.end_interrupted()
         self.databases.boot()
         self.fleet.boot_all()

@@ -132,8 +132,13 @@ class Containers:
         count = int(props.get("DesiredCount", 1))
         made = self._make("CreateService", props, serviceName=name, desiredCount=count)["service"]
         attributes = {"ServiceArn": made["serviceArn"], "Name": name}
+        local = self._store.services[made["serviceArn"]]["local"]
+        local["unfinished"] = (
+            True  # until a stack knows it; what the cloud's end leaves so is deleted at its next start
+        )
         try:
             self._settle(made["serviceArn"])
+            del local["unfinished"]
         except ValueError:
             # CloudFormation forgets a resource whose creation failed; nothing may stay behind.
             self.delete_service(made["serviceArn"], props)

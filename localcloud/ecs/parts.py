@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from localcloud.base.paths import State
@@ -46,7 +46,24 @@ class Ecs:
             return None
         return {"component": component(self.store, task), "profile": "", "role": tail(task["local"]["role"])}
 
+    def kept(self) -> dict[str, Callable[[], Iterable[str]]]:
+        """The names by which stacks know what is here, by resource type."""
+        store = self.store
+        return {
+            "AWS::ECS::CapacityProvider": lambda: store.providers,
+            "AWS::ECS::Cluster": lambda: [
+                c["clusterName"] for c in store.clusters.values() if c["status"] == "ACTIVE"
+            ],
+            "AWS::ECS::Service": lambda: [
+                s["serviceArn"] for s in store.services.values() if s["status"] == "ACTIVE"
+            ],
+            "AWS::ECS::TaskDefinition": lambda: [d["taskDefinitionArn"] for d in store.definitions.values()],
+        }
+
     def boot(self) -> None:
+        for service in self.store.all_services():
+            if service["local"].pop("unfinished", False):
+                service.update(status="DRAINING", desiredCount=0)
         self.runner.recover()
         self.scheduler.start()
 

@@ -20,9 +20,7 @@ from localcloud.ecs.traffic import Traffic
 
 log = logging.getLogger("localcloud.ecs")
 LOOK_SECONDS = 0.25
-SETTLE_SECONDS = (
-    1.0  # how long a task without health checks has to run before a deployment is said to be done
-)
+SETTLE_SECONDS = 1.0  # how long a task without health checks has to run to be called healthy
 LASTED_SECONDS = 60.0  # a task that ran longer is started again at once
 UNHEALTHY = "Task failed container health checks"
 
@@ -101,7 +99,10 @@ class Scheduler:
         self._traffic.sync(service, [task for task in live if self._healthy(task)])
 
     def _healthy(self, task: dict) -> bool:
-        return tasks.is_live(task) and tasks.is_healthy(task, self._definition(task))
+        """A task without health checks could be about to end, so it has to run for a moment."""
+        if not tasks.is_live(task) or not tasks.is_healthy(task, self._definition(task)):
+            return False
+        return task["healthStatus"] == "HEALTHY" or time.time() - task["startedAt"] > SETTLE_SECONDS
 
     def _definition(self, task: dict) -> dict:
         return self._store.definitions[tail(task["taskDefinitionArn"])]
@@ -229,10 +230,7 @@ class Scheduler:
     def _complete(self, service: dict, made: dict, new: list[dict], old: list[dict]) -> None:
         if made["rolloutState"] != "IN_PROGRESS" or old or len(new) != service["desiredCount"]:
             return
-        if all(self._healthy(task) and self._settled(task) for task in new):
+        if all(map(self._healthy, new)):
             rollouts.succeed(self._store, service)
             self._store.forget_old()
             self._changed()
-
-    def _settled(self, task: dict) -> bool:
-        return task["healthStatus"] == "HEALTHY" or time.time() - task["startedAt"] > SETTLE_SECONDS

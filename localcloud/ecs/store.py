@@ -123,6 +123,10 @@ class Store:
         for (account, region, _), task in list(self.tasks.all_items()):
             yield account, region, task
 
+    def all_services(self) -> list[dict]:
+        """Those of every account and region."""
+        return [service for _, service in list(self.services.all_items())]
+
     def by_token(self, token: str) -> tuple[str, str, dict] | None:
         """The task whose agent endpoint has this token, unless it is stopped."""
         live = (one for one in self.all_tasks() if one[2]["lastStatus"] != "STOPPED")

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from localcloud.tests.conftest import RunningCloud, Stacks, until
 from localcloud.tests.ecskit import EVERYTHING, TRUST, Place, make_place
 
+HEALTHY = {"Command": ["CMD", "true"], "Interval": "5"}
 KEY = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount"}
 
 
@@ -25,6 +26,7 @@ def resources(place: Place, word: str = "wait") -> dict:
     policy = {"PolicyName": "p", "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
     container = {
         "Name": "main", "Image": place.image, "Essential": "true", "Command": [word], "StopTimeout": "2",
+        "HealthCheck": HEALTHY,
         "LogConfiguration": {"LogDriver": "awslogs", "Options": {
             "awslogs-group": {"Ref": "Logs"}, "awslogs-region": {"Ref": "AWS::Region"}, "awslogs-stream-prefix": "p",
         }},
@@ -133,7 +135,7 @@ def test_a_stack_makes_changes_and_deletes_a_service(place: Place, stacks: Stack
 
     # A new revision is registered and the one before stays; nothing moves, since the service names the family.
     changed = copy.deepcopy(parts)
-    changed["Definition"]["Properties"]["ContainerDefinitions"][0]["Command"] = ["deaf"]
+    changed["Definition"]["Properties"]["ContainerDefinitions"][0]["Command"] = ["wait", "more"]
     new = stacks.updated(stack, changed, OUTPUTS, tags={"project": "p"})
     assert new["Definition"] == out["Definition"].removesuffix(":1") + ":2"
     assert (
@@ -199,6 +201,31 @@ def test_a_service_that_never_runs_fails_its_stack_and_leaves_nothing(place: Pla
 
 def _running_tasks(place: Place) -> set[int]:
     return {int(file.read_text()) for file in place.cloud.state.glob("tasks/*/containers/*/pid")}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_service_cut_short_is_deleted_and_what_was_lost_is_made_again(
+    fresh: RunningCloud, lost: bool
+) -> None:
+    place, stacks = make_place(fresh, "cut"), Stacks(fresh)
+    never = {"Command": ["CMD", "false"], "Interval": 5, "StartPeriod": 300}
+    parts = {key: one for key, one in resources(place).items() if key not in ("Target", "Policy")}
+    container = parts["Definition"]["Properties"]["ContainerDefinitions"][0]
+    stacks.made("cut", {key: one for key, one in parts.items() if key != "Service"})
+    container["HealthCheck"] = never
+    stacks.api.update_stack(**stacks._request("cut", parts, None, None, {}))
+    until(lambda: list(fresh.state.glob("tasks/*/containers/*/pid")), what="a task runs")
+    fresh.saved(cloudformation='"StackStatus": "UPDATE_IN', ecs="unfinished")
+    fresh.kill()
+    if lost:
+        (fresh.state / "services" / "ecs.json").unlink()
+    fresh.start()
+    stacks = Stacks(fresh)
+    assert stacks.status("cut") == "UPDATE_ROLLBACK_COMPLETE"
+    until(lambda: not list(fresh.state.glob("tasks/*")), what="its task is gone")
+    container["HealthCheck"] = HEALTHY
+    stacks.updated("cut", parts)
+    assert stacks.delete("cut") == "DELETE_COMPLETE"
 
 
 def test_a_capacity_provider_of_a_group_in_a_stack(place: Place, stacks: Stacks) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -15,7 +16,8 @@ from localcloud.tests.ecskit import Place, make_place
 from localcloud.tests.test_ecs_tasks import DATA, environment, fetch
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
-BROKEN = {"command": ["exit", "5"]}
+HEALTHY = {"command": ["CMD", "true"]}
+BROKEN = {"command": ["exit", "5"], "healthCheck": {"command": ["CMD", "false"], "startPeriod": 300}}
 ACTIONS = ("ecs:GetTaskProtection", "ecs:UpdateTaskProtection")
 
 
@@ -25,7 +27,7 @@ def place(cloud: RunningCloud, name: str) -> Place:
 
 
 def waiting(place: Place, **more: object) -> str:
-    return place.define(place.container(command=["wait"]), **more)
+    return place.define(place.container(command=["wait"], healthCheck=HEALTHY), **more)
 
 
 def put(url: str, body: bytes) -> bytes:
@@ -133,18 +135,18 @@ def test_protected_tasks_outlive_scale_in_and_deployments(place: Place) -> None:
     place.ecs.stop_task(cluster=place.name, task=alone)
 
 
-def test_unhealthy_tasks_are_replaced(place: Place) -> None:
-    check = {"command": ["CMD", "test", "!", "-e", "/data/ill"], "interval": 5, "retries": 1}
-    container = place.container(command=["wait"], healthCheck=check, mountPoints=[DATA])
-    place.serve(place.define(container, volumes=[{"name": "data"}]))
+def test_unhealthy_tasks_are_replaced(place: Place, tmp_path: Path) -> None:
+    ill = tmp_path / "ill"
+    ill.touch()
+    check = {"command": ["CMD-SHELL", f"test ! -e {ill}"], "interval": 5, "retries": 1}
+    place.serve(place.define(place.container(command=["wait"], healthCheck=check)))
+    first = until(lambda: place.tasks(), what="a task")[0]
+    task = place.wait(first)
+    assert task["stoppedReason"] == "Task failed container health checks"
+    assert task["healthStatus"] == "UNHEALTHY"
+    ill.unlink()
     place.deployed()
-    ill = place.tasks()[0]
-    (place.folder(ill).parents[1] / "volumes/data/ill").touch()
-    task = place.wait(ill)
-    assert (
-        task["stoppedReason"] == "Task failed container health checks" and task["healthStatus"] == "UNHEALTHY"
-    )
-    until(lambda: place.service()["runningCount"] == 1, what="another one runs")
+    assert first not in place.tasks() and place.service()["deployments"][0]["failedTasks"] == 0
 
 
 def test_traffic_of_127_0_0_1_goes_to_healthy_tasks_in_turn(place: Place, stacks: Stacks) -> None:
