@@ -86,8 +86,9 @@ class Definitions:
             if found["status"] == "ACTIVE":
                 failures.append({"arn": found["taskDefinitionArn"], "reason": "TASK_DEFINITION_IS_ACTIVE"})
                 continue
-            del self._store.definitions[f"{found['family']}:{found['revision']}"]
-            gone.append({**public(found), "status": "DELETE_IN_PROGRESS", "deleteRequestedAt": now()})
+            # For good, as on AWS while anything runs of it.
+            found.update(status="DELETE_IN_PROGRESS", deleteRequestedAt=now())
+            gone.append(public(found))
         return {"taskDefinitions": gone, "failures": failures}
 
     def describe(self, request: dict) -> dict:

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -207,6 +208,6 @@ def _adapt_command(file: Path, inside: str, outside: str) -> None:
         if not first.startswith(f"#!{inside}/bin/python".encode()):
             return
         rest = opened.read()
-    python = f"{outside}/bin/python"
-    head = f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n"
+    python = shlex.quote(f"{outside}/bin/python")
+    head = f"#!/bin/sh\n'''exec' {python} \"$0\" \"$@\"\n' '''\n"
     write_atomic(file, head.encode() + rest, 0o755)

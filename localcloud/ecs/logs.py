@@ -5,6 +5,7 @@ The container writes to a file, so that it goes on without the cloud; this modul
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from localcloud.ecs.rights import Rights
 
 KEPT = 10_000  # events of a stream; the whole state of the logs is saved at once
 MOST = 256 * 1024  # bytes of the file that are read at a time, and of an event
+LONGEST = 16 * 1024 * 1024  # bytes of a file that is begun anew once all of it is sent
 NO_GROUP = "ResourceNotFoundException: The specified log group does not exist."
 
 
@@ -74,7 +76,11 @@ class Stream:
         if not whole:
             return False
         self._put(whole.decode("utf-8", "replace").splitlines())
-        self._sent.write_text(str(done + len(whole)))
+        done += len(whole)
+        if done > LONGEST and done == self._file.stat().st_size:
+            os.truncate(self._file, 0)  # the container appends
+            done = 0
+        self._sent.write_text(str(done))
         return True
 
     def _put(self, lines: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localcloud.base import ports
+from localcloud.ecs import tasks
 from localcloud.tests.conftest import RunningCloud, Stacks, until
 from localcloud.tests.ecskit import Place, make_place
 from localcloud.tests.test_ecs_tasks import DATA, environment, fetch
@@ -68,6 +70,35 @@ def test_a_rolling_update_starts_the_new_before_it_stops_the_old(place: Place) -
     assert place.task(old.pop())["stopCode"] == "ServiceSchedulerInitiated"
 
 
+def test_old_tasks_make_room_where_no_more_may_run(place: Place) -> None:
+    place.serve(
+        waiting(place), 2, deploymentConfiguration={"minimumHealthyPercent": 50, "maximumPercent": 100}
+    )
+    place.deployed()
+    old = set(place.tasks())
+    never = {"command": ["CMD", "false"], "startPeriod": 300}
+    place.update(taskDefinition=place.define(place.container(command=["wait"], healthCheck=never)))
+    (new,) = until(lambda: set(place.tasks()) - old, what="a new task")
+    place.wait(new, "RUNNING")
+    assert len(place.tasks()) == 2 and len(set(place.tasks()) & old) == 1
+    place.update(taskDefinition=waiting(place))
+    place.deployed()
+    assert [one["status"] for one in place.deployments()] == ["SUCCESSFUL", "STOPPED", "SUCCESSFUL"]
+
+
+def test_tasks_that_do_not_last_are_started_later_and_later(place: Place) -> None:
+    place.serve(place.define(place.container(**BROKEN)))
+
+    def made() -> list[dict]:
+        found = [place.task(arn) for arn in [*place.tasks(status="STOPPED"), *place.tasks()]]
+        return sorted(found, key=lambda one: one["createdAt"])
+
+    until(lambda: len(made()) >= 4, what="four tasks")
+    third, fourth = made()[2:4]
+    assert (fourth["createdAt"] - third["stoppedAt"]).total_seconds() > 0.5
+    place.ecs.delete_service(cluster=place.name, service="s", force=True)
+
+
 def test_the_circuit_breaker_goes_back_to_the_last_revision_that_ran(place: Place) -> None:
     good = waiting(place)
     place.serve(good, 1, deploymentConfiguration=BREAKER)
@@ -107,26 +138,26 @@ def test_protected_tasks_outlive_scale_in_and_deployments(place: Place) -> None:
     role = place.role("task", ACTIONS)
     place.serve(waiting(place, taskRoleArn=role), 3)
     place.deployed()
-    tasks = place.tasks()
-    agent = environment(place, tasks[0])["ECS_AGENT_URI"] + "/task-protection/v1/state"
-    assert fetch(agent)["protection"] == {"TaskArn": tasks[0], "ProtectionEnabled": False}
+    old = place.tasks()
+    agent = environment(place, old[0])["ECS_AGENT_URI"] + "/task-protection/v1/state"
+    assert fetch(agent)["protection"] == {"TaskArn": old[0], "ProtectionEnabled": False}
     put(agent, b'{"ProtectionEnabled": true, "ExpiresInMinutes": 60}')
     shown = fetch(agent)["protection"]
     assert shown["ProtectionEnabled"] and shown["ExpirationDate"].endswith("Z")
     with pytest.raises(urllib.error.HTTPError):
         put(agent, b'{"ProtectionEnabled": true, "ExpiresInMinutes": 2881}')
     place.update(desiredCount=0)
-    until(lambda: place.tasks() == tasks[:1], what="only the protected one is left")
+    until(lambda: place.tasks() == old[:1], what="only the protected one is left")
     place.update(desiredCount=1, taskDefinition=waiting(place, taskRoleArn=role))
     until(lambda: len(place.tasks()) == 2, what="both run")
-    new = next(arn for arn in place.tasks() if arn not in tasks)
+    new = next(arn for arn in place.tasks() if arn not in old)
     place.wait(new, "RUNNING")
     until(lambda: place.service()["runningCount"] == 2, what="both run")
     assert place.deployments()[0]["status"] == "IN_PROGRESS", "the old one holds the deployment"
-    answer = place.ecs.get_task_protection(cluster=place.name, tasks=[*tasks[:1], "none"])
+    answer = place.ecs.get_task_protection(cluster=place.name, tasks=[*old[:1], "none"])
     assert [t["protectionEnabled"] for t in answer["protectedTasks"]] == [True]
     assert [f["reason"] for f in answer["failures"]] == ["MISSING"]
-    place.ecs.update_task_protection(cluster=place.name, tasks=tasks[:1], protectionEnabled=False)
+    place.ecs.update_task_protection(cluster=place.name, tasks=old[:1], protectionEnabled=False)
     place.deployed()
     assert place.tasks() == [new]
     alone = place.run(waiting(place))
@@ -147,6 +178,14 @@ def test_unhealthy_tasks_are_replaced(place: Place, tmp_path: Path) -> None:
     ill.unlink()
     place.deployed()
     assert first not in place.tasks() and place.service()["deployments"][0]["failedTasks"] == 0
+
+
+def test_protection_ends_with_its_time() -> None:
+    now = time.time()
+    task = {"taskArn": "arn:a", "local": {"protected_until": now + 60}}
+    assert tasks.is_protected(task) and tasks.protection(task)["expirationDate"] == now + 60
+    task["local"]["protected_until"] = now - 1
+    assert tasks.protection(task) == {"taskArn": "arn:a", "protectionEnabled": False}
 
 
 def test_traffic_of_127_0_0_1_goes_to_healthy_tasks_in_turn(place: Place, stacks: Stacks) -> None:

@@ -173,6 +173,15 @@ def test_what_is_missing_keeps_a_task_from_starting(place: Place, container: dic
     assert task["stopCode"] == "TaskFailedToStart" and reason in task["stoppedReason"], task["stoppedReason"]
 
 
+def test_a_log_group_is_made_if_the_driver_may(place: Place) -> None:
+    wanted = place.container(command=["exit", "0"])
+    group = f"{place.name}-new"
+    wanted["logConfiguration"]["options"] |= {"awslogs-group": group, "awslogs-create-group": "true"}
+    arn = place.wait(place.run(place.define(wanted)))["taskArn"]
+    events = place.logs.get_log_events(logGroupName=group, logStreamName=f"p/main/{arn.rpartition('/')[2]}")
+    assert [event["message"] for event in events["events"]] == ["begins exit"]
+
+
 def test_roles_have_to_be_there_trusted_and_allowed_what_they_are_used_for(place: Place) -> None:
     secret = place.cloud.client("secretsmanager").create_secret(Name=place.name, SecretString="s")["ARN"]
     container = place.container(command=["wait"], secrets=[{"name": "A", "valueFrom": secret}])
