@@ -55,25 +55,7 @@ class Services:
             )
         if request.get("desiredCount") is None:
             raise invalid("desiredCount is required for a service of strategy REPLICA.")
-        service = {
-            "serviceArn": service_arn,
-            "serviceName": name,
-            "clusterArn": cluster["clusterArn"],
-            "status": "ACTIVE",
-            "desiredCount": _count(request),
-            "schedulingStrategy": "REPLICA",
-            "deploymentController": {"type": "ECS"},
-            "createdAt": now(),
-            "createdBy": f"arn:aws:iam::{get_account_id()}:root",
-            "placementConstraints": [],
-            "placementStrategy": [],
-            "enableECSManagedTags": False,
-            "enableExecuteCommand": False,
-            "propagateTags": "NONE",
-            "events": [],
-            "deployments": [],
-            "local": {},
-        }
+        service = _fresh(service_arn, request, cluster)
         self._check(request)
         self._put(service, request, cluster)
         self._forget(service_arn)
@@ -249,6 +231,29 @@ class Services:
             "serviceRevisions": [public(one) for _, one in found if one],
             "failures": [{"arn": name, "reason": "MISSING"} for name, one in found if not one],
         }
+
+
+def _fresh(service_arn: str, request: dict, cluster: dict) -> dict:
+    """A service before anything is put into it that may change."""
+    return {
+        "serviceArn": service_arn,
+        "serviceName": tail(service_arn),
+        "clusterArn": cluster["clusterArn"],
+        "status": "ACTIVE",
+        "desiredCount": _count(request),
+        "schedulingStrategy": "REPLICA",
+        "deploymentController": {"type": "ECS"},
+        "createdAt": now(),
+        "createdBy": f"arn:aws:iam::{get_account_id()}:root",
+        "placementConstraints": [],
+        "placementStrategy": [],
+        "enableECSManagedTags": False,
+        "enableExecuteCommand": False,
+        "propagateTags": "NONE",
+        "events": [],
+        "deployments": [],
+        "local": {},
+    }
 
 
 def _count(request: dict) -> int:

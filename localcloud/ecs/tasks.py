@@ -64,16 +64,13 @@ def make(
     name = arn(f"task/{cluster['clusterName']}/{task_id}")
     used = {task["local"]["address"] for _, _, task in store.all_tasks() if task["lastStatus"] != "STOPPED"}
     address = addresses.take(used)
-    provider = where.get("capacityProviderName")
-    launch_type = "FARGATE" if provider in FARGATE else where.get("launchType", "EC2")
-    subnet = ((network or {}).get("awsvpcConfiguration") or {}).get("subnets", [""])
-    subnet = subnet[int(address.rpartition(".")[2]) % len(subnet)]
+    subnets = ((network or {}).get("awsvpcConfiguration") or {}).get("subnets") or [""]
+    subnet = subnets[int(address.rpartition(".")[2]) % len(subnets)]
     task = {
         "taskArn": name,
         "clusterArn": cluster["clusterArn"],
         "taskDefinitionArn": definition["taskDefinitionArn"],
         "group": group or f"family:{definition['family']}",
-        "launchType": launch_type,
         "lastStatus": "PROVISIONING",
         "desiredStatus": "RUNNING",
         "healthStatus": "UNKNOWN",
@@ -86,27 +83,41 @@ def make(
         "tags": tags or [],
         "attachments": _attachments(subnet, address),
         "containers": [_container(one, name, address) for one in definition["containerDefinitions"]],
+        **_capacity(where),
         **{key: overrides.get(key) or definition[key] for key in ("cpu", "memory") if key in definition},
-        **({"capacityProviderName": provider} if provider else {}),
-        **({"platformVersion": PLATFORM, "platformFamily": "Linux"} if launch_type == "FARGATE" else {}),
         **({"startedBy": started_by} if started_by else {}),
         **({"ephemeralStorage": definition["ephemeralStorage"]} if "ephemeralStorage" in definition else {}),
         "local": {
-            "id": task_id,
-            "account": get_account_id(),
-            "region": get_region(),
-            "token": secrets.token_urlsafe(18),
-            "key": key_of(task_id),
+            **_local(task_id, definition, overrides),
             "address": address,
             "deployment": deployment,
-            "protected_until": None,
-            "role": overrides.get("taskRoleArn") or definition.get("taskRoleArn") or "",
-            "execution_role": overrides.get("executionRoleArn") or definition.get("executionRoleArn") or "",
         },
     }
     store.tasks[name] = task
     store.tags[name] = task["tags"]
     return task
+
+
+def _local(task_id: str, definition: dict, overrides: dict) -> dict:
+    """What the API does not show. Standalone tasks have neither deployment nor revision."""
+    return {
+        "id": task_id,
+        "account": get_account_id(),
+        "region": get_region(),
+        "token": secrets.token_urlsafe(18),
+        "key": key_of(task_id),
+        "revision": "",
+        "protected_until": None,
+        "role": overrides.get("taskRoleArn") or definition.get("taskRoleArn") or "",
+        "execution_role": overrides.get("executionRoleArn") or definition.get("executionRoleArn") or "",
+    }
+
+
+def _capacity(where: dict) -> dict:
+    provider = where.get("capacityProviderName")
+    launch_type = "FARGATE" if provider in FARGATE else where.get("launchType", "EC2")
+    platform = {"platformVersion": PLATFORM, "platformFamily": "Linux"} if launch_type == "FARGATE" else {}
+    return {"launchType": launch_type, **platform, **({"capacityProviderName": provider} if provider else {})}
 
 
 def _attachments(subnet: str, address: str) -> list[dict]:

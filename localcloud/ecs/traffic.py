@@ -1,7 +1,7 @@
 """Who gets the traffic of a service: targets of load balancers, records of Cloud Map, and a door on 127.0.0.1.
 
-Every task listens on a loopback address of its own. What a service gives to a load balancer or to Cloud Map, with a
-container's port, is also at 127.0.0.1 and that port, and goes to its healthy tasks in turn.
+Every task listens on a loopback address of its own. A port that a service gives to a load balancer or to Cloud Map, or
+that no other service has, is also at 127.0.0.1, and goes to its healthy tasks in turn.
 """
 
 from __future__ import annotations
@@ -43,22 +43,15 @@ class Traffic:
 
     def forward(self, store: Store) -> None:
         """Open and close doors as services come and go."""
-        wanted: dict[int, list[str]] = {}
-        owners: dict[int, tuple[str, str, dict]] = {}
-        for (account, region, _), service in list(store.services.all_items()):
-            if service["status"] == "ACTIVE":
-                for port in _ports(service):
-                    owners.setdefault(port, (account, region, service))
-                    wanted.setdefault(port, []).extend((service["local"].get("listed") or {}).values())
+        wanted = _owners(store)
         for port in set(self._doors) - set(wanted):
             self._doors.pop(port).close()
-        for port, addresses in wanted.items():
-            if port not in self._doors and not self._open(port):
-                account, region, service = owners[port]
+        for port, (account, region, service) in wanted.items():
+            if port in self._doors or self._open(port):
+                self._doors[port].addresses = sorted((service["local"].get("listed") or {}).values())
+            else:
                 with request_scope(account, region), store.lock:
                     self._say(service, port)
-                continue
-            self._doors[port].addresses = sorted(addresses)
 
     def _open(self, port: int) -> bool:
         door = Door(port, self._loop)
@@ -131,9 +124,34 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write_eof()
 
 
-def _ports(service: dict) -> list[int]:
+Owner = tuple[str, str, dict]  # account, region, service
+
+
+def _owners(store: Store) -> dict[int, Owner]:
+    """Whose each port is: the oldest service's that gives it to others; else that of the only one which has it."""
+    given: dict[int, Owner] = {}
+    mapped: dict[int, list[Owner]] = {}
+    found = [(account, region, one) for (account, region, _), one in list(store.services.all_items())]
+    for owner in sorted(found, key=lambda one: one[2]["createdAt"]):
+        account, region, service = owner
+        if service["status"] != "ACTIVE":
+            continue
+        for port in _given(service):
+            given.setdefault(port, owner)
+        with request_scope(account, region):
+            for port in _mapped(store.definition(service["taskDefinition"])):
+                mapped.setdefault(port, []).append(owner)
+    return {port: owners[0] for port, owners in mapped.items() if len(owners) == 1} | given
+
+
+def _given(service: dict) -> set[int]:
     every = [*(service.get("loadBalancers") or []), *(service.get("serviceRegistries") or [])]
-    return sorted({int(one["containerPort"]) for one in every if one.get("containerPort")})
+    return {int(one["containerPort"]) for one in every if one.get("containerPort")}
+
+
+def _mapped(definition: dict) -> set[int]:
+    mappings = (one for container in definition["containerDefinitions"] for one in container["portMappings"])
+    return {int(one["containerPort"]) for one in mappings if one.get("protocol") != "udp"}
 
 
 def _targets(balancer: dict, before: set[str], now: set[str]) -> None:

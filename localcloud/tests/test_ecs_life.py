@@ -143,14 +143,16 @@ def test_layers_lie_over_each_other_as_docker_says(tmp_path: Path) -> None:
     second = unpacked(
         "2", {"bin/b": ("b", 0o755), "d/.wh..wh..opq": ("", 0), "d/y": ("y", 0o644), ".wh.f": ("", 0)}
     )
-    third = unpacked("3", {"bin/a": ("new", 0o755), "d": "-> /usr"})
+    third = unpacked("3", {"bin/a": ("new", 0o755), "d": "-> /usr", "e": "-> /only/in/the/image"})
+    fourth = unpacked("4", {"e/z": ("z", 0o644), "d/q": ("q", 0o644)})
     root = tmp_path / "root"
     root.mkdir()
-    for one in (first, second, third):
+    for one in (first, second, third, fourth):
         list(layers.lay_over(one, root))
     assert (root / "bin").is_symlink() and sorted(p.name for p in (root / "usr/bin").iterdir()) == ["a", "b"]
     assert (root / "usr/bin/a").read_text() == "new" and (first / "usr/bin/a").read_text() == "a"
-    assert not (root / "f").exists() and (root / "d").is_symlink()
+    assert not (root / "f").exists() and (root / "d").is_symlink() and (root / "usr/q").read_text() == "q"
+    assert (root / "only/in/the/image/z").read_text() == "z"
     assert layers.inside(root, "/d/bin/../bin/a") == root / "usr/bin/a"
     assert layers.inside(root, "/../../etc") == root / "etc"
 

@@ -208,10 +208,15 @@ def test_traffic_of_127_0_0_1_goes_to_healthy_tasks_in_turn(place: Place, stacks
     health = place.cloud.client("elbv2").describe_target_health(TargetGroupArn=out["Group"])
     addresses = {target["Target"]["Id"] for target in health["TargetHealthDescriptions"]}
     assert len(addresses) == 2 and all(address.startswith("127.") for address in addresses)
+    unbalanced = place.serve(place.define(listening), 1, "other")
+    place.deployed("other")
+    assert len({answer() for _ in range(4)}) == 2, "a load balancer's port is nobody else's"
     place.update(desiredCount=0)
     until(lambda: not answer(), what="nobody answers")
     place.ecs.delete_service(cluster=place.name, service="s", force=True)
     until(lambda: place.service()["status"] == "INACTIVE", what="the service is gone")
+    until(answer, what="an answer of the only one that is left")
+    place.ecs.delete_service(cluster=place.name, service=unbalanced, force=True)
 
     def is_free() -> bool:
         with socket.socket() as other:
