@@ -280,29 +280,17 @@ class Containers:
             for name in _model("ecs").operation_model("RegisterTaskDefinition").input_shape.members
             if name != "tags"
         )
-        _register(CLUSTER, self.create_cluster, self.delete_cluster, self.update_cluster)
-        _register(DEFINITION, self.create_definition, self.delete_definition, self.update_definition)
-        _register(SERVICE, self.create_service, self.delete_service, self.update_service)
-        _register(PROVIDER, self.create_provider, self.delete_provider, self.update_provider)
-        _register(ASSOCIATIONS, self.create_associations, self.delete_associations, self.update_associations)
-        _register(TARGET, self.create_target, self.delete_target, self.update_target)
-        _register(POLICY, self.create_policy, self.delete_policy, self.update_policy)
-
-
-def _register(resource_type: str, create: Create, delete: Delete, change: Update) -> None:
-    """With replacement where a create-only property changes."""
-
-    def update(
-        physical_id: str, old: dict, new: dict, stack_name: str, logical_id: str | None = None
-    ) -> Made:
-        if not any(old.get(name) != new.get(name) for name in CREATE_ONLY[resource_type]):
-            return change(physical_id, old, new, stack_name, logical_id)
-        made = provisioners._seeded_create(create, logical_id or physical_id, new, stack_name)
-        if made[0] != physical_id:
-            provisioners._delete_predecessor(delete, physical_id, old)
-        return made
-
-    register(resource_type, create, delete, update, blocking=True)
+        kinds: dict[str, tuple[Create, Delete, Update]] = {
+            CLUSTER: (self.create_cluster, self.delete_cluster, self.update_cluster),
+            DEFINITION: (self.create_definition, self.delete_definition, self.update_definition),
+            SERVICE: (self.create_service, self.delete_service, self.update_service),
+            PROVIDER: (self.create_provider, self.delete_provider, self.update_provider),
+            ASSOCIATIONS: (self.create_associations, self.delete_associations, self.update_associations),
+            TARGET: (self.create_target, self.delete_target, self.update_target),
+            POLICY: (self.create_policy, self.delete_policy, self.update_policy),
+        }
+        for kind, handlers in kinds.items():
+            register(kind, *handlers, blocking=True)
 
 
 def _name(props: dict, key: str, logical_id: str, stack_name: str) -> str:

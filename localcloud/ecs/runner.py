@@ -84,10 +84,10 @@ class Runner:
                 self._wakes[task["taskArn"]].wait(LOOK_SECONDS)
                 self._wakes[task["taskArn"]].clear()
         except StartError as error:
-            life.fail(str(error))
+            life.failed = str(error)
         except Exception as error:
             log.exception("task %s broke", task["taskArn"])
-            life.fail(f"InternalError: {error}")
+            life.failed = f"InternalError: {error}"
         if not self._closed:
             life.end()
             self._wakes.pop(task["taskArn"], None)
@@ -107,10 +107,11 @@ class Life:
         self._task = task
         self._local = task["local"]
         self.folder: Path = runner._folder / self._local["id"]
-        self._definition = self._store.definitions[tail(task["taskDefinitionArn"])]
+        self.failed = ""  # why it cannot go on
+        definition = self._store.definitions[tail(task["taskDefinitionArn"])]
         self._containers = {
             one["name"]: Container(one, self.folder / "containers" / one["name"], self._local["id"])
-            for one in self._definition["containerDefinitions"]
+            for one in definition["containerDefinitions"]
         }
 
     # -- start
@@ -137,9 +138,12 @@ class Life:
             self._local["lost"] = True
             self._ask_to_stop(WITHOUT_CLOUD, "InfrastructureHealth")
             return
-        rights = self._rights()
-        for container in self._containers.values():
-            self._prepare(container, self._runner._images.pull(container.definition["image"]), rights)
+        # Those that only have to end need nothing.
+        unready = [one for one in self._containers.values() if not one.launched or one.health.command]
+        if unready and self._task["desiredStatus"] == "RUNNING":
+            rights = self._rights()
+            for container in unready:
+                self._prepare(container, self._runner._images.pull(container.definition["image"]), rights)
 
     def _rights(self) -> Rights | None:
         def note(role: str, action: str, resource: str) -> None:
@@ -274,12 +278,10 @@ class Life:
         return next((word for word in ("UNHEALTHY", "UNKNOWN", "HEALTHY") if word in found), "UNKNOWN")
 
     # -- its end
-    def fail(self, reason: str) -> None:
-        self._ask_to_stop(reason, "TaskFailedToStart")
-        for container in self._containers.values():
-            containers.end_marked(container.folder)
-
     def end(self) -> None:
+        if self.failed:
+            self._ask_to_stop(self.failed, "TaskFailedToStart")
+        containers.end_marked(self.folder)
         for container in self._containers.values():
             container.poll()
             while container.stream.send(ended=True):

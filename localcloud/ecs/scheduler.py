@@ -71,11 +71,15 @@ class Scheduler:
                             self._step(service)
                 except Exception:
                     log.exception("service %s", service["serviceName"])
-            self._traffic.forward(self._store)
+            try:
+                self._traffic.forward(self._store)
+            except Exception:
+                log.exception("ports of services")
 
     # -- tasks
     def launch(self, cluster: dict, definition: dict, where: dict, **options: object) -> dict:
         """Make a task and start its life."""
+        self._store.forget_old()
         task = tasks.make(self._store, self._addresses, cluster, definition, where, **options)
         self._runner.start(task)
         self.wake()
@@ -232,5 +236,4 @@ class Scheduler:
             return
         if all(map(self._healthy, new)):
             rollouts.succeed(self._store, service)
-            self._store.forget_old()
             self._changed()

@@ -151,7 +151,9 @@ def _given(service: dict) -> set[int]:
 
 def _mapped(definition: dict) -> set[int]:
     mappings = (one for container in definition["containerDefinitions"] for one in container["portMappings"])
-    return {int(one["containerPort"]) for one in mappings if one.get("protocol") != "udp"}
+    return {
+        int(one["containerPort"]) for one in mappings if one.get("containerPort") and one["protocol"] == "tcp"
+    }
 
 
 def _targets(balancer: dict, before: set[str], now: set[str]) -> None:

@@ -45,9 +45,6 @@ class Repository(dict):
         except (KeyError, OSError):
             return default
 
-    def __deepcopy__(self, memo: dict) -> dict[str, int]:
-        return dict(self.items())
-
     def _file(self, digest: str) -> Path:
         return self._folder / digest.replace(":", "-")
 

@@ -146,7 +146,6 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_rds_db_instance_update",
         "_s3_create",
         "_s3_update",
-        "_seeded_create",
         "_sm_secret_create",
         "_sm_secret_delete",
         "_sm_secret_string",

@@ -11,6 +11,7 @@ from localcloud.tests.conftest import RunningCloud, Stacks, until
 from localcloud.tests.ecskit import EVERYTHING, TRUST, Place, make_place
 
 HEALTHY = {"Command": ["CMD", "true"], "Interval": "5"}
+NEVER = {"Command": ["CMD", "false"], "Interval": 5, "StartPeriod": 300}
 KEY = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount"}
 
 
@@ -153,14 +154,15 @@ def test_a_stack_makes_changes_and_deletes_a_service(place: Place, stacks: Stack
     assert service()["taskDefinition"] == new["Definition"] and service()["desiredCount"] == 2
 
     # One that fails is the stack's failure, and undone.
-    changed["Definition"]["Properties"]["ContainerDefinitions"][0]["Command"] = ["exit", "1"]
+    main = changed["Definition"]["Properties"]["ContainerDefinitions"][0]
+    main.update(Command=["exit", "1"], HealthCheck=NEVER)
     changed["Service"]["Properties"]["PropagateTags"] = "TASK_DEFINITION"
     stacks.api.update_stack(**stacks._request(stack, changed, OUTPUTS, {"project": "p"}, {}))
     assert stacks.settle(stack) == "UPDATE_ROLLBACK_COMPLETE"
     assert any("ECS Deployment Circuit Breaker was triggered" in one for one in stacks.reasons(stack))
 
     # Another launch type replaces the service, which has another name then.
-    changed["Definition"]["Properties"]["ContainerDefinitions"][0]["Command"] = ["wait"]
+    main.update(Command=["wait"], HealthCheck=HEALTHY)
     del changed["Service"]["Properties"]["CapacityProviderStrategy"]
     changed["Service"]["Properties"]["LaunchType"] = "FARGATE"
     replaced = stacks.updated(stack, changed, OUTPUTS, tags={"project": "p"})
@@ -189,8 +191,9 @@ def test_a_stack_makes_changes_and_deletes_a_service(place: Place, stacks: Stack
 
 def test_a_service_that_never_runs_fails_its_stack_and_leaves_nothing(place: Place, stacks: Stacks) -> None:
     stack = f"{place.name}-stack"
-    parts = resources(place, "exit")
-    parts["Definition"]["Properties"]["ContainerDefinitions"][0]["Command"] = ["exit", "1"]
+    parts = resources(place)
+    main = parts["Definition"]["Properties"]["ContainerDefinitions"][0]
+    main.update(Command=["exit", "1"], HealthCheck=NEVER)
     stack_id = stacks.create(stack, {k: v for k, v in parts.items() if k not in ("Target", "Policy")})
     assert stacks.settle(stack_id) == "ROLLBACK_COMPLETE"
     assert any("ECS Deployment Circuit Breaker was triggered" in one for one in stacks.reasons(stack_id))
@@ -208,11 +211,10 @@ def test_a_service_cut_short_is_deleted_and_what_was_lost_is_made_again(
     fresh: RunningCloud, lost: bool
 ) -> None:
     place, stacks = make_place(fresh, "cut"), Stacks(fresh)
-    never = {"Command": ["CMD", "false"], "Interval": 5, "StartPeriod": 300}
     parts = {key: one for key, one in resources(place).items() if key not in ("Target", "Policy")}
     container = parts["Definition"]["Properties"]["ContainerDefinitions"][0]
     stacks.made("cut", {key: one for key, one in parts.items() if key != "Service"})
-    container["HealthCheck"] = never
+    container["HealthCheck"] = NEVER
     stacks.api.update_stack(**stacks._request("cut", parts, None, None, {}))
     until(lambda: list(fresh.state.glob("tasks/*/containers/*/pid")), what="a task runs")
     fresh.saved(cloudformation='"StackStatus": "UPDATE_IN', ecs="unfinished")

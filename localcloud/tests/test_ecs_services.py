@@ -19,7 +19,8 @@ from localcloud.tests.test_ecs_tasks import DATA, environment, fetch
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 HEALTHY = {"command": ["CMD", "true"]}
-BROKEN = {"command": ["exit", "5"], "healthCheck": {"command": ["CMD", "false"], "startPeriod": 300}}
+NEVER = {"command": ["CMD", "false"], "startPeriod": 300}
+BROKEN = {"command": ["exit", "5"], "healthCheck": NEVER}
 ACTIONS = ("ecs:GetTaskProtection", "ecs:UpdateTaskProtection")
 
 
@@ -76,8 +77,7 @@ def test_old_tasks_make_room_where_no_more_may_run(place: Place) -> None:
     )
     place.deployed()
     old = set(place.tasks())
-    never = {"command": ["CMD", "false"], "startPeriod": 300}
-    place.update(taskDefinition=place.define(place.container(command=["wait"], healthCheck=never)))
+    place.update(taskDefinition=place.define(place.container(command=["wait"], healthCheck=NEVER)))
     (new,) = until(lambda: set(place.tasks()) - old, what="a new task")
     place.wait(new, "RUNNING")
     assert len(place.tasks()) == 2 and len(set(place.tasks()) & old) == 1
@@ -263,8 +263,8 @@ def test_a_registered_service_has_records_and_can_be_forced_stopped_and_started_
     newest = place.deployments()[0]["serviceDeploymentArn"]
     with pytest.raises(ClientError, match="ConflictException"):
         place.ecs.stop_service_deployment(serviceDeploymentArn=newest)
-    slow = place.define(place.container(command=["exit", "1"]))
-    place.update(taskDefinition=slow)
+    never = place.define(place.container(command=["wait"], healthCheck=NEVER))
+    place.update(taskDefinition=never)
     going = place.deployments()[0]["serviceDeploymentArn"]
     place.ecs.stop_service_deployment(serviceDeploymentArn=going, stopType="ROLLBACK")
     place.deployed(status="ROLLBACK_SUCCESSFUL")
