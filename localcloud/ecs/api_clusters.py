@@ -131,11 +131,14 @@ class Clusters:
     def _tasks(self, cluster: dict) -> list[dict]:
         return [t for t in self._store.tasks.values() if t["clusterArn"] == cluster["clusterArn"]]
 
-    def _shown(self, cluster: dict, include: list[str] | tuple[str, ...] = ("SETTINGS", "TAGS")) -> dict:
-        tasks = self._tasks(cluster)
-        hidden = {"CONFIGURATIONS": "configuration", "SETTINGS": "settings"}
-        left_out = {key for word, key in hidden.items() if word not in include and word != "SETTINGS"}
-        shown = {key: value for key, value in public(cluster).items() if key not in left_out}
+    def _shown(
+        self, cluster: dict, include: list[str] | tuple[str, ...] = ("CONFIGURATIONS", "SETTINGS", "TAGS")
+    ) -> dict:
+        tasks, shown = self._tasks(cluster), public(cluster)
+        if "CONFIGURATIONS" not in include:
+            shown.pop("configuration", None)
+        if "SETTINGS" not in include:
+            shown["settings"] = []
         return {
             **shown,
             "activeServicesCount": len(self._services(cluster)),

@@ -36,6 +36,19 @@ def resources(place: Place, word: str = "wait") -> dict:
     return {
         "Logs": {"Type": "AWS::Logs::LogGroup"},
         "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST, "Policies": [policy]}},
+        "Namespace": {
+            "Type": "AWS::ServiceDiscovery::PrivateDnsNamespace",
+            "Properties": {"Name": f"{place.name}.local", "Vpc": "vpc-00000000"},
+        },
+        "Discovery": {
+            "Type": "AWS::ServiceDiscovery::Service",
+            "Properties": {
+                "Name": "service",
+                "DnsConfig": {
+                    "NamespaceId": {"Ref": "Namespace"}, "DnsRecords": [{"Type": "A", "TTL": 10}],
+                },
+            },
+        },
         "Cluster": {
             "Type": "AWS::ECS::Cluster",
             "Properties": {"ClusterSettings": [{"Name": "containerInsights", "Value": "enhanced"}]},
@@ -66,6 +79,7 @@ def resources(place: Place, word: str = "wait") -> dict:
                 "CapacityProviderStrategy": [{"CapacityProvider": "FARGATE_SPOT", "Weight": 1}],
                 "NetworkConfiguration": {"AwsvpcConfiguration": {"Subnets": subnets}},
                 "PropagateTags": "SERVICE",
+                "ServiceRegistries": [{"RegistryArn": {"Fn::GetAtt": ["Discovery", "Arn"]}}],
                 "DeploymentConfiguration": {
                     "DeploymentCircuitBreaker": {
                         "Enable": "true", "Rollback": "true",
@@ -106,6 +120,7 @@ OUTPUTS = {
     "Cluster": {"Ref": "Cluster"},
     "Service": {"Fn::GetAtt": ["Service", "Name"]},
     "Definition": {"Ref": "Definition"},
+    "Discovery": {"Ref": "Discovery"},
 }
 
 
@@ -125,12 +140,18 @@ def test_a_stack_makes_changes_and_deletes_a_service(place: Place, stacks: Stack
         and first["deployments"][0]["rolloutState"] == "COMPLETED"
     )
     assert {"key": "project", "value": "p"} in first["tags"]
+    assert ecs.describe_clusters(clusters=[out["Cluster"]])["clusters"][0]["settings"] == []
     cluster = ecs.describe_clusters(clusters=[out["Cluster"]], include=["SETTINGS"])["clusters"][0]
     assert cluster["settings"][0]["value"] == "enhanced" and cluster["capacityProviders"] == [
         "FARGATE",
         "FARGATE_SPOT",
     ]
     until(lambda: service()["runningCount"] == 2, what="the target's least number runs")
+    discovery = place.cloud.client("servicediscovery")
+    until(
+        lambda: len(discovery.list_instances(ServiceId=out["Discovery"])["Instances"]) == 2,
+        what="two records",
+    )
     definition = ecs.describe_task_definition(taskDefinition=out["Definition"])["taskDefinition"]
     assert definition["cpu"] == "256" and definition["containerDefinitions"][0]["stopTimeout"] == 2
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.ecs import layers
+from localcloud.ecs import containers, layers
 from localcloud.ecs.images import Image
 from localcloud.ecs.places import Places
 from localcloud.tests.conftest import RunningCloud, until
@@ -28,11 +28,11 @@ from localcloud.tests.test_ecs_tasks import DATA, environment, fetch
 
 def test_tasks_go_on_without_the_cloud_and_stop_ends_them(fresh: RunningCloud) -> None:
     place = make_place(fresh, "life")
-    containers = [
+    both = [
         place.container(command=["wait"], mountPoints=[DATA]),
         place.container("side", command=["until", "/data/end", "7"], mountPoints=[DATA], essential=False),
     ]
-    definition = place.define(*containers, volumes=[{"name": "data"}], taskRoleArn=place.role("task"))
+    definition = place.define(*both, volumes=[{"name": "data"}], taskRoleArn=place.role("task"))
     place.serve(definition, 1)
     place.deployed()
     ending = place.run(definition)
@@ -75,6 +75,38 @@ def test_tasks_go_on_without_the_cloud_and_stop_ends_them(fresh: RunningCloud) -
 def saved(cloud: RunningCloud, arn: str) -> dict:
     document = json.loads((cloud.state / "services/ecs.json").read_text())["payload"]["tasks"]["data"]
     return next((task for key, task in document.items() if arn in key), {})
+
+
+# -- health checks
+def checked(script: str, until_status: str, tmp_path: Path, **more: float) -> int:
+    """How often a check ran until it said so; its clock is real, its interval next to nothing."""
+    count = tmp_path / "count"
+    count.unlink(missing_ok=True)
+    command = f"echo >> {count}; {script}"
+    health = containers.Health({"command": ["CMD-SHELL", command], "interval": 0.01, **more})
+    health.begin()
+
+    def said() -> bool:
+        health.step({"PATH": "/usr/bin:/bin"}, str(tmp_path))
+        return health.status == until_status
+
+    until(said, what=until_status)
+    health.end()
+    return len(count.read_text().splitlines())
+
+
+def test_a_check_has_to_fail_as_often_as_its_retries_and_not_while_the_container_starts(
+    tmp_path: Path,
+) -> None:
+    assert checked("true", "HEALTHY", tmp_path, retries=3) == 1
+    assert checked("false", "UNHEALTHY", tmp_path, retries=3) == 3
+    assert checked("false", "UNHEALTHY", tmp_path, retries=1, startPeriod=0.5) > 1
+    assert checked("sleep 600", "UNHEALTHY", tmp_path, retries=2, timeout=0.1) == 2
+    ill = tmp_path / "ill"
+    script = f"test -e {ill} && exit 1; touch {ill}"
+    assert checked(script, "UNHEALTHY", tmp_path, retries=2, startPeriod=300) == 3, (
+        "healthy once, then it counts"
+    )
 
 
 # -- images
@@ -150,7 +182,10 @@ def test_layers_lie_over_each_other_as_docker_says(tmp_path: Path) -> None:
     fourth = unpacked("4", {"e/z": ("z", 0o644), "d/q": ("q", 0o644)})
     root = tmp_path / "root"
     root.mkdir()
-    for one in (first, second, third, fourth):
+    for one in (first, second):
+        list(layers.lay_over(one, root))
+    assert [entry.name for entry in (root / "d").iterdir()] == ["y"] and (first / "d/x").exists()
+    for one in (third, fourth):
         list(layers.lay_over(one, root))
     assert (root / "bin").is_symlink() and sorted(p.name for p in (root / "usr/bin").iterdir()) == ["a", "b"]
     assert (root / "usr/bin/a").read_text() == "new" and (first / "usr/bin/a").read_text() == "a"
