@@ -152,7 +152,9 @@ class Containers:
         where = {"cluster": physical_id.split("/")[1], "service": tail(physical_id)}
         changed = {key for key in {*old, *new} - {"Tags"} if old.get(key) != new.get(key)}
         if changed:
-            self._make("UpdateService", {k: v for k, v in new.items() if k != "Tags"}, **where)
+            force = "CapacityProviderStrategy" in changed
+            asked = {key: value for key, value in new.items() if key != "Tags"}
+            self._make("UpdateService", asked, **where, forceNewDeployment=force)
             self._settle(physical_id)
         self._retag(physical_id, new)
         return physical_id, {"ServiceArn": physical_id, "Name": tail(physical_id)}

@@ -115,6 +115,7 @@ class Services:
         store = self._store
         service = store.active_service(request.get("cluster"), request.get("service"))
         before = copy.deepcopy({key: service.get(key) for key in rollouts.REVISED})
+        _check_strategy(service, request)
         count = _count(request) if request.get("desiredCount") is not None else service["desiredCount"]
         self._put(service, request, store.cluster(request.get("cluster")))
         service["desiredCount"] = count
@@ -261,6 +262,16 @@ def _count(request: dict) -> int:
     if count < 0:
         raise invalid("The desired count must not be negative.")
     return count
+
+
+def _check_strategy(service: dict, request: dict) -> None:
+    asked = request.get("capacityProviderStrategy")
+    changes = asked and capacity.whole(asked) != service.get("capacityProviderStrategy")
+    if changes and not request.get("forceNewDeployment"):
+        raise invalid(
+            "When switching from launch type to capacity provider strategy on an existing service, or making a change "
+            "to a capacity provider strategy on a service that is already using one, you must force a new deployment."
+        )
 
 
 def _configuration(service: dict, request: dict) -> dict:

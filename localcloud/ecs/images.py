@@ -72,9 +72,10 @@ class Images:
         rootfs = fresh / "rootfs"
         rootfs.mkdir(parents=True)
         try:
-            config = (
-                json.loads(_blob(reference, repository, manifest["config"]["digest"])).get("config") or {}
-            )
+            document = json.loads(_blob(reference, repository, manifest["config"]["digest"]))
+            if document.get("architecture", _machine()) != _machine():
+                raise _other_platform(reference)
+            config = document.get("config") or {}
             owners: dict[str, int] = {}
             venvs: list[Path] = []
             for layer in manifest["layers"]:
@@ -163,13 +164,21 @@ def _manifest(reference: str, repository: str, version: str) -> tuple[str, dict]
     manifest = json.loads(raw)
     if (manifest.get("mediaType") or kind) not in INDEXES:
         return digest, manifest
-    wanted = MACHINES.get(platform.machine(), platform.machine())
     for entry in manifest["manifests"]:
-        if (entry.get("platform") or {}).get("architecture") == wanted:
+        if (entry.get("platform") or {}).get("architecture") == _machine():
             return _manifest(reference, repository, entry["digest"])
-    raise StartError(
+    raise _other_platform(reference)
+
+
+def _machine() -> str:
+    """This machine's architecture in the words of images."""
+    return MACHINES.get(platform.machine(), platform.machine())
+
+
+def _other_platform(reference: str) -> StartError:
+    return StartError(
         f"CannotPullContainerError: {reference}: image Manifest does not contain descriptor matching platform "
-        f"'linux/{wanted}'"
+        f"'linux/{_machine()}'"
     )
 
 

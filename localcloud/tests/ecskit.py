@@ -122,9 +122,9 @@ class Registry:
         )
         return digest_of(raw)
 
-    def push(self, layers: list[bytes], config: dict, tag: str = "") -> str:
+    def push(self, layers: list[bytes], config: dict, tag: str = "", machine: str = ARCHITECTURE) -> str:
         """The reference of the image by its digest, or by its tag."""
-        descriptor = self.blob(json.dumps({"config": config, "architecture": ARCHITECTURE}).encode())
+        descriptor = self.blob(json.dumps({"config": config, "architecture": machine}).encode())
         stored = [self.blob(one) for one in layers]
         document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor, "layers": stored}
         digest = self.manifest(document, tag)

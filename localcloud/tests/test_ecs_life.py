@@ -141,9 +141,10 @@ def test_an_index_a_tag_and_a_second_image_on_the_same_layers(fresh: RunningClou
     assert place.wait(arn)["containers"][0]["imageDigest"] == other
     assert len(list((fresh.state / "images").glob("*/rootfs"))) == 1, "unpacked once"
     registry.manifest({**index, "manifests": platforms[:1]}, "foreign")
-    place.image = place.image.replace(":many", ":foreign")
-    reason = place.wait(place.run(place.define(place.container())))["stoppedReason"]
-    assert "descriptor matching platform" in reason
+    for reference in (place.image.replace(":many", ":foreign"), registry.push([below], config, "", "s390x")):
+        place.image = reference
+        reason = place.wait(place.run(place.define(place.container())))["stoppedReason"]
+        assert "descriptor matching platform" in reason
 
 
 def test_an_image_survives_the_cloud_without_being_in_its_state(fresh: RunningCloud) -> None:

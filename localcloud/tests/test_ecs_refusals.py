@@ -180,6 +180,27 @@ def test_a_service_is_refused(place: Place, request_: dict, refusal: str) -> Non
     assert found["failures"][0]["reason"] == "MISSING"
 
 
+def test_an_update_is_refused_and_changes_nothing(place: Place) -> None:
+    place.serve(place.define(place.container(command=["wait"])), 0, "updated")
+    before = place.deployed("updated")
+    for request, refusal in [
+        ({"capacityProviderStrategy": STRATEGY}, "you must force a new deployment"),
+        ({"deploymentConfiguration": {"maximumPercent": 100}, "desiredCount": 7}, "block deployments"),
+        ({"taskDefinition": "none"}, "TaskDefinition not found"),
+        ({"desiredCount": -1}, "must not be negative"),
+    ]:
+        with pytest.raises(ClientError, match=refusal):
+            place.update("updated", **request)
+    shown = place.service("updated")
+    assert (shown["launchType"], shown["desiredCount"]) == ("FARGATE", 0)
+    assert shown["deploymentConfiguration"]["maximumPercent"] == 200
+    place.update("updated", capacityProviderStrategy=STRATEGY, forceNewDeployment=True)
+    assert place.deployed("updated")["serviceDeploymentArn"] != before["serviceDeploymentArn"]
+    place.ecs.delete_service(cluster=place.name, service="updated")
+    with pytest.raises(ClientError, match="ServiceNotActiveException"):
+        place.update("updated", desiredCount=1)
+
+
 def renamed(request: dict) -> dict:
     return {"name" if key == "serviceName" else key: value for key, value in request.items()}
 
