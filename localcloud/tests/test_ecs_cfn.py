@@ -171,8 +171,10 @@ def test_a_stack_makes_changes_and_deletes_a_service(place: Place, stacks: Stack
 
     # A change of the service takes the newest revision and leaves the count alone.
     changed["Service"]["Properties"]["EnableExecuteCommand"] = "true"
+    changed["Service"]["Properties"]["CapacityProviderStrategy"][0]["CapacityProvider"] = "FARGATE"
     stacks.updated(stack, changed, OUTPUTS, tags={"project": "p"})
     assert service()["taskDefinition"] == new["Definition"] and service()["desiredCount"] == 2
+    assert service()["capacityProviderStrategy"][0]["capacityProvider"] == "FARGATE"
 
     # One that fails is the stack's failure, and undone.
     main = changed["Definition"]["Properties"]["ContainerDefinitions"][0]
