@@ -19,6 +19,10 @@ from localcloud.cfn.install import install as install_types
 from localcloud.codedeploy.api import TARGET_PREFIX, Service
 from localcloud.codedeploy.engine import Engine
 from localcloud.codedeploy.store import Store
+from localcloud.ecs.api import TARGET_PREFIX as ECS_PREFIX
+from localcloud.ecs.parts import Ecs
+from localcloud.ecs.scaling import TARGET_PREFIX as SCALING_PREFIX
+from localcloud.ecs.taskenv import AGENT
 from localcloud.emulator import quotas, watch
 from localcloud.emulator.saver import Saver
 from localcloud.emulator.services import add_service, keep_state
@@ -31,6 +35,7 @@ from localcloud.life import recover
 
 log = logging.getLogger("localcloud")
 QUIESCE = "/_localcloud/quiesce"
+READS = ("GET", "HEAD")
 
 
 def encode(key: str, state: object) -> str:
@@ -53,6 +58,15 @@ async def _respond(send: Send, status: int, headers: dict[str, str], body: bytes
     await send({"type": "http.response.body", "body": body})
 
 
+async def _body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
 class Cloud:
     """One local cloud. Construction registers the extensions; nothing runs before `asgi` is started."""
 
@@ -71,8 +85,13 @@ class Cloud:
         service = Service(store, self.engine)
         add_service("codedeploy", TARGET_PREFIX, service)
         add_service("servicequotas", quotas.TARGET_PREFIX, quotas.Quotas())
+        self.ecs = Ecs(
+            state, env, partial(self._changed, "ecs", "alb", "logs", "servicediscovery"), self.calls
+        )
+        add_service("ecs", ECS_PREFIX, self.ecs.service)
+        add_service("application-autoscaling", SCALING_PREFIX, self.ecs.scaling)
         keep_state("localfleet", self.fleet)
-        self.databases = install_types(state, self.fleet, service)
+        self.databases = install_types(state, self.fleet, service, self.ecs)
 
     def _changed(self, *keys: str) -> None:
         for key in keys:
@@ -92,14 +111,24 @@ class Cloud:
                     key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]
                 }
                 await _respond(send, *self.metadata.answer(scope["method"], scope["path"], headers))
+            elif scope["type"] == "http" and scope["path"].startswith(AGENT + "/"):
+                body = await _body(receive)
+                await _respond(send, *self.ecs.agent.answer(scope["method"], scope["path"], body))
             else:
                 await ministack_app.app(scope, receive, send)
+                if (
+                    scope["type"] == "http"
+                    and scope["path"].startswith("/v2/")
+                    and scope["method"] not in READS
+                ):
+                    self._changed("ecr")  # pushes do not come by way of a service's handler
 
         return application
 
     async def _quiesce(self, send: Send) -> None:
         """The first step of `stop`: no launch, no script, so that nothing comes up behind its back."""
         self.fleet.close()
+        self.ecs.close()
         await asyncio.to_thread(self.engine.close)
         await _respond(send, 204, {}, b"")
 
@@ -118,14 +147,16 @@ class Cloud:
         return wrapped
 
     def _boot(self) -> None:
-        recover.interrupted_operations()
+        recover.interrupted_operations(self.ecs.kept())
         self.engine.end_interrupted()
         self.databases.boot()
         self.fleet.boot_all()
+        self.ecs.boot()
         self.saver.start()
         self.saver.mark_all()
 
     def _end(self) -> None:
         self.fleet.close()
+        self.ecs.end()
         self.engine.close()
         self.saver.stop()

@@ -50,6 +50,20 @@ class State:
         return self.root / "instances"
 
     @property
+    def blobs(self) -> Path:
+        """Layers as they were pushed to the local ECR."""
+        return self.root / "blobs"
+
+    @property
+    def images(self) -> Path:
+        """Unpacked container images; anything in it can be made again."""
+        return self.root / "images"
+
+    @property
+    def tasks(self) -> Path:
+        return self.root / "tasks"
+
+    @property
     def postgres(self) -> Path:
         return self.root / "postgres"
 

@@ -53,6 +53,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ministack.services.alb": (
         "_lbs",
         "_listeners",
+        "_rules",
         "_tags",
         "_target_group_full_name_from_arn",
         "_targets",
@@ -179,6 +180,13 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_resource_tags",
         "get_state",
     ),
+    "ministack.services.cloudwatch_logs": (
+        "_create_log_group",
+        "_create_log_stream",
+        "_log_groups",
+        "_log_records",
+        "_put_log_events",
+    ),
     "ministack.services.ec2": (
         "_ACTION_MAP",
         "_DEFAULT_SUBNET_ID",
@@ -211,9 +219,11 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_vpcs",
         "_xml",
     ),
+    "ministack.services.ecr": ("_layer_blobs", "_repositories", "_resolve_manifest"),
     "ministack.services.elasticache": ("_replication_groups",),
     "ministack.services.iam": (
         "_instance_profiles",
+        "_lookup_policy",
         "_oidc_providers",
         "_roles",
     ),
@@ -238,10 +248,11 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_put_bucket_lifecycle",
         "_put_bucket_ownership_controls",
     ),
-    "ministack.services.secretsmanager": ("_secrets",),
+    "ministack.services.secretsmanager": ("_secrets", "resolve_secret_string"),
+    "ministack.services.servicediscovery": ("_deregister_instance", "_register_instance", "_services"),
     "ministack.services.sns": ("_topics",),
     "ministack.services.sqs": ("_queues",),
-    "ministack.services.ssm": ("_PUBLIC_AMI_PARAMETERS",),
+    "ministack.services.ssm": ("_PUBLIC_AMI_PARAMETERS", "resolve_parameter_value"),
     "ministack.services.waf": (
         "_associate_web_acl",
         "_associations",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ministack.services import acm, alb, autoscaling, cloudformation, cloudwatch, ec2, ssm
+from ministack.services import acm, alb, autoscaling, cloudformation, cloudwatch, ec2, ecr, ssm
 from ministack.services.cloudformation import (
     changesets,
     drift,
@@ -24,6 +24,7 @@ from ministack.services.cloudformation import (
 from localcloud.cfn import certificates, expressions, monitoring, nested, network, registry, secrets, urls
 from localcloud.cfn import changesets as nested_sets
 from localcloud.cfn.databases import Databases
+from localcloud.emulator.blobs import Blobs
 from localcloud.fleet import types
 from localcloud.fleet.ec2 import Fleet
 from localcloud.fleet.scaling import Scaling
@@ -53,7 +54,7 @@ def instead(replacement: object) -> Wrap:
     return lambda _: replacement
 
 
-def patches(fleet: Fleet, scaling: Scaling, databases: Databases) -> list[Patch]:
+def patches(fleet: Fleet, scaling: Scaling, databases: Databases, blobs: Blobs) -> list[Patch]:
     """All of them."""
     conditions = "a condition may compare the values of any function; ministack resolves only references"
     return [
@@ -141,6 +142,10 @@ def patches(fleet: Fleet, scaling: Scaling, databases: Databases) -> list[Patch]
             "an endpoint lists its subnets, groups and policy",
         ),
         Patch(
+            ecr, "_layer_blobs", instead(blobs),
+            "layers are files: an image would make every save of the state slow, and all of it would be in memory",
+        ),
+        Patch(
             ssm, "_PUBLIC_AMI_PARAMETERS", network.with_public_images,
             "hosts are launched from Amazon Linux 2023 of both architectures",
         ),
@@ -162,7 +167,7 @@ def patches(fleet: Fleet, scaling: Scaling, databases: Databases) -> list[Patch]
     ]  # fmt: skip
 
 
-def apply(fleet: Fleet, scaling: Scaling, databases: Databases) -> None:
+def apply(fleet: Fleet, scaling: Scaling, databases: Databases, blobs: Blobs) -> None:
     """Replace them all; called once at start-up."""
-    for patch in patches(fleet, scaling, databases):
+    for patch in patches(fleet, scaling, databases, blobs):
         patch.apply()

@@ -22,6 +22,7 @@ class Role:
     name: str
     profile: str  # the instance profile of the hosts that have it; empty where no host does
     statements: list[Statement]
+    is_task: bool = False  # whether tasks of ECS have it, or ECS for them
 
 
 class Account:
@@ -60,7 +61,13 @@ class Account:
             for profile in page["InstanceProfiles"]
             for role in profile["Roles"]
         }
-        return [Role(name, profiles.get(name, ""), self._statements(name)) for name in names]
+        return [
+            Role(name, profiles.get(name, ""), self._statements(name), self._is_task(name)) for name in names
+        ]
+
+    def _is_task(self, name: str) -> bool:
+        trust = self.client("iam").get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        return "ecs-tasks.amazonaws.com" in json.dumps(trust)
 
     def _statements(self, name: str) -> list[Statement]:
         iam = self.client("iam")

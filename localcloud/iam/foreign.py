@@ -35,6 +35,11 @@ SHARED = [
     ("ec2:RunInstances", "*", "CodeDeploy's; a host of others cannot be launched without passing its role"),
     ("ec2:CreateTags", "*", "CodeDeploy's, on what it launches only, by condition"),
     ("tag:GetResources", "*", "reading tags knows no resources"),
+    ("ecr:GetAuthorizationToken", "*", "knows no resources"),
+    *(
+        (f"ecr:{action}", "arn:*:ecr:*:*:repository/ductwork", "the account's images, named by their content")
+        for action in ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
+    ),
 ]
 
 

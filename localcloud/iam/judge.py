@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from localcloud.iam.account import Role
 from localcloud.iam.calls import Call
@@ -10,6 +11,7 @@ from localcloud.iam.foreign import Own, is_shared, samples, twins
 from localcloud.iam.policy import PolicyError, Request, Statement, allows, deciding
 
 COMPONENTS = {"api-server", "codedeploy", "scheduler", "worker"}
+TASKS = {"api-server", "dag-processor", "scheduler", "triggerer", "worker"}  # on ECS
 # Without hosts of its own, this one runs on those of the scheduler.
 SHARED, SHARED_ROLE = "api-server", "ApiServerRole"
 
@@ -26,7 +28,7 @@ def _of(roles: Iterable[Role], call: Call) -> Role | None:
 
 
 def insufficient(roles: list[Role], calls: Iterable[Call]) -> Iterator[str]:
-    """Calls that the role of the calling host does not allow."""
+    """Calls that the role of the calling host or task does not allow."""
     for call in calls:
         role = _of(roles, call)
         if role is None:
@@ -38,8 +40,11 @@ def insufficient(roles: list[Role], calls: Iterable[Call]) -> Iterator[str]:
 
 def silent(roles: Iterable[Role], calls: Iterable[Call]) -> Iterator[str]:
     """Components without a call: then the record is not what it should be."""
+    roles = list(roles)
     shares = not any(SHARED_ROLE in role.name for role in roles)
     expected = COMPONENTS - {SHARED} if shares else COMPONENTS
+    if any(role.is_task for role in roles):
+        expected = TASKS
     for component in sorted(expected - {call.component for call in calls}):
         yield f"no call of `{component}` was recorded"
 
@@ -92,7 +97,7 @@ def unnoticed(roles: list[Role], calls: Iterable[Call]) -> Iterator[str]:
         if role is None or role.name in planted or not allows(role.statements, call.request):
             continue
         planted.add(role.name)
-        crippled = Role(role.name, role.profile, _without(role.statements, call.request))
+        crippled = replace(role, statements=_without(role.statements, call.request))
         if not list(insufficient([crippled], [call])):
             yield f"a planted lack was not found: {role.name} without {_told(call.request)}"
 

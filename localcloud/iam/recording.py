@@ -1,8 +1,8 @@
-"""What instances, CodeDeploy for them, and the release tool ask of AWS, as IAM would judge it: a line for each distinct
-call.
+"""What instances, tasks, AWS for them, and the release tool ask of AWS, as IAM would judge it: a line for each
+distinct call.
 
-Roles are tested against it. An instance is known by its access key, the tool by the application's name in its user
-agent, which is the stack that it works on. Judges nothing and never fails a request.
+Roles are tested against it. An instance or a task is known by its access key, the tool by the application's name in
+its user agent, which is the stack that it works on. Judges nothing and never fails a request.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ministack import app as ministack_app
@@ -53,23 +53,42 @@ class Calls:
         self._deployed_by = deployed_by
         self._lock = threading.Lock()
         self._seen: set[str] | None = None
+        # Answers who a task of ECS is, by its access key.
+        self.task_caller: Callable[[str], dict[str, str] | None] = lambda key: None
+        # Answers actions, resources and contexts of a request to ECS: its operation and its body.
+        self.ecs_asked: Callable[[str, bytes], Iterable[tuple[str, str, dict[str, str]]]] = (
+            lambda name, body: ()
+        )
 
     # -- from the services
     def request(
         self, service: str, method: str, path: str, headers: dict, body: bytes, query_params: dict
     ) -> None:
-        """Note a request, if an instance or the release tool made it."""
-        instance_id = instance_of(extract_access_key_id(headers, query_params))
-        app = APP.search(headers.get("x-amz-user-agent") or headers.get("user-agent", ""))
-        if not instance_id and not app:
+        """Note a request, if an instance, a task or the release tool made it."""
+        caller = self._caller(extract_access_key_id(headers, query_params), headers)
+        if caller is None:
             return
         try:
+            if service == "ecs":
+                for one in self.ecs_asked(headers.get("x-amz-target", "").rpartition(".")[2], body):
+                    self._note(caller, *one)
+                return
             params = ministack_app._routing_params(method, path, headers, body, query_params)
-            caller = _instance(instance_id) if instance_id else _tool(app[1] if app else "")
             for action, resource in self._asked(service, method, path, headers, body, params):
                 self._note(caller, action, resource, _context(action, params, headers, body))
         except Exception:
-            log.exception("a call of %s could not be noted", instance_id or TOOL)
+            log.exception("a call of %s could not be noted", caller["component"])
+
+    def _caller(self, key: str, headers: dict) -> dict[str, str] | None:
+        instance_id = instance_of(key)
+        if instance_id:
+            return _instance(instance_id)
+        app = APP.search(headers.get("x-amz-user-agent") or headers.get("user-agent", ""))
+        return self.task_caller(key) or (_tool(app[1]) if app else None)
+
+    def note_task(self, caller: dict[str, str], action: str, resource: str, context: dict[str, str]) -> None:
+        """Note what ECS does for a task with one of its roles."""
+        self._note(caller, action, resource, context)
 
     def note(self, instance_id: str, action: str, resource: str) -> None:
         """Note what the agents of an instance do by themselves."""

@@ -29,8 +29,9 @@ FINAL = {
 }
 
 
+Kept = dict[str, Callable[[], Iterable[str]]]
 # Where a type's objects are, beyond those that ministack's drift detection can read.
-KEPT: dict[str, Callable[[], Iterable[str]]] = {
+KEPT: Kept = {
     "AWS::AutoScaling::AutoScalingGroup": lambda: autoscaling._asgs,
     "AWS::EC2::LaunchTemplate": lambda: ec2._launch_templates,
     "AWS::EC2::SecurityGroup": lambda: ec2._security_groups,
@@ -42,24 +43,24 @@ KEPT: dict[str, Callable[[], Iterable[str]]] = {
 }
 
 
-def _is_lost(resource: dict) -> bool:
+def _is_lost(resource: dict, kept: Kept) -> bool:
     """Whether the service certainly lacks what the stack names; types that cannot be looked up count as there."""
     kind, physical_id = resource.get("ResourceType", ""), resource.get("PhysicalResourceId", "")
-    if kind in KEPT:
-        return physical_id not in KEPT[kind]()
+    if kind in kept:
+        return physical_id not in kept[kind]()
     reader, _ = _DRIFT_READERS.get(kind, (None, None))
     return reader is not None and reader(physical_id, resource.get("Properties") or {}) is None
 
 
-def _strike_lost(name: str, stack: dict) -> None:
+def _strike_lost(name: str, stack: dict, kept: Kept) -> None:
     resources = stack.get("_resources") or {}
-    for logical_id in [key for key, resource in resources.items() if _is_lost(resource)]:
+    for logical_id in [key for key, resource in resources.items() if _is_lost(resource, kept)]:
         log.warning("stack %s: %s was lost and is to be made again", name, logical_id)
         del resources[logical_id]
 
 
-def interrupted_operations() -> None:
-    """Called once, before the first request."""
+def interrupted_operations(more: Kept) -> None:
+    """Called once, before the first request. `more`: where objects of services of ours are."""
     for (account, region, name), stack in list(cloudformation._stacks._data.items()):
         final = FINAL.get(stack.get("StackStatus", ""))
         if final is None:
@@ -68,7 +69,7 @@ def interrupted_operations() -> None:
         stack["StackStatus"] = final
         stack["StackStatusReason"] = REASON
         with request_scope(account, region):
-            _strike_lost(name, stack)
+            _strike_lost(name, stack, {**KEPT, **more})
             _add_event(
                 stack["StackId"], name, name, "AWS::CloudFormation::Stack", final, REASON, stack["StackId"]
             )

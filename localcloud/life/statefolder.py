@@ -36,6 +36,9 @@ def open_folder(state: State) -> IO[str]:
             state.services,
             state.objects,
             state.instances,
+            state.blobs,
+            state.images,
+            state.tasks,
             state.postgres,
             state.pids,
         ):

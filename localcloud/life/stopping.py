@@ -1,8 +1,8 @@
 """`stop` and `wipe`: end everything that belongs to one state folder, by pid, whether the cloud still lives
 or not.
 
-Order: tell the cloud to start nothing more, drain instances (they still need the database and the queue),
-stop databases, stop the cloud. Never ends a process that does not carry our mark or stand in our pid files.
+Order: tell the cloud to start nothing more, drain instances and tasks (they still need the database and the
+queue), stop databases, stop the cloud. Never ends a process that does not carry our mark or stand in our pid files.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ def stop(state: State, drain_seconds: float) -> None:
     if cloud is not None:
         _quiesce(state)
     from localcloud.databases.postgres import stop_all as stop_databases
+    from localcloud.ecs.containers import end_all as stop_tasks
     from localcloud.fleet.supervisors import stop_all as stop_instances
 
     stop_instances(state, drain_seconds)
+    stop_tasks(state.tasks, drain_seconds)
     stop_databases(state)
     if cloud is not None:
         procs.end([cloud], CLOUD_GRACE, signal.SIGTERM)
@@ -77,7 +79,7 @@ def _ours(state: State) -> bool:
     names = {path.name for path in state.root.iterdir()}
     marks = {state.lock_file.name, state.port_file.name, state.cloud_json.name}
     # A project may have a folder called `instances`; several of these names together are ours.
-    folders = {state.services, state.objects, state.instances, state.postgres, state.pids}
+    folders = {state.services, state.objects, state.instances, state.tasks, state.postgres, state.pids}
     return not names or bool(names & marks) or len(names & {path.name for path in folders}) > 1
 
 

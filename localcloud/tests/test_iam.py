@@ -208,6 +208,10 @@ def test_components_of_which_nothing_is_recorded_are_found() -> None:
     ]
     shared = judge.silent([worker()], [send()])
     assert "no call of `api-server` was recorded" not in list(shared)
+    on_ecs = list(judge.silent([Role("ductwork-local-Worker", "", [], is_task=True)], [send()]))
+    assert on_ecs == [f"no call of `{one}` was recorded" for one in (
+        "api-server", "dag-processor", "scheduler", "triggerer"
+    )]  # fmt: skip
 
 
 def test_names_of_another_environment() -> None:

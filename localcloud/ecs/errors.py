@@ -1,0 +1,31 @@
+"""ECS's errors by their names in the API, and why a task did not start. Holds no logic."""
+
+from __future__ import annotations
+
+
+class ApiError(Exception):
+    """Answered as HTTP 400 with `__type`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StartError(Exception):
+    """A task cannot start; the text begins with AWS's name of the error and becomes its `stoppedReason`."""
+
+
+def client(message: str) -> ApiError:
+    return ApiError("ClientException", message)
+
+
+def invalid(message: str) -> ApiError:
+    return ApiError("InvalidParameterException", message)
+
+
+def no_cluster() -> ApiError:
+    return ApiError("ClusterNotFoundException", "Cluster not found.")
+
+
+def no_service() -> ApiError:
+    return ApiError("ServiceNotFoundException", "Service not found.")

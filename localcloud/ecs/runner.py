@@ -1,0 +1,308 @@
+"""The life of a task, in a thread of its own: pulls, fetches secrets, starts containers in their order, watches, stops.
+
+What a task should do is in its record (`desiredStatus`); whoever wants it to stop changes that and calls `wake`.
+Tasks go on without the cloud and are found again by the files of their containers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from ministack.core.concurrency import spawn_background
+from ministack.core.responses import get_account_id, get_region, request_scope
+
+from localcloud.ecs import containers, secrets, taskenv, tasks
+from localcloud.ecs.containers import Container
+from localcloud.ecs.errors import StartError
+from localcloud.ecs.images import Image, Images
+from localcloud.ecs.places import Places
+from localcloud.ecs.rights import Rights
+from localcloud.ecs.store import Store, now, tail
+from localcloud.fleet.hostenv import HostEnv
+
+log = logging.getLogger("localcloud.ecs")
+LOOK_SECONDS = 0.1
+ESSENTIAL_ENDED = "Essential container in task exited"
+WITHOUT_CLOUD = "The task ended while the local cloud did not run."
+PULL = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+
+
+class Runner:
+    def __init__(self, folder: Path, images: Images, store: Store, env: HostEnv) -> None:
+        self._folder = folder
+        self._images = images
+        self._store = store
+        self._env = env
+        self._wakes: dict[str, threading.Event] = {}
+        self._closed = False
+        # Set by whoever wants to know: a task's record has changed; a role was used.
+        self.on_change: Callable[[dict], None] = lambda task: None
+        self.note: Callable[[dict, str, str, str], None] = lambda task, role, action, resource: None
+
+    # -- from outside
+    def start(self, task: dict) -> None:
+        self._wakes[task["taskArn"]] = threading.Event()
+        spawn_background(self._live, task, False, thread_name="task")
+
+    def wake(self, task: dict) -> None:
+        event = self._wakes.get(task["taskArn"])
+        if event is not None:
+            event.set()
+
+    def recover(self) -> None:
+        """Take over what runs since before; what has ended meanwhile is stopped."""
+        for account, region, task in self._store.all_tasks():
+            if task["lastStatus"] != "STOPPED":
+                self._wakes[task["taskArn"]] = threading.Event()
+                with request_scope(account, region):
+                    spawn_background(self._live, task, True, thread_name="task")
+        known = {
+            task["local"]["id"] for _, _, task in self._store.all_tasks() if task["lastStatus"] != "STOPPED"
+        }
+        for stray in self._folder.iterdir():
+            if stray.name not in known:
+                containers.end_marked(stray)
+                containers.forget(stray)
+
+    def close(self) -> None:
+        """Leave every task as it is."""
+        self._closed = True
+        for event in list(self._wakes.values()):
+            event.set()
+
+    # -- a life
+    def _live(self, task: dict, again: bool) -> None:
+        life = Life(self, task)
+        try:
+            life.take_over() if again else life.begin()
+            while not self._closed and not life.is_over():
+                if life.step():
+                    self._changed(task)
+                self._wakes[task["taskArn"]].wait(LOOK_SECONDS)
+                self._wakes[task["taskArn"]].clear()
+        except StartError as error:
+            life.failed = str(error)
+        except Exception as error:
+            log.exception("task %s broke", task["taskArn"])
+            life.failed = f"InternalError: {error}"
+        if not self._closed:
+            life.end()
+            self._wakes.pop(task["taskArn"], None)
+            self._changed(task)
+
+    def _changed(self, task: dict) -> None:
+        if not self._closed:
+            self.on_change(task)
+
+
+class Life:
+    """One task's."""
+
+    def __init__(self, runner: Runner, task: dict) -> None:
+        self._runner = runner
+        self._store, self._env = runner._store, runner._env
+        self._task = task
+        self._local = task["local"]
+        self.folder: Path = runner._folder / self._local["id"]
+        self.failed = ""  # why it cannot go on
+        definition = self._store.definitions[tail(task["taskDefinitionArn"])]
+        self._containers = {
+            one["name"]: Container(one, self.folder / "containers" / one["name"], self._local["id"])
+            for one in definition["containerDefinitions"]
+        }
+
+    # -- start
+    def begin(self) -> None:
+        for container in self._containers.values():
+            container.folder.mkdir(parents=True, exist_ok=True)
+        rights = self._rights()
+        self._move("PENDING", pullStartedAt=now())
+        images = self._pull(rights)
+        self._task["pullStoppedAt"] = now()
+        for container in self._containers.values():
+            self._prepare(container, images[container.name], rights)
+            container.stream.open(rights)
+
+    def take_over(self) -> None:
+        """After the cloud was away. A task that had not started yet starts now."""
+        if not any(one.launched for one in self._containers.values()):
+            if self._task["desiredStatus"] == "RUNNING":
+                self.begin()
+            return
+        for container in self._containers.values():
+            container.poll()
+        if any(one.essential and one.exit_code is not None for one in self._containers.values()):
+            self._local["lost"] = True
+            self._ask_to_stop(WITHOUT_CLOUD, "InfrastructureHealth")
+            return
+        # Those that only have to end need nothing.
+        unready = [one for one in self._containers.values() if not one.launched or one.health.command]
+        if unready and self._task["desiredStatus"] == "RUNNING":
+            rights = self._rights()
+            for container in unready:
+                self._prepare(container, self._runner._images.pull(container.definition["image"]), rights)
+
+    def _rights(self) -> Rights | None:
+        def note(role: str, action: str, resource: str) -> None:
+            self._runner.note(self._task, role, action, resource)
+
+        task_role, execution_role = self._local["role"], self._local["execution_role"]
+        if task_role:
+            Rights(task_role, self._local["id"], note)  # raises if it cannot be assumed
+        return Rights(execution_role, self._local["id"], note) if execution_role else None
+
+    def _pull(self, rights: Rights | None) -> dict[str, Image]:
+        found = {}
+        for container in self._containers.values():
+            reference = container.definition["image"]
+            if rights is not None:
+                self._check_pull(rights, reference)
+            image = found[container.name] = self._runner._images.pull(reference)
+            self._record(container.name)["imageDigest"] = image.digest
+        return found
+
+    def _check_pull(self, rights: Rights, reference: str) -> None:
+        repository = reference.partition("/")[2].partition("@")[0].partition(":")[0]
+        arn = f"arn:aws:ecr:{get_region()}:{get_account_id()}:repository/{repository}"
+        wanted = [("ecr:GetAuthorizationToken", "*"), *((action, arn) for action in PULL)]
+        reason = next(filter(None, (rights.denied(*one) for one in wanted)), "")
+        if reason:
+            raise StartError(
+                "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval "
+                f"failed: unable to retrieve ecr registry auth: service call has been retried 1 time(s): {reason}"
+            )
+
+    def _prepare(self, container: Container, image: Image, rights: Rights | None) -> None:
+        """Command, environment and directory."""
+        definition = container.definition
+        if definition.get("secrets") and rights is None:
+            raise StartError(f"{secrets.FAILED}the task has no execution role")
+        places = Places(image, container.folder, self.folder / "volumes", definition.get("mountPoints") or [])
+        places.make()
+        overrides = taskenv.overrides_of(self._task, container.name)
+        container.command = taskenv.command(definition, overrides, image, places)
+        values = secrets.values(definition, rights) if rights is not None else {}
+        container.environment = taskenv.environment(
+            self._env, self._task, container, image, places, overrides, values
+        )
+        container.health.command = [places.word(word) for word in container.health.command]
+        wanted = definition.get("workingDirectory") or image.config.get("WorkingDir") or "/"
+        container.directory = places.word(wanted) if wanted != "/" else str(image.rootfs)
+
+    # -- while it runs
+    def step(self) -> bool:
+        """Look at everything once; True if the record has changed."""
+        before = self._task["version"]
+        for container in self._containers.values():
+            container.poll()
+            container.check()
+            container.stream.send(ended=container.exit_code is not None)
+        if self._task["desiredStatus"] == "RUNNING":
+            self._start_ready()
+            self._look_for_ends()
+        self._show()
+        if self._task["desiredStatus"] == "STOPPED":
+            self._stop()
+        return self._task["version"] != before
+
+    def is_over(self) -> bool:
+        ended = all(not one.running for one in self._containers.values())
+        return ended and self._task["desiredStatus"] == "STOPPED"
+
+    def _start_ready(self) -> None:
+        for container in self._containers.values():
+            if not container.launched and all(map(self._holds, container.definition.get("dependsOn") or [])):
+                container.start()
+
+    def _holds(self, needed: dict) -> bool:
+        other, condition = self._containers[needed["containerName"]], needed["condition"]
+        if condition == "START":
+            return other.started
+        if condition == "HEALTHY":
+            return other.running and other.health.status == "HEALTHY"
+        if condition == "SUCCESS" and other.exit_code:
+            self._ask_to_stop(f"Container {other.name} exited with {other.exit_code}", "TaskFailedToStart")
+        return other.exit_code is not None
+
+    def _look_for_ends(self) -> None:
+        for container in self._containers.values():
+            if container.exit_code is None:
+                continue
+            if container.reason:
+                self._ask_to_stop(container.reason, "TaskFailedToStart")
+            elif container.essential:
+                self._ask_to_stop(ESSENTIAL_ENDED, "EssentialContainerExited")
+
+    def _stop(self) -> None:
+        """In the reverse order: a container is asked when nothing that depends on it runs any more."""
+        if self._task["lastStatus"] != "STOPPING":
+            self._move("STOPPING", stoppingAt=self._task.get("stoppingAt") or now())
+        for container in self._containers.values():
+            dependents = [
+                other
+                for other in self._containers.values()
+                if any(
+                    one["containerName"] == container.name for one in other.definition.get("dependsOn") or []
+                )
+            ]
+            if container.running and not any(other.running for other in dependents):
+                container.stop()
+
+    def _show(self) -> None:
+        """Bring the record up to date."""
+        changed = False
+        for container in self._containers.values():
+            record = self._record(container.name)
+            status = "PENDING" if not container.started else "RUNNING" if container.running else "STOPPED"
+            shown = {"lastStatus": status, "healthStatus": container.health.status}
+            if container.exit_code is not None:
+                shown["exitCode"] = container.exit_code
+                shown |= {"reason": container.reason} if container.reason else {}
+            changed |= any(record.get(key) != value for key, value in shown.items())
+            record.update(shown)
+        health = self._health()
+        if changed or health != self._task["healthStatus"]:
+            self._task.update(healthStatus=health, version=self._task["version"] + 1)
+        started = all(one.started for one in self._containers.values())
+        if started and self._task["lastStatus"] == "PENDING" and self._task["desiredStatus"] == "RUNNING":
+            self._move("RUNNING", startedAt=now(), connectivityAt=now())
+
+    def _health(self) -> str:
+        """That of the essential containers that have checks."""
+        found = {
+            one.health.status for one in self._containers.values() if one.essential and one.health.command
+        }
+        return next((word for word in ("UNHEALTHY", "UNKNOWN", "HEALTHY") if word in found), "UNKNOWN")
+
+    # -- its end
+    def end(self) -> None:
+        if self.failed:
+            self._ask_to_stop(self.failed, "TaskFailedToStart")
+        containers.end_marked(self.folder)
+        for container in self._containers.values():
+            container.poll()
+            while container.stream.send(ended=True):
+                pass
+        self._show()
+        if self._task["stopCode"] != "ServiceSchedulerInitiated":
+            log.info("task %s stopped: %s", self._local["id"], self._task["stoppedReason"])
+        for record in self._task["containers"]:
+            record["lastStatus"] = "STOPPED"
+        self._move("STOPPED", stoppedAt=now(), executionStoppedAt=now())
+        self._task.setdefault("stoppingAt", self._task["stoppedAt"])
+        containers.forget(self.folder)
+
+    def _record(self, name: str) -> dict:
+        return next(one for one in self._task["containers"] if one["name"] == name)
+
+    def _move(self, status: str, **more: object) -> None:
+        with self._store.lock:
+            tasks.move(self._task, status, **more)
+        self._runner._changed(self._task)
+
+    def _ask_to_stop(self, reason: str, code: str) -> None:
+        with self._store.lock:
+            tasks.ask_to_stop(self._task, reason, code)

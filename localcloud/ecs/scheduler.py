@@ -1,0 +1,239 @@
+"""The service scheduler: starts and stops tasks until each service has what it wants, and judges deployments.
+
+One thread, woken by changes. How tasks live is the runner's, what deployments are is in rollouts.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from ministack.core.responses import request_scope
+
+from localcloud.ecs import breaker, rollouts, tasks
+from localcloud.ecs.runner import Runner
+from localcloud.ecs.store import Store, add_event, now, tail
+from localcloud.ecs.tasks import Addresses
+from localcloud.ecs.traffic import Traffic
+
+log = logging.getLogger("localcloud.ecs")
+LOOK_SECONDS = 0.25
+SETTLE_SECONDS = 1.0  # how long a task without health checks has to run to be called healthy
+LASTED_SECONDS = 60.0  # a task that ran longer is started again at once
+UNHEALTHY = "Task failed container health checks"
+
+
+class Scheduler:
+    def __init__(
+        self,
+        store: Store,
+        runner: Runner,
+        addresses: Addresses,
+        traffic: Traffic,
+        changed: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._addresses = addresses
+        self._traffic = traffic
+        self._changed = changed
+        self._wake = threading.Event()
+        self._closed = False
+        runner.on_change = lambda task: self.wake()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="ecs", daemon=True).start()
+
+    def wake(self) -> None:
+        """Something has changed."""
+        self._changed()
+        self._wake.set()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Start and stop nothing more."""
+        self._closed = True
+        self._runner.close()
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._wake.wait(LOOK_SECONDS)
+            self._wake.clear()
+            for (account, region, _), service in list(self._store.services.all_items()):
+                try:
+                    with request_scope(account, region), self._store.lock:
+                        if not self._closed and service["status"] != "INACTIVE":
+                            self._step(service)
+                except Exception:
+                    log.exception("service %s", service["serviceName"])
+            try:
+                self._traffic.forward(self._store)
+            except Exception:
+                log.exception("ports of services")
+
+    # -- tasks
+    def launch(self, cluster: dict, definition: dict, where: dict, **options: object) -> dict:
+        """Make a task and start its life."""
+        self._store.forget_old()
+        task = tasks.make(self._store, self._addresses, cluster, definition, where, **options)
+        self._runner.start(task)
+        self.wake()
+        return task
+
+    def stop(self, task: dict, reason: str, code: str) -> None:
+        tasks.ask_to_stop(task, reason, code)
+        self._runner.wake(task)
+        self.wake()
+
+    # -- a service
+    def _step(self, service: dict) -> None:
+        mine = self._store.tasks_of(service)
+        self._count_ends(service, mine)
+        live = [task for task in mine if tasks.is_live(task)]
+        if service["status"] == "DRAINING":
+            self._drain(service, mine, live)
+        else:
+            self._stop_unhealthy(service, live)
+            self._roll(service, [task for task in live if tasks.is_live(task)])
+        self._traffic.sync(service, [task for task in live if self._healthy(task)])
+
+    def _healthy(self, task: dict) -> bool:
+        """A task without health checks could be about to end, so it has to run for a moment."""
+        if not tasks.is_live(task) or not tasks.is_healthy(task, self._definition(task)):
+            return False
+        return task["healthStatus"] == "HEALTHY" or time.time() - task["startedAt"] > SETTLE_SECONDS
+
+    def _definition(self, task: dict) -> dict:
+        return self._store.definitions[tail(task["taskDefinitionArn"])]
+
+    def _drain(self, service: dict, mine: list[dict], live: list[dict]) -> None:
+        for task in live:
+            self.stop(task, "Service was deleted", "ServiceSchedulerInitiated")
+        if all(task["lastStatus"] == "STOPPED" for task in mine):
+            service["status"] = "INACTIVE"
+            self._changed()
+
+    def _count_ends(self, service: dict, mine: list[dict]) -> None:
+        """Tasks that ended by themselves have failed; the next is started the later, the more did in a row."""
+        for task in mine:
+            local = task["local"]
+            if task["desiredStatus"] == "RUNNING" or local.get("counted"):
+                continue
+            local["counted"] = True
+            wanted = task["stopCode"] in ("ServiceSchedulerInitiated", "UserInitiated")
+            if local.get("lost") or (wanted and not local.get("unhealthy")):
+                continue
+            lasted = now() - task.get("startedAt", now())
+            failures = 1 if lasted > LASTED_SECONDS else service["local"]["failures"] + 1
+            service["local"].update(failures=failures, next=time.time() + breaker.wait(failures))
+            add_event(service, f"(task {local['id']}) stopped by itself: {task['stoppedReason']}")
+            self._count_failure(service, task)
+
+    def _count_failure(self, service: dict, task: dict) -> None:
+        made = rollouts.primary(service)
+        if made["id"] != task["local"]["deployment"] or made["rolloutState"] != "IN_PROGRESS":
+            return
+        made["failedTasks"] += 1
+        goes_on = rollouts.current(self._store, service)
+        if goes_on is not None:
+            goes_on["local"]["failures"] = made["failedTasks"]
+        wanted = breaker.settings(service)
+        if wanted.get("enable") and made["failedTasks"] >= breaker.threshold(wanted, service["desiredCount"]):
+            rollouts.fail(self._store, service)
+
+    def _stop_unhealthy(self, service: dict, live: list[dict]) -> None:
+        grace = service.get("healthCheckGracePeriodSeconds") or 0
+        for task in live:
+            if task["healthStatus"] == "UNHEALTHY" and time.time() - task.get("startedAt", now()) >= grace:
+                task["local"]["unhealthy"] = True
+                add_event(service, f"(task {task['local']['id']}) failed container health checks.")
+                self.stop(task, UNHEALTHY, "ServiceSchedulerInitiated")
+
+    def _roll(self, service: dict, live: list[dict]) -> None:
+        made = rollouts.primary(service)
+        new = [task for task in live if task["local"]["deployment"] == made["id"]]
+        old = [task for task in live if task["local"]["deployment"] != made["id"]]
+        self._forgive(service, made, new)
+        if made["rolloutState"] == "FAILED":
+            return  # neither started nor stopped any more: on AWS it is stalled, too
+        desired = service["desiredCount"]
+        least, most = breaker.bounds(service["deploymentConfiguration"], desired)
+        self._scale_in(service, made, new, len(new) - desired)
+        self._retire(service, made, old, sum(map(self._healthy, live)) - least)
+        self._scale_out(service, made, new, min(desired - len(new), most - len(live)))
+        self._complete(service, made, new, old)
+
+    def _forgive(self, service: dict, made: dict, new: list[dict]) -> None:
+        """A task that gets healthy takes the failures before it off the count, unless that is not wanted."""
+        for task in new:
+            if task["healthStatus"] == "HEALTHY" and not task["local"].get("greeted"):
+                task["local"]["greeted"] = True
+                service["local"]["failures"] = 0
+                if breaker.settings(service).get("resetOnHealthyTask", True):
+                    made["failedTasks"] = 0
+
+    def _scale_in(self, service: dict, made: dict, new: list[dict], surplus: int) -> None:
+        if surplus <= 0:
+            return
+        free = sorted(
+            (t for t in new if not tasks.is_protected(t)), key=lambda t: (self._healthy(t), t["createdAt"])
+        )
+        self._stop_some(service, made, free[:surplus])
+
+    def _retire(self, service: dict, made: dict, old: list[dict], spare: int) -> None:
+        """Tasks of earlier deployments, as many as may go; protected ones stay until they end or expire."""
+        going = []
+        for task in sorted(old, key=lambda one: (self._healthy(one), one["createdAt"])):
+            if tasks.is_protected(task):
+                continue
+            if self._healthy(task):
+                if spare <= 0:
+                    continue
+                spare -= 1
+            going.append(task)
+        self._stop_some(service, made, going)
+
+    def _stop_some(self, service: dict, made: dict, going: list[dict]) -> None:
+        for task in going:
+            reason = f"Scaling activity initiated by (deployment {made['id']})"
+            self.stop(task, reason, "ServiceSchedulerInitiated")
+        if going:
+            names = " ".join(f"(task {task['local']['id']})" for task in going)
+            add_event(service, f"has stopped {len(going)} running tasks: {names}.")
+
+    def _scale_out(self, service: dict, made: dict, new: list[dict], missing: int) -> None:
+        if missing <= 0 or time.time() < service["local"]["next"]:
+            return
+        used = [task.get("capacityProviderName", "") for task in new]
+        started = []
+        for _ in range(missing):
+            where = tasks.place(service, used)
+            used.append(where.get("capacityProviderName", ""))
+            started.append(self._start(service, made, where))
+        names = " ".join(f"(task {task['local']['id']})" for task in started)
+        add_event(service, f"has started {missing} tasks: {names}.")
+
+    def _start(self, service: dict, made: dict, where: dict) -> dict:
+        store = self._store
+        definition = store.definition(service["taskDefinition"])
+        source = {"SERVICE": service["serviceArn"], "TASK_DEFINITION": definition["taskDefinitionArn"]}
+        tags = store.tags.get(source.get(service.get("propagateTags", ""), "")) or []
+        task = self.launch(
+            store.cluster(service["clusterArn"]), definition, where, group=f"service:{service['serviceName']}",
+            network=service.get("networkConfiguration"), started_by=made["id"], deployment=made["id"], tags=list(tags),
+            execute=service.get("enableExecuteCommand", False),
+        )  # fmt: skip
+        task["local"]["revision"] = service["local"]["revision"]
+        return task
+
+    def _complete(self, service: dict, made: dict, new: list[dict], old: list[dict]) -> None:
+        if made["rolloutState"] != "IN_PROGRESS" or old or len(new) != service["desiredCount"]:
+            return
+        if all(map(self._healthy, new)):
+            rollouts.succeed(self._store, service)
+            self._changed()
