@@ -47,6 +47,11 @@ _OPTIONS: dict[str, Any] = _CONTRACT["options"]
 _VARIABLES: dict[str, Any] = _CONTRACT["variables"]
 
 
+def worker_service(worker_set: str) -> str:
+    """The ECS service of a worker set."""
+    return str(_CONTRACT["ecs"]["worker_service"]).replace("{worker_set}", worker_set)
+
+
 def pointer_key(environment: str) -> str:
     """Where the artifact bucket says which bundle an environment runs."""
     return str(_CONTRACT["keys"]["pointer"]).replace("{environment}", environment)

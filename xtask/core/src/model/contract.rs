@@ -71,6 +71,8 @@ pub struct OfEcs {
     pub outputs: Vec<String>,
     /// Outputs of each worker set, by the end of the output's name.
     pub worker_set: BTreeMap<String, String>,
+    /// The name of a worker set's service, with `{worker_set}` to be filled in.
+    pub worker_service: String,
 }
 
 /// Parameters of the master stack.
