@@ -136,10 +136,10 @@ def agent():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_two_migrations_at_once_migrate_once_and_the_waiting_component_starts(postgres, agent):
+def test_two_migrations_at_once_migrate_once_and_the_waiting_component_starts(postgres, waiting):
     with temporary_root() as root:
         url = new_database(postgres, "migrated")
-        waits = waiting(postgres, agent, root)
+        waits = waiting(root)
         environ = on(postgres, "migrated", "migrate", root)
         both = [begin(environ | {"AIRFLOW_HOME": str(root / str(number))}) for number in range(2)]
         said = [process.communicate(timeout=1500)[0] for process in both]
@@ -172,15 +172,23 @@ def begin(environ: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-def waiting(postgres: dict[str, str], agent: taskkit.Agent, root: Path) -> subprocess.Popen[bytes]:
-    """A scaler, which is a small program, before there are tables; a healthy one."""
-    environ = on(postgres, "migrated", "scaler", root) | agent.variables
-    process = subprocess.Popen(
-        [*taskkit.START, "scaler"], env=environ, stderr=(root / "scaler.log").open("wb")
-    )
-    wait_for("the wait", lambda: "waiting for the migration" in (root / "scaler.log").read_text())
-    assert health(environ, "scaler").returncode == 0
-    return process
+@pytest.fixture
+def waiting(postgres, agent):
+    """Starts a scaler, which is a small program, before there are tables; one that waits is a healthy one."""
+    started = []
+
+    def start(root: Path) -> subprocess.Popen[bytes]:
+        environ = on(postgres, "migrated", "scaler", root) | agent.variables
+        log = (root / "scaler.log").open("wb")
+        started.append(subprocess.Popen([*taskkit.START, "scaler"], env=environ, stderr=log))
+        wait_for("the wait", lambda: "waiting for the migration" in (root / "scaler.log").read_text())
+        assert health(environ, "scaler").returncode == 0
+        return started[0]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def health(environ: dict[str, str], component: str) -> subprocess.CompletedProcess[str]:
