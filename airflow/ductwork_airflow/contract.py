@@ -19,6 +19,13 @@ COMPONENTS: tuple[str, ...] = tuple(_CONTRACT["components"])
 OUTPUTS: tuple[str, ...] = tuple(_CONTRACT["outputs"]["hosts"])
 WORKER_SET_OUTPUTS: dict[str, str] = _CONTRACT["outputs"]["worker_set"]
 PARAMETERS: tuple[str, ...] = tuple(_CONTRACT["parameters"]["hosts"])
+# What tasks on ECS are told instead: without what only hosts have, and with what only tasks have.
+EC2_OUTPUTS: tuple[str, ...] = tuple(_CONTRACT["ec2"]["outputs"])
+EC2_PARAMETERS: tuple[str, ...] = tuple(_CONTRACT["ec2"]["parameters"])
+ECS_OUTPUTS: tuple[str, ...] = tuple(_CONTRACT["ecs"]["outputs"])
+TASK_WORKER_SET_OUTPUTS: dict[str, str] = {
+    key: output for key, output in WORKER_SET_OUTPUTS.items() if key not in _CONTRACT["ec2"]["worker_set"]
+} | _CONTRACT["ecs"]["worker_set"]
 # Stands for a value if there is none, such as the queue of another broker.
 NONE: str = _CONTRACT["outputs"]["none"]
 
@@ -38,6 +45,11 @@ SMOKE_DAG: str = _CONTRACT["dags"]["smoke"]
 
 _OPTIONS: dict[str, Any] = _CONTRACT["options"]
 _VARIABLES: dict[str, Any] = _CONTRACT["variables"]
+
+
+def worker_service(worker_set: str) -> str:
+    """The ECS service of a worker set."""
+    return str(_CONTRACT["ecs"]["worker_service"]).replace("{worker_set}", worker_set)
 
 
 def pointer_key(environment: str) -> str:

@@ -19,6 +19,7 @@ from test_gate import NEW, OLD, info
 
 from ductwork_airflow.hosts import database
 from ductwork_airflow.scaling import scaler
+from ductwork_airflow.scaling.sizes import AutoScalingGroups, Services
 
 NOW = 1_800_000_000.0
 TABLES = """
@@ -63,7 +64,7 @@ class Stubs:
     def __init__(self, stack: ExitStack) -> None:
         names = ("autoscaling", "cloudwatch", "codedeploy")
         clients = [boto3.client(name, region_name=REGION) for name in names]
-        self.clients = scaler.Clients(*clients)
+        self.clients = scaler.Clients(AutoScalingGroups(clients[0]), *clients[1:])
         self.autoscaling, self.cloudwatch, self.codedeploy = (
             stack.enter_context(Stubber(one)) for one in clients
         )
@@ -302,6 +303,7 @@ import sys, time
 sys.path.insert(0, {str(AIRFLOW)!r})
 from ductwork_airflow.hosts import database
 from ductwork_airflow.scaling import scaler
+from ductwork_airflow.scaling.sizes import AutoScalingGroups, Services
 connection = database.open_url(sys.argv[1], 0)
 scaler.be_mortal(connection, int(sys.argv[2]))
 assert database.lock(connection, scaler.LOCK, wait=False)
@@ -444,6 +446,127 @@ class TestRepair:
         one.round()
         assert beats(one)
         stubs.done()
+
+
+class TestServices:
+    """On ECS the sets are services, and their bounds those of scalable targets."""
+
+    @pytest.fixture
+    def ecs(self, stubs):
+        """The same clients but for what holds the sets."""
+        clients = [boto3.client(name, region_name=REGION) for name in ("ecs", "application-autoscaling")]
+        with Stubber(clients[0]) as ecs, Stubber(clients[1]) as targets:
+            stubs.clients = scaler.Clients(Services(*clients, "cluster"), stubs.clients.cloudwatch)
+            self.ecs, self.targets = ecs, targets
+            yield
+            for stub in (ecs, targets):
+                stub.assert_no_pending_responses()
+
+    def services(self, *services: tuple[str, int, int, int, int]) -> None:
+        """Announces a look; each has a name, what is wanted, what runs, and the bounds."""
+        names = [name for name, *_ in services]
+        targets = [
+            {"ServiceNamespace": "ecs", "ResourceId": f"service/cluster/{name}", "MinCapacity": least,
+             "MaxCapacity": most, "ScalableDimension": "ecs:service:DesiredCount", "RoleARN": "r" * 20,
+             "CreationTime": "2026-01-01T00:00:00Z"}
+            for name, _, _, least, most in services if most >= 0
+        ]  # fmt: skip
+        asked = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount",
+                 "ResourceIds": [f"service/cluster/{name}" for name in names]}  # fmt: skip
+        self.targets.add_response("describe_scalable_targets", {"ScalableTargets": targets}, asked)
+        found = [{"serviceName": name, "status": "ACTIVE", "desiredCount": wanted, "runningCount": running}
+                 for name, wanted, running, *_ in services]  # fmt: skip
+        self.ecs.add_response(
+            "describe_services", {"services": found}, {"cluster": "cluster", "services": names}
+        )
+
+    def wanted(self, service: str, tasks: int) -> None:
+        words = {"cluster": "cluster", "service": service, "desiredCount": tasks}
+        self.ecs.add_response("update_service", {}, words)
+
+    def of(self, *names: str) -> str:
+        found = json.loads(sets(**{name: {} for name in names if name != "default"}))
+        for name, one in found.items():
+            del one["auto_scaling_group"], one["deployment_group"]
+            one["service"] = f"worker-{name}"
+        return json.dumps(found)
+
+    def test_a_round(self, make, sql, stubs, ecs):
+        sql("insert into task_instance (queue, state) select 'default', 'queued' from generate_series(1, 9)")
+        sql("insert into task_instance (queue, state) values ('big', 'running')")
+        one = make(self.of("default", "big"))
+        self.services(("worker-default", 1, 1, 0, 10), ("worker-big", 1, 0, 0, 2))
+        self.wanted("worker-default", 3)
+        stubs.put()
+        one.round()
+        stubs.done()
+        assert beats(one)
+        found = {key: stubs.value(*key) for key in [("HostsWanted", "default"), ("HostsInService", "default"),
+                                                    ("HostsWanted", "big"), ("HostsInService", "big")]}  # fmt: skip
+        assert list(found.values()) == [3, 1, 1, 0]
+
+    def test_a_service_that_sleeps_stays_asleep(self, make, sql, stubs, ecs):
+        sql("insert into task_instance (queue, state) values ('default', 'queued')")
+        one = make(self.of("default"))
+        self.services(("worker-default", 0, 0, 0, 0))
+        stubs.put()
+        one.round()
+        stubs.done()
+        assert not one.faults.is_open("capacity of worker set default"), "nothing else was called"
+        assert stubs.value("HostsWanted", "default") == 1
+
+    def test_to_zero_after_its_patience(self, make, sql, stubs, ecs):
+        now = [NOW]
+        one = make(self.of("default"), clock=lambda: now[0])
+        for second in range(0, 615, 15):
+            now[0] = NOW + second
+            self.services(("worker-default", 2, 2, 0, 5))
+            if second == 600:
+                self.wanted("worker-default", 0)
+            stubs.put()
+            one.round()
+        stubs.done()
+
+    def test_a_service_without_bounds_is_left_alone(self, make, sql, stubs, ecs):
+        sql("insert into task_instance (queue, state) values ('default', 'queued')")
+        one = make(self.of("default"))
+        self.services(("worker-default", 0, 0, 0, -1))
+        stubs.put()
+        one.round()
+        stubs.done()
+        assert not one.faults.is_open("ECS")
+        assert stubs.value("HostsInService", "default") is None
+
+    def test_many_services_take_several_calls(self, make, sql, stubs, ecs):
+        names = ["default", *(f"set{number}" for number in range(12))]
+        one = make(self.of(*names))
+        for page in (names[:10], names[10:]):
+            self.services(*((f"worker-{name}", 0, 0, 0, 1) for name in page))
+        stubs.put()
+        one.round()
+        stubs.done()
+
+    def test_without_ecs_it_still_publishes(self, make, sql, stubs, ecs, caplog):
+        one = make(self.of("default"))
+        self.targets.add_client_error("describe_scalable_targets", "AccessDeniedException", "no")
+        stubs.put()
+        one.round()
+        stubs.done()
+        assert beats(one)
+        assert "ECS: ClientError" in caplog.text
+
+    def test_a_task_of_a_cluster_has_these_clients_and_its_own_url(self, server):
+        env = {
+            "AWS_REGION": REGION,
+            "DUCTWORK_CLUSTER": "cluster",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": server,
+        }
+        found = scaler.clients(env)
+        assert isinstance(found.sizes, Services)
+        assert (found.sizes.cluster, found.codedeploy) == ("cluster", None)
+        with scaler.connector(env)() as connection:
+            assert database.rows(connection, "select 1") == [(1,)]
+        assert isinstance(scaler.clients({"AWS_REGION": REGION}).sizes, AutoScalingGroups)
 
 
 def test_it_imports_no_airflow():

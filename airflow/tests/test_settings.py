@@ -128,7 +128,7 @@ def test_hosts_read_exactly_what_the_contract_lists():
 
 def test_every_listed_name_is_used(monkeypatch):
     """The check that every output is there reads all of them and uses none, so it does not count here."""
-    monkeypatch.setattr(settings, "_checked", lambda outputs, parameters: None)
+    monkeypatch.setattr(settings, "_checked", lambda *_: None)
     outputs, parameters = Recorded(TestBroker.OUTPUTS), Recorded(PARAMETERS | {"LoginConfig": GOOGLE})
     env = Recorded(host_environment(outputs, parameters, HOST))
     for component in contract.COMPONENTS:

@@ -3,15 +3,25 @@
 On SQS there is no remote control, so nobody can ask a worker. Celery imports this module at the start of a worker
 (`imports` in [celery] extra_celery_config) and sends `worker_ready` once its consumer is connected to the queue, and
 `task_prerun` and `task_postrun` around each task, in the pool process that runs it and then uploads its log.
+
+On hosts the keeper reads these files. In an ECS task the main process looks after itself (`images/protection.py`).
 """
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
-from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutdown
+from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutdown, worker_shutting_down
+
+# Of the main process in an ECS task, at most one. Imported only there: hosts have a keeper.
+_protections: list[Any] = []
+
+
+def _on_ecs() -> bool:
+    return bool(os.environ.get("ECS_AGENT_URI") and os.environ.get("DUCTWORK_STATE"))
 
 
 def _file(name: str = "worker.ready") -> Path | None:
@@ -26,8 +36,19 @@ def _mark() -> Path | None:
 @worker_ready.connect
 def ready(**_: Any) -> None:
     """The consumer runs."""
+    if _on_ecs():
+        from ductwork_airflow.images import protection
+
+        _protections.append(protection.start(os.environ))
     if file := _file():
         file.write_text(str(os.getpid()), encoding="utf-8")
+
+
+@worker_shutting_down.connect
+def stopping(**_: Any) -> None:
+    """The main process has got SIGTERM. Runs in the handler of the signal, so it takes no lock and logs nothing."""
+    for protection in _protections:
+        protection.stopping_since = protection.stopping_since or time.time()
 
 
 @worker_shutdown.connect
@@ -43,6 +64,10 @@ def task_begins(**_: Any) -> None:
     if mark := _mark():
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
+    if _on_ecs():
+        from ductwork_airflow.images import protection
+
+        protection.wait(Path(os.environ["DUCTWORK_STATE"]))
 
 
 @task_postrun.connect

@@ -21,8 +21,10 @@ def host_values() -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """Settings of this host: host.env and airflow.env, over the process's own variables."""
-    env = dict(os.environ) | host_values() | envfile.read_lines(envfile.airflow_file())
+    """Settings of this host: host.env and airflow.env, over the process's own variables. A container has only these."""
+    file = envfile.airflow_file()
+    written = envfile.read_lines(file) if file.exists() else {}
+    env = dict(os.environ) | host_values() | written
     os.environ.update({name: value for name, value in env.items() if name.startswith("AWS_")})
     return env
 

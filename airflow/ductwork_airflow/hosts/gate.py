@@ -31,15 +31,15 @@ def closed_file(env: Mapping[str, str]) -> Path:
     return Path(env["DUCTWORK_STATE"], "worker.closed")
 
 
-def waiting_file(env: Mapping[str, str]) -> Path:
-    """There while a worker waits, with its pid."""
-    return Path(env["DUCTWORK_STATE"], "worker.waiting")
+def waiting_file(env: Mapping[str, str], component: str = "worker") -> Path:
+    """There while a component waits, with its pid."""
+    return Path(env["DUCTWORK_STATE"], f"{component}.waiting")
 
 
-def waits(env: Mapping[str, str], pid: int) -> bool:
-    """Whether this process of the worker waits at the gate."""
+def waits(env: Mapping[str, str], pid: int, component: str = "worker") -> bool:
+    """Whether this process of a component waits until it may start."""
     try:
-        return waiting_file(env).read_text(encoding="utf-8").strip() == str(pid)
+        return waiting_file(env, component).read_text(encoding="utf-8").strip() == str(pid)
     except OSError:
         return False
 

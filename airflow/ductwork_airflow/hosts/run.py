@@ -69,6 +69,18 @@ def prepare_home(env: dict[str, str]) -> None:
     (home / "airflow.cfg").touch()
 
 
+def become(component: str, env: dict[str, str]) -> None:
+    """This process is the component from here on."""
+    # Marks everything the component starts, so that a stop finds what it left. Airflow's tasks have process groups of
+    # their own, and setproctitle would write its titles over the mark.
+    env = env | {"DUCTWORK_COMPONENT": component, "SPT_NOENV": "1"}
+    if _behind_balancer(env):
+        # Only the balancer reaches the port, by its security group.
+        env |= {"FORWARDED_ALLOW_IPS": "*"}
+    command = COMMANDS[component](env)
+    os.execve(command[0], command, env)  # noqa: S606
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Becomes the component."""
     envfile.log_to_stderr()
@@ -82,16 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
     if component == "worker":
         ready_file(env).unlink(missing_ok=True)
         gate.wait(env)
-    # Marks everything the component starts, so that a stop finds what it left. Airflow's tasks have process groups of
-    # their own, and setproctitle would write its titles over the mark.
-    env |= {"DUCTWORK_COMPONENT": component, "SPT_NOENV": "1"}
-    if _behind_balancer(env):
-        # Only the balancer reaches the port, by its security group.
-        env |= {"FORWARDED_ALLOW_IPS": "*"}
-    command = COMMANDS[component](env)
     log.info("starting %s of revision %s", component, env.get("DUCTWORK_REVISION"))
     os.chdir(env["AIRFLOW_HOME"])
-    os.execve(command[0], command, env)  # noqa: S606
+    become(component, env)
 
 
 def beat_file(env: dict[str, str], component: str) -> Path:

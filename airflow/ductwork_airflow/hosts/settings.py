@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from ductwork_airflow import contract
 from ductwork_airflow.extensions import login, mail
@@ -29,6 +29,17 @@ _KEY = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
 
 class SettingsError(ValueError):
     """The stack does not say what a host needs to know; all faults are in the message."""
+
+
+class Ports(NamedTuple):
+    """What Airflow opens beside the API."""
+
+    scheduler_health: int
+    worker_logs: int
+    triggerer_logs: int
+
+
+USUAL_PORTS = Ports(**contract.PORTS)
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,9 @@ class Host:
     files: str = ""  # where the shared folder is, if there is one
     revision: str = "unknown"  # sha256 of the host revision, from its key
 
+    # What the stack says of each worker set.
+    worker_set_outputs: ClassVar[Mapping[str, str]] = contract.WORKER_SET_OUTPUTS
+
     @property
     def code(self) -> Path:
         """The files of the host revision."""
@@ -56,6 +70,30 @@ class Host:
     def state(self) -> Path:
         """What outlives a revision."""
         return self.root / "var/lib/ductwork"
+
+    @property
+    def home(self) -> Path:
+        """AIRFLOW_HOME."""
+        return self.state / "airflow"
+
+    @property
+    def logs(self) -> Path:
+        """Where logs of tasks are until they are in S3."""
+        return self.root / "var/log/ductwork/airflow"
+
+    def listens(self, parameters: Mapping[str, str]) -> str:
+        """The address of the API server."""
+        return "127.0.0.1" if is_local(parameters) else "0.0.0.0"
+
+    def ports(self, parameters: Mapping[str, str]) -> Ports:
+        """Hosts of a local cloud share one machine's ports with each other and with other projects, so theirs follow
+        the port of the API."""
+        first = int(parameters["AirflowPort"])
+        return Ports(first + 1, first + 2, first + 3) if is_local(parameters) else USUAL_PORTS
+
+    def execution_url(self, outputs: Mapping[str, str]) -> str:
+        """Where tasks reach the API server."""
+        return outputs["AirflowUrl"]
 
 
 def variable(section: str, option: str) -> str:
@@ -118,14 +156,14 @@ def bundles(outputs: Mapping[str, str], host: Host, refresh_seconds: int) -> lis
 _NUMBERS = ("AirflowPort", "DrainSeconds")  # parameters
 
 
-def _checked(outputs: Mapping[str, str], parameters: Mapping[str, str]) -> None:
+def _checked(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host) -> None:
     faults = [f"the stack has no output `{name}`" for name in contract.OUTPUTS if not outputs.get(name)]
     for name in _NUMBERS:
         if not str(parameters.get(name, "")).isdecimal():
             faults.append(f"the stack's parameter `{name}` is not a number: `{parameters.get(name)}`")
     for check in (
         lambda: connections.kind(outputs.get("DatabaseEngine", ""), "mysql://"),
-        lambda: worker_sets.resolve(outputs),
+        lambda: worker_sets.resolve(outputs, host.worker_set_outputs),
         lambda: login.parse(parameters.get("LoginConfig", "")),
         lambda: mail.options(parameters.get("MailConfig", "")),
         lambda: variables.parse(parameters.get("EnvironmentVariables", "")),
@@ -145,16 +183,16 @@ def host_environment(
 
     `database_kind` is that of an existing database, which only its secret tells.
     """
-    _checked(outputs, parameters)
+    _checked(outputs, parameters, host)
     custom = overrides(parameters.get("AirflowConfig", ""))
     database = database_kind or connections.kind(outputs["DatabaseEngine"])
-    sets = worker_sets.resolve(outputs)
+    sets = worker_sets.resolve(outputs, host.worker_set_outputs)
     try:
         serves = worker_sets.served(sets, host.worker_set, host.components)
     except worker_sets.WorkerSetsError as error:
         raise SettingsError(str(error)) from error
     fixed = {
-        "AIRFLOW_HOME": str(host.state / "airflow"),
+        "AIRFLOW_HOME": str(host.home),
         "PYTHONPATH": str(host.code),
         "AWS_REGION": host.region,
         "AWS_DEFAULT_REGION": host.region,  # the only name that boto3 reads
@@ -239,19 +277,9 @@ def is_local(parameters: Mapping[str, str]) -> bool:
     return parameters.get("Local", "false") == "true"
 
 
-def _ports(parameters: Mapping[str, str]) -> tuple[int, int, int]:
-    """Health of the scheduler, logs of worker and triggerer. Hosts of a local cloud share one machine's ports with each
-    other and with other projects, so theirs follow the port of the API."""
-    if is_local(parameters):
-        first = int(parameters["AirflowPort"])
-        return first + 1, first + 2, first + 3
-    ports = contract.PORTS
-    return ports["scheduler_health"], ports["worker_logs"], ports["triggerer_logs"]
-
-
 def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host) -> dict[str, str]:
     url = outputs["AirflowUrl"].rstrip("/")
-    health, worker_log, triggerer_log = _ports(parameters)
+    ports = host.ports(parameters)
     prefix = outputs["SecretsPrefix"].strip("/")
     return {
         "core.executor": "CeleryExecutor",
@@ -261,14 +289,14 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "core.min_serialized_dag_update_interval": "0",
         "core.plugins_folder": str(host.code / "plugins"),
         "core.auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
-        "core.execution_api_server_url": f"{url}/execution/",
+        "core.execution_api_server_url": f"{host.execution_url(outputs).rstrip('/')}/execution/",
         "fab.config_file": str(host.code / "config/webserver_config.py"),
         # The balancer sets X-Forwarded-For, -Proto and -Port; a -Host or -Prefix would be the client's own.
         "fab.enable_proxy_fix": str(_behind_balancer(parameters)),
         "fab.proxy_fix_x_host": "0",
         "fab.proxy_fix_x_prefix": "0",
         "api.base_url": url,
-        "api.host": "127.0.0.1" if is_local(parameters) else "0.0.0.0",
+        "api.host": host.listens(parameters),
         "api.port": parameters["AirflowPort"],
         "api.workers": "1",
         "api.expose_config": "False",
@@ -281,12 +309,12 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "workers.execution_api_retries": "40",
         "workers.execution_api_retry_wait_max": "12",
         "scheduler.enable_health_check": "True",
-        "scheduler.scheduler_health_check_server_port": str(health),
-        "logging.worker_log_server_port": str(worker_log),
-        "logging.trigger_log_server_port": str(triggerer_log),
+        "scheduler.scheduler_health_check_server_port": str(ports.scheduler_health),
+        "logging.worker_log_server_port": str(ports.worker_logs),
+        "logging.trigger_log_server_port": str(ports.triggerer_logs),
         "dag_processor.dag_bundle_storage_path": str(host.state / "bundles"),
         "dag_processor.bundle_refresh_check_interval": "2",
-        "logging.base_log_folder": str(host.root / "var/log/ductwork/airflow"),
+        "logging.base_log_folder": str(host.logs),
         "logging.remote_logging": "True",
         "logging.remote_base_log_folder": f"s3://{outputs['LogsBucket']}/airflow",
         "logging.remote_log_conn_id": "",  # empty: boto3's own chain, so the instance's role
@@ -310,7 +338,9 @@ def _broker(outputs: Mapping[str, str], sets: Mapping[str, dict[str, Any]], host
             "celery.worker_enable_remote_control": "True",
             "celery_broker_transport_options.visibility_timeout": str(VALKEY_VISIBILITY_SECONDS),
         }
-    queues = {one["queue"]: {"url": one["queue_url"]} for one in sets.values()}
+    # A task is told the queues that it has to do with.
+    used = (one for one in sets.values() if one["queue_url"] != contract.NONE)
+    queues = {one["queue"]: {"url": one["queue_url"]} for one in used}
     return {
         # No host in the URL: kombu leaves the endpoint to boto3, which knows region, credentials and AWS_ENDPOINT_URL.
         "celery.broker_url": "sqs://",

@@ -133,16 +133,22 @@ def run(env: Mapping[str, str], fetch: secret.Fetch) -> None:
         connection.close()
 
 
-def main() -> int:
-    """The command line, without arguments."""
-    envfile.log_to_stderr()
+def migrate(env: dict[str, str], fetch: secret.Fetch) -> None:
+    """Makes `env` the environment of this process, and migrates."""
     envfile.log_beside_airflow(log)
     # Airflow names every permission that it makes; only the settings of this process are quieter.
     quiet = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING", "AIRFLOW__LOGGING__FAB_LOGGING_LEVEL": "WARNING"}
-    env = component_environment() | quiet
+    env = env | quiet
     prepare_home(env)
     os.environ.update(env)
-    run(env, secret.secrets_manager(env["AWS_REGION"]))
+    run(env, fetch)
+
+
+def main() -> int:
+    """The command line, without arguments."""
+    envfile.log_to_stderr()
+    env = component_environment()
+    migrate(env, secret.secrets_manager(env["AWS_REGION"]))
     return 0
 
 

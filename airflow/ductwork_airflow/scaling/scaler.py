@@ -1,9 +1,10 @@
 """Scales the worker sets and publishes how the environment is: `python -m ductwork_airflow.scaling.scaler`.
 
-Runs on every scheduler host; one leads, by a lock in the database that ends with its connection. Should that host be
+Runs beside every scheduler; one leads, by a lock in the database that ends with its connection. Should that host be
 lost, another leads in the next round. A round, every 15 seconds: counts task instances per queue, publishes metrics,
-sets the desired capacity of each set's group, and deploys again what was deployed to a group while it had no host.
-What is decided is in arithmetic.py. Imports neither Airflow nor a model of it, which would cost 200 MB of each host.
+sets the size of each set, and deploys again what was deployed to a group of hosts while it had none.
+What is decided is in arithmetic.py, and what has a size in sizes.py. Imports neither Airflow nor a model of it, which
+would cost 200 MB of each host.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from ductwork_airflow.hosts import background, database, deployments, envfile, secret
 from ductwork_airflow.scaling import arithmetic
+from ductwork_airflow.scaling.sizes import AutoScalingGroups, Services, Size, Sizes
 
 log = logging.getLogger("ductwork.scaler")
 
@@ -95,7 +97,7 @@ class Group:
     name: str
     settings: Mapping[str, Any]
     memory: arithmetic.Memory | None = None
-    hosts: frozenset[str] = frozenset()
+    in_service: int = 0
     repair_at: float = 0.0
 
     @property
@@ -104,24 +106,25 @@ class Group:
 
     @property
     def scaled(self) -> str:
-        """Its Auto Scaling group; empty when it has no hosts of its own."""
+        """Its Auto Scaling group or ECS service; empty when it has no hosts of its own."""
         if self.settings.get("on_scheduler"):
             return ""
-        return background.given(self.settings.get("auto_scaling_group"))
+        names = (self.settings.get(key) for key in ("auto_scaling_group", "service"))
+        return next(filter(None, map(background.given, names)), "")
 
     @property
     def deployed(self) -> str:
-        """Its deployment group; empty when it has no hosts of its own."""
+        """Its deployment group; empty when it has no hosts of its own, or runs on ECS."""
         return "" if not self.scaled else background.given(self.settings.get("deployment_group"))
 
 
 @dataclass
 class Clients:
-    """The three services."""
+    """The services of AWS."""
 
-    autoscaling: Any
+    sizes: Sizes
     cloudwatch: Any
-    codedeploy: Any
+    codedeploy: Any = None  # of hosts
 
 
 @dataclass
@@ -202,53 +205,39 @@ class Scaler:
                     Namespace=NAMESPACE, MetricData=metrics[start : start + MOST_METRICS]
                 )
         for group in self.groups:
-            if group.deployed and group.hosts:
+            if group.deployed and group.in_service:
                 with self.faults.told(f"deployment of worker set {group.name}"):
                     self.repair(group)
 
-    def describe(self) -> dict[str, dict[str, Any]]:
-        """The Auto Scaling groups as they are; empty when AWS does not answer."""
+    def describe(self) -> dict[str, Size]:
+        """The sets as they are; empty when AWS does not answer."""
         names = [group.scaled for group in self.groups if group.scaled]
-        found: dict[str, dict[str, Any]] = {}
-        with self.faults.told("Auto Scaling"):
-            for start in range(0, len(names), 100):
-                answer = self.clients.autoscaling.describe_auto_scaling_groups(
-                    AutoScalingGroupNames=names[start : start + 100], MaxRecords=100
-                )
-                found |= {one["AutoScalingGroupName"]: one for one in answer["AutoScalingGroups"]}
+        found: dict[str, Size] = {}
+        with self.faults.told(self.clients.sizes.called):
+            found = self.clients.sizes.read(names)
         return found
 
-    def scale(
-        self, group: Group, load: arithmetic.Load, described: Mapping[str, Any] | None
-    ) -> list[dict[str, Any]]:
+    def scale(self, group: Group, load: arithmetic.Load, size: Size | None) -> list[dict[str, Any]]:
         """Sets the capacity of a set, if it must change; returns what is to be published of it."""
         stack = self.env["DUCTWORK_STACK"]
         rule = arithmetic.rule_of(group.settings)
         if not group.scaled:
             return arithmetic.set_metrics(stack, group.name, load, None, None)
-        if described is None:
-            group.memory, group.hosts = None, frozenset()
+        if size is None:
+            group.memory, group.in_service = None, 0
             return arithmetic.set_metrics(stack, group.name, load, arithmetic.wanted_hosts(load, rule), None)
-        group.hosts = frozenset(
-            one["InstanceId"] for one in described["Instances"] if one["LifecycleState"] == "InService"
-        )
-        capacity = int(described["DesiredCapacity"])
-        bounds = arithmetic.Bounds(int(described["MinSize"]), int(described["MaxSize"]))
-        decision = arithmetic.decide(rule, load, bounds, capacity, group.memory, self.clock())
+        group.in_service = size.in_service
+        decision = arithmetic.decide(rule, load, size.bounds, size.capacity, group.memory, self.clock())
         group.memory = decision.memory
         # A capacity that cannot be set is a fault, but the metrics are true all the same.
         with self.faults.told(f"capacity of worker set {group.name}"):
-            if decision.capacity != capacity:
-                self.clients.autoscaling.set_desired_capacity(
-                    AutoScalingGroupName=group.scaled,
-                    DesiredCapacity=decision.capacity,
-                    HonorCooldown=False,
-                )
+            if decision.capacity != size.capacity:
+                self.clients.sizes.set(group.scaled, decision.capacity)
                 log.info(
                     "worker set %s: %d -> %d hosts (%d queued, %d running)",
-                    group.name, capacity, decision.capacity, load.queued, load.running,
+                    group.name, size.capacity, decision.capacity, load.queued, load.running,
                 )  # fmt: skip
-        return arithmetic.set_metrics(stack, group.name, load, decision.wanted, len(group.hosts))
+        return arithmetic.set_metrics(stack, group.name, load, decision.wanted, size.in_service)
 
     def tell_of_lost_queues(self, found: Look) -> None:
         """Tasks on a queue that no worker set serves would wait for ever without a word."""
@@ -271,17 +260,34 @@ class Scaler:
             )
 
 
-def clients(region: str) -> Clients:
-    """Clients of the three services."""
-    return Clients(*(background.client(name, region) for name in ("autoscaling", "cloudwatch", "codedeploy")))
+def clients(env: Mapping[str, str]) -> Clients:
+    """Those of hosts, or those of a task in its cluster."""
+
+    def client(name: str) -> Any:
+        return background.client(name, env["AWS_REGION"])
+
+    if cluster := env.get("DUCTWORK_CLUSTER"):
+        sizes = Services(client("ecs"), client("application-autoscaling"), cluster)
+        return Clients(sizes, client("cloudwatch"))
+    groups = AutoScalingGroups(client("autoscaling"))
+    return Clients(groups, client("cloudwatch"), client("codedeploy"))
+
+
+def connector(env: Mapping[str, str]) -> Callable[[], Any]:
+    """Connects to the database. Hosts fetch its secret each time, which may have changed; a task has it from its start,
+    and no right to fetch it."""
+    if env.get("DUCTWORK_CLUSTER"):
+        url = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+        return lambda: database.open_url(url, patience_seconds=5)
+    fetch = secret.secrets_manager(env["AWS_REGION"])
+    return lambda: database.connect(env, fetch, patience_seconds=5)
 
 
 def main() -> int:
     """The loop; ends by SIGTERM."""
     envfile.log_to_stderr()
     env = background.environment()
-    fetch = secret.secrets_manager(env["AWS_REGION"])
-    scaler = Scaler(env, lambda: database.connect(env, fetch, patience_seconds=5), clients(env["AWS_REGION"]))
+    scaler = Scaler(env, connector(env), clients(env))
     while True:
         began = time.monotonic()
         scaler.round()

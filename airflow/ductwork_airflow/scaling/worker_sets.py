@@ -13,8 +13,10 @@ class WorkerSetsError(ValueError):
     """The output WorkerSets cannot be used; all faults are in the message."""
 
 
-def resolve(outputs: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The sets by name, each with its queue's URL and the names of its groups."""
+def resolve(
+    outputs: Mapping[str, str], needed: Mapping[str, str] = contract.WORKER_SET_OUTPUTS
+) -> dict[str, dict[str, Any]]:
+    """The sets by name, each with its queue's URL and what else is needed: the names of its groups or its service."""
     try:
         sets = json.loads(outputs.get("WorkerSets", ""))
         found = {name: dict(one) for name, one in sets.items()}
@@ -26,7 +28,7 @@ def resolve(outputs: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         faults += [
             f"worker set `{name}` has no `{key}`" for key in contract.WORKER_SET_KEYS if key not in one
         ]
-        for key, output in contract.WORKER_SET_OUTPUTS.items():
+        for key, output in needed.items():
             full = f"{one.get('prefix')}{output}"
             one[key] = outputs.get(full, "")
             if not one[key]:

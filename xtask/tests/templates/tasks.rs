@@ -8,9 +8,6 @@ use xtask::config::Images;
 use xtask::model::contract::CONTRACT;
 
 const COMPONENTS: [&str; 6] = ["api-server", "scheduler", "dag-processor", "triggerer", "worker", "migrate"];
-/// What only hosts read.
-const OF_HOSTS: [&str; 5] =
-    ["AddressAllocationId", "CodeDeployApplication", "DrainSeconds", "HostPackages", "PackageIndex"];
 
 fn fargate() -> &'static BTreeMap<String, Template> {
     engine("fargate")
@@ -114,21 +111,15 @@ fn each_component_gets_its_own_secrets() {
 #[test]
 fn tasks_are_told_what_the_contract_names() {
     let named = |kind: &str, names: &[String]| -> Vec<String> {
-        let of_tasks = names.iter().filter(|name| !OF_HOSTS.contains(&name.as_str()));
+        let of_hosts =
+            |name: &String| CONTRACT.ec2.outputs.contains(name) || CONTRACT.ec2.parameters.contains(name);
+        let of_tasks = names.iter().filter(|name| !of_hosts(name));
         of_tasks.map(|name| format!("DUCTWORK_{kind}_{name}")).collect()
     };
     let mut wanted: BTreeSet<String> = named("OUTPUT", &CONTRACT.outputs.hosts).into_iter().collect();
+    wanted.extend(named("OUTPUT", &CONTRACT.ecs.outputs));
     wanted.extend(named("PARAMETER", &CONTRACT.parameters.hosts));
-    let own = [
-        "ENVIRONMENT",
-        "STACK",
-        "CLUSTER",
-        "SERVICE",
-        "IMAGE",
-        "WORKER_SET",
-        "QUEUE_URLS",
-        "OUTPUT_ExecutionUrl",
-    ];
+    let own = ["ENVIRONMENT", "STACK", "CLUSTER", "SERVICE", "IMAGE", "WORKER_SET", "QUEUE_URLS"];
     wanted.extend(own.map(|name| format!("DUCTWORK_{name}")));
     wanted.extend(["AWS_REGION", "AWS_DEFAULT_REGION"].map(str::to_owned));
     for component in COMPONENTS {
@@ -322,7 +313,7 @@ fn tasks_are_public_only_without_nat() {
         [(PUBLIC, "none", "ENABLED"), (FARGATE, "per-zone", "DISABLED"), (ECS_EC2, "single", "DISABLED")]
     {
         let environment = environment(text);
-        let given = environment.parameters(&Images::example());
+        let given = environment.parameters(&Images::example(), None);
         assert_eq!([&given["NatMode"], &given["AssignPublicIp"]], [nat, address]);
         let master = &all_of(&environment)["master.yaml"];
         let subnets = &master.whole["Resources"]["Scheduler"]["Properties"]["Parameters"]["SubnetIds"];
@@ -453,7 +444,7 @@ fn the_tool_finds_services_and_revisions() {
 /// High availability is a matter of numbers: two of everything, over zones.
 #[test]
 fn each_component_can_be_there_twice() {
-    let given = environment(FARGATE).parameters(&Images::example());
+    let given = environment(FARGATE).parameters(&Images::example(), None);
     let all = fargate();
     for id in ["ApiServer", "Scheduler", "DagProcessor", "Triggerer"] {
         let count = format!("{id}Count");

@@ -21,6 +21,8 @@ pub struct Contract {
     /// Everything that can run on a host, in the order of its start.
     pub components: Vec<String>,
     pub outputs: Outputs,
+    pub ec2: OfEc2,
+    pub ecs: OfEcs,
     pub parameters: Parameters,
     pub worker_set: WorkerSetSettings,
     pub scaling: Scaling,
@@ -47,6 +49,30 @@ pub struct Outputs {
     pub worker_set: BTreeMap<String, String>,
     /// Stands for a value if there is none, such as the hosts of a set that the scheduler's hosts serve.
     pub none: String,
+}
+
+/// What of `outputs` and `parameters` only hosts read: tasks on ECS are not told it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfEc2 {
+    pub about: String,
+    pub outputs: Vec<String>,
+    /// Keys of `outputs.worker_set`.
+    pub worker_set: Vec<String>,
+    pub parameters: Vec<String>,
+}
+
+/// What only tasks on ECS read, besides.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfEcs {
+    pub about: String,
+    /// Outputs of the master stack that may be left out.
+    pub outputs: Vec<String>,
+    /// Outputs of each worker set, by the end of the output's name.
+    pub worker_set: BTreeMap<String, String>,
+    /// The name of a worker set's service, with `{worker_set}` to be filled in.
+    pub worker_service: String,
 }
 
 /// Parameters of the master stack.
@@ -186,6 +212,17 @@ mod tests {
         assert!(CONTRACT.outputs.hosts.contains(&"WorkerSets".to_owned()));
         assert!(CONTRACT.options.owned.values().all(|option| !option.cure.is_empty()));
         assert_eq!(CONTRACT.options.owned["core.load_examples"].set_by, SetBy::Environment);
+    }
+
+    #[test]
+    fn what_only_hosts_read_is_something_that_hosts_read() {
+        let OfEc2 { outputs, worker_set, parameters, .. } = &CONTRACT.ec2;
+        assert!(outputs.iter().all(|name| CONTRACT.outputs.hosts.contains(name)), "{outputs:?}");
+        assert!(worker_set.iter().all(|key| CONTRACT.outputs.worker_set.contains_key(key)), "{worker_set:?}");
+        assert!(parameters.iter().all(|name| CONTRACT.parameters.hosts.contains(name)), "{parameters:?}");
+        let both: Vec<&String> =
+            CONTRACT.ecs.outputs.iter().filter(|name| CONTRACT.outputs.hosts.contains(name)).collect();
+        assert!(both.is_empty(), "{both:?}");
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct Start {
     pub user: String,
     pub folder: String,
     pub ports: Vec<String>,
+    /// Folders that components write to. On Fargate a volume belongs to root unless the image declares its folder.
+    pub volumes: Vec<String>,
     pub labels: BTreeMap<String, String>,
     /// RFC 3339.
     pub created: String,

@@ -151,6 +151,7 @@ fn started(mut config: Config, start: &Start) -> Config {
     config.set_working_dir(Some(start.folder.clone()));
     config.set_stop_signal(Some("SIGTERM".to_owned()));
     config.set_exposed_ports(Some(start.ports.clone()));
+    config.set_volumes(Some(start.volumes.clone()));
     let labels: HashMap<String, String> = start.labels.clone().into_iter().collect();
     config.set_labels(Some(labels));
     config

@@ -39,6 +39,7 @@ fn start() -> Start {
         user: "50000:0".to_owned(),
         folder: "/opt".to_owned(),
         ports: vec!["8080/tcp".to_owned()],
+        volumes: ["/tmp", "/var/lib/d", "/var/log/d"].map(str::to_owned).to_vec(),
         labels: BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]),
         created: "2026-11-28T00:00:00Z".to_owned(),
     }
@@ -69,6 +70,7 @@ fn our_layers_lie_on_those_of_the_base_and_nothing_of_it_starts() {
     );
     assert_eq!((&config["Entrypoint"], &config["Cmd"]), (&json!(["/opt/init"]), &Value::Null));
     assert_eq!(config["User"], "50000:0");
+    assert_eq!(config["Volumes"], json!({"/tmp": {}, "/var/lib/d": {}, "/var/log/d": {}}));
     assert_eq!(config["Labels"], json!({"a": "1", "b": "2"}), "the base's labels are not about this image");
 }
 

@@ -90,6 +90,7 @@ pub fn start(tag: &str) -> Start {
         // Not below the state: where a volume hides that, the folder would be made anew, and belong to root.
         folder: root(places::HOME),
         ports: vec!["8080/tcp".to_owned()],
+        volumes: vec![root("tmp"), root(places::STATE), root(places::LOGS)],
         labels: BTreeMap::new(),
         created: String::new(),
     }

@@ -326,7 +326,7 @@ fn releases_on_ecs_have_an_image_for_their_tasks() {
 #[test]
 fn worker_services_sleep_by_the_schedule() {
     let times = |environment: &Environment| {
-        let given = environment.parameters(&Images::example());
+        let given = environment.parameters(&Images::example(), None);
         ["SleepCron", "WakeCron", "SleepSchedule", "WakeSchedule"].map(|name| given.get(name).cloned())
     };
     let schedule = "[schedule]\nsleep = '0 20 * * *'\nwake = '0 6 * * 1-5'\n";

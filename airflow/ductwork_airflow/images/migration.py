@@ -1,0 +1,67 @@
+"""Keeps a component of a task from starting before the database has been migrated for its image.
+
+ECS starts services when the stack is made, and starts tasks whenever it likes; the release tool migrates by a task of
+its own before it moves any service. A component that waits is a healthy one (`health.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+
+from ductwork_airflow.hosts import database, gate
+from ductwork_airflow.release import heads
+
+log = logging.getLogger("ductwork.migration")
+
+PAUSE_SECONDS = 5.0
+LIMIT_SECONDS = 1800.0
+
+Look = Callable[[], "str | None"]
+
+
+class NotMigratedError(TimeoutError):
+    """Nobody has migrated the database."""
+
+
+def looker(url: str) -> Look:
+    """Asks the database for what is missing; None once nothing is."""
+
+    def look() -> str | None:
+        try:
+            connection = database.open_url(url, patience_seconds=0)
+        except Exception as error:  # whatever a driver calls it: it may come up yet
+            return f"the database does not answer: {type(error).__name__}: {error}".splitlines()[0]
+        try:
+            return "; ".join(heads.lacking(connection)) or None
+        finally:
+            connection.close()
+
+    return look
+
+
+def wait(
+    env: Mapping[str, str],
+    component: str,
+    look: Look,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Returns when the database is ready. SIGTERM ends the wait and the process."""
+    file = gate.waiting_file(env, component)
+    deadline = clock() + LIMIT_SECONDS
+    told = None
+    while why := look():
+        if clock() > deadline:
+            raise NotMigratedError(
+                f"waited {LIMIT_SECONDS / 60:.0f} minutes for the migration: {why}; deploy, which migrates"
+            )
+        if why != told:
+            log.info("waiting for the migration: %s", why)
+            told = why
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(os.getpid()), encoding="utf-8")
+        sleep(PAUSE_SECONDS)
+    file.unlink(missing_ok=True)
