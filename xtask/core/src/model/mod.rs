@@ -15,5 +15,6 @@ pub mod names;
 pub mod objects;
 pub mod release;
 pub mod secret;
+pub mod services;
 pub mod stack;
 pub mod text;
