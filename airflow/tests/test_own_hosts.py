@@ -240,6 +240,22 @@ class TestCommand:
         assert (Path(env["AIRFLOW_HOME"]) / "airflow.cfg").read_text() == ""
         assert len(become["fetched"]) == len(set(become["fetched"])), "each secret is fetched once"
 
+    def test_it_becomes_any_command_that_is_asked_for(self, become, monkeypatch, capsys):
+        def execvpe(file, words, env):
+            if file == "nothing":
+                raise FileNotFoundError(2, "No such file or directory")
+            become.update(words=words, env=env)
+
+        monkeypatch.setattr(os, "execvpe", execvpe)
+        self.components("scheduler")
+        command.main(["--run", "python", "-c", "a b"])
+        assert become["words"] == ["python", "-c", "a b"]
+        env = become["env"]
+        assert env["PATH"].split(":")[0] == str(Path(sys.executable).parent), "Airflow's programs come first"
+        assert env["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+        assert command.main(["--run", "nothing"]) == 127
+        assert "there is no program `nothing`" in capsys.readouterr().err
+
     def test_on_a_worker_it_gets_what_a_worker_gets(self, become):
         self.components("worker keeper")
         command.main(["config", "list"])

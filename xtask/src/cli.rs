@@ -1,9 +1,9 @@
 //! The table of verbs: parses the command line, dispatches, and turns the result into an exit code.
 
-use crate::apply::lease;
+use crate::apply::{lease, stopping};
 use crate::cmd::{
-    airflow, bundle_dags, check, deploy, destroy, doctor, history, image, local, lock, package, plan,
-    rollback, secret, status,
+    airflow, bundle_dags, check, deploy, destroy, doctor, exec, history, image, local, lock, package, plan,
+    rollback, run as once, secret, status,
 };
 use crate::doors::{term, time};
 use crate::fail::{Fail, Kind, Result};
@@ -47,6 +47,8 @@ enum Verb {
     #[command(subcommand)]
     Secret(secret::Secret),
     Airflow(airflow::Airflow),
+    Run(once::Run),
+    Exec(exec::Exec),
     Destroy(destroy::Destroy),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -130,6 +132,8 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::History(args) => history::run(&args, ui).await,
         Verb::Secret(args) => secret::run(&args, ui).await,
         Verb::Airflow(args) => airflow::run(&args).await,
+        Verb::Run(args) => once::run(&args, ui).await,
+        Verb::Exec(args) => exec::run(&args).await,
         Verb::Destroy(args) => destroy::run(&args, ui).await,
         Verb::Doctor(args) => doctor::run(&args, ui).await,
         Verb::Local(args) => local::run(&args, ui),
@@ -142,7 +146,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Ctrl-C stops looking, not the work that AWS has begun. The work is a task of its own, so that one of
 /// its blocking calls does not keep the signal from being heard.
 async fn interruptible(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
-    let mut work = tokio::spawn(lease::until_stopped(work, interruption()));
+    let mut work = tokio::spawn(stopping::and_last(lease::until_stopped(work, interruption())));
     let stopped = async {
         interruption().await;
         time::sleep(GRACE).await;
@@ -159,7 +163,7 @@ async fn interruptible(work: impl Future<Output = Result<()>> + Send + 'static) 
 
 fn interrupted() -> Fail {
     Fail::new(Kind::Interrupted, "interrupted")
-        .cause("stack updates and CodeDeploy deployments that have begun go on without this command")
+        .cause("stack updates and deployments that have begun go on without this command")
         .hint("look at them again: cargo xtask status")
         .hint("run the same command again: it goes on from whatever state it finds")
 }

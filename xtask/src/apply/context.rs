@@ -137,6 +137,8 @@ pub struct State {
     /// The versions of the secrets that hosts read.
     pub secrets: Versions,
     pub uploads: usize,
+    /// Tasks of before that end only when their work does.
+    pub draining: usize,
     pub session: Option<Airflow>,
 }
 

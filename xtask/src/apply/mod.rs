@@ -15,5 +15,7 @@ pub mod secret;
 mod smoke;
 pub mod stack;
 mod steps;
+pub mod stopping;
+pub mod task;
 pub mod timed;
 mod workers;

@@ -41,7 +41,7 @@ pub async fn run(args: &Airflow) -> Result<()> {
 }
 
 /// A host of the schedulers: it parses DAGs, so it may read their connections and variables.
-async fn host(session: &Session) -> Result<String> {
+pub(super) async fn host(session: &Session) -> Result<String> {
     let (name, environment) = (session.environment.stack_name(), &session.environment.name);
     let stack = stack::existing(&session.aws.cloudformation, &name, environment.as_str()).await?;
     let group = stack.output(outputs::SCHEDULER_GROUP)?;
@@ -53,7 +53,7 @@ async fn host(session: &Session) -> Result<String> {
 }
 
 /// Only returns if it cannot start.
-fn on_this_machine(session: &Session, host: &str, args: &[String]) -> Fail {
+pub(super) fn on_this_machine(session: &Session, host: &str, args: &[String]) -> Fail {
     let root = local_cloud::instance(&session.project.root, host);
     let wrapper = root.join("opt/ductwork/revision/bin/airflow");
     if !fs::exists(&wrapper) {

@@ -8,7 +8,7 @@ use crate::plan::compose::MASTER;
 use crate::plan::deployment::Source;
 use crate::plan::gates::Runs;
 use crate::plan::templates::Packaged;
-use crate::session::prepare::Observed;
+use crate::session::observed::Observed;
 use crate::session::project::Project;
 use crate::session::tree::Candidate;
 use crate::session::{Session, Setup, deployment};

@@ -5,7 +5,7 @@ use crate::doors::time;
 use crate::fail::Result;
 use crate::model::names::outputs;
 use crate::observe::lease::{Document, Seen};
-use crate::observe::{airflow, lease, release, stack};
+use crate::observe::{airflow, lease, release, services, stack};
 use crate::report::status::{ComponentHealth, Status as Report, Work};
 use crate::session::Session;
 use crate::ui::{EnvArg, Ui};
@@ -35,6 +35,10 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
         Some(url) => airflow::health(url).await.map_err(|fail| fail.to_string()),
         None => Ok(Vec::new()),
     };
+    let services = match &stack {
+        Some(stack) => services::read(&session.aws, &stack.outputs, &stack.parameters).await?,
+        None => Vec::new(),
+    };
     let pointer = current.pointer.map(|found| found.value);
     ui.show(&Report {
         environment: session.store.environment().to_owned(),
@@ -44,6 +48,7 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
         url: stack.as_ref().and_then(|stack| stack.outputs.get(outputs::AIRFLOW_URL).cloned()),
         stack: stack.map(|stack| stack.status),
         components: components.map(|components| components.into_iter().map(health).collect()),
+        services,
         work: holder.filter(|holder| holder.document().held).map(work),
     });
     Ok(())

@@ -1,6 +1,6 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
-use super::signed::Signed;
+use super::signed::{Refused, Signed};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -120,6 +120,16 @@ impl Aws {
             .region(Region::new("eu-central-1"))
             .build();
         Self::over(&config, "eu-central-1", None)
+    }
+
+    /// The same with what has no client of its own at a server of the test.
+    #[cfg(test)]
+    pub(crate) fn signed_at(endpoint: &str) -> Self {
+        let mut aws = Self::nowhere();
+        let credentials = Credentials::new("local", "local", None, None, "test");
+        let provider = aws_sdk_s3::config::SharedCredentialsProvider::new(credentials);
+        aws.signed = Signed::new("test", Some(provider), &aws.region, Some(endpoint), aws.counter.clone());
+        aws
     }
 
     /// The account the credentials belong to.
@@ -274,6 +284,17 @@ where
         SdkError::TimeoutError(_) => (None, "no answer in time".to_owned()),
         SdkError::ConstructionFailure(_) => (None, innermost(Some(&error))),
         _ => (None, format!("unexpected answer: {}", innermost(Some(&error)))),
+    };
+    let fail = Fail::failed(what).because(AwsError { service: service.to_owned(), code, text });
+    if credentials_ended(&fail) { fail.hint(LOG_IN) } else { fail }
+}
+
+/// The same for a service without an SDK crate here.
+#[must_use]
+pub fn refused(service: &str, what: impl Into<String>, refused: &Refused) -> Fail {
+    let (code, text) = match refused {
+        Refused::Error { code, message } => (Some(code.clone()), message.clone()),
+        Refused::Silent(text) => (None, text.clone()),
     };
     let fail = Fail::failed(what).because(AwsError { service: service.to_owned(), code, text });
     if credentials_ended(&fail) { fail.hint(LOG_IN) } else { fail }

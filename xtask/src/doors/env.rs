@@ -164,6 +164,18 @@ pub fn for_people() -> Vec<(String, String)> {
     for_installers().into_iter().chain(terminal).collect()
 }
 
+/// `AWS_PROFILE`, as the AWS tools read it.
+#[must_use]
+pub fn aws_profile() -> Option<String> {
+    text("AWS_PROFILE")
+}
+
+/// What a tool of AWS finds its credentials by.
+#[must_use]
+pub fn for_aws() -> Vec<(String, String)> {
+    std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect()
+}
+
 /// What a package installer needs to reach its registry: proxies, certificates, its own settings.
 /// Everything else is withheld, so that a stray `AIRFLOW__…` of the user's shell changes nothing.
 #[must_use]

@@ -231,6 +231,8 @@ fn error(code: &str) -> ErrorMetadata {
 pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) authorization: String,
+    /// The operation, of a JSON service of AWS.
+    pub(crate) target: String,
     pub(crate) body: Value,
 }
 
@@ -278,6 +280,7 @@ pub(crate) fn read_request(stream: &TcpStream) -> Option<Asked> {
             "" if asked.line.is_empty() => return None,
             "" => break,
             "authorization" => value.clone_into(&mut asked.authorization),
+            "x-amz-target" => value.clone_into(&mut asked.target),
             "content-length" => length = value.parse().ok()?,
             _ if asked.line.is_empty() => asked.line = line.trim_end_matches(" HTTP/1.1").to_owned(),
             _ => {}

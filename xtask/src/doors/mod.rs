@@ -7,19 +7,24 @@ pub mod archive;
 pub mod aws;
 pub(crate) mod backoff;
 pub mod buckets;
+pub mod ecs;
 pub mod env;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+pub(crate) mod fake_ecs;
 pub mod fs;
 pub mod git;
 pub mod github;
 pub mod http;
 pub mod local_cloud;
+pub mod logs;
 pub mod net;
 pub mod package_index;
 pub mod proc;
 pub mod registry;
 pub mod signed;
+pub mod ssm;
 pub mod stat;
 pub mod store;
 pub mod term;

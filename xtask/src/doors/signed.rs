@@ -1,5 +1,5 @@
-//! Reads from services of AWS whose SDK crate is not worth its build time: signed like those of the SDK, with
-//! a deadline, counted, and repeated when only the moment was wrong. Never for writes.
+//! Services of AWS whose SDK crate is not worth its build time: requests signed like those of the SDK, with a
+//! deadline, counted, and repeated when only the moment was wrong. So a write has to be one that may come twice.
 
 use super::aws::Counter;
 use super::http::escaped;
@@ -12,16 +12,28 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
 
-/// What is asked here answers within a second or two.
-const DEADLINE: Duration = Duration::from_secs(6);
-const ATTEMPTS: usize = 3;
+/// How long an answer may take, and how often it is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    deadline: Duration,
+    attempts: usize,
+}
+
+/// What is read here answers within a second or two, and who reads it looks again.
+const READ: Patience = Patience { deadline: Duration::from_secs(6), attempts: 3 };
+/// What is begun here has to be begun; the local cloud answers when all is done.
+const WRITE: Patience = Patience { deadline: Duration::from_secs(60), attempts: 9 };
+const ONCE: Patience = Patience { attempts: 1, ..WRITE };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     Acm,
     Ec2,
+    /// Its SDK crate takes 32 s of one core to compile.
+    Ecs,
     Iam,
     Kms,
+    Logs,
     Quotas,
     Route53,
     Ssm,
@@ -33,8 +45,10 @@ impl Service {
         match self {
             Self::Acm => "acm",
             Self::Ec2 => "ec2",
+            Self::Ecs => "ecs",
             Self::Iam => "iam",
             Self::Kms => "kms",
+            Self::Logs => "logs",
             Self::Quotas => "servicequotas",
             Self::Route53 => "route53",
             Self::Ssm => "ssm",
@@ -44,7 +58,8 @@ impl Service {
     /// Where the service answers, and the region that a signature names. Route 53 and IAM have one place in each
     /// partition (<https://docs.aws.amazon.com/general/latest/gr/r53.html>,
     /// <https://docs.aws.amazon.com/general/latest/gr/iam-service.html>).
-    fn place(self, region: &str) -> (String, String) {
+    #[must_use]
+    pub fn place(self, region: &str) -> (String, String) {
         let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let name = self.name();
         match (self, region) {
@@ -85,7 +100,9 @@ impl Refused {
         }
     }
 
-    fn passes(&self) -> bool {
+    /// Throttling, a broken connection, a fault of the service.
+    #[must_use]
+    pub fn passes(&self) -> bool {
         const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
         self.code().is_empty() || PASSING.iter().any(|word| self.code().contains(word))
     }
@@ -135,7 +152,7 @@ impl Signed {
         counter: Counter,
     ) -> Self {
         let config = ureq::Agent::config_builder();
-        let config = config.timeout_global(Some(DEADLINE)).http_status_as_error(false).build();
+        let config = config.http_status_as_error(false).build();
         Self {
             app: format!("app/{app}"),
             provider,
@@ -149,11 +166,31 @@ impl Signed {
 
     /// An operation of a JSON service, by its whole `X-Amz-Target`.
     pub async fn json(&self, service: Service, target: &str, input: &Value) -> Answer<Value> {
+        self.operation(service, target, input, READ).await
+    }
+
+    /// The same for one that changes something, and may be sent twice if the first answer is lost.
+    pub async fn write(&self, service: Service, target: &str, input: &Value) -> Answer<Value> {
+        self.operation(service, target, input, WRITE).await
+    }
+
+    /// The same for one that must not come twice; whoever gets no answer does not know.
+    pub async fn once(&self, service: Service, target: &str, input: &Value) -> Answer<Value> {
+        self.operation(service, target, input, ONCE).await
+    }
+
+    async fn operation(
+        &self,
+        service: Service,
+        target: &str,
+        input: &Value,
+        patience: Patience,
+    ) -> Answer<Value> {
         let headers = vec![
             ("content-type", "application/x-amz-json-1.1".to_owned()),
             ("x-amz-target", target.to_owned()),
         ];
-        let text = self.send(service, "POST", "/", headers, input.to_string()).await?;
+        let text = self.send(service, "POST", "/", headers, input.to_string(), patience).await?;
         serde_json::from_str(&text).map_err(|error| Refused::Silent(format!("unexpected answer: {error}")))
     }
 
@@ -175,12 +212,12 @@ impl Signed {
             body += &format!("&{}={}", escaped(name), escaped(value));
         }
         let headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
-        self.send(service, "POST", "/", headers, body).await
+        self.send(service, "POST", "/", headers, body, READ).await
     }
 
     /// A resource of a REST service; the answer is XML.
     pub async fn get(&self, service: Service, path: &str) -> Answer<String> {
-        self.send(service, "GET", path, Vec::new(), String::new()).await
+        self.send(service, "GET", path, Vec::new(), String::new(), READ).await
     }
 
     async fn send(
@@ -190,6 +227,7 @@ impl Signed {
         path: &str,
         mut headers: Vec<(&'static str, String)>,
         body: String,
+        patience: Patience,
     ) -> Answer<String> {
         headers.push(("user-agent", self.app.clone()));
         let (place, region) = service.place(&self.region);
@@ -197,13 +235,13 @@ impl Signed {
         let request = Request { service, method, url, headers, body };
         let credentials = self.credentials().await?;
         let mut wait = backoff::Backoff::polling();
-        for _ in 1..ATTEMPTS {
-            match self.attempt(&request, &region, &credentials).await {
+        for _ in 1..patience.attempts {
+            match self.attempt(&request, &region, &credentials, patience.deadline).await {
                 Err(refused) if refused.passes() => wait.wait().await,
                 answer => return answer,
             }
         }
-        self.attempt(&request, &region, &credentials).await
+        self.attempt(&request, &region, &credentials, patience.deadline).await
     }
 
     /// Looked for once: a provider may have to ask another service for them.
@@ -215,18 +253,24 @@ impl Signed {
         found.await.cloned().map_err(Refused::Silent)
     }
 
-    async fn attempt(&self, request: &Request, region: &str, credentials: &Credentials) -> Answer<String> {
+    async fn attempt(
+        &self,
+        request: &Request,
+        region: &str,
+        credentials: &Credentials,
+        deadline: Duration,
+    ) -> Answer<String> {
         let mut request = request.clone();
         request.headers.extend(signature(&request, region, credentials.clone(), time::system())?);
         self.counter.count();
         let agent = self.agent.clone();
-        let sent = tokio::task::spawn_blocking(move || exchange(&agent, &request)).await;
+        let sent = tokio::task::spawn_blocking(move || exchange(&agent, &request, deadline)).await;
         let (status, text) = sent.map_err(|error| Refused::Silent(error.to_string()))??;
         if (200..300).contains(&status) { Ok(text) } else { Err(refusal(status, &text)) }
     }
 }
 
-fn exchange(agent: &ureq::Agent, request: &Request) -> Answer<(u16, String)> {
+fn exchange(agent: &ureq::Agent, request: &Request, deadline: Duration) -> Answer<(u16, String)> {
     let mut built = ureq::http::Request::builder().method(request.method).uri(&request.url);
     for (name, value) in &request.headers {
         built = built.header(*name, value);
@@ -235,12 +279,20 @@ fn exchange(agent: &ureq::Agent, request: &Request) -> Answer<(u16, String)> {
         Refused::Silent(format!("no answer from {}: {error}", request.service.name()))
     };
     let sent = match request.method {
-        "GET" => built.body(()).map(|request| agent.run(request)),
-        _ => built.body(request.body.clone()).map(|request| agent.run(request)),
+        "GET" => built.body(()).map(|request| agent.run(in_time(agent, request, deadline))),
+        _ => built.body(request.body.clone()).map(|request| agent.run(in_time(agent, request, deadline))),
     };
     let mut answer = sent.map_err(|error| silent(&error))?.map_err(|error| silent(&error))?;
     let text = answer.body_mut().read_to_string().map_err(|error| silent(&error))?;
     Ok((answer.status().as_u16(), text))
+}
+
+fn in_time<B: ureq::AsSendBody>(
+    agent: &ureq::Agent,
+    request: ureq::http::Request<B>,
+    deadline: Duration,
+) -> ureq::http::Request<B> {
+    agent.configure_request(request).timeout_global(Some(deadline)).build()
 }
 
 /// The headers that Signature Version 4 adds.

@@ -65,6 +65,13 @@ pub fn block(duration: Duration) {
     std::thread::sleep(duration);
 }
 
+/// A time as people write it: `90s`, `1h 30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Result<jiff::SignedDuration, _> = text.parse();
+    let parsed = parsed.ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.filter(|duration| !duration.is_zero()).ok_or_else(|| "write `90s` or `1h 30m`".to_owned())
+}
+
 /// How long ago an RFC 3339 timestamp lies.
 #[must_use]
 pub fn age_seconds(timestamp: &str) -> Option<f64> {

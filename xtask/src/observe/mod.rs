@@ -14,6 +14,7 @@ pub mod objects;
 mod pack;
 pub mod release;
 pub mod secrets;
+pub mod services;
 pub mod stack;
 pub mod templates;
 pub mod tree;

@@ -47,7 +47,7 @@ pub async fn release(store: &Store, id: &str) -> Result<Release> {
 pub async fn whole(store: &Store, release: &Release) -> Result<String> {
     let mut gone = Vec::new();
     let bundle = ("DAG bundle", names::bundle_key(&release.bundle), &release.bundle);
-    for (what, key, digest) in [bundle, runtime(release)] {
+    for (what, key, digest) in [Some(bundle), runtime(release)].into_iter().flatten() {
         if !store.holds(&key, digest).await? {
             gone.push(missing(what, store, &key));
         }
@@ -81,10 +81,12 @@ pub async fn whole(store: &Store, release: &Release) -> Result<String> {
     }
 }
 
-/// What the runtime is called, where it is, and what it must be.
-fn runtime(release: &Release) -> (&'static str, String, &Digest) {
+/// What of the runtime is in the bucket: what it is called, where it is, and what it must be.
+fn runtime(release: &Release) -> Option<(&'static str, String, &Digest)> {
     match &release.runtime {
-        Runtime::Hosts(revision) => ("host revision", names::host_key(revision), revision),
+        Runtime::Hosts(revision) => Some(("host revision", names::host_key(revision), revision)),
+        // Images are in their registry, which the stack has to reach: CloudFormation and ECS tell if one is gone.
+        Runtime::Services(_) => None,
     }
 }
 

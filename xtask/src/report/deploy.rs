@@ -16,6 +16,8 @@ pub struct Closing {
     pub deployment: Deployment,
     pub aws_calls: usize,
     pub uploads: usize,
+    /// Tasks of before that end only when their work does.
+    pub draining: usize,
     pub url: Option<String>,
     /// The error of a failed one, as its JSON document.
     pub error: Option<Value>,
@@ -41,6 +43,7 @@ impl Serialize for Closing {
             "seconds": deployment.seconds,
             "aws_calls": self.aws_calls,
             "uploads": self.uploads,
+            "draining": self.draining,
             "url": self.url,
         });
         if let Some(error) = &self.error {
@@ -98,6 +101,15 @@ fn text(closing: &Closing) -> String {
         count(closing.uploads, "upload"),
         count(closing.aws_calls, "AWS call"),
     );
+    if closing.draining > 0 {
+        let _ = writeln!(
+            out,
+            "released, {} draining: {} until their work is done: cargo xtask status --env {}",
+            closing.draining,
+            if closing.draining == 1 { "it goes on" } else { "they go on" },
+            closing.environment
+        );
+    }
     if let Some(url) = &closing.url
         && matches!(deployment.outcome, Outcome::Deployed | Outcome::Unchanged)
     {
@@ -128,7 +140,15 @@ mod tests {
             steps: vec![],
         };
         let url = Some("http://127.0.0.1:8080".to_owned());
-        Closing { environment: "local".to_owned(), deployment, aws_calls: 5, uploads: 0, url, error: None }
+        Closing {
+            environment: "local".to_owned(),
+            deployment,
+            aws_calls: 5,
+            uploads: 0,
+            draining: 0,
+            url,
+            error: None,
+        }
     }
 
     #[test]
@@ -139,6 +159,15 @@ mod tests {
         Airflow      http://127.0.0.1:8080
         log in as    admin, password: cargo xtask secret admin --env local
         ");
+    }
+
+    #[test]
+    fn workers_that_go_on_are_told() {
+        let closing = Closing { draining: 2, ..closing(Outcome::Deployed) };
+        assert!(text(&closing).contains(
+            "\nreleased, 2 draining: they go on until their work is done: cargo xtask status --env local\n"
+        ));
+        assert_eq!(serde_json::to_value(closing).unwrap()["draining"], 2);
     }
 
     #[test]

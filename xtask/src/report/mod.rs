@@ -12,6 +12,7 @@ pub mod lock;
 pub mod markdown;
 pub mod plan;
 pub mod progress;
+pub mod run;
 pub mod status;
 pub mod table;
 pub mod wrap;

@@ -63,6 +63,7 @@ fn everything_runs() -> Running {
         objects: Some(target.objects.clone()),
         pools: Some(target.objects.pools.clone()),
         runtime: Some(target.runtime),
+        served: None,
         proven: true,
     }
 }

@@ -3,6 +3,7 @@
 use super::Output;
 use super::table::table;
 use crate::model::digest::Digest;
+use crate::model::services::ServiceState;
 use crate::model::stack::Status as StackStatus;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ pub struct Status {
     pub stack: Option<StackStatus>,
     /// Or why Airflow does not answer.
     pub components: Result<Vec<ComponentHealth>, String>,
+    /// Of engines on ECS.
+    pub services: Vec<ServiceState>,
     pub work: Option<Work>,
     pub url: Option<String>,
 }
@@ -76,6 +79,7 @@ fn json(status: &Status) -> Value {
         "stack": status.stack.map(|stack| stack.to_string()),
         "components": rows.iter().map(component).collect::<Vec<_>>(),
         "problem": status.components.as_ref().err(),
+        "services": status.services,
         "deployment": work,
         "url": status.url,
     })
@@ -112,7 +116,32 @@ fn text(status: &Status) -> String {
             let _ = writeln!(out, "\nAirflow does not answer: {why}");
         }
     }
+    if !status.services.is_empty() {
+        let rows: Vec<Vec<String>> = status.services.iter().map(service).collect();
+        let _ = write!(out, "\n{}", table(&["service", "tasks", "image", ""], &rows));
+    }
     out
+}
+
+fn service(service: &ServiceState) -> Vec<String> {
+    let digest = service.image.as_deref().and_then(|image| image.rsplit(':').next()).unwrap_or_default();
+    let mut told = Vec::new();
+    if service.draining > 0 {
+        told.push(format!("{} draining", service.draining));
+    }
+    let there = !service.task_definition.is_empty();
+    let odd = [
+        (!there, "GONE"),
+        (there && !service.current, "ANOTHER TASK DEFINITION"),
+        (service.failed, "FAILED"),
+    ];
+    told.extend(odd.iter().filter(|(is, _)| *is).map(|(_, word)| (*word).to_owned()));
+    vec![
+        service.title.clone(),
+        format!("{} of {}", service.running, service.wanted),
+        digest.chars().take(12).collect(),
+        told.join(", "),
+    ]
 }
 
 fn cells(row: &ComponentHealth) -> Vec<String> {
@@ -137,6 +166,7 @@ mod tests {
             runtime: Some(Digest::of(b"host")),
             stack: Some(StackStatus::UpdateComplete),
             components: Ok(vec![row("metadatabase", true, None), row("scheduler", false, Some(61.2))]),
+            services: Vec::new(),
             work: None,
             url: Some("http://127.0.0.1:8080".to_owned()),
         }
@@ -171,6 +201,36 @@ mod tests {
         assert!(text(&absent).ends_with("\nnot deployed; deploy it: cargo xtask deploy --env dev\n"));
         let value = json(&absent);
         assert!(value["release"].is_null() && value["stack"].is_null() && value["components"] == json!([]));
+    }
+
+    #[test]
+    fn services_tell_what_is_not_as_it_should_be() {
+        let service = |title: &str, running| ServiceState {
+            title: title.to_owned(),
+            task_definition: "p-dev-x:3".to_owned(),
+            image: Some(format!("r/i@sha256:{}", Digest::of(b"image"))),
+            current: true,
+            running,
+            wanted: 2,
+            ..ServiceState::default()
+        };
+        let services = vec![
+            service("api-server", 2),
+            ServiceState { current: false, failed: true, ..service("scheduler", 1) },
+            ServiceState { draining: 3, ..service("worker default", 2) },
+            ServiceState { title: "triggerer".to_owned(), ..ServiceState::default() },
+        ];
+        let status = Status { services, ..running() };
+        let rows = text(&status);
+        insta::assert_snapshot!(rows.split_once("61 s ago\n\n").unwrap().1, @r"
+        service         tasks   image
+        api-server      2 of 2  6105d6cc76af
+        scheduler       1 of 2  6105d6cc76af  ANOTHER TASK DEFINITION, FAILED
+        worker default  2 of 2  6105d6cc76af  3 draining
+        triggerer       0 of 0                GONE
+        ");
+        assert_eq!(json(&status)["services"][2]["draining"], 3);
+        assert_eq!(json(&running())["services"], json!([]));
     }
 
     #[test]

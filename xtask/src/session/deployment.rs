@@ -84,6 +84,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         environment: context.environment().to_owned(),
         aws_calls: context.aws.calls(),
         uploads: progress.state.uploads,
+        draining: progress.state.draining,
         url: progress.state.outputs.get(outputs::AIRFLOW_URL).cloned(),
         deployment,
         error: None,

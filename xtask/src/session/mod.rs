@@ -5,12 +5,15 @@
 
 pub mod account;
 pub mod deployment;
+pub mod exec;
 pub mod image;
+pub mod observed;
 pub mod package_index;
 pub mod preflight;
 pub mod prepare;
 pub mod project;
 mod rollback;
+pub mod run;
 pub mod templates;
 pub mod tree;
 

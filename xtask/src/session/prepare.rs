@@ -2,6 +2,7 @@
 
 use super::account::{Change, secrets_needed};
 use super::image as container_image;
+use super::observed::Observed;
 use super::package_index;
 use super::preflight;
 use super::tree::{self, Candidate};
@@ -16,19 +17,15 @@ use crate::model::dags::{DagDiff, DagIndex, Parsed};
 use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::release::Release;
-use crate::model::secret::Versions;
 use crate::model::stack::{Protection, StackFacts};
 use crate::model::text::count;
 use crate::observe::dags::Parsing;
-use crate::observe::lease::{self, Seen};
-use crate::observe::release::{self, Current};
-use crate::observe::{account, airflow, dags, secrets, stack, workers};
+use crate::observe::lease::Seen;
+use crate::observe::{account, airflow, dags, secrets, workers};
 use crate::plan::consent::Guard;
 use crate::plan::deployment::{Facts, Plan, Source, plan};
 use crate::plan::gates::{self, Fact, Gate, NeededSecret, Runs, Unfinished};
-use crate::plan::host_secrets;
 use crate::plan::pools::changes;
-use crate::plan::running::{Records, Running};
 use crate::plan::stack::{Decision, Desired, decide};
 use crate::plan::templates::Packaged;
 use crate::ui::{Ui, ask};
@@ -54,77 +51,6 @@ impl Prepared {
     /// Fails if a gate refuses (exit 2).
     pub fn passes(&self) -> Result<()> {
         gates::refusal(&self.gates).map_or(Ok(()), Err)
-    }
-}
-
-/// The environment as it is.
-pub struct Observed {
-    pub current: Current,
-    pub stack: Option<StackFacts>,
-    pub lease: Option<Seen>,
-    /// The versions of the secrets that hosts read.
-    pub secrets: Versions,
-}
-
-impl Session {
-    /// Looks at the pointer, the stack and the lease.
-    pub async fn observe(&self) -> Result<Observed> {
-        let name = self.environment.stack_name();
-        let (current, stack, lease) = tokio::join!(
-            release::current(&self.store),
-            stack::stack(&self.aws.cloudformation, &name),
-            lease::look(&self.store),
-        );
-        let (current, stack, lease) = (current?, stack?, lease?);
-        let secrets = match stack.as_ref().filter(|_| current.pointer.is_some()) {
-            Some(stack) => {
-                let read = host_secrets::host_secrets(&stack.outputs, &stack.parameters);
-                secrets::versions(&self.aws, &read).await?
-            }
-            None => Versions::new(),
-        };
-        Ok(Observed { current, stack, lease, secrets })
-    }
-}
-
-impl Observed {
-    /// Fails if somebody else is deploying this environment (exit 6).
-    pub fn nobody_else(&self, session: &Session) -> Result<()> {
-        lease::nobody_else(session.store.environment(), self.lease.as_ref())
-    }
-
-    fn records(&self) -> Records {
-        let interrupted = self.lease.as_ref().is_some_and(Seen::is_abandoned);
-        let without_stack = self.stack.is_none() && self.current.pointer.is_some();
-        if interrupted || without_stack { Records::Doubtful } else { Records::Trusted }
-    }
-
-    fn facts(&self, stack: &Result<Decision, Vec<Problem>>) -> Facts {
-        let pointer = self.current.pointer.as_ref().map(|found| &found.value);
-        let mut running = Running::recorded(pointer, self.current.release.as_ref(), self.records());
-        // A list of DAGs that is missing or damaged is made anew with its bundle.
-        running.bundle = running.bundle.filter(|_| self.current.dags.is_some());
-        Facts {
-            running,
-            previous: self.current.release.clone(),
-            without_bucket: pointer.is_none(),
-            stack_differs: stack.as_ref().map_or(true, |decision| !decision.is_settled()),
-            unhealthy: false,
-            secrets: pointer
-                .map_or_else(Vec::new, |read| host_secrets::changed(&read.secrets, &self.secrets)),
-        }
-    }
-
-    fn state(&self, running: &Running) -> State {
-        let stack = self.stack.as_ref();
-        State {
-            running: running.clone(),
-            pointer: self.current.pointer.clone(),
-            outputs: stack.map(|stack| stack.outputs.clone()).unwrap_or_default(),
-            parameters: stack.map(|stack| stack.parameters.clone()).unwrap_or_default(),
-            secrets: self.secrets.clone(),
-            ..State::default()
-        }
     }
 }
 
@@ -394,28 +320,5 @@ impl Preparing {
             Err(fail) => return Err(fail.to_string()),
         };
         airflow::unfinished(&airflow).await.map_err(|fail: Fail| fail.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::apply::fake::release;
-    use crate::doors::store::Found;
-    use crate::model::release::Pointer;
-    use crate::plan::deployment::Step;
-
-    #[test]
-    fn a_damaged_list_of_dags_is_made_anew_by_the_same_tree() {
-        let running = release("b", "h", "t");
-        let pointer = Found { value: Pointer::next(None, &running), etag: String::new() };
-        let after = |dags| {
-            let current = Current { pointer: Some(pointer.clone()), release: Some(running.clone()), dags };
-            let observed = Observed { current, stack: None, lease: None, secrets: Versions::new() };
-            plan(&running, Source::Tree, &observed.facts(&Err(Vec::new())))
-        };
-        assert!(!after(Some(DagIndex::default())).steps.contains(&Step::Bundle(running.bundle)));
-        let plan = after(None);
-        assert!(plan.validates && plan.steps.contains(&Step::Bundle(running.bundle)));
     }
 }

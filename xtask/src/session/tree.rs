@@ -35,7 +35,10 @@ pub fn from_tree(
 ) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
     let bundle = bundle::bundle(project, &cache);
-    let host = host_revision::host_revision(project, &cache);
+    let host = match environment.engine.is_ecs() {
+        true => Ok(None),
+        false => host_revision::host_revision(project, &cache).map(Some),
+    };
     let set = sources::archive(project, &cache);
     let packages = templates::packaged(project, environment);
     let objects = objects::load(project, environment.name.as_str());
@@ -50,7 +53,7 @@ pub fn from_tree(
         templates: Some(set.digest),
         image: container.as_ref().map(|image| image.digest),
         engine: environment.engine,
-        runtime: Runtime::Hosts(host.digest),
+        runtime: runtime(host.as_ref(), container.as_deref())?,
         stack: StackSpec {
             template: root.digest,
             parameters: environment.parameters(&images, index.as_ref()),
@@ -60,7 +63,7 @@ pub fn from_tree(
     });
     let artifacts = Artifacts {
         bundle: Some(archive(bundle)),
-        host_revision: Some(archive(host)),
+        host_revision: host.map(archive),
         image: container,
         template_set: Some(archive(set)),
         templates,
@@ -68,6 +71,13 @@ pub fn from_tree(
         ..Artifacts::default()
     };
     Ok(Candidate { release, root, artifacts })
+}
+
+/// A host revision, or on engines without hosts the image.
+fn runtime(host: Option<&Bundle>, container: Option<&Pushing>) -> Result<Runtime> {
+    let image = container.map(|image| Runtime::Services(image.digest));
+    let host = host.map(|host| Runtime::Hosts(host.digest));
+    host.or(image).ok_or_else(|| Fail::bug("this engine runs an image, and none was made"))
 }
 
 fn archive(made: Bundle) -> Archive {

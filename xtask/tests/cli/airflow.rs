@@ -82,6 +82,30 @@ fn on_this_machine_the_process_becomes_the_command() {
 }
 
 #[test]
+fn any_command_runs_as_one_of_the_host_and_its_exit_code_is_ours() {
+    let (_cloud, project) = local("echo \"$1|$2|$3|$4\"; exit 7\n");
+    let run = project.run(&["run", "--env", "local", "--", "python", "-c", "a b"]).expect(7);
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("--run|python|-c|a b\n", ""));
+    for option in [&["--detach"][..], &["--timeout", "5s"], &["--set", "cpu=1024"]] {
+        let refused = project.refused(&[&["run"], option, &["--", "true"]].concat());
+        assert!(refused.contains("hint: leave "), "{refused}");
+    }
+    insta::assert_snapshot!(project.refused(&["run", "--set", "disk=1", "--timeout", "1h", "--", "true"]), @r"
+    error: the command line is wrong
+
+      --set: `disk=1` changes nothing of a task
+        cure: use `cpu=UNITS` (1024 are one CPU), `memory=MIB` or `spot`
+    ");
+    assert!(project.refused(&["run", "--timeout", "soon", "--", "true"]).contains("write `90s` or `1h 30m`"));
+    insta::assert_snapshot!(project.refused(&["exec", "scheduler"]), @r"
+    error: components of the local cloud are processes of this machine
+
+    hint: run a command like one of them:
+          cargo xtask run --env local -- airflow info
+    ");
+}
+
+#[test]
 fn a_host_without_a_release_of_this_version() {
     let (_cloud, project) = local(SCRIPT);
     project.remove(&format!(".ductwork/local/instances/{HOST}/opt"));

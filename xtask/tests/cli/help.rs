@@ -46,6 +46,10 @@ fn of_the_tool() {
       secret       Print or store a secret of an environment
       airflow      Run Airflow's own command line with the settings and secrets of
                    an environment
+      run          Run a command once, with the settings and secrets of an
+                   environment
+      exec         Open a session in a running component, with its settings and
+                   secrets
       destroy      Delete an environment: its stacks, hosts, database, logs and
                    records
       doctor       Check whether the AWS account has what an environment needs

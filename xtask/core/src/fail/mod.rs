@@ -31,6 +31,8 @@ pub enum Kind {
     Bug,
     /// Ctrl-C.
     Interrupted,
+    /// A command that was run for somebody ended with this code, and has said why.
+    Command(u8),
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Locked => 6,
             Kind::Bug => 70,
             Kind::Interrupted => 130,
+            Kind::Command(code) => code,
         }
     }
 
@@ -60,6 +63,7 @@ impl Kind {
             Kind::Locked => "locked",
             Kind::Bug => "bug",
             Kind::Interrupted => "interrupted",
+            Kind::Command(_) => "command",
         }
     }
 }

@@ -17,5 +17,6 @@ pub mod package_index;
 pub mod python;
 pub mod release;
 pub mod secret;
+pub mod services;
 pub mod stack;
 pub mod text;

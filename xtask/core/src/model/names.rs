@@ -18,6 +18,12 @@ pub mod outputs {
     pub const FERNET_KEY_SECRET: &str = "FernetKeySecretArn";
     pub const AIRFLOW_URL: &str = "AirflowUrl";
     pub const SCHEDULER_GROUP: &str = "SchedulerAutoScalingGroup";
+    /// Of engines on ECS: the cluster, where a task without a service is placed, and what migrates the database.
+    pub const CLUSTER: &str = "ClusterName";
+    pub const TASK_SUBNETS: &str = "TaskSubnetIds";
+    pub const TASK_GROUP: &str = "TaskSecurityGroupId";
+    pub const ASSIGN_PUBLIC_IP: &str = "AssignPublicIp";
+    pub const MIGRATE: &str = "MigrateTaskDefinition";
 }
 
 /// The tag that names the release which touched a resource last. It follows changes and is none itself.
@@ -73,6 +79,55 @@ pub fn deployment_groups(outputs: &BTreeMap<String, String>) -> Vec<String> {
 #[must_use]
 pub fn serves_workers(group: &str) -> bool {
     !FIXED_GROUPS.iter().any(|prefix| group.starts_with(prefix))
+}
+
+/// A service of ECS as the outputs of the stack name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// For people: a component, or `worker` and the name of its set.
+    pub title: String,
+    pub name: String,
+    /// The revision of its task definition that the stack made, which it is to run.
+    pub task_definition: String,
+    pub serves: Serves,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// What the names of its parameters begin with.
+    Component(&'static str),
+    /// The name of the worker set.
+    Workers(String),
+}
+
+/// The components that are services, and what the names of their outputs and parameters begin with, in the order in
+/// which a release reaches them: as [`deployment_groups`] does.
+const SERVICES: [(&str, &str); 4] = [
+    ("api-server", "ApiServer"),
+    ("scheduler", "Scheduler"),
+    ("dag-processor", "DagProcessor"),
+    ("triggerer", "Triggerer"),
+];
+
+/// The services of ECS in the order in which a release reaches them; none on other engines.
+#[must_use]
+pub fn services(outputs: &BTreeMap<String, String>) -> Vec<Service> {
+    let named = |title: String, prefix: &str, serves: Serves| {
+        let output = |suffix: &str| outputs.get(&format!("{prefix}{suffix}")).cloned();
+        Some(Service { title, name: output("Service")?, task_definition: output("TaskDefinition")?, serves })
+    };
+    let fixed = SERVICES.map(|(title, prefix)| named(title.to_owned(), prefix, Serves::Component(prefix)));
+    let sets = worker_sets(outputs).into_iter();
+    let sets = sets.map(|(set, prefix)| named(format!("worker {set}"), &prefix, Serves::Workers(set)));
+    fixed.into_iter().chain(sets).flatten().collect()
+}
+
+/// Fewest workers of a set, as its entry in the outputs says.
+#[must_use]
+pub fn fewest_workers(outputs: &BTreeMap<String, String>, set: &str) -> Option<i64> {
+    let sets: serde_json::Value = serde_json::from_str(outputs.get(outputs::WORKER_SETS)?).ok()?;
+    let fewest = &sets[set]["min"];
+    fewest.as_i64().or_else(|| fewest.as_str()?.parse().ok())
 }
 
 /// One per account and region.
@@ -264,6 +319,28 @@ mod tests {
         let outputs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let groups = ["ApiServerDeploymentGroup", "SchedulerDeploymentGroup", "WorkerDefaultDeploymentGroup"];
         assert_eq!(deployment_groups(&outputs), groups);
+    }
+
+    #[test]
+    fn services_come_in_order_and_with_the_revision_of_the_stack() {
+        let sets =
+            r#"{"small": {"prefix": "WorkerSmall", "min": 2}, "default": {"prefix": "Worker", "min": "0"}}"#;
+        let mut outputs = BTreeMap::from([(outputs::WORKER_SETS.to_owned(), sets.to_owned())]);
+        for prefix in ["Worker", "WorkerSmall", "Triggerer", "DagProcessor", "Scheduler", "ApiServer"] {
+            outputs.insert(format!("{prefix}Service"), format!("p-dev-{prefix}"));
+            outputs.insert(format!("{prefix}TaskDefinition"), format!("{prefix}:1"));
+        }
+        let found = services(&outputs);
+        let titles: Vec<&str> = found.iter().map(|service| service.title.as_str()).collect();
+        let fixed = ["api-server", "scheduler", "dag-processor", "triggerer"];
+        assert_eq!(titles[..4], fixed);
+        assert_eq!(titles[4..], ["worker default", "worker small"]);
+        assert_eq!((&*found[4].name, &*found[4].task_definition), ("p-dev-Worker", "Worker:1"));
+        assert_eq!(
+            ["default", "small", "x"].map(|set| fewest_workers(&outputs, set)),
+            [Some(0), Some(2), None]
+        );
+        assert_eq!(services(&BTreeMap::new()), []);
     }
 
     /// CloudFormation fills in account, region and partition; so a packaged template is the same everywhere.

@@ -44,13 +44,24 @@ pub struct Parts {
 pub enum Runtime {
     /// A host revision on EC2 instances.
     Hosts(Digest),
+    /// A container image in services of ECS.
+    Services(Digest),
 }
 
 impl Runtime {
     #[must_use]
     pub fn digest(&self) -> &Digest {
         match self {
-            Runtime::Hosts(digest) => digest,
+            Runtime::Hosts(digest) | Runtime::Services(digest) => digest,
+        }
+    }
+
+    /// The artifact that only hosts have.
+    #[must_use]
+    pub fn host_revision(&self) -> Option<Digest> {
+        match self {
+            Runtime::Hosts(digest) => Some(*digest),
+            Runtime::Services(_) => None,
         }
     }
 }
@@ -61,6 +72,24 @@ pub struct StackSpec {
     pub template: Digest,
     pub parameters: BTreeMap<String, String>,
 }
+
+impl StackSpec {
+    /// The image that tasks of ECS are made of, `registry/repository@sha256:…`; none on other engines.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        self.parameters.get(IMAGE_PARAMETER).map(String::as_str)
+    }
+
+    /// The same stack on another image.
+    #[must_use]
+    pub fn with_image(mut self, image: &str) -> Self {
+        self.parameters.insert(IMAGE_PARAMETER.to_owned(), image.to_owned());
+        self
+    }
+}
+
+/// The parameter of the master stack that names the image of all tasks.
+pub const IMAGE_PARAMETER: &str = "Image";
 
 impl Release {
     #[must_use]

@@ -19,6 +19,9 @@ pub enum Step {
     Bundle(Digest),
     /// The container image to its registry.
     Image(Digest),
+    /// The same as `stack` on the image that runs, before the stack gets a new one: CloudFormation starts services
+    /// whose other properties change, and would start them on an image that the database is not migrated for.
+    Platform { spec: StackSpec, release: String },
     /// Templates to S3, change set, update; every resource that is touched is tagged with the release.
     Stack { spec: StackSpec, release: String },
     /// The runtime to S3 and to everything that does not run it yet.
@@ -58,8 +61,10 @@ impl Step {
             Step::Bootstrap => "bootstrap",
             Step::Bundle(_) => "bundle",
             Step::Image(_) => "image",
+            Step::Platform { .. } => "platform",
             Step::Stack { .. } => "stack",
             Step::Rollout(Rollout { runtime: Runtime::Hosts(_), .. }) => "hosts",
+            Step::Rollout(Rollout { runtime: Runtime::Services(_), .. }) => "services",
             Step::Pools(_) => "pools",
             Step::Pointer(_) => "pointer",
             Step::Dags(_) => "dags",
@@ -75,10 +80,10 @@ impl Step {
         !matches!(self, Step::Bootstrap | Step::Health)
     }
 
-    /// Whether CloudFormation or CodeDeploy go on with it if this command ends.
+    /// Whether CloudFormation, CodeDeploy or ECS go on with it if this command ends.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        matches!(self, Step::Bootstrap | Step::Stack { .. } | Step::Rollout(_))
+        matches!(self, Step::Bootstrap | Step::Platform { .. } | Step::Stack { .. } | Step::Rollout(_))
     }
 }
 
@@ -182,8 +187,11 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         wanted(facts.without_bucket || (tree && asks_for_provider(running, release)), Step::Bootstrap),
         wanted(tree && bundle, Step::Bundle(release.bundle)),
         release.image.filter(|_| tree && image).map(Step::Image),
+        platform(running, &release.stack)
+            .filter(|_| stack)
+            .map(|spec| Step::Platform { spec, release: id() }),
         wanted(stack, Step::Stack { spec: release.stack.clone(), release: id() }),
-        // After a mere stack update too: hosts read settings from its outputs.
+        // After a mere stack update too: hosts read settings from its outputs, and tasks have theirs from it.
         wanted(rollout, Step::Rollout(Rollout { runtime: release.runtime, repeat })),
         wanted(pools, Step::Pools(release.objects.pools.clone())),
         wanted(true, Step::Pointer(Box::new(release.clone()))),
@@ -201,6 +209,14 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     }
 }
 
+/// The stack on the image that runs, if more than its image changes. Of a stack that nobody knows, more may.
+fn platform(running: &Running, target: &StackSpec) -> Option<StackSpec> {
+    let (runs, wanted) = (running.served.as_deref()?, target.image()?);
+    let first = target.clone().with_image(runs);
+    let alone = running.stack.as_ref().is_some_and(|stack| stack.clone().with_image(runs) == first);
+    (runs != wanted && !alone).then_some(first)
+}
+
 /// Whether GitHub is to deploy from now on, for which the bootstrap stack has to trust it.
 fn asks_for_provider(running: &Running, release: &Release) -> bool {
     let asks =
@@ -210,7 +226,7 @@ fn asks_for_provider(running: &Running, release: &Release) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::running::Records;
+    use super::super::running::{Records, Served};
     use super::*;
     use crate::model::engine::Engine;
     use crate::model::objects::{Objects, Variable};
@@ -327,6 +343,77 @@ mod tests {
         let facts = Facts { without_bucket: true, stack_differs: true, ..fresh() };
         let first = plan(&now, Source::Tree, &facts);
         assert_eq!(names(&first), "validate bootstrap bundle stack hosts pools pointer dags smoke");
+    }
+
+    /// A release on ECS.
+    fn tasks(image: &str, template: &str) -> Release {
+        let digest = Digest::of(image.as_bytes());
+        let parts = parts("b", "h", template, "p");
+        let stack = parts.stack.clone().with_image(&format!("r/i@sha256:{digest}"));
+        let (engine, runtime) = (Engine::Fargate, Runtime::Services(digest));
+        Release::new(Parts { engine, runtime, image: Some(digest), stack, ..parts })
+    }
+
+    /// The images that the stack gets one after the other.
+    fn images(plan: &Plan) -> Vec<Option<&str>> {
+        let mut found = Vec::new();
+        for step in &plan.steps {
+            if let Step::Platform { spec, .. } | Step::Stack { spec, .. } = step {
+                found.push(spec.image());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn services_get_a_new_image_only_on_a_platform_that_stands() {
+        let now = tasks("i", "t");
+        let facts = running(&now);
+        let steps = |target: &Release| names(&plan(target, Source::Tree, &facts));
+        assert_eq!(steps(&now), "health");
+        assert_eq!(steps(&tasks("i", "T")), "stack services pointer smoke");
+        assert_eq!(steps(&tasks("I", "t")), "validate image stack services pointer smoke");
+        let both = tasks("I", "T");
+        assert_eq!(steps(&both), "validate image platform stack services pointer smoke");
+        assert_eq!(images(&plan(&both, Source::Tree, &facts)), [now.stack.image(), both.stack.image()]);
+        let first = Facts { without_bucket: true, stack_differs: true, ..fresh() };
+        let first = names(&plan(&now, Source::Tree, &first));
+        assert_eq!(first, "validate bootstrap bundle image stack services pointer dags smoke");
+    }
+
+    /// Whatever was interrupted: the api-server, which is the first to get an image, has run what it runs.
+    #[test]
+    fn a_platform_that_nobody_knows_is_made_on_the_image_that_was_seen() {
+        let (now, target) = (tasks("i", "t"), tasks("I", "t"));
+        let seen = Served { image: Some("seen".to_owned()), settled: true };
+        let running = recorded(&now, Records::Doubtful).running.seen(Some(&seen));
+        let facts = Facts { running, previous: Some(now), ..Facts::default() };
+        assert_eq!(images(&plan(&target, Source::Tree, &facts)), [Some("seen"), target.stack.image()]);
+    }
+
+    #[test]
+    fn what_somebody_did_to_a_service_is_undone() {
+        let now = tasks("i", "t");
+        let image = now.stack.image().map(str::to_owned);
+        let steps = |settled| {
+            let running = running(&now).running.seen(Some(&Served { image: image.clone(), settled }));
+            names(&plan(&now, Source::Tree, &Facts { running, ..Facts::default() }))
+        };
+        assert_eq!(steps(true), "health");
+        assert_eq!(steps(false), "validate services pointer smoke");
+    }
+
+    /// The way back is the same function, from wherever the way forth ended.
+    #[test]
+    fn services_go_back_as_they_went_forth() {
+        let (now, target) = (tasks("i", "t"), tasks("I", "T"));
+        let back = |steps: usize| plan(&now, Source::Record, &after(&running(&now), &target, steps));
+        assert_eq!(names(&back(1)), "health", "an image that was pushed runs nowhere");
+        assert_eq!(names(&back(2)), "stack services pointer smoke", "the platform alone");
+        assert_eq!(names(&back(3)), "stack services pointer smoke", "no service had the new image");
+        let whole = back(4);
+        assert_eq!(names(&whole), "platform stack services pointer smoke");
+        assert_eq!(images(&whole), [target.stack.image(), now.stack.image()]);
     }
 
     /// An environment where nothing was ever released.

@@ -4,6 +4,7 @@ use super::deployment::Step;
 use crate::model::digest::Digest;
 use crate::model::objects::{Objects, Pool};
 use crate::model::release::{Pointer, Release, Runtime, StackSpec};
+use crate::model::services::ServiceState;
 use std::collections::BTreeMap;
 
 /// A part that is absent does not exist, or nobody knows what it is: between two releases, or after an
@@ -23,10 +24,32 @@ pub struct Running {
     pub objects: Option<Objects>,
     /// The pools that Airflow has of us.
     pub pools: Option<BTreeMap<String, Pool>>,
-    /// What every host runs.
+    /// What every host or service runs.
     pub runtime: Option<Runtime>,
+    /// The image that the first service to get a new one runs, and for which the database was therefore
+    /// migrated; none on engines without services.
+    pub served: Option<String>,
     /// Whether a task has run on that runtime.
     pub proven: bool,
+}
+
+/// What the services of an environment run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The image of the first one in the order of a rollout.
+    pub image: Option<String>,
+    /// Whether each runs what the stack has for it.
+    pub settled: bool,
+}
+
+impl Served {
+    /// None on engines without services.
+    #[must_use]
+    pub fn by(services: &[ServiceState]) -> Option<Self> {
+        let first = services.first()?;
+        let settled = services.iter().all(|service| service.current && !service.failed);
+        Some(Self { image: first.image.clone(), settled })
+    }
 }
 
 /// Whether the records tell the whole truth.
@@ -57,8 +80,19 @@ impl Running {
                 _ => trusted.map(|release| release.objects.pools.clone()),
             },
             runtime: trusted.map(|release| release.runtime),
+            served: trusted.and_then(|release| release.stack.image()).map(str::to_owned),
             proven: trusted.is_some(),
         }
+    }
+
+    /// What services were seen to run, where records could be wrong: somebody may have moved one of them.
+    #[must_use]
+    pub fn seen(mut self, services: Option<&Served>) -> Self {
+        if let Some(seen) = services {
+            self.runtime = self.runtime.filter(|_| seen.settled);
+            self.served.clone_from(&seen.image);
+        }
+        self
     }
 
     /// A rollout begins: until it ends, hosts may run one thing or another.
@@ -76,10 +110,11 @@ impl Running {
     pub fn advance(&mut self, step: &Step) {
         match step {
             Step::Bootstrap | Step::Bundle(_) | Step::Image(_) | Step::Health => {}
-            Step::Stack { spec, .. } => self.stack = Some(spec.clone()),
+            Step::Platform { spec, .. } | Step::Stack { spec, .. } => self.stack = Some(spec.clone()),
             Step::Rollout(rollout) => {
                 self.proven &= self.runtime == Some(rollout.runtime);
                 self.runtime = Some(rollout.runtime);
+                self.served = self.stack.as_ref().and_then(StackSpec::image).map(str::to_owned);
             }
             Step::Pointer(release) => {
                 self.release = Some(release.id().to_owned());

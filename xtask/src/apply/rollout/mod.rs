@@ -1,7 +1,10 @@
 //! Rollouts: bring a runtime to everything that does not run it yet, by the engine's own service.
 
 mod codedeploy;
+mod ecs;
+mod failure;
 mod hosts;
+mod services;
 
 use super::context::{Context, State};
 use super::timed::Ended;
@@ -19,5 +22,6 @@ pub(super) async fn run(
 ) -> Result<Ended> {
     match rollout.runtime {
         Runtime::Hosts(revision) => hosts::run(context, &revision, rollout.repeat, state, sink).await,
+        Runtime::Services(image) => services::run(context, &image, rollout.repeat, state, sink).await,
     }
 }

@@ -23,7 +23,9 @@ pub async fn run(context: &Context, step: &Step, state: &mut State, sink: &Sink)
         Step::Bootstrap => bootstrap::run(context, sink).await,
         Step::Bundle(digest) => bundle::run(context, digest, state).await,
         Step::Image(digest) => image::run(context, digest, state, sink).await,
-        Step::Stack { spec, release } => stack::run(context, spec, release, state, sink).await,
+        Step::Platform { spec, release } | Step::Stack { spec, release } => {
+            stack::run(context, spec, release, state, sink).await
+        }
         Step::Rollout(rollout) => rollout::run(context, rollout, state, sink).await,
         Step::Pools(pools) => pools::run(context, pools, state, sink).await,
         Step::Pointer(release) => pointer::run(context, release, state).await,

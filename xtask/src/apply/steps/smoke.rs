@@ -9,6 +9,7 @@ use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::release::Runtime;
 use crate::observe::workers;
+use serde_json::Value;
 
 pub(super) async fn run(
     context: &Context,
@@ -18,7 +19,7 @@ pub(super) async fn run(
     sink: &Sink,
 ) -> Result<Ended> {
     if state.running.proven {
-        return Ok(Ended::skipped("no host was changed"));
+        return Ok(Ended::skipped("nothing that runs tasks was changed"));
     }
     airflow::healthy(&state.url(context.cloud)?, sink).await?;
     let group = names::worker_groups(&state.outputs).remove(&CONTRACT.worker_set.default);
@@ -32,13 +33,42 @@ pub(super) async fn run(
     let airflow = state.airflow(&context.aws, context.cloud).await?;
     let hosts = group.as_deref().map(|group| (&context.aws, group));
     let report = smoke::run(&airflow, release, hosts, sink).await?;
-    let Runtime::Hosts(expected) = runtime;
+    judged(runtime, &report)
+}
+
+/// Whether the task ran on what was deployed.
+fn judged(runtime: Runtime, report: &Value) -> Result<Ended> {
+    let expected = runtime.digest();
+    let (what, elsewhere) = match runtime {
+        Runtime::Hosts(_) => ("host revision", "outside the deployment group"),
+        Runtime::Services(_) => ("image", "outside the services of the environment, or that still drain,"),
+    };
     let revision = report["revision"].as_str().unwrap_or("unknown");
-    if revision != expected.to_string() {
+    if revision.trim_start_matches("sha256:") != expected.to_string() {
         return Err(Fail::failed("the smoke task ran on a worker of another revision")
-            .cause(format!("it ran on host revision `{revision}`, deployed is `{expected}`"))
-            .hint("look for workers outside the deployment group that read the same queue"));
+            .cause(format!("it ran on {what} `{revision}`, deployed is `{expected}`"))
+            .hint(format!("look for workers {elsewhere} that read the same queue")));
     }
     let host = report["host"].as_str().unwrap_or("a worker");
-    Ok(Ended::done(format!("a task ran on {host}, host revision {}", expected.short())))
+    Ok(Ended::done(format!("a task ran on {host}, {what} {}", expected.short())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::Digest;
+    use serde_json::json;
+
+    #[test]
+    fn the_task_has_to_run_on_what_was_deployed() {
+        let (new, old) = (Digest::of(b"new"), Digest::of(b"old"));
+        let run = |runtime, revision: String| judged(runtime, &json!({ "revision": revision, "host": "h" }));
+        for revision in [new.to_string(), format!("sha256:{new}")] {
+            let ended = run(Runtime::Services(new), revision).unwrap();
+            assert_eq!(ended.summary, format!("a task ran on h, image {}", new.short()));
+        }
+        assert!(run(Runtime::Hosts(new), new.to_string()).is_ok());
+        let fail = run(Runtime::Services(new), old.to_string()).unwrap_err();
+        assert_eq!(fail.causes(), [format!("it ran on image `{old}`, deployed is `{new}`")]);
+    }
 }

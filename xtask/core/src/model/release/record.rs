@@ -61,12 +61,11 @@ struct EnvironmentHalf {
 impl Record {
     /// Without an id.
     pub(super) fn of(parts: &Parts) -> Self {
-        let Runtime::Hosts(revision) = parts.runtime;
         let artifact = |kind, digest| Artifact { kind, digest };
         let artifacts = [
             Some(artifact(Kind::Bundle, parts.bundle)),
             parts.templates.map(|digest| artifact(Kind::Templates, digest)),
-            Some(artifact(Kind::HostRevision, revision)),
+            parts.runtime.host_revision().map(|digest| artifact(Kind::HostRevision, digest)),
             parts.image.map(|digest| artifact(Kind::Image, digest)),
         ];
         Self {
@@ -175,11 +174,11 @@ fn current(record: Record) -> Result<Release, String> {
     let missing = |kind: &str| format!("the record names no {kind}");
     let bundle = record.artifact(Kind::Bundle).ok_or_else(|| missing("bundle"))?;
     let runtime = match record.environment.engine {
-        Engine::Ec2 => record.artifact(Kind::HostRevision).ok_or_else(|| missing("host revision"))?,
-        engine => {
-            return Err(format!(
-                "the record is of an environment on `{engine}`, which this tool cannot roll out"
-            ));
+        Engine::Ec2 => {
+            record.artifact(Kind::HostRevision).map(Runtime::Hosts).ok_or_else(|| missing("host revision"))?
+        }
+        Engine::Fargate | Engine::EcsEc2 => {
+            record.artifact(Kind::Image).map(Runtime::Services).ok_or_else(|| missing("image"))?
         }
     };
     let parts = Parts {
@@ -187,7 +186,7 @@ fn current(record: Record) -> Result<Release, String> {
         templates: record.artifact(Kind::Templates),
         image: record.artifact(Kind::Image),
         engine: record.environment.engine,
-        runtime: Runtime::Hosts(runtime),
+        runtime,
         stack: StackSpec { template: record.environment.template, parameters: record.environment.parameters },
         objects: record.environment.objects,
         commit: record.commit,
@@ -216,6 +215,22 @@ mod tests {
         assert_eq!(record["environment"]["engine"], "ec2");
         assert_eq!(record["environment"]["parameters"], json!({ "A": "1" }));
         assert_eq!(serde_json::from_value::<Release>(record).unwrap(), release);
+    }
+
+    #[test]
+    fn a_release_on_ecs_has_its_image_and_no_host_revision() {
+        let image = Digest::of(b"image");
+        for engine in [Engine::Fargate, Engine::EcsEc2] {
+            let release = Release::new(Parts { engine, runtime: Runtime::Services(image), ..parts() });
+            let mut record = stored(&release);
+            let kinds: Vec<&Value> =
+                record["artifacts"].as_array().unwrap().iter().map(|a| &a["kind"]).collect();
+            assert_eq!(kinds, ["bundle", "templates", "image"]);
+            assert_eq!(serde_json::from_value::<Release>(record.clone()).unwrap(), release);
+            record["artifacts"].as_array_mut().unwrap().pop();
+            let refused = serde_json::from_value::<Release>(record).unwrap_err().to_string();
+            assert_eq!(refused, "the record names no image");
+        }
     }
 
     #[test]

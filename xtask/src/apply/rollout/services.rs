@@ -1,0 +1,151 @@
+//! The rollout on ECS: the database is migrated by a task of its own, then the services get the revisions of the stack
+//! one after the other, each a gate for the next.
+
+use super::super::context::{Context, State};
+use super::super::stack::read_outputs;
+use super::super::task::{self, Place};
+use super::super::timed::Ended;
+use super::ecs::{self, Count, Order, Seen};
+use crate::fail::{Fail, Result};
+use crate::model::digest::Digest;
+use crate::model::event::Sink;
+use crate::model::names::{self, Serves, Service, outputs};
+use crate::model::release::{IMAGE_PARAMETER, Runtime};
+use crate::model::text::count;
+use crate::observe::secrets;
+use crate::plan::deployment::Repeat;
+use crate::plan::host_secrets;
+use std::collections::BTreeMap;
+
+pub(super) async fn run(
+    context: &Context,
+    image: &Digest,
+    repeat: Repeat,
+    state: &mut State,
+    sink: &Sink,
+) -> Result<Ended> {
+    read_outputs(context, state).await?;
+    agrees(state, image)?;
+    let changed = changed_secrets(context, state).await?;
+    let place = Place::of(&state.outputs)?;
+    let services = names::services(&state.outputs);
+    let orders = services.iter().map(|service| order(service, state, repeat, changed));
+    let orders: Vec<Order> = orders.collect();
+    let cluster = place.cluster(&context.aws);
+    let (mut waiting, mut draining, mut moved) = (Vec::new(), 0, false);
+    for order in &orders {
+        match ecs::look(cluster, order).await? {
+            Seen::There { draining: left } => draining += left,
+            Seen::Other { from } => {
+                moved |= from != order.definition;
+                waiting.push(order);
+            }
+        }
+    }
+    // A new stack has its services on this image already; they wait for the migration.
+    let unknown = state.running.runtime != Some(Runtime::Services(*image));
+    if unknown || moved {
+        state.running.unsettle_runtime();
+        migrate(context, &place, image, state, sink).await?;
+    }
+    if !waiting.is_empty() {
+        state.running.unsettle_runtime();
+    }
+    for order in &waiting {
+        draining += ecs::roll(cluster, order, sink).await?;
+    }
+    state.draining = draining;
+    Ok(ended(image, waiting.len(), draining))
+}
+
+fn ended(image: &Digest, rolled: usize, draining: usize) -> Ended {
+    let left = match draining {
+        0 => String::new(),
+        draining => format!(", released, {draining} draining"),
+    };
+    match rolled {
+        0 => Ended::skipped(format!("every service runs it already{left}")),
+        rolled => Ended::done(format!("image {} in {}{left}", image.short(), count(rolled, "service"))),
+    }
+}
+
+/// What services get is what the stack has: it must be this release's.
+fn agrees(state: &State, image: &Digest) -> Result<()> {
+    let has = state.parameters.get(IMAGE_PARAMETER).map_or("none", String::as_str);
+    if has.ends_with(&format!("@sha256:{image}")) {
+        return Ok(());
+    }
+    Err(Fail::failed("the stack has another image than the release")
+        .cause(format!("the stack has `{has}`, the release `sha256:{image}`"))
+        .hint("somebody has updated the stack in the meantime: run the same command again"))
+}
+
+/// Whose secrets have another value than when tasks read them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changed {
+    any: bool,
+    on_workers: bool,
+}
+
+async fn changed_secrets(context: &Context, state: &mut State) -> Result<Changed> {
+    let secrets = host_secrets::host_secrets(&state.outputs, &state.parameters);
+    state.secrets = secrets::versions(&context.aws, &secrets).await?;
+    let Some(pointer) = &state.pointer else { return Ok(Changed::default()) };
+    let changed = host_secrets::changed(&pointer.value.secrets, &state.secrets);
+    let on_workers = changed.iter().any(|name| secrets.get(name).is_some_and(|secret| secret.on_workers));
+    Ok(Changed { any: !changed.is_empty(), on_workers })
+}
+
+fn order<'a>(service: &'a Service, state: &State, repeat: Repeat, changed: Changed) -> Order<'a> {
+    let (changed, protects) = match service.serves {
+        Serves::Component(_) => (changed.any, false),
+        Serves::Workers(_) => (changed.on_workers, true),
+    };
+    Order {
+        title: &service.title,
+        service: &service.name,
+        definition: &service.task_definition,
+        count: counted(&service.serves, &state.outputs, &state.parameters),
+        anew: repeat == Repeat::Yes || changed,
+        protects,
+    }
+}
+
+/// Target tracking owns the number of api-servers where it may be more than one, the scaler that of workers.
+fn counted(
+    serves: &Serves,
+    outputs: &BTreeMap<String, String>,
+    parameters: &BTreeMap<String, String>,
+) -> Count {
+    let number = |name: String| parameters.get(&name).and_then(|text| text.parse::<i64>().ok());
+    match serves {
+        Serves::Component(prefix) => {
+            let (fewest, most) = (number(format!("{prefix}Count")), number(format!("{prefix}MaxCount")));
+            match fewest {
+                Some(fewest) if most.is_some_and(|most| most > fewest) => Count::AtLeast(fewest),
+                Some(count) => Count::Exactly(count),
+                None => Count::Any,
+            }
+        }
+        Serves::Workers(set) => names::fewest_workers(outputs, set).map_or(Count::Any, Count::AtLeast),
+    }
+}
+
+/// Before any service gets the image. ECS calls what started it by its name, so that an interrupted deployment finds
+/// it again.
+async fn migrate(context: &Context, place: &Place, image: &Digest, state: &State, sink: &Sink) -> Result<()> {
+    let by = format!("ductwork/migrate/{}", image.short());
+    let running = task::once(place, &context.aws, state.output(outputs::MIGRATE)?, &by).await?;
+    let told = |status: &str| sink.progress(format!("migration: task is {}", status.to_lowercase()));
+    let end = running.end(told, |_| ()).await?;
+    match end.code {
+        Some(0) => Ok(()),
+        _ => Err(task::failed(&running, &end, "the migration of the database failed")
+            .await
+            .hint("no service was moved: repair what the task says, then run the same command again")),
+    }
+}
+
+#[cfg(test)]
+#[path = "services_tests.rs"]
+mod tests;

@@ -1,0 +1,218 @@
+//! The rollout on ECS: migrated first, then each service in its order, and nothing twice.
+
+use super::super::super::fake::context;
+use super::*;
+use crate::doors::fake_ecs::{FakeEcs, deployment, ended, task};
+use crate::model::event::Ending;
+use crate::report::error;
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksOutput;
+use aws_sdk_cloudformation::primitives::DateTime;
+use aws_sdk_cloudformation::types::{Output, Parameter, Stack, StackStatus};
+use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+const MIGRATE: &str = "migrate:2";
+/// In the order of a rollout; each has a task definition of its name.
+const SERVICES: [&str; 5] = ["ApiServer", "Scheduler", "DagProcessor", "Triggerer", "Worker"];
+
+fn image() -> Digest {
+    Digest::of(b"new")
+}
+
+fn stack() -> Stack {
+    let output = |name: &str, value: &str| Output::builder().output_key(name).output_value(value).build();
+    let parameter =
+        |name: &str, value: &str| Parameter::builder().parameter_key(name).parameter_value(value).build();
+    let mut stack = Stack::builder()
+        .stack_name("p-dev")
+        .creation_time(DateTime::from_secs(1))
+        .stack_status(StackStatus::UpdateComplete)
+        .parameters(parameter("Image", &format!("r/i@sha256:{}", image())))
+        .parameters(parameter("SchedulerCount", "2"))
+        .parameters(parameter("ApiServerCount", "1"))
+        .parameters(parameter("ApiServerMaxCount", "4"));
+    let fixed = [
+        ("ClusterName", "c"),
+        ("TaskSubnetIds", "subnet-1"),
+        ("TaskSecurityGroupId", "sg-1"),
+        ("AssignPublicIp", "DISABLED"),
+        ("MigrateTaskDefinition", MIGRATE),
+        ("WorkerSets", r#"{"default": {"prefix": "Worker", "min": 1}}"#),
+    ];
+    for (name, value) in fixed {
+        stack = stack.outputs(output(name, value));
+    }
+    for name in SERVICES {
+        stack = stack.outputs(output(&format!("{name}Service"), name));
+        stack = stack.outputs(output(&format!("{name}TaskDefinition"), &format!("{name}:2")));
+    }
+    stack.build()
+}
+
+/// Every service at this revision, with one task.
+fn cluster(revision: u8) -> FakeEcs {
+    let ecs = FakeEcs::default().defines(MIGRATE, "i", "FARGATE");
+    SERVICES.iter().fold(ecs, |ecs, name| {
+        let (now, new) = (format!("{name}:{revision}"), format!("{name}:2"));
+        ecs.defines(&new, "i", "FARGATE")
+            .service(name, &now, 1)
+            .deployed(name, [deployment("SUCCESSFUL", &now, 1, 1)])
+            .begins(name, [deployment("SUCCESSFUL", &new, 1, 1)])
+    })
+}
+
+fn migrates(ecs: FakeEcs, code: i32) -> FakeEcs {
+    ecs.starts([task("m-1", MIGRATE, "RUNNING"), ended("m-1", MIGRATE, code, "Essential container exited")])
+        .logs("m-1", &["alembic: cannot locate revision"])
+}
+
+async fn carried_out(ecs: &FakeEcs, state: &mut State) -> Result<Ended> {
+    let answer = || DescribeStacksOutput::builder().stacks(stack()).build();
+    let describe = mock!(Client::describe_stacks).then_compute_output(move |_| answer());
+    let mut aws = ecs.aws();
+    aws.cloudformation = mock_client!(aws_sdk_cloudformation, RuleMode::MatchAny, [&describe]);
+    run(&context(aws), &image(), Repeat::No, state, &Sink::null()).await
+}
+
+/// What is known if the environment runs this image.
+fn running(image: Digest) -> State {
+    let mut state = State::default();
+    state.running.runtime = Some(Runtime::Services(image));
+    state.running.proven = true;
+    state
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_database_is_migrated_then_services_follow_in_their_order() {
+    let ecs = migrates(cluster(1), 0);
+    let mut state = running(Digest::of(b"old"));
+    let ended = carried_out(&ecs, &mut state).await.unwrap();
+    let expected = [
+        "run migrate:2",
+        "update ApiServer to ApiServer:2",
+        "update Scheduler to Scheduler:2 x2",
+        "update DagProcessor to DagProcessor:2",
+        "update Triggerer to Triggerer:2",
+        "update Worker to Worker:2",
+    ];
+    assert_eq!(ecs.calls(), expected);
+    assert_eq!(ended.summary, format!("image {} in 5 services", image().short()));
+    assert_eq!((state.running.runtime, state.running.proven), (None, false), "the step's end says what runs");
+    let by = &ecs.asked("RunTask")[0]["startedBy"];
+    assert_eq!(by, &format!("ductwork/migrate/{}", image().short()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_migration_that_fails_stops_everything() {
+    let ecs = migrates(cluster(1), 1);
+    let fail = carried_out(&ecs, &mut running(Digest::of(b"old"))).await.unwrap_err();
+    assert_eq!(ecs.calls(), ["run migrate:2"]);
+    insta::assert_snapshot!(error::text(&fail), @r"
+    error: the migration of the database failed
+      caused by: task m-1: Essential container exited
+      caused by: container airflow of task m-1: exit code 1
+      caused by: the last lines of container airflow of task m-1:
+        alembic: cannot locate revision
+
+    hint: no service was moved:
+          repair what the task says, then run the same command again
+    ");
+}
+
+/// The services of a new stack have come up on its image, and wait for the migration.
+#[tokio::test(start_paused = true)]
+async fn a_new_stack_is_migrated_and_gets_its_numbers_of_tasks() {
+    let ecs = migrates(cluster(2), 0);
+    carried_out(&ecs, &mut State::default()).await.unwrap();
+    assert_eq!(ecs.calls(), ["run migrate:2", "update Scheduler to Scheduler:2 x2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_that_run_it_are_left_alone() {
+    let ecs = cluster(2).service("Scheduler", "Scheduler:2", 2);
+    let mut state = running(image());
+    let ended = carried_out(&ecs, &mut state).await.unwrap();
+    assert_eq!((ended.ending, ended.summary.as_str()), (Ending::Skipped, "every service runs it already"));
+    assert_eq!(ecs.calls(), [""; 0]);
+    assert_eq!(state.running, running(image()).running, "nothing is unsettled");
+}
+
+/// The way on after an interruption: what is done is not done again, but the database is migrated again, since
+/// nobody knows.
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_rollout_goes_on_where_it_was() {
+    let ecs = migrates(cluster(2), 0)
+        .service("Scheduler", "Scheduler:2", 2)
+        .service("Worker", "Worker:1", 3)
+        .deployed("Worker", [deployment("SUCCESSFUL", "Worker:1", 3, 3)]);
+    carried_out(&ecs, &mut State::default()).await.unwrap();
+    assert_eq!(ecs.calls(), ["run migrate:2", "update Worker to Worker:2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_go_on_are_counted() {
+    let ecs = migrates(cluster(1), 0)
+        .service("Worker", "Worker:2", 1)
+        .deployed("Worker", [deployment("IN_PROGRESS", "Worker:2", 1, 1)])
+        .task([task("new", "Worker:2", "RUNNING")])
+        .task([task("old", "Worker:1", "RUNNING")])
+        .protects("old");
+    let mut state = running(Digest::of(b"old"));
+    let ended = carried_out(&ecs, &mut state).await.unwrap();
+    assert_eq!(ended.summary, format!("image {} in 4 services, released, 1 draining", image().short()));
+    assert_eq!(state.draining, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_fails_ends_the_rollout_and_leaves_it_unsettled() {
+    let ecs = migrates(cluster(1), 0)
+        .service("Scheduler", "Scheduler:1", 2)
+        .fails("Scheduler", deployment("ROLLBACK_SUCCESSFUL", "Scheduler:2", 0, 2));
+    let mut state = running(Digest::of(b"old"));
+    let fail = carried_out(&ecs, &mut state).await.unwrap_err();
+    assert!(fail.to_string().starts_with("the deployment of service `Scheduler` failed"), "{fail}");
+    assert_eq!(ecs.calls().last().unwrap(), "update Scheduler to Scheduler:2", "workers keep what they have");
+    assert_eq!(state.running.runtime, None);
+}
+
+#[test]
+fn a_stack_on_another_image_is_not_rolled_out() {
+    let mut state = State::default();
+    let other = Digest::of(b"other");
+    state.parameters = [(IMAGE_PARAMETER.to_owned(), format!("r/i@sha256:{other}"))].into();
+    let fail = agrees(&state, &image()).unwrap_err();
+    assert!(fail.causes()[0].contains(&other.to_string()), "{fail}");
+    assert!(agrees(&State::default(), &image()).is_err());
+}
+
+#[test]
+fn a_changed_secret_restarts_those_who_read_it() {
+    let service = |serves| Service {
+        title: "t".to_owned(),
+        name: "n".to_owned(),
+        task_definition: "d:1".to_owned(),
+        serves,
+    };
+    let anew = |serves, repeat, changed| {
+        let service = service(serves);
+        order(&service, &State::default(), repeat, changed).anew
+    };
+    let (api, worker) = (Serves::Component("ApiServer"), Serves::Workers("default".to_owned()));
+    let signers = Changed { any: true, on_workers: false };
+    assert!(anew(api.clone(), Repeat::No, signers) && !anew(worker.clone(), Repeat::No, signers));
+    assert!(anew(worker.clone(), Repeat::No, Changed { any: true, on_workers: true }));
+    assert!(!anew(api, Repeat::No, Changed::default()));
+    assert!(anew(worker, Repeat::Yes, Changed::default()), "Airflow does not answer as it should");
+}
+
+#[test]
+fn numbers_are_ours_only_where_nobody_else_owns_them() {
+    let parameters = [("ApiServerCount", "2"), ("ApiServerMaxCount", "4"), ("SchedulerCount", "1")];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let outputs = [("WorkerSets".to_owned(), r#"{"small": {"prefix": "W", "min": 3}}"#.to_owned())].into();
+    let count = |serves| counted(&serves, &outputs, &parameters);
+    assert_eq!(count(Serves::Component("ApiServer")), Count::AtLeast(2), "target tracking may want more");
+    assert_eq!(count(Serves::Component("Scheduler")), Count::Exactly(1));
+    assert_eq!(count(Serves::Component("Triggerer")), Count::Any);
+    assert_eq!(count(Serves::Workers("small".to_owned())), Count::AtLeast(3), "the scaler may want more");
+}

@@ -1,0 +1,74 @@
+//! The services of an environment on ECS as they are: what each runs, with how many tasks, and what still drains.
+
+use crate::doors::aws::Aws;
+use crate::doors::ecs::{self, Cluster, Service as Found};
+use crate::fail::Result;
+use crate::model::names::{self, Service, outputs};
+use crate::model::release::IMAGE_PARAMETER;
+use crate::model::services::ServiceState;
+use std::collections::BTreeMap;
+
+/// One question about all of them, and one for each task definition that is not the stack's. None on engines without
+/// services.
+pub async fn read(
+    aws: &Aws,
+    outputs: &BTreeMap<String, String>,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Vec<ServiceState>> {
+    let expected = names::services(outputs);
+    let Some(cluster) = outputs.get(outputs::CLUSTER).filter(|_| !expected.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let asked: Vec<&str> = expected.iter().map(|service| service.name.as_str()).collect();
+    let found = Cluster { aws, name: cluster }.services(&asked).await?;
+    let mut states = Vec::new();
+    for service in &expected {
+        let found = found.iter().find(|one| names_it(one, service));
+        states.push(state(aws, service, found, parameters.get(IMAGE_PARAMETER)).await?);
+    }
+    Ok(states)
+}
+
+/// An output may be a name or an ARN.
+fn names_it(found: &Found, service: &Service) -> bool {
+    service.name.rsplit('/').next() == Some(found.service_name.as_str())
+}
+
+async fn state(
+    aws: &Aws,
+    service: &Service,
+    found: Option<&Found>,
+    stack: Option<&String>,
+) -> Result<ServiceState> {
+    let absent = ServiceState { title: service.title.clone(), ..ServiceState::default() };
+    let Some(found) = found else { return Ok(absent) };
+    let current = found.task_definition == service.task_definition;
+    let image = match stack.filter(|_| current) {
+        Some(image) => Some(image.clone()),
+        None => {
+            let defined = ecs::task_definition(aws, &found.task_definition).await?;
+            defined.container_definitions.into_iter().next().map(|container| container.image)
+        }
+    };
+    let primary = found.primary();
+    let new = primary.map_or(0, |primary| primary.running_count);
+    Ok(ServiceState {
+        task_definition: short(&found.task_definition).to_owned(),
+        image,
+        current,
+        failed: primary.is_some_and(|primary| primary.rollout_state == "FAILED"),
+        running: new,
+        wanted: found.desired_count,
+        draining: (found.running_count - new).max(0),
+        ..absent
+    })
+}
+
+/// `family:revision`.
+fn short(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+#[cfg(test)]
+#[path = "services_tests.rs"]
+mod tests;

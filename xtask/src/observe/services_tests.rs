@@ -1,0 +1,62 @@
+//! What services are seen to run, and with how many questions.
+
+use super::*;
+use crate::doors::fake_ecs::FakeEcs;
+use serde_json::json;
+
+fn outputs() -> BTreeMap<String, String> {
+    let pairs = [
+        ("ClusterName", "c"),
+        ("ApiServerService", "arn:aws:ecs:r:1:service/c/api"),
+        ("ApiServerTaskDefinition", "arn:aws:ecs:r:1:task-definition/api:2"),
+        ("WorkerService", "worker"),
+        ("WorkerTaskDefinition", "worker:2"),
+        ("WorkerSets", r#"{"default": {"prefix": "Worker"}}"#),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+async fn seen(ecs: &FakeEcs) -> Vec<ServiceState> {
+    let parameters = [("Image".to_owned(), "r/i@sha256:2".to_owned())].into();
+    read(&ecs.aws(), &outputs(), &parameters).await.unwrap()
+}
+
+#[tokio::test]
+async fn services_that_run_the_stack_need_one_question() {
+    let ecs = FakeEcs::default()
+        .service("arn:aws:ecs:r:1:service/c/api", "arn:aws:ecs:r:1:task-definition/api:2", 2)
+        .says("arn:aws:ecs:r:1:service/c/api", "serviceName", "api".into())
+        .service("worker", "worker:2", 1)
+        .says("worker", "runningCount", 4.into());
+    let states = seen(&ecs).await;
+    let told = |one: &ServiceState| (one.title.clone(), one.current, one.running, one.wanted, one.draining);
+    let expected = [("api-server", true, 2, 2, 0), ("worker default", true, 1, 1, 3)];
+    let expected = expected
+        .map(|(title, current, running, wanted, left)| (title.to_owned(), current, running, wanted, left));
+    assert_eq!(states.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_eq!(states[0].image.as_deref(), Some("r/i@sha256:2"));
+    assert_eq!(states[0].task_definition, "api:2");
+    assert_eq!(ecs.asked("DescribeServices").len(), 1);
+    assert!(ecs.asked("DescribeTaskDefinition").is_empty());
+}
+
+#[tokio::test]
+async fn a_service_that_was_moved_or_deleted_or_has_failed_is_seen() {
+    let failed = json!([{ "status": "PRIMARY", "runningCount": 0, "rolloutState": "FAILED" }]);
+    let ecs = FakeEcs::default()
+        .defines("worker:1", "r/i@sha256:1", "FARGATE")
+        .service("worker", "worker:1", 1)
+        .says("worker", "deployments", failed);
+    let states = seen(&ecs).await;
+    assert_eq!((states[0].title.as_str(), states[0].task_definition.as_str()), ("api-server", ""));
+    assert!(!states[0].current);
+    assert_eq!(states[1].image.as_deref(), Some("r/i@sha256:1"));
+    assert!(!states[1].current && states[1].failed);
+}
+
+#[tokio::test]
+async fn on_other_engines_nothing_is_asked() {
+    let ecs = FakeEcs::default();
+    assert_eq!(read(&ecs.aws(), &BTreeMap::new(), &BTreeMap::new()).await.unwrap(), []);
+    assert!(ecs.asked("DescribeServices").is_empty());
+}
