@@ -16,8 +16,8 @@ use crate::observe::dags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Hosts that have just got a revision answer within this time, also on a small machine.
-const HEALTHY_WITHIN: Duration = Duration::from_secs(180);
+/// What has just got a revision, or seen the migration, answers within this time, also on a small machine.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(300);
 
 /// Waits until every component is healthy; says at the end which are not.
 pub async fn healthy(url: &str, sink: &Sink) -> Result<Vec<Component>> {

@@ -5,11 +5,12 @@
 
 use crate::doors::aws::{self, Aws};
 use crate::doors::backoff::Backoff;
+use crate::doors::ecs::{Cluster, Filter};
 use crate::doors::time::Stopwatch;
 use crate::fail::Result;
 use crate::model::contract::CONTRACT;
 use crate::model::event::Sink;
-use crate::model::names;
+use crate::model::names::{self, Serves};
 use crate::model::text::count;
 use crate::observe::workers;
 use aws_sdk_autoscaling::error::{ProvideErrorMetadata, SdkError};
@@ -25,6 +26,28 @@ pub(super) async fn dismiss(aws: &Aws, outputs: &BTreeMap<String, String>, sink:
     }
     for group in names::worker_groups(outputs).values() {
         dismiss_group(aws, group, sink).await?;
+    }
+    dismiss_tasks(aws, outputs, sink).await
+}
+
+/// A service whose tasks are protected is not gone before the last of them ends. ECS stops a protected task that it is
+/// asked for by name.
+async fn dismiss_tasks(aws: &Aws, outputs: &BTreeMap<String, String>, sink: &Sink) -> Result<()> {
+    let Some(cluster) = outputs.get(names::outputs::CLUSTER) else { return Ok(()) };
+    let cluster = Cluster { aws, name: cluster };
+    let services = names::services(outputs).into_iter();
+    for service in services.filter(|service| matches!(service.serves, Serves::Workers(_))) {
+        if cluster.services(&[&service.name]).await?.is_empty() {
+            continue;
+        }
+        cluster.resize(&service.name, 0).await?;
+        let tasks = cluster.tasks(Filter::Service(&service.name)).await?;
+        if !tasks.is_empty() {
+            sink.progress(format!("ending {} of service `{}`", count(tasks.len(), "worker"), service.name));
+        }
+        for task in tasks {
+            cluster.stop(&task.task_arn, "the environment is destroyed").await?;
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::super::fake::Log;
 use super::*;
+use crate::doors::fake_ecs::{FakeEcs, task};
 use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::error::ErrorMetadata;
 use aws_sdk_autoscaling::operation::delete_lifecycle_hook::DeleteLifecycleHookOutput;
@@ -86,4 +87,20 @@ async fn a_group_that_is_gone_has_no_workers() {
         .then_error(move || UpdateAutoScalingGroupError::generic(unknown()));
     let resume = mock!(Client::resume_processes).then_error(move || ResumeProcessesError::generic(unknown()));
     dismiss(&aws([&resume, &gone]), &outputs(), &Sink::null()).await.unwrap();
+}
+
+#[tokio::test]
+async fn workers_of_ecs_are_wanted_no_more_and_stopped_whatever_protects_them() {
+    let service = |prefix: &str, name: &str| {
+        [(format!("{prefix}Service"), name.to_owned()), (format!("{prefix}TaskDefinition"), "t:1".to_owned())]
+    };
+    let sets = json!({ "default": { "prefix": "Worker" }, "gone": { "prefix": "Gone" } }).to_string();
+    let fixed = [("ClusterName".to_owned(), "c".to_owned()), ("WorkerSets".to_owned(), sets)];
+    let named = [service("Scheduler", "scheduler"), service("Worker", "workers"), service("Gone", "gone")];
+    let outputs: BTreeMap<String, String> = fixed.into_iter().chain(named.into_iter().flatten()).collect();
+    let ecs = FakeEcs::default().service("scheduler", "t:1", 1).service("workers", "t:1", 2);
+    let ecs = ecs.task([task("1", "t:1", "RUNNING")]).task([task("2", "t:1", "RUNNING")]).protects("2");
+    dismiss(&ecs.aws(), &outputs, &Sink::null()).await.unwrap();
+    let stopped = |id: &str| format!("stop arn:aws:ecs:r:1:task/c/{id}");
+    assert_eq!(ecs.calls(), ["workers x0".to_owned(), stopped("1"), stopped("2")]);
 }

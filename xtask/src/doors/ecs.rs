@@ -66,6 +66,13 @@ impl Cluster<'_> {
         Ok(())
     }
 
+    /// Sets the number of tasks of a service alone.
+    pub async fn resize(&self, service: &str, count: i64) -> Result<()> {
+        let input = json!({ "cluster": self.name, "service": service, "desiredCount": count });
+        self.write::<Value>("UpdateService", &input, || format!("cannot update service `{service}`")).await?;
+        Ok(())
+    }
+
     /// The newest deployment of a service; none if ECS knows none.
     pub async fn last_deployment(&self, service: &str) -> Result<Option<ServiceDeployment>> {
         let what = || format!("cannot read the deployments of service `{service}`");

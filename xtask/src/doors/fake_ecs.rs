@@ -219,7 +219,10 @@ impl State {
 
     fn update(&mut self, input: &Value) -> Value {
         let name = input["service"].as_str().unwrap();
-        let definition = input["taskDefinition"].as_str().unwrap();
+        let Some(definition) = input["taskDefinition"].as_str() else {
+            self.calls.push(format!("{name} x{}", input["desiredCount"]));
+            return json!({});
+        };
         let anew = input["forceNewDeployment"] == true;
         let count = input["desiredCount"].as_i64();
         let told = count.map(|count| format!(" x{count}")).unwrap_or_default();

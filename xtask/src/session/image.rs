@@ -4,7 +4,7 @@ use super::Session;
 use super::package_index;
 use crate::apply::image::{Made, Pushing};
 use crate::apply::timed::{Ended, timed};
-use crate::config::{Architecture, BaseImage, Container, Environment};
+use crate::config::{Architecture, BaseImage, Container, Environment, PythonMinor};
 use crate::doors::archive::{all_processors, layer};
 use crate::doors::package_index::Index;
 use crate::doors::registry::{Login, Reference, Registry};
@@ -39,7 +39,7 @@ pub struct Planned {
 
 /// Reads the tree and finds out which base it is. Nothing is built.
 pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Result<Planned> {
-    let container = &environment.container;
+    let mut container = environment.container.clone();
     let index = Index::of(root)?;
     let cache = root.join(".ductwork/cache/image");
     let base = match &container.base {
@@ -50,12 +50,19 @@ pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Res
         let (root, cache, container, index, sink) =
             (root.to_owned(), cache.clone(), container.clone(), index.clone(), sink.clone());
         blocking(move || {
-            let compiler = toolchain::python_of(&root, &container.python.to_string(), &index, &sink)?;
+            let compiler = match container.base {
+                // What is put on nothing runs on the Python of this machine.
+                BaseImage::Scratch => toolchain::python()?,
+                BaseImage::Named(_) => {
+                    toolchain::python_of(&root, &container.python.to_string(), &index, &sink)?
+                }
+            };
             let members = project::members(&root)?;
             Ok((compiler, layer::write(&members, &cache.join("blobs"), all_processors())?))
         })
         .await?
     };
+    container.python = PythonMinor::of(&compiler.version).unwrap_or(container.python);
     let mut planned = Planned {
         recipe: Recipe { tag: String::new(), project: layer },
         root: root.to_owned(),
@@ -69,8 +76,8 @@ pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Res
     };
     let keys: Result<Vec<Digest>> = planned.packages().map(|packages| packages.key()).collect();
     let named = !container.packages.is_empty();
-    let system = named.then(|| system::key(root, container, &planned.base_name)).transpose()?;
-    planned.recipe = Recipe::new(layer, &keys?, &planned.base_name, system, container);
+    let system = named.then(|| system::key(root, &container, &planned.base_name)).transpose()?;
+    planned.recipe = Recipe::new(layer, &keys?, &planned.base_name, system, &container);
     Ok(planned)
 }
 

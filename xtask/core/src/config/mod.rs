@@ -30,6 +30,7 @@ pub use parameters::Images;
 pub use problems::Refusal;
 pub use resolve::resolve;
 pub use values::{
-    Architecture, BaseImage, Builder, Distribution, Endpoint, EnvironmentName, FolderPath, SecretName,
+    Architecture, BaseImage, Builder, Distribution, Endpoint, EnvironmentName, FolderPath, PythonMinor,
+    SecretName,
 };
 pub use words::nearest;

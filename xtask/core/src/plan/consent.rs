@@ -10,6 +10,9 @@ pub enum Guard {
     Protected,
 }
 
+/// Its replacement is another revision beside it, and nothing stops: services are moved by the rollout.
+const REVISED: &str = "AWS::ECS::TaskDefinition";
+
 /// Why somebody must agree to these changes, one reason each; nothing where nobody needs to. A replacement counts
 /// if it is known: where values are not, CloudFormation announces many that never happen.
 #[must_use]
@@ -17,6 +20,7 @@ pub fn needs_consent(changes: &[Change], guard: Guard) -> Vec<String> {
     let guarded = (guard == Guard::Protected).then(|| "the environment is protected".to_owned());
     let risky = flatten(changes).into_iter().filter_map(|change| {
         let what = match (change.action, change.replacement) {
+            (ChangeAction::Modify, _) if change.kind == REVISED => return None,
             (ChangeAction::Remove, _) => "removes",
             (_, Replacement::Always) => "replaces",
             (_, Replacement::Maybe) => "may replace",
@@ -75,6 +79,16 @@ mod tests {
         ];
         assert!(needs_consent(&changes, Guard::Open).is_empty());
         assert_eq!(needs_consent(&changes, Guard::Protected), ["the environment is protected"]);
+    }
+
+    #[test]
+    fn another_revision_of_a_task_definition_asks_nobody() {
+        let mut task = change("T", ChangeAction::Modify, Replacement::Always, Fate::Retained);
+        assert_eq!(needs_consent(&[task.clone()], Guard::Open).len(), 1, "a queue");
+        task.kind = "AWS::ECS::TaskDefinition".to_owned();
+        assert!(needs_consent(&[task.clone()], Guard::Open).is_empty());
+        task.action = ChangeAction::Remove;
+        assert_eq!(needs_consent(&[task], Guard::Open).len(), 1, "a service that goes");
     }
 
     #[test]

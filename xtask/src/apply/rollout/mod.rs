@@ -6,6 +6,7 @@ mod failure;
 mod hosts;
 mod services;
 
+use super::airflow;
 use super::context::{Context, State};
 use super::timed::Ended;
 use crate::fail::Result;
@@ -22,6 +23,11 @@ pub(super) async fn run(
 ) -> Result<Ended> {
     match rollout.runtime {
         Runtime::Hosts(revision) => hosts::run(context, &revision, rollout.repeat, state, sink).await,
-        Runtime::Services(image) => services::run(context, &image, rollout.repeat, state, sink).await,
+        Runtime::Services(image) => {
+            let ended = services::run(context, &image, rollout.repeat, state, sink).await?;
+            // For ECS, a component that waits for the migration is up already.
+            airflow::healthy(&state.url(context.cloud)?, sink).await?;
+            Ok(ended)
+        }
     }
 }

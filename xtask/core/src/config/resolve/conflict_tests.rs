@@ -604,7 +604,7 @@ fn what_is_compiled_and_by_what() {
     ");
     let text = "[image]\nbase = 'scratch'\npackages = ['libpq5']\n";
     insta::assert_snapshot!(bad(&aws(text)), @r"
-    environments/dev.toml:8 `image.packages`: `packages` has no effect on the base `scratch`, which has no programs [conflict]
+    environments/dev.toml:8 `image.packages`: `packages` has no effect on the base `scratch`, which runs on this machine's Python [conflict]
         name another base, or remove it
     ");
     insta::assert_snapshot!(bad(&aws("[image]\ncompile = ['mysqlclient==2', 'a_b', 'A-b']\n")), @r"

@@ -43,11 +43,16 @@ pub fn container(
         );
     }
     let base = base?;
-    if base == Some(BaseImage::Scratch) {
-        let keys = [("packages", at(&written.packages)), ("compile", at(&written.compile))];
+    if base.clone().unwrap_or_else(|| base_of(defaults, PythonMinor::default())) == BaseImage::Scratch {
+        let keys = [
+            ("packages", at(&written.packages)),
+            ("compile", at(&written.compile)),
+            ("python", at(&written.python.0)),
+            ("interpreter", at(&written.interpreter)),
+        ];
         problems.no_effect(
             &keys,
-            "on the base `scratch`, which has no programs",
+            "on the base `scratch`, which runs on this machine's Python",
             "name another base, or remove it",
         );
     }

@@ -101,6 +101,13 @@ fn reference(text: &str, what: &str) -> Result<Reference, Refusal> {
 }
 
 impl PythonMinor {
+    /// That of a whole version, such as `3.12.4`.
+    #[must_use]
+    pub fn of(version: &str) -> Option<Self> {
+        let (minor, _) = version.rsplit_once('.')?;
+        Self::parse(minor).ok()
+    }
+
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let minor = text.strip_prefix("3.").and_then(|minor| minor.parse().ok());
         match minor {
