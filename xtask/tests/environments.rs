@@ -82,7 +82,7 @@ fn uncommented(text: &str, marks: &[&str]) -> Vec<String> {
 #[test]
 fn every_environment_of_the_repository_is_valid() {
     let names = environment::names(root()).unwrap();
-    assert_eq!(names, ["dev", "local", "prod", "staging"]);
+    assert_eq!(names, ["dev", "local", "local-fargate", "prod", "staging"]);
     for name in names {
         let environment = environment::load(root(), &name);
         environment.unwrap_or_else(|fail| panic!("{name}: {fail}: {:#?}", fail.all_problems()));

@@ -57,7 +57,10 @@ fn in_reach(root: &Path, environment: &Environment, file: &str) -> Result<Vec<Pr
 pub fn names(root: &Path) -> Result<Vec<String>> {
     let paths = fs::list(&root.join("environments"))?;
     let toml = paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    Ok(toml.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect())
+    let mut names: Vec<String> =
+        toml.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Adds which environments there are, the nearest first.

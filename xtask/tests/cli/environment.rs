@@ -125,7 +125,7 @@ fn an_environment_whose_own_name_is_too_long() {
     error: environment name `a-name-that-is-much-too-long` is too long:
       28 characters, the limit is 20
 
-    hint: use --env with one of: dev, local, prod, staging
+    hint: use --env with one of: dev, local, local-fargate, prod, staging
     ");
     project.write("environments/a-name-that-is-much-too-long.toml", "[aws]\nendpoint = \"local\"\n");
     insta::assert_snapshot!(project.refused(&["deploy", "--env", "a-name-that-is-much-too-long"]), @"
@@ -179,7 +179,7 @@ fn a_missing_file() {
     insta::assert_snapshot!(project.refused(&["deploy", "--env", "testing"]), @"
     error: there is no environment `testing`: no file `environments/testing.toml`
 
-    hint: use --env with one of: dev, local, prod, staging
+    hint: use --env with one of: dev, local, local-fargate, prod, staging
     ");
     insta::assert_snapshot!(project.refused(&["status", "--env", "dve"]), @"
     error: there is no environment `dve`: no file `environments/dve.toml`
@@ -208,7 +208,7 @@ fn the_file_and_the_tree_together() {
       airflow/host/appspec.yml: does not exist, and hosts need it to start
         cure: restore it, for instance: git checkout -- airflow/host/appspec.yml
 
-      templates/master.yaml:92: there is no `templates/storage.yaml`
+      templates/master.yaml:96: there is no `templates/storage.yaml`
         cure: correct the path, or add the file
     ");
     assert_eq!(project.refused(&["plan", "--env", "bad"]), project.refused(&["deploy", "--env", "bad"]));

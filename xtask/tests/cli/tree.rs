@@ -70,23 +70,23 @@ fn a_template_without_its_children() {
     insta::assert_snapshot!(project.refused(&["package"]), @r"
     error: the templates cannot be packaged
 
-      templates/engines/ec2/engine.yaml:113, templates/engines/ec2/engine.yaml:141,
+      templates/engines/ec2/engine.yaml:118, templates/engines/ec2/engine.yaml:146,
         templates/engines/ec2/worker-set.yaml:293:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/master.yaml:113: there is no `templates/cache.yaml`
+      templates/master.yaml:117: there is no `templates/cache.yaml`
         cure: correct the path, or add the file
     ");
     insta::assert_snapshot!(project.refused(&["deploy"]), @r"
     error: `local` cannot be deployed
 
-      templates/engines/ec2/engine.yaml:113, templates/engines/ec2/engine.yaml:141,
+      templates/engines/ec2/engine.yaml:118, templates/engines/ec2/engine.yaml:146,
         templates/engines/ec2/worker-set.yaml:293:
         there is no `templates/engines/ec2/host-group.yaml`
         cure: correct the path, or add the file
 
-      templates/master.yaml:113: there is no `templates/cache.yaml`
+      templates/master.yaml:117: there is no `templates/cache.yaml`
         cure: correct the path, or add the file
     ");
 }

@@ -44,7 +44,8 @@ pub(super) async fn run(
     }
     // A new stack has its services on this image already; they wait for the migration.
     let unknown = state.running.runtime != Some(Runtime::Services(*image));
-    if unknown || moved {
+    let migrates = unknown || moved;
+    if migrates {
         state.running.unsettle_runtime();
         migrate(context, &place, image, state, sink).await?;
     }
@@ -55,15 +56,18 @@ pub(super) async fn run(
         draining += ecs::roll(cluster, order, sink).await?;
     }
     state.draining = draining;
-    Ok(ended(image, waiting.len(), draining))
+    Ok(ended(image, waiting.len(), draining, migrates))
 }
 
-fn ended(image: &Digest, rolled: usize, draining: usize) -> Ended {
+fn ended(image: &Digest, rolled: usize, draining: usize, migrated: bool) -> Ended {
     let left = match draining {
         0 => String::new(),
         draining => format!(", released, {draining} draining"),
     };
     match rolled {
+        0 if migrated => {
+            Ended::done(format!("every service has image {} from the stack{left}", image.short()))
+        }
         0 => Ended::skipped(format!("every service runs it already{left}")),
         rolled => Ended::done(format!("image {} in {}{left}", image.short(), count(rolled, "service"))),
     }

@@ -1,0 +1,159 @@
+//! Real Airflow as tasks of ECS, on the local cloud: from the image to services that roll, drain and come back.
+
+use crate::support::project::Project;
+use crate::support::say;
+use crate::support::stages::Stages;
+use crate::support::tasks::{Held, RESEND, finished, probe, run_probe, until};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const COMPONENTS: [&str; 6] = ["api-server", "dag-processor", "scaler", "scheduler", "triggerer", "worker"];
+
+#[test]
+fn airflow_runs_as_tasks_of_ecs() {
+    let mut project = Project::new();
+    project.share_layers();
+    project.write("dags/probe.py", &probe("one"));
+    project.edit("environments/local.toml", |text| format!("engine = 'fargate'\n{text}{RESEND}"));
+    project.keep();
+    say("--- on ECS: first deployment");
+    first_deployment(&project);
+
+    let mut stages = Stages::new(&project, |project| drop(project.deploy()));
+    stages.run("on ECS: nothing changed", unchanged);
+    stages.run("on ECS: a changed DAG", a_changed_dag_restarts_no_task);
+    stages.run("on ECS: a changed plugin while a task runs", a_running_task_outlasts_the_rollout);
+    stages.run("on ECS: a component that does not start", what_does_not_start_is_rolled_back);
+    stages.run("on ECS: a command", a_command_runs_as_a_task);
+    stages.run("on ECS: roles", roles_allow_what_was_done);
+    stages.run("on ECS: destroy", destroy);
+    stages.end();
+}
+
+fn done(result: &Value) -> Vec<&str> {
+    let steps = result["steps"].as_array().unwrap().iter().filter(|step| step["outcome"] == "done");
+    steps.map(|step| step["name"].as_str().unwrap()).collect()
+}
+
+fn running(project: &Project) -> BTreeMap<String, u32> {
+    let components = project.components();
+    assert_eq!(components.keys().map(String::as_str).collect::<Vec<_>>(), COMPONENTS);
+    components
+}
+
+fn first_deployment(project: &Project) {
+    let result = project.deploy();
+    assert_eq!(result["outcome"], "deployed");
+    let all = [
+        "setup",
+        "validate",
+        "bootstrap",
+        "bundle",
+        "image",
+        "stack",
+        "services",
+        "pointer",
+        "dags",
+        "smoke",
+    ];
+    assert_eq!(done(&result), all);
+    running(project);
+    assert_eq!(run_probe(&project.airflow()), ["one", "one one"]);
+    // The UI reads a task's log in the bucket, where it is soon after its end.
+    until("the log in the bucket", || {
+        let log = project.task_log("probe", "second");
+        log.contains("s3://") && log.contains("Done. Returned value was")
+    });
+
+    let status = project.run(&["status", "--env", "local", "--format", "json"]).expect(0).json();
+    let services = status["services"].as_array().unwrap();
+    assert_eq!(services.len(), 5, "{status}");
+    assert!(services.iter().all(|service| service["running"] == 1 && service["draining"] == 0), "{status}");
+}
+
+/// Neither build nor push, no change set and no task.
+fn unchanged(project: &Project) {
+    let before = running(project);
+    let result = project.deploy();
+    assert_eq!(result["outcome"], "unchanged");
+    assert_eq!(result["uploads"], 0);
+    assert!(result["aws_calls"].as_u64().unwrap() < 20, "{result}");
+    assert_eq!(done(&result), ["setup"]);
+    assert_eq!(running(project), before);
+    say(&format!("    {} AWS calls, {} s", result["aws_calls"], result["seconds"]));
+}
+
+fn a_changed_dag_restarts_no_task(project: &Project) {
+    let before = running(project);
+    project.write("dags/probe.py", &probe("after"));
+    let result = project.deploy();
+    assert_eq!(done(&result), ["setup", "validate", "bundle", "pointer", "dags"]);
+    assert_eq!(run_probe(&project.airflow()), ["after", "after after"]);
+    assert_eq!(running(project), before, "no process was restarted");
+}
+
+/// The old worker protects itself: the release is live before its task has ended, and the task ends well.
+fn a_running_task_outlasts_the_rollout(project: &Project) {
+    project.deploy();
+    let (airflow, before) = (project.airflow(), running(project));
+    let held = Held::begin(&airflow);
+    project.write("plugins/marker.py", "\"\"\"A plugin of the tests.\"\"\"\n");
+    let result = project.deploy();
+    assert_eq!(result["outcome"], "deployed");
+    let steps = ["setup", "validate", "image", "stack", "services", "pointer", "smoke"];
+    assert_eq!(done(&result), steps);
+    assert_eq!(result["draining"], 1, "{result}");
+    assert_eq!(airflow.run_state("probe", &held.run).unwrap(), "running");
+    held.let_go();
+    assert_eq!(finished(&airflow, "probe", &held.run), "success", "the running task finished");
+    assert_eq!(airflow.returned("probe", &held.run, "first").unwrap(), "one");
+    until("the end of the old worker", || {
+        let workers = project.processes().into_values().filter(|line| line.contains("celery worker"));
+        workers.count() > 0 && project.components().values().all(|pid| !before.values().any(|old| old == pid))
+    });
+}
+
+fn what_does_not_start_is_rolled_back(project: &Project) {
+    project.deploy();
+    let pointer = project.pointer();
+    let run = "airflow/ductwork_airflow/hosts/run.py";
+    let good = project.read(run);
+    project.edit(run, |text| text.replace("airflow(\"triggerer\")", "airflow(\"no-such-command\")"));
+    assert_ne!(project.read(run), good);
+    let refused = project.run(&["deploy", "--env", "local", "--yes"]).expect(4);
+    project.write(run, &good);
+    assert!(refused.stderr.contains("triggerer"), "which service: {}", refused.stderr);
+    assert!(refused.stderr.contains("no-such-command"), "its own words: {}", refused.stderr);
+    assert!(refused.stderr.contains("is back"), "{}", refused.stderr);
+    assert_eq!(project.pointer(), pointer);
+    assert_eq!(project.deploy()["outcome"], "unchanged", "the previous release runs everywhere");
+    assert_eq!(run_probe(&project.airflow()), ["one", "one one"]);
+}
+
+fn a_command_runs_as_a_task(project: &Project) {
+    let shown = "import os, sys; print(sys.argv[1:], os.environ['DUCTWORK_STACK']); sys.exit(7)";
+    let run = project.run(&["run", "--env", "local", "--", "python", "-c", shown, "a b", "$HOME"]).expect(7);
+    assert!(run.stdout.contains("['a b', '$HOME'] ductwork-local"), "{}{}", run.stdout, run.stderr);
+    let list = project.run(&["run", "--env", "local", "--", "airflow", "dags", "list", "--output", "plain"]);
+    assert!(list.expect(0).stdout.contains("probe"));
+}
+
+fn roles_allow_what_was_done(project: &Project) {
+    let judged = project.python(&["-m", "localcloud.iam"]).expect(0);
+    say(&format!("    {}", judged.stderr.trim()));
+    project.python(&["-m", "localcloud.iam.tool", "--environment", "local", "--tasks"]).expect(0);
+    let calls = project.read(".ductwork/local/calls.jsonl");
+    for action in
+        ["ecs:RunTask", "ecs:UpdateService", "ecs:UpdateTaskProtection", "secretsmanager:GetSecretValue"]
+    {
+        assert!(calls.contains(action.split(':').next_back().unwrap()), "nobody called {action}");
+    }
+}
+
+fn destroy(project: &Project) {
+    project.run(&["destroy", "--env", "local", "--yes"]).expect(0);
+    assert_eq!(project.components(), BTreeMap::new(), "no component is left");
+    assert_eq!(project.pointer(), json!(null));
+    project.run(&["local", "down"]).expect(0);
+    assert_eq!(project.processes(), BTreeMap::new());
+}
