@@ -118,12 +118,14 @@ fn what_does_not_start_is_rolled_back(project: &Project) {
     let pointer = project.pointer();
     let run = "airflow/ductwork_airflow/hosts/run.py";
     let good = project.read(run);
-    project.edit(run, |text| text.replace("airflow(\"triggerer\")", "airflow(\"no-such-command\")"));
+    project.edit(run, |text| {
+        text.replace("airflow(\"triggerer\")", "[\"/bin/sh\", \"-c\", \"echo this image is broken; exit 3\"]")
+    });
     assert_ne!(project.read(run), good);
     let refused = project.run(&["deploy", "--env", "local", "--yes"]).expect(4);
     project.write(run, &good);
     assert!(refused.stderr.contains("triggerer"), "which service: {}", refused.stderr);
-    assert!(refused.stderr.contains("no-such-command"), "its own words: {}", refused.stderr);
+    assert!(refused.stderr.contains("this image is broken"), "its own words: {}", refused.stderr);
     assert!(refused.stderr.contains("is back"), "{}", refused.stderr);
     assert_eq!(project.pointer(), pointer);
     assert_eq!(project.deploy()["outcome"], "unchanged", "the previous release runs everywhere");
