@@ -43,9 +43,10 @@ fn project(base: &str, settings: &str) -> Project {
 }
 
 fn set(project: &Project, base: &str, settings: &str) {
-    let python = minor();
+    // What is put on nothing runs on this machine's Python.
+    let python = if base == "scratch" { String::new() } else { format!("python = \"{}\"", minor()) };
     project.edit("environments/local.toml", |text| {
-        format!("{text}\n[image]\nbase = \"{base}\"\npython = \"{python}\"\n{settings}\n")
+        format!("{text}\n[image]\nbase = \"{base}\"\n{python}\n{settings}\n")
     });
 }
 
