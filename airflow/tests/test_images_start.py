@@ -109,6 +109,19 @@ def test_a_database_that_is_away_is_waited_for():
     assert "secret" not in told
 
 
+def test_a_migration_that_is_under_way_is_waited_for(postgres, monkeypatch):
+    """The tables are there, the users are not yet."""
+    monkeypatch.setattr(heads, "lacking", lambda connection: [])
+    url = new_database(postgres, "under_way")
+    look = migration.looker(url)
+    with database.open_url(url) as migrating:
+        assert database.lock(migrating, "migrate", wait=False)
+        assert look() == "it is under way"
+        database.unlock(migrating, "migrate")
+        assert look() is None
+        assert database.lock(migrating, "migrate", wait=False), "whoever looks keeps nothing"
+
+
 def on(postgres: dict[str, str], name: str, component: str, root: Path) -> dict[str, str]:
     """A container whose database is this one."""
     outputs = OUTPUTS | {

@@ -35,7 +35,11 @@ def looker(url: str) -> Look:
         except Exception as error:  # whatever a driver calls it: it may come up yet
             return f"the database does not answer: {type(error).__name__}: {error}".splitlines()[0]
         try:
-            return "; ".join(heads.lacking(connection)) or None
+            if lacking := heads.lacking(connection):
+                return "; ".join(lacking)
+            # The tables are there before the users are: a component that starts in between makes the same permissions.
+            free = database.lock(connection, "migrate", wait=False)
+            return None if free else "it is under way"
         finally:
             connection.close()
 
