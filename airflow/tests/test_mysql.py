@@ -18,6 +18,7 @@ from hostkit import Host, begin_anew, make_stack, temporary_root
 
 from ductwork_airflow.extensions import health_app, mysql_tls
 from ductwork_airflow.hosts import connections, database, drain, health, install
+from ductwork_airflow.hosts.index import Index
 from ductwork_airflow.scaling import scaler
 
 LOGIN = {"username": "air flow", "password": "p@ss:w/rd%41#?&"}
@@ -59,7 +60,7 @@ def venvs(server, tmp_path_factory) -> Iterator[Path]:
 
 def make_environment(folder: Path) -> Path:
     """An environment that finds Airflow in the one of this process; its packages."""
-    uv = install.uv(TOOLS, AIRFLOW / "tools.lock")
+    uv = install.uv(TOOLS, AIRFLOW / "tools.lock", Index())
     install.command(uv, "venv", "--quiet", "--python", sys.executable, folder)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "airflow.pth").write_text(f"{next(p for p in sys.path if p.endswith('site-packages'))}\n")
@@ -169,7 +170,7 @@ def host(aws, server, venvs) -> Iterator[Host]:
         host = Host(root, aws, "api-server scheduler")
         host.env |= {
             "DUCTWORK_VENVS": str(venvs),
-            "DUCTWORK_UV": str(install.uv(TOOLS, AIRFLOW / "tools.lock")),
+            "DUCTWORK_UV": str(install.uv(TOOLS, AIRFLOW / "tools.lock", Index())),
         }
         supervisord = host.boot()
         yield host
