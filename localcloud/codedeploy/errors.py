@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-
-class ApiError(Exception):
-    """Answered as HTTP 400 with `__type`."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+from localcloud.emulator.jsonapi import ApiError
 
 
 def no_application(name: str) -> ApiError:

@@ -5,14 +5,13 @@ actions are recorded, not carried out.
 from __future__ import annotations
 
 import copy
-import json
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region, new_uuid
 
-from localcloud.ecs.api import CONTENT_TYPE, Service
+from localcloud.ecs.api import Service
 from localcloud.ecs.errors import ApiError
 from localcloud.ecs.store import now
-from localcloud.emulator.shapes import Answer, Operation
+from localcloud.emulator.jsonapi import JsonApi
 
 TARGET_PREFIX = "AnyScaleFrontendService"
 DIMENSION = "ecs:service:DesiredCount"
@@ -20,14 +19,16 @@ PARTS = ("targets", "policies", "actions", "tags")
 KEY = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 
 
-class Scaling:
+class Scaling(JsonApi):
+    title = "Application Auto Scaling"
+
     def __init__(self, ecs: Service) -> None:
         self._ecs = ecs
         self.targets = AccountRegionScopedDict()  # (namespace, resource, dimension) -> target
         self.policies = AccountRegionScopedDict()  # (…, name) -> policy
         self.actions = AccountRegionScopedDict()  # (…, name) -> scheduled action
         self.tags = AccountRegionScopedDict()  # ARN -> {key: value}
-        self.operations: dict[str, Operation] = {
+        operations = {
             "RegisterScalableTarget": self.register,
             "DeregisterScalableTarget": self.deregister,
             "DescribeScalableTargets": lambda request: {
@@ -49,6 +50,7 @@ class Scaling:
             "TagResource": self.tag,
             "ListTagsForResource": lambda request: {"Tags": self.tags.get(request.get("ResourceARN")) or {}},
         }
+        super().__init__(operations)
 
     # -- what ministack takes for a service module
     def get_state(self) -> dict:
@@ -61,21 +63,6 @@ class Scaling:
     def reset(self) -> None:
         for name in PARTS:
             getattr(self, name).clear()
-
-    async def handle_request(
-        self, method: str, path: str, headers: dict, body: bytes, query_params: dict
-    ) -> Answer:
-        operation = headers.get("x-amz-target", "").rpartition(".")[2]
-        try:
-            return _answer(200, self.call(operation, json.loads(body or b"{}")))
-        except ApiError as error:
-            return _answer(400, {"__type": error.code, "message": str(error)})
-
-    def call(self, operation: str, request: dict) -> dict:
-        handler = self.operations.get(operation)
-        if handler is None:
-            raise ApiError("UnknownOperationException", f"there is no operation {operation} here")
-        return handler(request)
 
     # -- targets
     def register(self, request: dict) -> dict:
@@ -218,7 +205,3 @@ def _invalid(message: str) -> ApiError:
 
 def _prefix() -> str:
     return f"arn:aws:application-autoscaling:{get_region()}:{get_account_id()}"
-
-
-def _answer(status: int, document: dict) -> Answer:
-    return status, {"Content-Type": CONTENT_TYPE}, json.dumps(document).encode()

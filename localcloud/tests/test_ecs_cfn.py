@@ -212,7 +212,9 @@ def test_a_stack_makes_changes_and_deletes_a_service(place: Place, stacks: Stack
     assert ecs.describe_clusters(clusters=[out["Cluster"]])["clusters"][0]["status"] == "INACTIVE"
 
 
-def test_a_service_that_never_runs_fails_its_stack_and_leaves_nothing(place: Place, stacks: Stacks) -> None:
+def test_a_service_that_never_runs_fails_its_stack_and_leaves_nothing(fresh: RunningCloud) -> None:
+    # Tasks of other tests would run beside its own.
+    place, stacks = make_place(fresh, "never"), Stacks(fresh)
     stack = f"{place.name}-stack"
     parts = resources(place)
     main = parts["Definition"]["Properties"]["ContainerDefinitions"][0]

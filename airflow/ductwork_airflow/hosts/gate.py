@@ -83,14 +83,25 @@ def wait(
     file = waiting_file(env)
     file.unlink(missing_ok=True)
     look = look or looker(env)
-    told = ""
-    while why := reason(env, look):
-        if why != told:
-            log.info("the worker waits: %s", why)
-            told = why
+
+    def told(why: str) -> None:
+        log.info("the worker waits: %s", why)
+
+    if hold(file, lambda: reason(env, look), told, lambda: sleep(PAUSE_SECONDS)):
+        log.info("the worker starts")
+
+
+def hold(
+    file: Path, reason: Callable[[], str | None], told: Callable[[str], None], pause: Callable[[], None]
+) -> bool:
+    """Returns once there is no reason to wait; whether there was one. The file is there meanwhile."""
+    last = ""
+    while why := reason():
+        if why != last:
+            told(why)
+            last = why
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(str(os.getpid()), encoding="utf-8")
-        sleep(PAUSE_SECONDS)
+        pause()
     file.unlink(missing_ok=True)
-    if told:
-        log.info("the worker starts")
+    return bool(last)

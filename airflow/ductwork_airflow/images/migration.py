@@ -7,7 +7,6 @@ its own before it moves any service. A component that waits is a healthy one (`h
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 
@@ -54,18 +53,17 @@ def wait(
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Returns when the database is ready. SIGTERM ends the wait and the process."""
-    file = gate.waiting_file(env, component)
     deadline = clock() + LIMIT_SECONDS
-    told = None
-    while why := look():
-        if clock() > deadline:
+
+    def reason() -> str | None:
+        why = look()
+        if why and clock() > deadline:
             raise NotMigratedError(
                 f"waited {LIMIT_SECONDS / 60:.0f} minutes for the migration: {why}; deploy, which migrates"
             )
-        if why != told:
-            log.info("waiting for the migration: %s", why)
-            told = why
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(os.getpid()), encoding="utf-8")
-        sleep(PAUSE_SECONDS)
-    file.unlink(missing_ok=True)
+        return why
+
+    def told(why: str) -> None:
+        log.info("waiting for the migration: %s", why)
+
+    gate.hold(gate.waiting_file(env, component), reason, told, lambda: sleep(PAUSE_SECONDS))
