@@ -33,7 +33,7 @@ def agent():
     found.close()
 
 
-class TestRules:
+class Rounds:
     """One round after the other."""
 
     @pytest.fixture(autouse=True)
@@ -67,6 +67,10 @@ class TestRules:
     def round(self, seconds: float = 0.0) -> None:
         self.now += seconds
         self.one.round()
+
+
+class TestRules(Rounds):
+    """Of the protection."""
 
     def test_on_at_once_and_off_a_minute_after_the_last_log(self, task):
         self.round()
@@ -199,6 +203,79 @@ class TestRules:
         assert told == ["ECS ends this task in 30 s: told 1 tasks to end"], (
             "once: handlers may take their time"
         )
+
+
+def of_service(primary: str, running: int, desired: int = 1, pending: int = 0) -> dict:
+    """As DescribeServices answers."""
+    old = {
+        "status": "ACTIVE",
+        "taskDefinition": "arn:x:task-definition/worker:1",
+        "runningCount": 1,
+        "desiredCount": 1,
+    }
+    new = {"status": "PRIMARY", "taskDefinition": f"arn:x:task-definition/{primary}", "runningCount": running,
+           "desiredCount": desired, "pendingCount": pending}  # fmt: skip
+    return {"runningCount": 1 + running, "deployments": [new, old]}
+
+
+@pytest.mark.parametrize(
+    ("service", "superseded"),
+    [
+        (of_service("worker:2", 1), True),
+        (of_service("worker:2", 0, desired=0), True),  # to zero: this one is the last
+        (of_service("worker:2", 0), False),  # nobody is there to take over
+        (of_service("worker:2", 1, pending=1), False),
+        (of_service("worker:1", 1), False),
+        (of_service("worker:12", 1), True),
+        ({}, False),
+    ],
+)
+def test_another_revision_has_come_when_its_tasks_run(service, superseded):
+    assert protection.seen(service, "worker:1").superseded is superseded
+
+
+def test_many_workers_of_a_service_ask_less_often():
+    assert protection.Seen(superseded=False, workers=3).pause == protection.LOOK_SECONDS
+    assert protection.Seen(superseded=False, workers=1000).pause == 200
+
+
+class TestGivingWay(Rounds):
+    """A protected worker of a revision that is no longer wanted."""
+
+    @pytest.fixture(autouse=True)
+    def service(self):
+        self.asked, self.ended, self.superseded = [], [], False
+
+        def look() -> protection.Seen:
+            self.asked.append(self.now)
+            return protection.Seen(self.superseded, workers=1)
+
+        self.one.look, self.one.retire = look, lambda: self.ended.append(self.now)
+
+    def test_it_asks_only_while_it_is_protected_and_ends_once(self, task):
+        self.round(60)
+        assert self.asked == []
+        task()
+        for _ in range(40):
+            self.round(0.5)
+        assert len(self.asked) == 2
+        self.superseded = True
+        for _ in range(40):
+            self.round(1)
+        assert len(self.ended) == 1
+        assert self.one.stopping_since is None, "nobody hurries its tasks"
+        assert self.agent.wanted == [True], "it stays protected until they have ended"
+
+    def test_silence_ends_no_worker(self, task, caplog):
+        def fails() -> protection.Seen:
+            raise RuntimeError("ThrottlingException")
+
+        self.one.look = fails
+        task()
+        for _ in range(30):
+            self.round(1)
+        assert self.ended == []
+        assert caplog.text.count("ThrottlingException") == 1
 
 
 def test_an_old_file_protects_nobody(tmp_path):

@@ -4,6 +4,10 @@ What the keeper is to a host, from the same marks of `worker_signals.py`: the EC
 deployments from before its first Airflow task begins until a minute after the last one's log is uploaded. A protection
 ends by itself, so it is renewed; an agent that does not answer is asked again and is never a reason to end a task.
 
+ECS leaves a protected task alone when the service gets another revision, so the worker asks by itself, while it is
+protected, what its service runs. Once the tasks of another revision are there it takes no more Airflow tasks and ends
+with its last one, as a host that drains does: new tasks run on new code, and a busy queue keeps no old worker.
+
 Protection does not help against a Spot interruption, a stopped instance or StopTask: ECS sends SIGTERM, Celery takes no
 more tasks, and two minutes later all is over. Tasks that have not ended in time are told to, so that Airflow knows at
 once and has their logs.
@@ -34,10 +38,13 @@ from ductwork_airflow.hosts import background, keeper
 log = logging.getLogger("ductwork.protection")
 
 AGENT = "ECS_AGENT_URI"
+METADATA = "ECS_CONTAINER_METADATA_URI_V4"
 PATIENCE_SECONDS = 5.0  # of a task that is about to begin
 MINUTES = 60  # of each protection; renewed when half of it is over
 ROUND_SECONDS = 0.25
 RETRY_SECONDS = 2.0
+LOOK_SECONDS = 10.0  # between two questions about the service
+LOOKS_PER_SECOND = 5  # of all workers of a service together: ECS answers 20 in a second, to everybody
 STOP_SECONDS = 120.0  # the longest `stopTimeout` on Fargate, and the notice of a Spot interruption
 
 
@@ -98,12 +105,69 @@ class Agent:
                 raise RuntimeError(f"{error.code}: {error.read(300).decode(errors='replace')}") from error
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the service runs."""
+
+    superseded: bool  # by tasks of another revision, all of which run
+    workers: int
+
+    @property
+    def pause(self) -> float:
+        """Until the next question."""
+        return max(LOOK_SECONDS, self.workers / LOOKS_PER_SECOND)
+
+
+def seen(service: Mapping[str, Any], definition: str) -> Seen:
+    """Of an answer to DescribeServices, by a task of `definition`, which is family and revision."""
+    workers = int(service.get("runningCount", 0))
+    for one in service.get("deployments", ()):
+        if one["status"] == "PRIMARY":
+            other = one["taskDefinition"].rpartition("/")[2] != definition
+            there = one["runningCount"] >= one["desiredCount"] and not one.get("pendingCount")
+            return Seen(other and there, workers)
+    return Seen(superseded=False, workers=workers)
+
+
+def looker(environ: Mapping[str, str]) -> Callable[[], Seen]:
+    """Asks ECS for the service of this task; a task of none is never superseded."""
+    found: list[tuple[Any, dict[str, Any]]] = []
+
+    def look() -> Seen:
+        if not found:
+            task = metadata(environ)
+            found.append((background.client("ecs", environ["AWS_REGION"]), task))
+        ecs, task = found[0]
+        if not (name := task.get("ServiceName")):
+            return Seen(superseded=False, workers=0)
+        answer = ecs.describe_services(cluster=task["Cluster"], services=[name])
+        return seen((answer["services"] or [{}])[0], f"{task['Family']}:{task['Revision']}")
+
+    return look
+
+
+def metadata(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the agent tells about this task."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{environ[METADATA]}/task", timeout=5) as answer:
+        return dict(json.load(answer))
+
+
+def take_no_more() -> None:
+    """Celery gives back what it has fetched and ends with its last task. Its loop looks at this, as after SIGTERM."""
+    from celery.worker import state
+
+    state.should_stop = 0
+
+
 @dataclass
 class Protection:
     """The loop's state."""
 
     state: Path
     agent: Agent
+    look: Callable[[], Seen] = lambda: Seen(superseded=False, workers=0)
+    retire: Callable[[], None] = take_no_more
     clock: Callable[[], float] = time.time
     faults: background.Faults = field(default_factory=background.Faults)
     until: float | None = None  # when the protection ends that ECS has last confirmed
@@ -111,6 +175,8 @@ class Protection:
     ask_at: float = 0.0
     stopping_since: float | None = None  # set by Celery's handler of SIGTERM
     hurried: bool = False
+    look_at: float = 0.0
+    retired: bool = False
 
     def busy(self) -> list[int]:
         """The processes that work on a task."""
@@ -127,6 +193,19 @@ class Protection:
             if self.until is not None and now - self.idle_since >= keeper.IDLE_SECONDS:
                 self.drop(now)
         self.hurry(now)
+        if self.until is not None and not self.retired and now >= self.look_at:
+            self.give_way(now)
+
+    def give_way(self, now: float) -> None:
+        """To the tasks of another revision. ECS itself ends a worker that is not protected."""
+        self.look_at = now + LOOK_SECONDS
+        with self.faults.told("revision of the service"):
+            seen = self.look()
+            self.look_at = now + seen.pause
+            if seen.superseded:
+                self.retired = True
+                log.info("the service runs another revision: this worker takes no more tasks")
+                self.retire()
 
     def hold(self, now: float) -> None:
         """Protects, or renews in time."""
@@ -184,6 +263,6 @@ def start(environ: Mapping[str, str]) -> Protection:
     """Begins to look after this worker. A thread of the main process ends with it."""
     state = Path(environ["DUCTWORK_STATE"])
     protected_file(state).unlink(missing_ok=True)
-    protection = Protection(state, Agent(environ[AGENT]))
+    protection = Protection(state, Agent(environ[AGENT]), looker(environ))
     threading.Thread(target=protection.run, name="ductwork-protection", daemon=True).start()
     return protection
