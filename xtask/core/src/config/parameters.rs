@@ -245,6 +245,10 @@ impl Tasks {
             pair("TaskArchitecture", self.architecture.to_string().to_uppercase()),
             pair("ContainerInsights", self.insights),
             pair("ApiServerMaxCount", self.api_server_max),
+            pair("Executors", self.executors()),
+            pair("EcsExecutorCpu", self.ecs_executor.size.cpu),
+            pair("EcsExecutorMemory", self.ecs_executor.size.memory),
+            pair("EcsExecutorManagedPolicyArns", joined(&self.ecs_executor.permissions.managed)),
             // Of templates that all engines have in common; tasks read none of them.
             pair("DrainSeconds", DRAIN_SECONDS),
             pair("HostPackages", ""),
