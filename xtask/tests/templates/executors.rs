@@ -1,7 +1,7 @@
 //! Tasks of Airflow that are tasks of ECS: when there is anything of them, what they may do, and who may start them.
 
 use super::evaluated::{evaluated, statements};
-use super::template::{ECS_EC2, FARGATE, Template, all_of, environment};
+use super::template::{ECS_EC2, FARGATE, ONLY_ECS, Template, all_of, environment};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use xtask::model::contract::CONTRACT;
@@ -39,8 +39,7 @@ fn there_is_nothing_of_them_unless_executors_has_ecs() {
 /// Without Celery there are neither workers nor queues, and the rest is the same.
 #[test]
 fn without_celery_there_are_no_workers() {
-    let text = "engine = 'fargate'\nexecutors = ['ecs']\n[aws]\naccount = '000000000000'\nregion = 'eu-central-1'\n[entry]\nallowed_cidrs = ['10.0.0.0/8']\n[airflow]\nurl = 'http://airflow.example.com'\n";
-    let all = all_of(&environment(text));
+    let all = all_of(&environment(ONLY_ECS));
     let master = &all["master.yaml"].whole;
     assert_eq!(master["Outputs"]["WorkerSets"]["Value"], "{}");
     let scheduler = &master["Resources"]["SchedulerTask"]["Properties"]["Parameters"];
@@ -133,9 +132,11 @@ fn the_executor_is_told_what_the_contract_names() {
 /// A policy of the environment file goes to their role.
 #[test]
 fn their_role_takes_policies() {
-    let text = format!("{ECS_EC2}\n");
-    let with =
-        text.replacen("engine = \"ecs-ec2\"", "engine = \"ecs-ec2\"\nexecutors = [\"ecs\", \"celery\"]", 1);
+    let with = ECS_EC2.replacen(
+        "engine = \"ecs-ec2\"",
+        "engine = \"ecs-ec2\"\nexecutors = [\"ecs\", \"celery\"]",
+        1,
+    );
     let environment = environment(&with);
     let master = &all_of(&environment)["master.yaml"].whole;
     let given = &master["Resources"]["EcsExecutor"]["Properties"]["Parameters"];

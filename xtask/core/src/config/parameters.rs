@@ -96,6 +96,10 @@ impl Environment {
 
     /// Auto Scaling and Application Auto Scaling write the same times differently.
     fn sleep(&self) -> Pairs {
+        // Worker sets sleep, and only their templates have these parameters.
+        if self.workers.is_empty() {
+            return Vec::new();
+        }
         let times = self.schedule.as_ref().map(|schedule| [&schedule.sleep, &schedule.wake]);
         let (word, written): (_, fn(&Cron) -> String) = match self.compute {
             Compute::Hosts(_) => ("Cron", |time| time.as_str().to_owned()),
