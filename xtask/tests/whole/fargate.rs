@@ -34,6 +34,7 @@ fn airflow_runs_as_tasks_of_ecs() {
     stages.run("on ECS: a component that does not start", what_does_not_start_is_rolled_back);
     stages.run("on ECS: a command", a_command_runs_as_a_task);
     stages.run("on ECS: roles", roles_allow_what_was_done);
+    stages.run("on ECS: without workers", every_task_can_be_one_of_its_own);
     stages.run("on ECS: destroy", destroy);
     stages.end();
 }
@@ -176,6 +177,21 @@ fn roles_allow_what_was_done(project: &Project) {
     {
         assert!(calls.contains(action.split(':').next_back().unwrap()), "nobody called {action}");
     }
+}
+
+/// Worker service and queue go, and what the tool itself does works as before.
+fn every_task_can_be_one_of_its_own(project: &Project) {
+    project.edit("environments/local.toml", |text| text.replace("['celery', 'ecs']", "['ecs']"));
+    let result = project.deploy();
+    assert_eq!(result["outcome"], "deployed");
+    assert!(done(&result).contains(&"smoke"), "{result}");
+    assert_eq!(run_probe(&project.airflow()), ["one", "one one"]);
+    let names = || project.components().into_keys().filter(|name| name != "scaler").collect::<Vec<_>>();
+    until("the end of the worker", || !names().contains(&"worker".to_owned()));
+    assert_eq!(names(), ["api-server", "dag-processor", "scheduler", "triggerer"]);
+    let status = project.run(&["status", "--env", "local", "--format", "json"]).expect(0).json();
+    assert_eq!(status["services"].as_array().unwrap().len(), 4, "{status}");
+    assert_eq!(project.deploy()["outcome"], "unchanged");
 }
 
 fn destroy(project: &Project) {
