@@ -23,6 +23,8 @@ PARAMETERS: tuple[str, ...] = tuple(_CONTRACT["parameters"]["hosts"])
 EC2_OUTPUTS: tuple[str, ...] = tuple(_CONTRACT["ec2"]["outputs"])
 EC2_PARAMETERS: tuple[str, ...] = tuple(_CONTRACT["ec2"]["parameters"])
 ECS_OUTPUTS: tuple[str, ...] = tuple(_CONTRACT["ecs"]["outputs"])
+ECS_PARAMETERS: tuple[str, ...] = tuple(_CONTRACT["ecs"]["parameters"])
+ECS_EXECUTOR: tuple[str, ...] = tuple(_CONTRACT["ecs"]["executor"])
 TASK_WORKER_SET_OUTPUTS: dict[str, str] = {
     key: output for key, output in WORKER_SET_OUTPUTS.items() if key not in _CONTRACT["ec2"]["worker_set"]
 } | _CONTRACT["ecs"]["worker_set"]

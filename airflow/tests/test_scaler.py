@@ -17,13 +17,13 @@ from botocore.stub import ANY, Stubber
 from conftest import AIRFLOW, REGION, new_database, wait_for
 from test_gate import NEW, OLD, info
 
-from ductwork_airflow.hosts import database
+from ductwork_airflow.hosts import database, executors
 from ductwork_airflow.scaling import scaler
 from ductwork_airflow.scaling.sizes import AutoScalingGroups, Services
 
 NOW = 1_800_000_000.0
 TABLES = """
-create table task_instance (queue varchar(256), state varchar(20), n serial);
+create table task_instance (queue varchar(256), state varchar(20), executor varchar(1000), n serial);
 create table job (id serial, job_type varchar(30), latest_heartbeat timestamptz);
 create table import_error (id serial);
 """
@@ -195,6 +195,19 @@ def test_a_round(make, sql, stubs):
         ("ImportErrors", ""): 1,
     }
     assert {key: stubs.value(*key) for key in values} == values
+
+
+def test_tasks_of_the_ecs_executor_need_no_worker(server, sql):
+    """Of those that name none, the default decides."""
+    sql("insert into task_instance (queue, state) select 'default', 'queued' from generate_series(1, 3)")
+    named = "unnest(array['ecs', 'ecs', 'CeleryExecutor'])"
+    sql(f"insert into task_instance (queue, state, executor) select 'default', 'queued', {named}")
+    with database.open_url(server) as connection:
+        queued = {
+            names: scaler.look(connection, NOW, "default", executors.option(names)).loads["default"].queued
+            for names in (("celery", "ecs"), ("ecs", "celery"), ("celery",))
+        }
+    assert queued == {("celery", "ecs"): 4, ("ecs", "celery"): 1, ("celery",): 6}
 
 
 def test_the_groups_own_bounds_hold(make, sql, stubs):

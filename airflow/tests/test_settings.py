@@ -123,7 +123,7 @@ def test_hosts_read_exactly_what_the_contract_lists():
     sets = json.loads(OUTPUTS["WorkerSets"]).values()
     of_sets = {one["prefix"] + suffix for one in sets for suffix in contract.WORKER_SET_OUTPUTS.values()}
     assert outputs.read == {*contract.OUTPUTS, *of_sets}
-    assert parameters.read == set(contract.PARAMETERS)
+    assert parameters.read == {*contract.PARAMETERS, *contract.ECS_PARAMETERS}
 
 
 def test_every_listed_name_is_used(monkeypatch):

@@ -290,3 +290,12 @@ def test_the_smoke_dag_is_valid():
     report = judge(AIRFLOW / "ductwork_airflow/smoke")
     assert [dag["dag_id"] for dag in report["dags"]] == ["ductwork_smoke"]
     assert report["problems"] == []
+
+
+def test_a_task_may_ask_for_an_executor_that_the_environment_has(tmp_path):
+    made = "@task(executor='ecs')\n    def one(): ...\n    one()"
+    text = f"from airflow.sdk import dag, task\n@dag\ndef a():\n    {made}\na()\n"
+    (tmp_path / "a.py").write_text(text)
+    found = judge(tmp_path)["problems"]
+    assert "`ecs`" in found[0]["message"].replace("'", "`"), found
+    assert judge(tmp_path, "--executors", "celery,ecs")["problems"] == []

@@ -15,6 +15,8 @@ from ductwork_airflow.hosts import connections
 Fetch = Callable[[str], str]
 
 SIGNERS = ("api-server", "scheduler", "dag-processor", "triggerer")
+# They run tasks, and nothing else of Airflow.
+CODE_OF_DAGS = ("worker", "executor")
 BROKER_USERS = ("scheduler", "worker")
 
 
@@ -80,7 +82,7 @@ def secret_environment(env: Mapping[str, str], fetch: Fetch, component: str = ""
     """
     url = database_url(env, fetch)
     # A worker has no use for the asynchronous engine, and each variable with a password is one that a task could read.
-    asynchronous = {} if component == "worker" else {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url}
+    asynchronous = {} if component in CODE_OF_DAGS else {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url}
     signing = {"AIRFLOW__API_AUTH__JWT_SECRET": "DUCTWORK_JWT_SECRET_ARN"} if component in SIGNERS else {}
     return {
         # 43 generated characters are 32 bytes of base64 with its padding left off.

@@ -3,7 +3,8 @@
 Numbers and traps come from runs with Airflow 3.3.2: SQS keeps a message invisible for at most 12 hours (Airflow's own
 default of 24 is refused) and SQS has no remote control.
 
-`connections.py`, `worker_sets.py`, `login.py`, `mail.py` and `variables.py` have the rules of their subjects.
+`connections.py`, `executors.py`, `worker_sets.py`, `login.py`, `mail.py` and `variables.py` have the rules of their
+subjects.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ductwork_airflow import contract
 from ductwork_airflow.extensions import login, mail
-from ductwork_airflow.hosts import connections, variables
+from ductwork_airflow.hosts import connections, executors, variables
 from ductwork_airflow.scaling import worker_sets
 
 SQS_LONGEST_VISIBILITY_SECONDS = 43_200
@@ -163,7 +164,8 @@ def _checked(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
             faults.append(f"the stack's parameter `{name}` is not a number: `{parameters.get(name)}`")
     for check in (
         lambda: connections.kind(outputs.get("DatabaseEngine", ""), "mysql://"),
-        lambda: worker_sets.resolve(outputs, host.worker_set_outputs),
+        lambda: _worker_sets(outputs, parameters, host),
+        lambda: executors.settings(outputs, parameters),
         lambda: login.parse(parameters.get("LoginConfig", "")),
         lambda: mail.options(parameters.get("MailConfig", "")),
         lambda: variables.parse(parameters.get("EnvironmentVariables", "")),
@@ -176,6 +178,13 @@ def _checked(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         raise SettingsError("; ".join(faults))
 
 
+def _worker_sets(
+    outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host
+) -> dict[str, dict[str, Any]]:
+    needed = executors.worker_sets(executors.names(parameters))
+    return worker_sets.resolve(outputs, host.worker_set_outputs, needed)
+
+
 def host_environment(
     outputs: Mapping[str, str], parameters: Mapping[str, str], host: Host, database_kind: str = ""
 ) -> dict[str, str]:
@@ -186,7 +195,7 @@ def host_environment(
     _checked(outputs, parameters, host)
     custom = overrides(parameters.get("AirflowConfig", ""))
     database = database_kind or connections.kind(outputs["DatabaseEngine"])
-    sets = worker_sets.resolve(outputs, host.worker_set_outputs)
+    sets = _worker_sets(outputs, parameters, host)
     try:
         serves = worker_sets.served(sets, host.worker_set, host.components)
     except worker_sets.WorkerSetsError as error:
@@ -229,14 +238,12 @@ def host_environment(
     refresh = custom.get(variable("dag_processor", "refresh_interval"), str(REFRESH_SECONDS))
     if not refresh.isdecimal():
         raise SettingsError(f"AirflowConfig: `dag_processor.refresh_interval` is not a number: `{refresh}`")
-    concurrency = sum(int(sets[name]["concurrency"]) for name in serves or [contract.DEFAULT_WORKER_SET])
     options = (
         _options(outputs, parameters, host)
-        | _broker(outputs, sets, host)
+        | executors.settings(outputs, parameters)
+        | (_celery(sets, serves) | _broker(outputs, sets, host) if sets else {})
         | mail.options(parameters.get("MailConfig", ""))
         | {
-            "celery.worker_concurrency": str(concurrency),
-            "operators.default_queue": sets[contract.DEFAULT_WORKER_SET]["queue"],
             "dag_processor.dag_bundle_config_list": json.dumps(bundles(outputs, host, int(refresh))),
         }
     )
@@ -282,7 +289,6 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
     ports = host.ports(parameters)
     prefix = outputs["SecretsPrefix"].strip("/")
     return {
-        "core.executor": "CeleryExecutor",
         "core.load_examples": "False",
         "core.dags_are_paused_at_creation": "False",  # what is released is meant to run; git says what exists
         # Airflow's own 30 s keep the second of two quick releases from the scheduler, though the DAG shows its version.
@@ -300,10 +306,6 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
         "api.port": parameters["AirflowPort"],
         "api.workers": "1",
         "api.expose_config": "False",
-        "celery.extra_celery_config": json.dumps({"imports": ["ductwork_airflow.extensions.worker_signals"]}),
-        # Airflow's own second is too short for the first message of a small host that is busy: three such, and the task
-        # has failed.
-        "celery.operation_timeout": "10",
         # A rollout restarts the API server under running tasks. Airflow's own 5 tries give up after some 8 s, and the
         # task is killed; these last for about 4 minutes, less than the scheduler waits for a heartbeat (300 s).
         "workers.execution_api_retries": "40",
@@ -328,6 +330,18 @@ def _options(outputs: Mapping[str, str], parameters: Mapping[str, str], host: Ho
                 "environment": host.environment,
             }
         ),
+    }
+
+
+def _celery(sets: Mapping[str, dict[str, Any]], serves: list[str]) -> dict[str, str]:
+    concurrency = sum(int(sets[name]["concurrency"]) for name in serves or [contract.DEFAULT_WORKER_SET])
+    return {
+        "celery.worker_concurrency": str(concurrency),
+        "celery.extra_celery_config": json.dumps({"imports": ["ductwork_airflow.extensions.worker_signals"]}),
+        # Airflow's own second is too short for the first message of a small host that is busy: three such, and the task
+        # has failed.
+        "celery.operation_timeout": "10",
+        "operators.default_queue": sets[contract.DEFAULT_WORKER_SET]["queue"],
     }
 
 

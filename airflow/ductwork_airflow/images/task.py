@@ -30,6 +30,8 @@ from ductwork_airflow.hosts.settings import (
 
 OUTPUT, PARAMETER, SECRET = "DUCTWORK_OUTPUT_", "DUCTWORK_PARAMETER_", "DUCTWORK_SECRET_"
 ARN_ENDING = "SecretArn"
+# The task that the ECS executor starts for a task of Airflow.
+EXECUTOR = "executor"
 # What only hosts have. A task is never drained by our own budget: ECS has one, `stopTimeout`.
 ABSENT_PARAMETERS = {"DrainSeconds": "120"}
 
@@ -206,6 +208,8 @@ def environment(environ: Mapping[str, str], task: Task, like: str) -> dict[str, 
 
 def likeness(environ: Mapping[str, str]) -> str:
     """The component whose secrets the container has, for a command that is none."""
+    if environ.get("DUCTWORK_SERVICE") == EXECUTOR:
+        return EXECUTOR
     signs, queues = (f"{SECRET}{name}" in environ for name in ("JWT", "CACHE"))
     if signs:
         return "scheduler" if queues else "triggerer"

@@ -21,6 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from ductwork_airflow.hosts import executors
 from ductwork_airflow.release import contents
 
 CHILD = Path(__file__).with_name("validate_child.py")
@@ -42,11 +43,12 @@ def problem(kind: str, file: str | None, line: int | None, message: str, hint: s
 
 
 def clean_environment(
-    home: Path, plugins: Path | None, timeout: float, variables: dict[str, str]
+    home: Path, plugins: Path | None, timeout: float, variables: dict[str, str], executor: str
 ) -> dict[str, str]:
     """What a child sees: no AWS credentials, no stray AIRFLOW__ setting, no database, no network endpoint.
 
-    `variables` are those that the environment file gives to DAGs.
+    `variables` are those that the environment file gives to DAGs, `executor` is the option of that name: Airflow
+    refuses a DAG with a task for another one.
     """
     names = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
     stand_ins = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")  # for what a DAG reads while it is imported
@@ -59,7 +61,7 @@ def clean_environment(
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": str(timeout),
         "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "1000",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins or home / "plugins"),
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": executor,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/none.db",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -106,7 +108,7 @@ class Child:
 
 
 def judge(
-    dags: Path, plugins: Path | None, timeout: float, slow: float, variables: dict[str, str]
+    dags: Path, plugins: Path | None, timeout: float, slow: float, variables: dict[str, str], executor: str
 ) -> dict[str, Any]:
     """Parses and serialises every DAG below `dags`; returns the contract's document."""
     began = time.monotonic()
@@ -114,7 +116,7 @@ def judge(
     with tempfile.TemporaryDirectory(prefix="ductwork-validate-") as folder:
         home = Path(folder)
         (home / "airflow.cfg").touch()  # without one, Airflow spends half a second on writing its default
-        environment = clean_environment(home, plugins, timeout, variables)
+        environment = clean_environment(home, plugins, timeout, variables, executor)
         done: list[str] = []
         try:
             while _run_child(dags, done, environment, timeout, report):
@@ -220,6 +222,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--variables", type=json.loads, default={}, help="environment variables of DAGs, a JSON object"
     )
+    parser.add_argument(
+        "--executors", default=executors.CELERY, help="what runs tasks: celery, ecs or both, with a comma"
+    )
     options = parser.parse_args(arguments)
     dags = options.dags.resolve()
     plugins = (options.plugins or dags.parent / "plugins").resolve()
@@ -228,8 +233,9 @@ def main(arguments: list[str] | None = None) -> int:
         if not dags.is_dir():
             raise ValidatorBroken(f"`{options.dags}` is not a directory")
         report = judge(
-            dags, plugins if plugins.is_dir() else None, options.timeout_seconds, slow, options.variables
-        )
+            dags, plugins if plugins.is_dir() else None, options.timeout_seconds, slow, options.variables,
+            executors.option(options.executors.split(",")),
+        )  # fmt: skip
     except ValidatorBroken as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

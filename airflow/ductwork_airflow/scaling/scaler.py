@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ductwork_airflow.hosts import background, database, deployments, envfile, secret
+from ductwork_airflow.hosts import background, database, deployments, envfile, executors, secret
 from ductwork_airflow.scaling import arithmetic
 from ductwork_airflow.scaling.sizes import AutoScalingGroups, Services, Size, Sizes
 
@@ -45,12 +45,13 @@ class Look:
     import_errors: int
 
 
-def look(connection: Any, now: float, default_queue: str = "default") -> Look:
-    """Three small questions, each answered from an index."""
+def look(connection: Any, now: float, default_queue: str = "default", executor: str = "") -> Look:
+    """Three small questions, each answered from an index. What another executor runs is no load of a worker."""
     states = ", ".join(f"'{state}'" for state in COUNTED)
     counted = database.rows(
         connection,
-        f"select queue, state, count(*) from task_instance where state in ({states}) group by queue, state",  # noqa: S608
+        f"select queue, state, count(*) from task_instance where state in ({states})"  # noqa: S608
+        f"{executors.of_workers(executor)} group by queue, state",
     )
     beats = {
         str(kind): database.utc(beat).timestamp()
@@ -162,7 +163,9 @@ class Scaler:
         found = None
         with self.faults.told("database"):
             try:
-                found = look(self.connection, self.clock(), self.default_queue) if self.lead() else None
+                if self.lead():
+                    executor = self.env.get("AIRFLOW__CORE__EXECUTOR", "")
+                    found = look(self.connection, self.clock(), self.default_queue, executor)
             except Exception:
                 self.let_go()
                 raise

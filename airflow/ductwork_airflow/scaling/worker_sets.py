@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ductwork_airflow import contract
@@ -14,16 +14,18 @@ class WorkerSetsError(ValueError):
 
 
 def resolve(
-    outputs: Mapping[str, str], needed: Mapping[str, str] = contract.WORKER_SET_OUTPUTS
+    outputs: Mapping[str, str],
+    needed: Mapping[str, str] = contract.WORKER_SET_OUTPUTS,
+    required: Sequence[str] = (contract.DEFAULT_WORKER_SET,),
 ) -> dict[str, dict[str, Any]]:
-    """The sets by name, each with its queue's URL and what else is needed: the names of its groups or its service."""
+    """The sets by name, each with its queue's URL and what else is needed: the names of its groups or its service.
+    Those that are required have to be there."""
     try:
         sets = json.loads(outputs.get("WorkerSets", ""))
         found = {name: dict(one) for name, one in sets.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise WorkerSetsError(f"the stack's output `WorkerSets` cannot be read: {error}") from error
-    default = contract.DEFAULT_WORKER_SET
-    faults = [] if default in found else [f"the stack has no worker set `{default}`"]
+    faults = [f"the stack has no worker set `{name}`" for name in required if name not in found]
     for name, one in found.items():
         faults += [
             f"worker set `{name}` has no `{key}`" for key in contract.WORKER_SET_KEYS if key not in one

@@ -49,6 +49,8 @@ pub struct Parsing {
     pub per_file: Duration,
     /// Environment variables, as tasks have them.
     pub variables: BTreeMap<String, String>,
+    /// What runs tasks, separated by commas: a DAG may name one.
+    pub executors: String,
     /// The Python whose packages count; without one it is that of the lock of hosts.
     pub python: Option<PathBuf>,
     /// Where that lock is installed from, if it is to be and not only the variables of this process say so.
@@ -62,7 +64,8 @@ impl Parsing {
     pub fn of(environment: &Environment, objects: &Objects) -> Self {
         let variables = environment.env.iter().map(|(name, value)| (name.to_string(), value.clone()));
         let variables = variables.chain(stand_ins(objects)).collect();
-        Self { per_file: environment.dags.parse_timeout, variables, python: None, index: None }
+        let executors = environment.executors();
+        Self { per_file: environment.dags.parse_timeout, variables, executors, python: None, index: None }
     }
 }
 
@@ -118,6 +121,8 @@ fn prepare(root: &Path, bundle: &Path, how: &Parsing, sink: &Sink) -> Result<(Cm
             &how.per_file.as_secs().to_string(),
             "--variables",
             &serde_json::json!(how.variables).to_string(),
+            "--executors",
+            &how.executors,
             "--dags",
         ])
         .arg(&dags)

@@ -187,6 +187,16 @@ impl Project {
             .collect()
     }
 
+    /// What the containers of a component's tasks on ECS have written, of those that the cloud still knows.
+    pub fn task_logs(&self, component: &str) -> String {
+        let tasks = fs::read_dir(self.path().join(".ductwork/local/tasks")).unwrap().flatten();
+        let log = |task: fs::DirEntry| task.path().join("containers").join(component).join("log");
+        tasks
+            .filter_map(|task| fs::read(log(task)).ok())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .collect()
+    }
+
     /// What hooks have said, a text for each deployment on each of its hosts.
     pub fn deployment_logs(&self) -> Vec<String> {
         let mut found = BTreeMap::new();

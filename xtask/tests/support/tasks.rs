@@ -56,6 +56,37 @@ pub fn probe(version: &str) -> String {
     PROBE.replace("VERSION", version)
 }
 
+const OWN_TASK: &str = r#"
+"""A probe of the ECS executor."""
+import os, time
+from pathlib import Path
+from airflow.sdk import dag, get_current_context, task
+
+@dag(schedule=None, catchup=False, tags=["test"])
+def own_task():
+    @task(executor="ecs", executor_config={"overrides": {"cpu": "1024", "memory": "3072"}})
+    def first(params: dict | None = None) -> str:
+        held = (params or {}).get("held")
+        if held:
+            Path(held, "running").touch()
+            while Path(held).exists() and not Path(held, "go").exists():
+                time.sleep(0.05)
+        return f"{os.environ['DUCTWORK_SERVICE']}, try {get_current_context()['ti'].try_number}"
+
+    @task
+    def second(before: str) -> str:
+        return f"{before}, {os.environ['DUCTWORK_SERVICE']}"
+
+    second(first())
+
+own_task()
+"#;
+
+/// The DAG `own_task`, whose first task is a task of ECS of its own, and the second one of a worker.
+pub fn own_task() -> String {
+    OWN_TASK.to_owned()
+}
+
 /// Waits for a run to end and says how.
 #[track_caller]
 pub fn finished(airflow: &Airflow, dag: &str, run: &str) -> String {
@@ -85,11 +116,16 @@ impl Held {
     /// Triggers it and waits until the task runs.
     #[track_caller]
     pub fn begin(airflow: &Airflow) -> Self {
+        Self::begin_of(airflow, "probe")
+    }
+
+    #[track_caller]
+    pub fn begin_of(airflow: &Airflow, dag: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // A worker may run its tasks as another user.
         let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
         std::fs::set_permissions(folder.path(), everybody).unwrap();
-        let run = airflow.trigger("probe", &json!({ "held": folder.path() })).unwrap();
+        let run = airflow.trigger(dag, &json!({ "held": folder.path() })).unwrap();
         let running = folder.path().join("running");
         until("the held task runs", || running.exists());
         Self { run, folder }

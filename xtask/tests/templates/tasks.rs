@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use xtask::config::Images;
 use xtask::model::contract::CONTRACT;
 
-const COMPONENTS: [&str; 6] = ["api-server", "scheduler", "dag-processor", "triggerer", "worker", "migrate"];
+const COMPONENTS: [&str; 7] =
+    ["api-server", "scheduler", "dag-processor", "triggerer", "worker", "migrate", "executor"];
 
 fn fargate() -> &'static BTreeMap<String, Template> {
     engine("fargate")
@@ -96,6 +97,7 @@ fn each_component_gets_its_own_secrets() {
         ("triggerer", &["JWT"]),
         ("worker", &["CACHE"]),
         ("migrate", &["ADMIN", "SERVICE"]),
+        ("executor", &[]),
     ] {
         assert_eq!(secrets(component, "valkey")[0], expected(more), "{component}");
         let without: Vec<&str> = more.iter().copied().filter(|name| *name != "CACHE").collect();
@@ -119,6 +121,7 @@ fn tasks_are_told_what_the_contract_names() {
     let mut wanted: BTreeSet<String> = named("OUTPUT", &CONTRACT.outputs.hosts).into_iter().collect();
     wanted.extend(named("OUTPUT", &CONTRACT.ecs.outputs));
     wanted.extend(named("PARAMETER", &CONTRACT.parameters.hosts));
+    wanted.extend(named("PARAMETER", &CONTRACT.ecs.parameters));
     let own = ["ENVIRONMENT", "STACK", "CLUSTER", "SERVICE", "IMAGE", "WORKER_SET", "QUEUE_URLS"];
     wanted.extend(own.map(|name| format!("DUCTWORK_{name}")));
     wanted.extend(["AWS_REGION", "AWS_DEFAULT_REGION"].map(str::to_owned));
@@ -135,11 +138,12 @@ fn tasks_are_told_what_the_contract_names() {
 #[test]
 fn every_container_has_a_log_group() {
     let all = fargate();
-    let groups: BTreeSet<String> = ["observability.yaml", "engines/ecs/cluster.yaml"]
-        .iter()
-        .flat_map(|name| calls(&all[*name].whole["Resources"], "LogGroupName"))
-        .map(|name| name["Fn::Sub"].as_str().unwrap().replace("${MasterStackName}", "ductwork-dev"))
-        .collect();
+    let groups: BTreeSet<String> =
+        ["observability.yaml", "engines/ecs/cluster.yaml", "engines/ecs/executor-identity.yaml"]
+            .iter()
+            .flat_map(|name| calls(&all[*name].whole["Resources"], "LogGroupName"))
+            .map(|name| name["Fn::Sub"].as_str().unwrap().replace("${MasterStackName}", "ductwork-dev"))
+            .collect();
     for component in COMPONENTS {
         for container in containers(&task(component, "sqs", "FARGATE")) {
             let options = &container["LogConfiguration"]["Options"];
@@ -159,7 +163,7 @@ fn tasks_stop_and_are_replaced_gently() {
         let check = container.get("HealthCheck").map(|check| check["Command"].clone());
         let python = "/opt/ductwork/venv/bin/python";
         let wanted = json!(["CMD", python, "-m", "ductwork_airflow.images.health", component]);
-        assert_eq!(check, (component != "migrate").then_some(wanted), "{component}");
+        assert_eq!(check, (!["migrate", "executor"].contains(&component)).then_some(wanted), "{component}");
     }
     let definition = &fargate()["engines/ecs/task.yaml"].whole["Resources"]["Task"];
     assert_eq!(

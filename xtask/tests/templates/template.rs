@@ -12,6 +12,7 @@ use xtask::session::templates;
 
 pub const FARGATE: &str = include_str!("fargate.toml");
 pub const ECS_EC2: &str = include_str!("ecs-ec2.toml");
+pub const ONLY_ECS: &str = include_str!("only-ecs.toml");
 pub const PUBLIC: &str = include_str!("public.toml");
 
 pub struct Template {

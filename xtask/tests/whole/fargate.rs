@@ -3,18 +3,25 @@
 use crate::support::project::Project;
 use crate::support::say;
 use crate::support::stages::Stages;
-use crate::support::tasks::{Held, RESEND, finished, probe, run_probe, until};
+use crate::support::tasks::{Held, RESEND, finished, own_task, probe, run_probe, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const COMPONENTS: [&str; 6] = ["api-server", "dag-processor", "scaler", "scheduler", "triggerer", "worker"];
+
+/// A scheduler looks for tasks of one that has been killed as it starts, when that one does not seem dead yet, and then
+/// after five minutes by default.
+const ADOPT: &str =
+    "'scheduler.orphaned_tasks_check_interval' = 5\n'scheduler.scheduler_health_check_threshold' = 15\n";
 
 #[test]
 fn airflow_runs_as_tasks_of_ecs() {
     let mut project = Project::new();
     project.share_layers();
     project.write("dags/probe.py", &probe("one"));
-    project.edit("environments/local.toml", |text| format!("engine = 'fargate'\n{text}{RESEND}"));
+    project.write("dags/own_task.py", &own_task());
+    let keys = "engine = 'fargate'\nexecutors = ['celery', 'ecs']\n";
+    project.edit("environments/local.toml", |text| format!("{keys}{text}{RESEND}{ADOPT}"));
     project.keep();
     say("--- on ECS: first deployment");
     first_deployment(&project);
@@ -22,10 +29,12 @@ fn airflow_runs_as_tasks_of_ecs() {
     let mut stages = Stages::new(&project, |project| drop(project.deploy()));
     stages.run("on ECS: nothing changed", unchanged);
     stages.run("on ECS: a changed DAG", a_changed_dag_restarts_no_task);
+    stages.run("on ECS: a task of its own", a_task_of_its_own_outlives_the_scheduler);
     stages.run("on ECS: a changed plugin while a task runs", a_running_task_outlasts_the_rollout);
     stages.run("on ECS: a component that does not start", what_does_not_start_is_rolled_back);
     stages.run("on ECS: a command", a_command_runs_as_a_task);
     stages.run("on ECS: roles", roles_allow_what_was_done);
+    stages.run("on ECS: without workers", every_task_can_be_one_of_its_own);
     stages.run("on ECS: destroy", destroy);
     stages.end();
 }
@@ -92,6 +101,24 @@ fn a_changed_dag_restarts_no_task(project: &Project) {
     assert_eq!(running(project), before, "no process was restarted");
 }
 
+/// By the ECS executor: with its own size, its log in the bucket, and adopted by the scheduler that comes next.
+fn a_task_of_its_own_outlives_the_scheduler(project: &Project) {
+    project.deploy();
+    let (airflow, before) = (project.airflow(), running(project));
+    let held = Held::begin_of(&airflow, "own_task");
+    assert_eq!(running(project), before, "no worker was started for it");
+    let scheduler = before["scheduler"];
+    std::process::Command::new("kill").args(["-KILL", &scheduler.to_string()]).status().unwrap();
+    until("the adoption", || project.task_logs("scheduler").contains("Adopted the following 1 tasks"));
+    assert_eq!(airflow.run_state("own_task", &held.run).unwrap(), "running");
+    held.let_go();
+    assert_eq!(finished(&airflow, "own_task", &held.run), "success");
+    assert_eq!(airflow.returned("own_task", &held.run, "first").unwrap(), "executor, try 1");
+    assert_eq!(airflow.returned("own_task", &held.run, "second").unwrap(), "executor, try 1, worker-default");
+    until("the log in the bucket", || project.task_log("own_task", "first").contains("s3://"));
+    assert_ne!(running(project)["scheduler"], scheduler);
+}
+
 /// The old worker protects itself: the release is live before its task has ended, and the task ends well.
 fn a_running_task_outlasts_the_rollout(project: &Project) {
     project.deploy();
@@ -150,6 +177,21 @@ fn roles_allow_what_was_done(project: &Project) {
     {
         assert!(calls.contains(action.split(':').next_back().unwrap()), "nobody called {action}");
     }
+}
+
+/// Worker service and queue go, and what the tool itself does works as before.
+fn every_task_can_be_one_of_its_own(project: &Project) {
+    project.edit("environments/local.toml", |text| text.replace("['celery', 'ecs']", "['ecs']"));
+    let result = project.deploy();
+    assert_eq!(result["outcome"], "deployed");
+    assert!(done(&result).contains(&"smoke"), "{result}");
+    assert_eq!(run_probe(&project.airflow()), ["one", "one one"]);
+    let names = || project.components().into_keys().filter(|name| name != "scaler").collect::<Vec<_>>();
+    until("the end of the worker", || !names().contains(&"worker".to_owned()));
+    assert_eq!(names(), ["api-server", "dag-processor", "scheduler", "triggerer"]);
+    let status = project.run(&["status", "--env", "local", "--format", "json"]).expect(0).json();
+    assert_eq!(status["services"].as_array().unwrap().len(), 4, "{status}");
+    assert_eq!(project.deploy()["outcome"], "unchanged");
 }
 
 fn destroy(project: &Project) {

@@ -33,6 +33,16 @@ const OWN: &[Own] = &[
     own("hosts.scheduler", HOSTS, "set `cpu`, `memory` and `count` under `[services.scheduler]` instead"),
     own("cluster.insights", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
     own("cluster", INSTANCES, "remove it, or set `engine = \"ecs-ec2\"`, whose cluster has instances"),
+    own(
+        "executors",
+        TASKS,
+        "remove it: on hosts, tasks run on Celery workers; set `engine = \"fargate\"` or `engine = \"ecs-ec2\"` for the executor `ecs`",
+    ),
+    own(
+        "ecs_executor",
+        TASKS,
+        "remove it: on hosts, tasks run on Celery workers; set `engine = \"fargate\"` or `engine = \"ecs-ec2\"` for the executor `ecs`",
+    ),
     own("services", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
     own("workers.*.instance_type", HOSTS, "set `cpu` and `memory` instead"),
     own("workers.*.more_instance_types", HOSTS, "set `cpu` and `memory` instead"),

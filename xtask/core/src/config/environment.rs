@@ -1,13 +1,13 @@
 //! An environment, complete and checked: what the rest of the tool works with.
 
 use super::hosts::{Hosts, Permissions, WorkerSet};
-use super::tasks::Tasks;
+use super::tasks::{ECS_EXECUTOR, Tasks};
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
     CertificateArn, Cidr, Cron, DatabaseEngine, Distribution, DocumentPath, Domain, Endpoint,
-    EnvironmentName, FolderPath, GoogleClientId, HostedZoneId, ImageRepository, InstanceClass, Interpreter,
-    LoadBalancer, Nat, Package, ProjectName, PythonMinor, Region, Repository, Role, SecretArn, Snapshot,
-    SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
+    EnvironmentName, Executor, FolderPath, GoogleClientId, HostedZoneId, ImageRepository, InstanceClass,
+    Interpreter, LoadBalancer, Nat, Package, ProjectName, PythonMinor, Region, Repository, Role, SecretArn,
+    Snapshot, SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
 };
 use crate::model::engine::Engine;
 use crate::model::names;
@@ -36,7 +36,7 @@ pub struct Environment {
     pub(crate) broker: Broker,
     pub(crate) storage: Storage,
     pub(crate) compute: Compute,
-    /// Sorted by name; the default one is always among them.
+    /// Sorted by name; the default one is among them, unless there are none because every task is one of ECS.
     pub(crate) workers: Vec<WorkerSet>,
     /// What images are made of, and where they are kept.
     pub container: Container,
@@ -273,7 +273,8 @@ impl Compute {
                 ]
             }
             Self::Tasks(tasks) => {
-                tasks.services().map(|(component, service)| (component, &service.permissions)).into()
+                let services = tasks.services().map(|(component, service)| (component, &service.permissions));
+                services.into_iter().chain([(ECS_EXECUTOR, &tasks.ecs_executor.permissions)]).collect()
             }
         }
     }
@@ -291,7 +292,7 @@ impl Environment {
         names::artifact_bucket(&self.aws.account, &self.aws.region)
     }
 
-    /// Sorted by name; the default one is always among them.
+    /// Sorted by name; the default one is among them, unless the executor of Celery is not.
     #[must_use]
     pub fn worker_sets(&self) -> &[WorkerSet] {
         &self.workers
@@ -312,6 +313,15 @@ impl Environment {
             documents.map(move |path| (component.clone(), path)).collect::<Vec<_>>()
         };
         fixed.chain(sets).flat_map(each).collect()
+    }
+
+    /// What runs tasks, separated by commas; the first is Airflow's default.
+    #[must_use]
+    pub fn executors(&self) -> String {
+        match &self.compute {
+            Compute::Hosts(_) => Executor::Celery.to_string(),
+            Compute::Tasks(tasks) => tasks.executors(),
+        }
     }
 
     /// Whether the environment runs on the local cloud, on this machine.

@@ -100,6 +100,7 @@ tables! {
         project: Text,
         team: Text,
         engine: Text,
+        executors: Texts,
         protected: Boolean,
         high_availability: Boolean,
         aws: Aws,
@@ -115,6 +116,7 @@ tables! {
         hosts: Hosts,
         cluster: Cluster,
         services: Services,
+        ecs_executor: EcsExecutor,
         workers: Sets,
         image: Image,
         schedule: Schedule,
@@ -220,6 +222,9 @@ tables! {
 
     /// Tasks whose number is fixed.
     Service { cpu: Number, memory: Number, count: Number, managed_policies: Texts, policies: Texts }
+
+    /// Tasks of Airflow that are tasks of ECS.
+    EcsExecutor { cpu: Number, memory: Number, managed_policies: Texts, policies: Texts }
 
     Worker {
         instance_type: Text,

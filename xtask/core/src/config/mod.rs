@@ -29,6 +29,7 @@ pub use objects::{FILE as OBJECTS, objects};
 pub use parameters::Images;
 pub use problems::Refusal;
 pub use resolve::resolve;
+pub use tasks::ECS_EXECUTOR;
 pub use values::{
     Architecture, BaseImage, Builder, Distribution, Endpoint, EnvironmentName, FolderPath, PythonMinor,
     SecretName,

@@ -96,6 +96,10 @@ impl Environment {
 
     /// Auto Scaling and Application Auto Scaling write the same times differently.
     fn sleep(&self) -> Pairs {
+        // Worker sets sleep, and only their templates have these parameters.
+        if self.workers.is_empty() {
+            return Vec::new();
+        }
         let times = self.schedule.as_ref().map(|schedule| [&schedule.sleep, &schedule.wake]);
         let (word, written): (_, fn(&Cron) -> String) = match self.compute {
             Compute::Hosts(_) => ("Cron", |time| time.as_str().to_owned()),
@@ -245,6 +249,10 @@ impl Tasks {
             pair("TaskArchitecture", self.architecture.to_string().to_uppercase()),
             pair("ContainerInsights", self.insights),
             pair("ApiServerMaxCount", self.api_server_max),
+            pair("Executors", self.executors()),
+            pair("EcsExecutorCpu", self.ecs_executor.size.cpu),
+            pair("EcsExecutorMemory", self.ecs_executor.size.memory),
+            pair("EcsExecutorManagedPolicyArns", joined(&self.ecs_executor.permissions.managed)),
             // Of templates that all engines have in common; tasks read none of them.
             pair("DrainSeconds", DRAIN_SECONDS),
             pair("HostPackages", ""),

@@ -1,7 +1,7 @@
 //! The services of an environment on ECS, and the capacity that their tasks run on.
 
 use super::hosts::Permissions;
-use super::values::{Architecture, Insights, InstanceType, TaskSize};
+use super::values::{Architecture, Executor, Insights, InstanceType, TaskSize};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tasks {
@@ -16,6 +16,17 @@ pub struct Tasks {
     pub scheduler: Service,
     pub dag_processor: Service,
     pub triggerer: Service,
+    /// In the order of the file, each once; the first is Airflow's default.
+    pub executors: Vec<Executor>,
+    /// What a task of Airflow is by default, if it is a task of ECS.
+    pub ecs_executor: EcsExecutor,
+}
+
+/// A task that is started for a single task of Airflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EcsExecutor {
+    pub size: TaskSize,
+    pub permissions: Permissions,
 }
 
 /// Instances that all tasks share.
@@ -38,7 +49,16 @@ pub struct Service {
     pub permissions: Permissions,
 }
 
+/// In parameters, and of its nested stack.
+pub const ECS_EXECUTOR: &str = "EcsExecutor";
+
 impl Tasks {
+    /// Separated by commas.
+    #[must_use]
+    pub fn executors(&self) -> String {
+        self.executors.iter().map(|executor| executor.as_str()).collect::<Vec<_>>().join(",")
+    }
+
     /// Each with the name of its component in parameters and outputs.
     #[must_use]
     pub fn services(&self) -> [(&'static str, &Service); 4] {

@@ -69,6 +69,9 @@ pub struct OfEcs {
     pub about: String,
     /// Outputs of the master stack that may be left out.
     pub outputs: Vec<String>,
+    pub parameters: Vec<String>,
+    /// Keys of the output `EcsExecutor`.
+    pub executor: Vec<String>,
     /// Outputs of each worker set, by the end of the output's name.
     pub worker_set: BTreeMap<String, String>,
     /// The name of a worker set's service, with `{worker_set}` to be filled in.

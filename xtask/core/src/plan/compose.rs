@@ -12,6 +12,7 @@ mod wiring;
 
 use super::templates::Sources;
 use super::{cfn, yaml};
+use crate::config::ECS_EXECUTOR;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::engine::Engine;
 use crate::model::stack::STACK_TYPE;
@@ -186,6 +187,8 @@ impl Composer {
             let set = additions.worker_sets.iter().any(|set| set.prefix == policy.component);
             let role = if set {
                 json!([policy.component, "Outputs.WorkerRoleName"])
+            } else if policy.component == ECS_EXECUTOR {
+                json!([ECS_EXECUTOR, "Outputs.RoleName"])
             } else {
                 json!([IDENTITY, format!("Outputs.{}RoleName", policy.component)])
             };

@@ -152,6 +152,7 @@ fn the_engine_s_part_is_merged_and_no_other_engine_s() {
 fn engines_share_a_folder_and_differ_in_a_part() {
     let files = [
         ("engines/ecs/engine.yaml", ECS),
+        ("engines/ecs/executor.yaml", "Conditions: {HasEcsExecutor: true}\n"),
         ("engines/ecs/fargate.yaml", "Outputs: {Spot: {Value: fargate}}\n"),
         (
             "engines/ecs/hosts.yaml",
@@ -182,7 +183,8 @@ fn every_part_of_an_engine_that_is_missing_is_told() {
     let additions = Additions { engine: Engine::EcsEc2, ..Additions::default() };
     let fail = compose(sources(&[]), &additions).unwrap_err();
     let places: Vec<&str> = fail.all_problems().iter().map(|problem| problem.location.as_str()).collect();
-    assert_eq!(places, ["templates/engines/ecs/engine.yaml", "templates/engines/ecs/hosts.yaml"]);
+    let parts = ["engine", "executor", "hosts"].map(|part| format!("templates/engines/ecs/{part}.yaml"));
+    assert_eq!(places, parts);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::observe::dags::{self, Parsing};
 use crate::observe::{bundle, objects};
 use crate::report::check::{Checked, Ran};
 use crate::session::project::Project;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,9 +84,21 @@ fn parsing(known: &[Environment], objects: &[Objects]) -> Parsing {
     let each = || known.iter().zip(objects).rev().map(|(one, objects)| Parsing::of(one, objects));
     Parsing {
         per_file: each().map(|one| one.per_file).max().unwrap_or(PARSE_TIMEOUT),
+        executors: executors(known),
         variables: each().flat_map(|one| one.variables).collect(),
         python: None,
         index: None,
+    }
+}
+
+/// Those of all environments: a DAG may be for any.
+fn executors(known: &[Environment]) -> String {
+    let each = known.iter().map(Environment::executors);
+    let names: BTreeSet<String> =
+        each.flat_map(|names| names.split(',').map(str::to_owned).collect::<Vec<_>>()).collect();
+    match names.len() {
+        0 => "celery".to_owned(),
+        _ => names.into_iter().collect::<Vec<_>>().join(","),
     }
 }
 

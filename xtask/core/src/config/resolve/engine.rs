@@ -7,7 +7,7 @@ use crate::config::environment::Compute;
 use crate::config::file::File;
 use crate::config::hosts::WorkerSet;
 use crate::config::problems::{Problems, Refusal, Reported};
-use crate::config::values::{Architecture, LoadBalancer};
+use crate::config::values::{Architecture, Executor, LoadBalancer};
 use crate::model::engine::Engine;
 
 /// What hosts and tasks have to match.
@@ -33,6 +33,9 @@ pub fn compute(
         let tasks = tasks::tasks(file, engine, defaults, architecture, balancer, problems);
         let room = tasks.as_ref().ok().and_then(|tasks| tasks.instances.as_ref());
         let room = tasks::Room { engine, instances: room };
+        if tasks.as_ref().is_ok_and(|tasks| !tasks.executors.contains(&Executor::Celery)) {
+            return Ok((Compute::Tasks(tasks?), Vec::new()));
+        }
         let sets = workers::workers(&file.workers, defaults, workers::Place::Task(room), problems);
         return Ok((Compute::Tasks(tasks?), sets?));
     }

@@ -40,7 +40,11 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     DagProcessorCpu=512
     DagProcessorManagedPolicyArns=
     DagProcessorMemory=2048
+    EcsExecutorCpu=512
+    EcsExecutorManagedPolicyArns=
+    EcsExecutorMemory=1024
     EntryScheme=internet-facing
+    Executors=celery
     Image=000000000000.dkr.ecr.us-east-1.amazonaws.com/ductwork@sha256:0000000000000000000000000000000000000000000000000000000000000000
     NatMode=single
     SchedulerCpu=1024
@@ -364,4 +368,62 @@ fn sizes_of_services_are_offered_by_fargate() {
         assert!(TaskSize::new(number("Cpu"), number("Memory")).fargate().is_ok(), "{name}");
     }
     assert_eq!(given["ContainerInsights"], Insights::Enabled.as_str());
+}
+
+#[test]
+fn executors_are_celery_ecs_or_both_in_order() {
+    assert_eq!(fargate("").executors(), "celery");
+    let first = |words: &str| {
+        let text = format!("executors = {words}\n{}", on(Engine::Fargate, ""));
+        good(&text).parameters(&Images::example(), None)["Executors"].clone()
+    };
+    assert_eq!(first("['ecs']"), "ecs");
+    assert_eq!(first("['celery', 'ecs']"), "celery,ecs");
+    assert_eq!(first("['ecs', 'celery']"), "ecs,celery");
+    assert_eq!(good(&on(Engine::Ec2, "")).executors(), "celery");
+    insta::assert_snapshot!(bad(&format!("executors = ['batch', 'ecs', 'ecs']\n{}", on(Engine::Fargate, ""))), @r#"
+    environments/dev.toml:1 `executors`: invalid executor: `batch` [invalid_value]
+        use `celery` or `ecs`
+    environments/dev.toml:1 `executors`: `ecs` is listed twice [invalid_value]
+        remove one of the two
+    environments/dev.toml:1 `executors`: too many values: 3, the limit is 2 [invalid_value]
+        remove some of them
+    "#);
+    insta::assert_snapshot!(bad(&format!("executors = []\n{}", on(Engine::Fargate, ""))), @r#"
+    environments/dev.toml:1 `executors`: the list is empty [invalid_value]
+        list `celery`, `ecs` or both, or remove it
+    "#);
+    insta::assert_snapshot!(bad(&format!("executors = ['ecs']\n{}", on(Engine::Ec2, "[ecs_executor]\ncpu = 512\n"))), @r#"
+    environments/dev.toml:1 `executors`: `executors` has no effect on the engine `ec2` [conflict]
+        remove it: on hosts, tasks run on Celery workers; set `engine = "fargate"` or `engine = "ecs-ec2"` for the executor `ecs`
+    environments/dev.toml:9 `ecs_executor.cpu`: `cpu` has no effect on the engine `ec2` [conflict]
+        remove it: on hosts, tasks run on Celery workers; set `engine = "fargate"` or `engine = "ecs-ec2"` for the executor `ecs`
+    "#);
+}
+
+/// Without Celery there is neither a worker nor a queue, and without the ECS executor no task of its own.
+#[test]
+fn tables_of_an_executor_that_there_is_not_are_refused() {
+    let ecs = |more: &str| format!("executors = ['ecs']\n{}", on(Engine::Fargate, more));
+    assert!(good(&ecs("")).worker_sets().is_empty());
+    let more = "[broker]\nkind = 'valkey'\n[schedule]\nsleep = '0 20 * * *'\nwake = '0 6 * * *'\n[workers.default]\nmin = 1\n";
+    insta::assert_snapshot!(bad(&ecs(more)), @r#"
+    environments/dev.toml:9 `broker.kind`: `broker.kind` has no effect without the executor `celery` [conflict]
+        remove it, or add `"celery"` to `executors`
+    environments/dev.toml:11 `schedule.sleep`: `schedule.sleep` has no effect without the executor `celery` [conflict]
+        remove it, or add `"celery"` to `executors`
+    environments/dev.toml:12 `schedule.wake`: `schedule.wake` has no effect without the executor `celery` [conflict]
+        remove it, or add `"celery"` to `executors`
+    environments/dev.toml:14 `workers.default.min`: `workers.default.min` has no effect without the executor `celery` [conflict]
+        remove it, or add `"celery"` to `executors`
+    "#);
+    insta::assert_snapshot!(bad(&on(Engine::Fargate, "[ecs_executor]\ncpu = 512\n")), @r#"
+    environments/dev.toml:8 `ecs_executor.cpu`: `ecs_executor.cpu` has no effect without the executor `ecs` [conflict]
+        remove it, or add `"ecs"` to `executors`
+    "#);
+    // A task has a size that there is.
+    insta::assert_snapshot!(bad(&ecs("[ecs_executor]\ncpu = 512\nmemory = 8192\n")), @r#"
+    environments/dev.toml:10 `ecs_executor.memory`: Fargate has no tasks with 512 CPU units and 8192 MiB [invalid_value]
+        use `cpu = 512` with `memory = 4096`, or `cpu = 1024` with `memory = 8192`
+    "#);
 }

@@ -13,6 +13,7 @@ mod engine;
 mod engine_tests;
 mod entry;
 mod env;
+mod executors;
 mod hosts;
 mod names;
 mod network;

@@ -2,6 +2,7 @@
 
 use super::check::at;
 use super::defaults::Defaults;
+use super::executors;
 use super::hosts::{instance_type, more_types, permissions};
 use crate::config::file::{self, File, Number};
 use crate::config::problems::{Location, Problems, Reported};
@@ -49,6 +50,11 @@ pub fn tasks(
         Kind { size: API_SERVER, count, range: 1..=10 }.resolve(&plain(&written.api_server), room, problems);
     let api_server_max = most(&written.api_server, api_server.as_ref().ok(), problems);
     one_without_balancer(&written.api_server, single, problems);
+    let executors = executors::executors(file, problems);
+    let ecs_executor = executors::ecs_executor(file, room, problems);
+    if let Ok(executors) = &executors {
+        executors::only_their_own_tables(file, executors, problems);
+    }
     let count = defaults.hosts();
     let scheduler = Kind { size: SCHEDULER, count, range: 1..=4 }.resolve(&written.scheduler, room, problems);
     let dag_processor =
@@ -63,6 +69,8 @@ pub fn tasks(
         scheduler: scheduler?,
         dag_processor: dag_processor?,
         triggerer: triggerer?,
+        executors: executors?,
+        ecs_executor: ecs_executor?,
     })
 }
 

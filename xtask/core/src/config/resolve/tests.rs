@@ -194,7 +194,7 @@ since = 2026-01-01
     environments/dev.toml:9 `airflow.port`: `80` is out of range: 1024 to 65535 (ports below 1024 are reserved) [invalid_value]
         use a number from 1024 to 65535
     environments/dev.toml:10 `airflow.config.core.executor`: `core.executor` is set by the tool [owned_key]
-        remove it: tasks run on Celery workers
+        set `executors`
     environments/dev.toml:10 `airflow.config.core.fernet_key`: `core.fernet_key` appears to contain a secret; secrets do not belong in this file [secret]
         remove it: the stack generates the secrets of Airflow itself; store those of connections and variables in Secrets Manager
     environments/dev.toml:12 `network.vpc_id`: `vpc_id` and `vpc_cidr` cannot be used together [conflict]

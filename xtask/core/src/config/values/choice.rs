@@ -104,6 +104,15 @@ choice! {
 }
 
 choice! {
+    /// What runs the tasks of Airflow.
+    Executor, "executor",
+    /// The workers of worker sets.
+    Celery "celery",
+    /// Each is a task of ECS of its own.
+    Ecs "ecs",
+}
+
+choice! {
     /// What CloudWatch records of a cluster of ECS.
     Insights, "level of Container Insights",
     Disabled "disabled",

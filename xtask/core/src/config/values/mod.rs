@@ -19,7 +19,8 @@ mod worker;
 
 pub use arn::{CertificateArn, HostedZoneId, PolicyArn, SecretArn, Snapshot};
 pub use choice::{
-    Architecture, BrokerKind, Builder, DatabaseEngine, Insights, LoadBalancer, LoginMethod, Nat, Pace, engine,
+    Architecture, BrokerKind, Builder, DatabaseEngine, Executor, Insights, LoadBalancer, LoginMethod, Nat,
+    Pace, engine,
 };
 pub use cidr::{Cidr, VpcCidr};
 pub use cloud::{Account, Endpoint, Region};

@@ -1,5 +1,5 @@
 //! The engine's parts of the master template, merged in before anything else: `engine.yaml` of its folder,
-//! and a second file where engines have the folder in common.
+//! and further files where engines have the folder in common.
 
 use super::{Composer, MASTER, Master};
 use crate::fail::Problem;
@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 /// Where an engine's parts of the master stand among the sources, in the order in which they are merged.
 #[must_use]
 pub fn fragments(engine: Engine) -> Vec<String> {
-    let own = match engine {
-        Engine::Ec2 => None,
-        Engine::Fargate => Some("fargate"),
-        Engine::EcsEc2 => Some("hosts"),
+    let more: &[&str] = match engine {
+        Engine::Ec2 => &[],
+        Engine::Fargate => &["executor", "fargate"],
+        Engine::EcsEc2 => &["executor", "hosts"],
     };
-    let files = std::iter::once("engine").chain(own);
+    let files = std::iter::once(&"engine").chain(more);
     files.map(|file| format!("engines/{}/{file}.yaml", engine.folder())).collect()
 }
 

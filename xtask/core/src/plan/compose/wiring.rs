@@ -86,6 +86,10 @@ impl Composer {
 
 fn queue_urls(sets: &[WorkerSet]) -> Value {
     let url = |set: &WorkerSet| json!({ "Fn::GetAtt": [set.prefix, "Outputs.QueueUrl"] });
+    // CloudFormation joins no empty list.
+    if sets.is_empty() {
+        return json!("");
+    }
     let pairs: Vec<Value> =
         sets.iter().map(|set| json!({ "Fn::Join": ["=", [set.name, url(set)]] })).collect();
     json!({ "Fn::Join": [" ", pairs] })
