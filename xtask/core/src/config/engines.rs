@@ -34,6 +34,11 @@ const OWN: &[Own] = &[
     own("cluster.insights", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
     own("cluster", INSTANCES, "remove it, or set `engine = \"ecs-ec2\"`, whose cluster has instances"),
     own("services", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
+    own(
+        "tasks",
+        TASKS,
+        "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`: on `ec2` there is no ECS to run it",
+    ),
     own("workers.*.instance_type", HOSTS, "set `cpu` and `memory` instead"),
     own("workers.*.more_instance_types", HOSTS, "set `cpu` and `memory` instead"),
     own(

@@ -4,6 +4,7 @@ mod record;
 
 use super::digest::Digest;
 use super::engine::Engine;
+use super::names;
 use super::objects::Objects;
 use super::secret::Versions;
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,12 @@ impl StackSpec {
     #[must_use]
     pub fn image(&self) -> Option<&str> {
         self.parameters.get(IMAGE_PARAMETER).map(String::as_str)
+    }
+
+    /// Those of external tasks.
+    pub fn task_images(&self) -> impl Iterator<Item = &str> {
+        let named = self.parameters.iter().filter(|(name, _)| name.starts_with(names::TASK_IMAGE_PARAMETER));
+        named.map(|(_, image)| image.as_str())
     }
 
     /// The same stack on another image.

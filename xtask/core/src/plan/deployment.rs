@@ -19,6 +19,8 @@ pub enum Step {
     Bundle(Digest),
     /// The container image to its registry.
     Image(Digest),
+    /// Those of external tasks, by their digests, which the stack is about to name.
+    TaskImages(Vec<String>),
     /// The same as `stack` on the image that runs, before the stack gets a new one: CloudFormation starts services
     /// whose other properties change, and would start them on an image that the database is not migrated for.
     Platform { spec: StackSpec, release: String },
@@ -61,6 +63,7 @@ impl Step {
             Step::Bootstrap => "bootstrap",
             Step::Bundle(_) => "bundle",
             Step::Image(_) => "image",
+            Step::TaskImages(_) => "task images",
             Step::Platform { .. } => "platform",
             Step::Stack { .. } => "stack",
             Step::Rollout(Rollout { runtime: Runtime::Hosts(_), .. }) => "hosts",
@@ -178,6 +181,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let secrets = !facts.secrets.is_empty();
     let image = running.image != release.image;
     let changed = bundle || image || dags || runtime || stack || pools || objects || renamed || secrets;
+    let tasks = release.stack.task_images().any(|image| !ran(running, image));
     let rollout = runtime || stack || secrets;
     let tree = source == Source::Tree;
     let repeat = if facts.unhealthy { Repeat::Yes } else { Repeat::No };
@@ -187,6 +191,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         wanted(facts.without_bucket || (tree && asks_for_provider(running, release)), Step::Bootstrap),
         wanted(tree && bundle, Step::Bundle(release.bundle)),
         release.image.filter(|_| tree && image).map(Step::Image),
+        wanted(tree && tasks, Step::TaskImages(release.stack.task_images().map(str::to_owned).collect())),
         platform(running, &release.stack)
             .filter(|_| stack)
             .map(|spec| Step::Platform { spec, release: id() }),
@@ -207,6 +212,11 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         validates: tree && changed && (bundle || runtime || variables || objects),
         steps: if changed { steps.into_iter().flatten().collect() } else { vec![Step::Health] },
     }
+}
+
+/// Whether the stack names the image for an external task already.
+fn ran(running: &Running, image: &str) -> bool {
+    running.stack.as_ref().is_some_and(|stack| stack.task_images().any(|known| known == image))
 }
 
 /// The stack on the image that runs, if more than its image changes. Of a stack that nobody knows, more may.
