@@ -81,10 +81,18 @@ impl StackSpec {
         self.parameters.get(IMAGE_PARAMETER).map(String::as_str)
     }
 
-    /// Those of external tasks.
+    fn task_parameters(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.parameters.iter().filter(|(name, _)| name.starts_with(names::TASK_IMAGE_PARAMETER))
+    }
+
+    /// The images of external tasks.
     pub fn task_images(&self) -> impl Iterator<Item = &str> {
-        let named = self.parameters.iter().filter(|(name, _)| name.starts_with(names::TASK_IMAGE_PARAMETER));
-        named.map(|(_, image)| image.as_str())
+        self.task_parameters().map(|(_, image)| image.as_str())
+    }
+
+    /// Which external tasks there are, by the parameters of their images.
+    pub fn task_names(&self) -> impl Iterator<Item = &str> {
+        self.task_parameters().map(|(name, _)| name.as_str())
     }
 
     /// The same stack on another image.

@@ -1,7 +1,7 @@
 //! Which steps lead from what an environment runs to a release. A rollback is the same plan for an
 //! earlier release.
 
-use super::contents::variables;
+use super::contents::same_to_dags;
 use super::running::Running;
 use crate::model::digest::Digest;
 use crate::model::objects::Pool;
@@ -173,7 +173,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let dags = running.dags != Some(release.bundle);
     let runtime = running.runtime != Some(release.runtime) || facts.unhealthy;
     let stack = facts.stack_differs || running.stack.as_ref() != Some(&release.stack);
-    let variables = running.stack.as_ref().is_some_and(|stack| variables(stack) != variables(&release.stack));
+    let variables = running.stack.as_ref().is_some_and(|stack| !same_to_dags(stack, &release.stack));
     // Two releases of the same parts, such as of two commits: only someone who names the second one wants it.
     let renamed = source == Source::Record && running.release.as_deref() != Some(release.id());
     let pools = running.pools.as_ref() != Some(&release.objects.pools);
@@ -389,6 +389,30 @@ mod tests {
         let first = Facts { without_bucket: true, stack_differs: true, ..fresh() };
         let first = names(&plan(&now, Source::Tree, &first));
         assert_eq!(first, "validate bootstrap bundle image stack services pointer dags smoke");
+    }
+
+    /// A release on ECS with an external task.
+    fn with_task(name: &str, image: &str) -> Release {
+        let mut parts = (*tasks("i", "t")).clone();
+        parts.stack.parameters.insert(format!("TaskImage{name}"), image.to_owned());
+        Release::new(parts)
+    }
+
+    #[test]
+    fn images_of_external_tasks_are_there_before_the_stack_names_them() {
+        let now = with_task("Report", "a");
+        let facts = running(&now);
+        let steps = |target: &Release| names(&plan(target, Source::Tree, &facts));
+        assert_eq!(steps(&now), "health");
+        assert_eq!(steps(&with_task("Report", "b")), "task images stack services pointer smoke");
+        let back = plan(&with_task("Report", "b"), Source::Record, &facts);
+        assert_eq!(names(&back), "stack services pointer smoke", "the registry has them");
+        assert_eq!(
+            steps(&with_task("Other", "a")),
+            "validate stack services pointer smoke",
+            "DAGs ask which tasks there are"
+        );
+        assert_eq!(steps(&tasks("i", "t")), "validate stack services pointer smoke", "none is left");
     }
 
     /// Whatever was interrupted: the api-server, which is the first to get an image, has run what it runs.
