@@ -14,7 +14,7 @@ pub mod prepare;
 pub mod project;
 mod rollback;
 pub mod run;
-mod task_images;
+pub mod task_images;
 pub mod templates;
 pub mod tree;
 

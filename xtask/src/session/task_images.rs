@@ -10,6 +10,7 @@ use crate::model::event::Sink;
 use crate::model::text::count;
 use crate::observe::image::task;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The images of a release's external tasks.
@@ -63,7 +64,7 @@ fn folder(task: &ExternalTask) -> Option<&str> {
 impl TaskImages {
     async fn add(&mut self, session: &Session, task: &ExternalTask, sink: &Sink) -> Result<()> {
         let image = match &task.origin {
-            Origin::Image(image) => foreign(session, image, sink).await?,
+            Origin::Image(image) => foreign(&session.project.root, image, sink).await?,
             Origin::Folder(folder) => {
                 let what = (task.name.as_str(), folder.as_str());
                 let planned = planned_task(&session.project.root, &session.environment, what, sink).await?;
@@ -79,9 +80,9 @@ impl TaskImages {
 }
 
 /// What an image of somebody else is called for good: a tag is looked up once, as that of a base is.
-async fn foreign(session: &Session, image: &ForeignImage, sink: &Sink) -> Result<String> {
+pub async fn foreign(root: &Path, image: &ForeignImage, sink: &Sink) -> Result<String> {
     let reference = image.reference();
-    let (_, found) = pinned(&session.project.root, reference, sink).await.map_err(|fail| {
+    let (_, found) = pinned(root, reference, sink).await.map_err(|fail| {
         fail.hint(format!("if the registry needs a login, name `{reference}` by its digest: `…@sha256:…`"))
     })?;
     let digest = found.digest().ok_or_else(|| Fail::bug("an image without a digest"))?;

@@ -1,13 +1,15 @@
 //! The image of an external task: made by the builder of the main image, of a folder of the project.
 
 use super::support::project::Project;
-use super::{PACKAGES, locked, minor, unpacked};
+use super::{PACKAGES, locked, minor, server, unpacked};
 use serde_json::{Value, json};
 use xtask::apply::image::Made;
+use xtask::config::ForeignImage;
 use xtask::fail::Result;
 use xtask::model::event::Sink;
 use xtask::observe::environment;
 use xtask::session::image::planned_task;
+use xtask::session::task_images::foreign;
 
 const TASK: &str = "\n[tasks.report]\nfolder = 'tasks/report'\n";
 
@@ -85,4 +87,26 @@ fn what_is_wrong_with_folders_is_told_before_anything_is_made() {
     ] {
         assert!(refused.stdout.contains(said), "{said}: {}", refused.stdout);
     }
+}
+
+/// By its digest for good: what the tag means later changes nothing.
+#[test]
+fn the_tag_of_an_image_of_somebody_else_is_looked_up_once() {
+    let Some(server) = server(None) else { return };
+    let project = project();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let found = |image: &str| {
+        let image = ForeignImage::parse(image).unwrap();
+        runtime.block_on(foreign(project.path(), &image, &Sink::null()))
+    };
+    let base = server.base(&["amd64"]);
+    let named = found(&base).unwrap();
+    let (name, digest) = named.split_once('@').unwrap();
+    assert_eq!(base.rsplit_once(':').unwrap().0, name);
+    assert!(project.read("airflow/base.lock").contains(digest), "written down");
+    assert_eq!(found(&format!("{name}@{digest}")).unwrap(), named, "a digest needs no look");
+    let gone = found(&format!("{name}:nowhere")).unwrap_err();
+    assert!(gone.hints().iter().any(|hint| hint.contains("by its digest")), "{:?}", gone.hints());
+    drop(server);
+    assert_eq!(found(&base).unwrap(), named, "nobody is asked");
 }
