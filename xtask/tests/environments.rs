@@ -29,6 +29,11 @@ fn behind<'l>(line: &'l str, mark: &str) -> Option<&'l str> {
     (key.starts_with('"') || key.chars().all(plain)).then_some(rest)
 }
 
+/// The name of the table that begins here; one that is not there by default is commented out.
+fn header(line: &str) -> Option<&str> {
+    line.strip_prefix("# [").or_else(|| line.strip_prefix('['))?.strip_suffix(']')
+}
+
 /// The file with the defaults in place of what it chooses: the line above a choice ends in `The default is X.`
 fn with_defaults(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
@@ -50,8 +55,8 @@ fn on_engine(text: &str, engine: Engine) -> String {
     for line in text.lines() {
         let entry = behind(line, "# e.g. ").or_else(|| behind(line, "# ")).or_else(|| behind(line, ""));
         let entry = entry.and_then(|entry| entry.split_once(" = "));
-        if let Some(name) = line.strip_prefix('[') {
-            table = format!("{}.", name.trim_end_matches(']'));
+        if let Some(name) = header(line) {
+            table = format!("{name}.");
         }
         match entry {
             Some(("engine", _)) if table.is_empty() => lines.push(format!("engine = \"{engine}\"")),
@@ -146,6 +151,31 @@ fn the_examples_of_dev_toml_are_valid() {
 }
 
 #[test]
+fn the_example_of_an_external_task_is_valid_and_shows_the_defaults() {
+    let text = dev();
+    let (_, section) = text.split_once("# [tasks.NAME]").unwrap();
+    let examples = uncommented(section.split_once("\n[").unwrap().0, &["# e.g. "]).join("\n");
+    let on = |section: &str| {
+        let plain = on_engine(&with_defaults(&text), Engine::Fargate);
+        resolved(
+            &plain
+                .replace("# shared = false", "shared = true")
+                .replace("[image]", &format!("{section}\n[image]")),
+        )
+    };
+    let without = |drop: &[&str]| -> String {
+        let keep = |line: &&str| !drop.contains(&line.split(" = ").next().unwrap());
+        examples.lines().filter(keep).collect::<Vec<_>>().join("\n")
+    };
+    let shown = on(&format!("[tasks.report]\n{}", without(&["image"])));
+    let foreign = on(&format!("[tasks.report]\n{}", without(&["folder", "command"])));
+    assert!(shown.external_tasks()[0].has_files() && foreign.external_tasks()[0].command.is_empty());
+    let chosen = ["image", "environment", "files", "managed_policies"];
+    let defaults = on(&format!("[tasks.report]\n{}", without(&chosen)));
+    assert_eq!(defaults, on("[tasks.report]\nfolder = 'tasks/report'\n"));
+}
+
+#[test]
 fn the_example_of_an_existing_database_is_valid() {
     let secret = dev().lines().find_map(|line| {
         behind(line, "# e.g. ").filter(|key| key.starts_with("url_secret")).map(str::to_owned)
@@ -184,8 +214,8 @@ fn dev_toml_explains_every_key() {
     let mut table = String::new();
     let mut before = "";
     for line in text.lines() {
-        if let Some(name) = line.strip_prefix('[') {
-            table = name.trim_end_matches(']').to_owned();
+        if let Some(name) = header(line) {
+            table = name.to_owned();
             explained.insert(table.clone());
         }
         let entry = behind(line, "# e.g. ").or_else(|| behind(line, "# ")).or_else(|| behind(line, ""));

@@ -81,6 +81,8 @@ pub struct Artifacts {
     pub host_revision: Option<Archive>,
     /// The container image, and where it goes.
     pub image: Option<Arc<Pushing>>,
+    /// Those of external tasks that are built here.
+    pub task_images: Vec<Arc<Pushing>>,
     /// All source templates.
     pub template_set: Option<Archive>,
     /// The composed templates: children before parents, the root last.

@@ -20,6 +20,9 @@ use std::time::Duration;
 /// Auto Scaling takes seconds to begin. Whatever stays for longer is for the deletion to tell.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// What ECS tells of tasks that were ended here.
+const DESTROYED: &str = "the environment is destroyed";
+
 pub(super) async fn dismiss(aws: &Aws, outputs: &BTreeMap<String, String>, sink: &Sink) -> Result<()> {
     for group in names::scaling_groups(outputs) {
         resume(aws, &group).await?;
@@ -36,18 +39,32 @@ async fn dismiss_tasks(aws: &Aws, outputs: &BTreeMap<String, String>, sink: &Sin
     let Some(cluster) = outputs.get(names::outputs::CLUSTER) else { return Ok(()) };
     let cluster = Cluster { aws, name: cluster };
     let services = names::services(outputs).into_iter();
+    let mut found = false;
     for service in services.filter(|service| matches!(service.serves, Serves::Workers(_))) {
         if cluster.services(&[&service.name]).await?.is_empty() {
             continue;
         }
+        found = true;
         cluster.resize(&service.name, 0).await?;
         let tasks = cluster.tasks(Filter::Service(&service.name)).await?;
         if !tasks.is_empty() {
             sink.progress(format!("ending {} of service `{}`", count(tasks.len(), "worker"), service.name));
         }
         for task in tasks {
-            cluster.stop(&task.task_arn, "the environment is destroyed").await?;
+            cluster.stop(&task.task_arn, DESTROYED).await?;
         }
+    }
+    // Only workers start them: without one there are none left.
+    if found { dismiss_external(&cluster, sink).await } else { Ok(()) }
+}
+
+/// External tasks that DAGs have started: ECS deletes no cluster with a task.
+async fn dismiss_external(cluster: &Cluster<'_>, sink: &Sink) -> Result<()> {
+    let family = format!(":task-definition/{}", names::task_family(cluster.name, ""));
+    let tasks = cluster.tasks(Filter::All).await?;
+    for task in tasks.iter().filter(|task| task.task_definition_arn.contains(&family)) {
+        sink.progress(format!("ending external task `{}`", task.task_arn));
+        cluster.stop(&task.task_arn, DESTROYED).await?;
     }
     Ok(())
 }

@@ -104,3 +104,25 @@ async fn workers_of_ecs_are_wanted_no_more_and_stopped_whatever_protects_them() 
     let stopped = |id: &str| format!("stop arn:aws:ecs:r:1:task/c/{id}");
     assert_eq!(ecs.calls(), ["workers x0".to_owned(), stopped("1"), stopped("2")]);
 }
+
+/// A task that somebody else runs in the cluster is for its deletion to tell.
+#[tokio::test]
+async fn external_tasks_end_with_the_workers_that_have_started_them() {
+    let outputs: BTreeMap<String, String> = [
+        ("ClusterName", "c"),
+        ("WorkerSets", r#"{"default": {"prefix": "Worker"}}"#),
+        ("WorkerService", "workers"),
+        ("WorkerTaskDefinition", "t:1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let alone = |id: &str, family: &str| {
+        let mut made = task(id, &format!("arn:aws:ecs:r:1:task-definition/{family}:1"), "RUNNING");
+        made["group"] = format!("family:{family}").into();
+        [made]
+    };
+    let ecs = FakeEcs::default().service("workers", "t:1", 0);
+    let ecs = ecs.task(alone("1", "c-task-report")).task(alone("2", "other"));
+    dismiss(&ecs.aws(), &outputs, &Sink::null()).await.unwrap();
+    assert_eq!(ecs.calls(), ["workers x0", "stop arn:aws:ecs:r:1:task/c/1"]);
+}

@@ -28,6 +28,8 @@ pub struct Cluster<'a> {
 /// Which tasks are listed. ECS takes no other filter beside `StartedBy`, which finds those that have not ended.
 #[derive(Clone, Copy, Debug)]
 pub enum Filter<'a> {
+    /// Those that are not told to end.
+    All,
     Service(&'a str),
     /// Of a service, and ended within the last hour or so.
     Stopped(&'a str),
@@ -117,6 +119,7 @@ impl Cluster<'_> {
     pub async fn tasks(&self, filter: Filter<'_>) -> Result<Vec<Task>> {
         let what = || format!("cannot read the tasks of cluster `{}`", self.name);
         let input = match filter {
+            Filter::All => json!({ "cluster": self.name }),
             Filter::Service(name) => json!({ "cluster": self.name, "serviceName": name }),
             Filter::Stopped(name) => {
                 json!({ "cluster": self.name, "serviceName": name, "desiredStatus": "STOPPED" })

@@ -266,9 +266,13 @@ impl State {
         let stopped = input["desiredStatus"] == "STOPPED";
         let by = input["startedBy"].as_str();
         assert!(by.is_none() || (input.get("serviceName").is_none() && input.get("desiredStatus").is_none()));
+        // That of a task which no service keeps.
+        let alone = |task: &Value| input.get("serviceName").is_some() && !task["group"].is_null();
         let fits = |task: &&Value| match by {
             Some(by) => task["startedBy"] == by && task["lastStatus"] != "STOPPED",
-            None => task["startedBy"].is_null() && (task["lastStatus"] == "STOPPED") == stopped,
+            None => {
+                task["startedBy"].is_null() && (task["lastStatus"] == "STOPPED") == stopped && !alone(task)
+            }
         };
         let found = self.tasks.iter().map(|answers| &answers[0]).filter(fits);
         json!({ "taskArns": found.map(|task| task["taskArn"].clone()).collect::<Vec<_>>() })

@@ -63,7 +63,8 @@ impl Parsing {
     #[must_use]
     pub fn of(environment: &Environment, objects: &Objects) -> Self {
         let variables = environment.env.iter().map(|(name, value)| (name.to_string(), value.clone()));
-        let variables = variables.chain(stand_ins(objects)).collect();
+        let tasks = environment.external_tasks_stand_in().map(|told| ("DUCTWORK_ECS_TASKS".to_owned(), told));
+        let variables = variables.chain(tasks).chain(stand_ins(objects)).collect();
         let executors = environment.executors();
         Self { per_file: environment.dags.parse_timeout, variables, executors, python: None, index: None }
     }

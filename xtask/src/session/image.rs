@@ -5,7 +5,8 @@ use super::package_index;
 use crate::apply::image::{Made, Pushing};
 use crate::apply::timed::{Ended, timed};
 use crate::config::{Architecture, BaseImage, Container, Environment, PythonMinor};
-use crate::doors::archive::{all_processors, layer};
+use crate::doors::archive::all_processors;
+use crate::doors::archive::layer::{self, Member};
 use crate::doors::package_index::Index;
 use crate::doors::registry::{Login, Reference, Registry};
 use crate::doors::toolchain::{self, Python};
@@ -16,7 +17,7 @@ use crate::model::image::{self as oci, Base, Layer, Package, Start};
 use crate::model::names;
 use crate::observe::image::packages::{Installed, Packages};
 use crate::observe::image::system::System;
-use crate::observe::image::{self, Recipe, base, cache, environment, login, project, system};
+use crate::observe::image::{self, Kind, Recipe, base, cache, environment, login, project, system, task};
 use crate::plan::image::{Added, Assembled, INDEX, MANIFEST, assemble, index};
 use crate::plan::sbom::sbom;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub struct Planned {
     root: PathBuf,
     cache: PathBuf,
     container: Container,
+    kind: Kind,
     compiler: Python,
     environment: String,
     index: Index,
@@ -37,9 +39,36 @@ pub struct Planned {
     base_name: String,
 }
 
+/// What goes into the layer of this project.
+type Members = fn(&Path, &str) -> Result<Vec<Member>>;
+
 /// Reads the tree and finds out which base it is. Nothing is built.
 pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Result<Planned> {
-    let mut container = environment.container.clone();
+    let container = environment.container.clone();
+    planned_as(root, (environment, container), Kind::airflow(), (|root, _| project::members(root), ""), sink)
+        .await
+}
+
+/// The same for an external task that is made of a folder. What is compiled is of the lock of Airflow.
+pub async fn planned_task(
+    root: &Path,
+    environment: &Environment,
+    (name, folder): (&str, &str),
+    sink: &Sink,
+) -> Result<Planned> {
+    let container =
+        Container { compile: Vec::new(), build_packages: Vec::new(), ..environment.container.clone() };
+    let kind = task::kind(root, name, folder)?;
+    planned_as(root, (environment, container), kind, (task::members, folder), sink).await
+}
+
+async fn planned_as(
+    root: &Path,
+    (environment, mut container): (&Environment, Container),
+    kind: Kind,
+    (members, folder): (Members, &str),
+    sink: &Sink,
+) -> Result<Planned> {
     let index = Index::of(root)?;
     let cache = root.join(".ductwork/cache/image");
     let base = match &container.base {
@@ -49,6 +78,7 @@ pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Res
     let (compiler, layer) = {
         let (root, cache, container, index, sink) =
             (root.to_owned(), cache.clone(), container.clone(), index.clone(), sink.clone());
+        let folder = folder.to_owned();
         blocking(move || {
             let compiler = match container.base {
                 // What is put on nothing runs on the Python of this machine.
@@ -57,7 +87,7 @@ pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Res
                     toolchain::python_of(&root, &container.python.to_string(), &index, &sink)?
                 }
             };
-            let members = project::members(&root)?;
+            let members = members(&root, &folder)?;
             Ok((compiler, layer::write(&members, &cache.join("blobs"), all_processors())?))
         })
         .await?
@@ -68,6 +98,7 @@ pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Res
         root: root.to_owned(),
         cache,
         container: container.clone(),
+        kind,
         compiler,
         environment: environment.name.to_string(),
         index,
@@ -77,12 +108,12 @@ pub async fn planned(root: &Path, environment: &Environment, sink: &Sink) -> Res
     let keys: Result<Vec<Digest>> = planned.packages().map(|packages| packages.key()).collect();
     let named = !container.packages.is_empty();
     let system = named.then(|| system::key(root, &container, &planned.base_name)).transpose()?;
-    planned.recipe = Recipe::new(layer, &keys?, &planned.base_name, system, &container);
+    planned.recipe = Recipe::new(layer, &keys?, &planned.base_name, system, &container, &planned.kind.start);
     Ok(planned)
 }
 
 /// What the name of a base means, for good.
-async fn pinned(root: &Path, name: &Reference, sink: &Sink) -> Result<(Registry, Reference)> {
+pub(super) async fn pinned(root: &Path, name: &Reference, sink: &Sink) -> Result<(Registry, Reference)> {
     let registry = Registry::of(name, Login::Anonymous);
     if let Some(base) = base::pinned(root, name)? {
         return Ok((registry, base));
@@ -103,6 +134,7 @@ impl Planned {
             compiler: &self.compiler,
             index: &self.index,
             base: &self.base_name,
+            locks: &self.kind.locks,
         })
     }
 
@@ -196,9 +228,16 @@ impl Planned {
     }
 
     fn start(&self) -> Start {
-        let (labels, created) =
-            image::labels(&self.root, self.digest(), self.container.base.name(), &self.compiler);
-        Start { labels, created, ..image::start(&self.recipe.tag) }
+        let paths: Vec<&str> = self.kind.paths.iter().map(String::as_str).collect();
+        let what = (self.kind.title.as_str(), paths.as_slice());
+        let base = self.container.base.name();
+        let (labels, created) = image::labels(&self.root, self.digest(), base, &self.compiler, what);
+        let mut start = self.kind.start.clone();
+        // Of components, which tell it.
+        if let Some(revision) = start.variables.get_mut("DUCTWORK_REVISION") {
+            revision.clone_from(&self.recipe.tag);
+        }
+        Start { labels, created, ..start }
     }
 
     /// The Python of the base has to be that of the packages.
@@ -270,6 +309,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 /// The image of the tree on its way to the environment's registry; built unless that has it.
 pub async fn pushing(session: &Session, sink: &Sink) -> Result<Pushing> {
     let planned = planned(&session.project.root, &session.environment, sink).await?;
+    pushing_as(session, planned, sink).await
+}
+
+/// What is known of an image on its way there.
+pub async fn pushing_as(session: &Session, planned: Planned, sink: &Sink) -> Result<Pushing> {
     let Place { registry, repository } = Place::of(session).await?;
     let image = tagged(&repository, &planned.recipe.tag);
     let there = registry.manifest(&image).await?.map(|(_, digest)| digest);

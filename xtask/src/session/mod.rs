@@ -14,6 +14,7 @@ pub mod prepare;
 pub mod project;
 mod rollback;
 pub mod run;
+pub mod task_images;
 pub mod templates;
 pub mod tree;
 

@@ -5,6 +5,7 @@ use super::image as container_image;
 use super::observed::Observed;
 use super::package_index;
 use super::preflight;
+use super::task_images;
 use super::tree::{self, Candidate};
 use super::{Session, Setup};
 use crate::apply::context::{Artifacts, Context, Progress, State};
@@ -74,12 +75,14 @@ impl Setup {
     /// The tree as a release, with the image that hosts would be launched from now.
     async fn tree(&self) -> Result<Candidate> {
         let Session { project, environment, .. } = &self.session;
+        task_images::check(&self.session)?;
         let machine = match environment.image() {
             Some(demand) => self.machine_image(&demand).await.map(Some),
             None => Ok(None),
         };
         let container = container_image::of_release(&self.session, &self.sink).await?;
-        tree::from_tree(&project.root, environment, machine, container)
+        let tasks = task_images::of_release(&self.session, &self.sink).await?;
+        tree::from_tree(&project.root, environment, machine, (container, tasks))
     }
 
     async fn machine_image(&self, demand: &ImageDemand) -> Result<String> {

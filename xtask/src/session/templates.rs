@@ -6,7 +6,8 @@ use crate::model::engine::Engine;
 use crate::model::stack::Protection;
 use crate::observe::templates;
 use crate::plan::compose::{
-    ADDITIONAL, Additions, MASTER, Policy, WorkerSet, as_written, compose, fragments,
+    ADDITIONAL, Additions, ExternalTask, ImageSource, MASTER, Policy, WorkerSet, as_written, compose,
+    fragments,
 };
 use crate::plan::stack::{Desired, decide};
 use crate::plan::templates::{Packaged, Sources, package};
@@ -88,8 +89,32 @@ fn without_policies(environment: &Environment) -> Additions {
     Additions {
         engine: environment.engine,
         worker_sets: environment.worker_sets().iter().map(set).collect(),
+        external: environment.external_tasks().iter().map(external).collect(),
         policies: Vec::new(),
         given: environment.additional.parameters.clone(),
+    }
+}
+
+fn external(task: &config::ExternalTask) -> ExternalTask {
+    let source = match (&task.origin, task.repository()) {
+        (config::Origin::Folder(_), _) => ImageSource::Ours,
+        (_, Some(place)) => {
+            let [account, region, repository] = place.map(str::to_owned);
+            ImageSource::Ecr { account, region, repository }
+        }
+        (_, None) => ImageSource::Elsewhere,
+    };
+    ExternalTask {
+        name: task.name.to_string(),
+        stack: task.stack(),
+        image: task.parameter(),
+        parameters: task.parameters(),
+        command: task.command.clone(),
+        variables: task.variables(),
+        source,
+        files: task.has_files(),
+        // CloudFormation completes it.
+        operator: task.operator("${AWS::StackName}"),
     }
 }
 

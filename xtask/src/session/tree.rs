@@ -1,5 +1,6 @@
 //! The tree as a release: its bundle, host revision and templates.
 
+use super::task_images::TaskImages;
 use super::templates;
 use crate::apply::context::{Archive, Artifacts};
 use crate::apply::image::Pushing;
@@ -31,7 +32,7 @@ pub fn from_tree(
     project: &Path,
     environment: &Environment,
     machine: Result<Option<String>>,
-    container: Option<Arc<Pushing>>,
+    (container, tasks): (Option<Arc<Pushing>>, TaskImages),
 ) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
     let bundle = bundle::bundle(project, &cache);
@@ -47,7 +48,8 @@ pub fn from_tree(
         all(bundle, host, set, packages, objects, machine, index)?;
     let (templates, bootstrap) = packages;
     let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
-    let images = Images { machine, container: container.as_deref().map(Pushing::by_digest) };
+    let images =
+        Images { machine, container: container.as_deref().map(Pushing::by_digest), tasks: Some(tasks.named) };
     let release = Release::new(Parts {
         bundle: bundle.digest,
         templates: Some(set.digest),
@@ -65,6 +67,7 @@ pub fn from_tree(
         bundle: Some(archive(bundle)),
         host_revision: host.map(archive),
         image: container,
+        task_images: tasks.built,
         template_set: Some(archive(set)),
         templates,
         bootstrap: Some(bootstrap),

@@ -13,6 +13,7 @@ mod refusals;
 mod releasing;
 #[path = "../support/mod.rs"]
 mod support;
+mod tasks;
 
 use serde_json::Value;
 use std::collections::BTreeMap;

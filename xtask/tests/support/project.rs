@@ -18,7 +18,7 @@ pub struct Project {
 }
 
 /// What stages edit.
-const EDITED: [&str; 5] = ["dags", "plugins", "airflow/host", "environments", "templates"];
+const EDITED: [&str; 6] = ["dags", "plugins", "tasks", "airflow/host", "environments", "templates"];
 
 impl Project {
     /// Copies what git would: tracked files, and untracked ones that are not ignored. The Python

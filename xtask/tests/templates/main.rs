@@ -3,6 +3,7 @@
 
 mod evaluated;
 mod executors;
+mod external;
 mod parameters;
 mod resources;
 mod tasks;

@@ -306,6 +306,7 @@ fn longest(variable: &str, named: Named) -> Option<usize> {
         // us-isob-northeast-1 and some more
         "AWS::Region" => 25,
         "Component" => 40,
+        "TaskName" => 20,
         _ => return None,
     })
 }

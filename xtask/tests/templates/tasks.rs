@@ -129,6 +129,9 @@ fn tasks_are_told_what_the_contract_names() {
         for container in containers(&task(component, "sqs", "FARGATE")) {
             let mut told = names(&container["Environment"]);
             assert_eq!(told.remove("DUCTWORK_FILES"), component == "worker", "{component}: shared files");
+            // The scaler runs no code of DAGs.
+            let runs_dags = container["Name"] != "scaler";
+            assert_eq!(told.remove("DUCTWORK_ECS_TASKS"), runs_dags, "{component}: external tasks");
             assert_eq!(told, wanted, "{component}");
         }
     }

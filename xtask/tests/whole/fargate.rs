@@ -13,6 +13,9 @@ const COMPONENTS: [&str; 6] = ["api-server", "dag-processor", "scaler", "schedul
 /// after five minutes by default.
 const ADOPT: &str =
     "'scheduler.orphaned_tasks_check_interval' = 5\n'scheduler.scheduler_health_check_threshold' = 15\n";
+/// What the DAG `report_in_a_task` starts, with a variable of its own.
+const REPORT: &str =
+    "\n[tasks.report]\nfolder = 'tasks/report'\n[tasks.report.environment]\nLAKE = 's3://lake'\n";
 
 #[test]
 fn airflow_runs_as_tasks_of_ecs() {
@@ -21,7 +24,7 @@ fn airflow_runs_as_tasks_of_ecs() {
     project.write("dags/probe.py", &probe("one"));
     project.write("dags/own_task.py", &own_task());
     let keys = "engine = 'fargate'\nexecutors = ['celery', 'ecs']\n";
-    project.edit("environments/local.toml", |text| format!("{keys}{text}{RESEND}{ADOPT}"));
+    project.edit("environments/local.toml", |text| format!("{keys}{text}{RESEND}{ADOPT}{REPORT}"));
     project.keep();
     say("--- on ECS: first deployment");
     first_deployment(&project);
@@ -33,6 +36,7 @@ fn airflow_runs_as_tasks_of_ecs() {
     stages.run("on ECS: a changed plugin while a task runs", a_running_task_outlasts_the_rollout);
     stages.run("on ECS: a component that does not start", what_does_not_start_is_rolled_back);
     stages.run("on ECS: a command", a_command_runs_as_a_task);
+    stages.run("on ECS: an external task", an_external_task_decides_by_its_exit_code);
     stages.run("on ECS: roles", roles_allow_what_was_done);
     stages.run("on ECS: without workers", every_task_can_be_one_of_its_own);
     stages.run("on ECS: destroy", destroy);
@@ -59,6 +63,7 @@ fn first_deployment(project: &Project) {
         "bootstrap",
         "bundle",
         "image",
+        "task images",
         "stack",
         "services",
         "pointer",
@@ -165,6 +170,30 @@ fn a_command_runs_as_a_task(project: &Project) {
     assert!(run.stdout.contains("['a b', '$HOME'] ductwork-local"), "{}{}", run.stdout, run.stderr);
     let list = project.run(&["run", "--env", "local", "--", "airflow", "dags", "list", "--output", "plain"]);
     assert!(list.expect(0).stdout.contains("probe"));
+}
+
+/// It is processes of its own layers, with its own role, and knows nothing of Airflow.
+fn an_external_task_decides_by_its_exit_code(project: &Project) {
+    project.deploy();
+    let airflow = project.airflow();
+    let ends = |code: u8| {
+        let run = airflow.trigger("report_in_a_task", &json!({ "rows": 2, "exit_code": code })).unwrap();
+        finished(&airflow, "report_in_a_task", &run)
+    };
+    assert_eq!(ends(0), "success");
+    until("the log of the external task", || {
+        project.task_log("report_in_a_task", "report").contains("row 2 of 2")
+    });
+    assert_eq!(ends(3), "failed");
+    until("the reason", || project.task_log("report_in_a_task", "report").contains("'exitCode': 3"));
+    // What changes in its folder is an image of its own: no component is restarted.
+    let before = running(project);
+    project.edit("tasks/report/main.py", |text| text.replace("a report on", "another report on"));
+    let result = project.deploy();
+    assert!(done(&result).starts_with(&["setup", "task images", "stack"]), "{result}");
+    assert_eq!(ends(0), "success");
+    until("the new log", || project.task_log("report_in_a_task", "report").contains("another report on"));
+    assert_eq!(running(project), before, "no process was restarted");
 }
 
 fn roles_allow_what_was_done(project: &Project) {

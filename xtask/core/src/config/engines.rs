@@ -44,6 +44,11 @@ const OWN: &[Own] = &[
         "remove it: on hosts, tasks run on Celery workers; set `engine = \"fargate\"` or `engine = \"ecs-ec2\"` for the executor `ecs`",
     ),
     own("services", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
+    own(
+        "tasks",
+        TASKS,
+        "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`: on `ec2` there is no ECS to run it",
+    ),
     own("workers.*.instance_type", HOSTS, "set `cpu` and `memory` instead"),
     own("workers.*.more_instance_types", HOSTS, "set `cpu` and `memory` instead"),
     own(

@@ -1,5 +1,6 @@
 //! An environment, complete and checked: what the rest of the tool works with.
 
+use super::external::ExternalTask;
 use super::hosts::{Hosts, Permissions, WorkerSet};
 use super::tasks::{ECS_EXECUTOR, Tasks};
 use super::values::{
@@ -38,6 +39,8 @@ pub struct Environment {
     pub(crate) compute: Compute,
     /// Sorted by name; the default one is among them, unless there are none because every task is one of ECS.
     pub(crate) workers: Vec<WorkerSet>,
+    /// Tasks of ECS that are no component of Airflow's, sorted by name.
+    pub(crate) external: Vec<ExternalTask>,
     /// What images are made of, and where they are kept.
     pub container: Container,
     /// When worker sets sleep, if they do.
@@ -298,6 +301,12 @@ impl Environment {
         &self.workers
     }
 
+    /// Tasks of ECS that are no component of Airflow's, sorted by name.
+    #[must_use]
+    pub fn external_tasks(&self) -> &[ExternalTask] {
+        &self.external
+    }
+
     /// The policy documents of the project, each with the component whose role gets it, as in `Scheduler`, or the
     /// prefix of a worker set. The files have not been read.
     #[must_use]
@@ -308,11 +317,12 @@ impl Environment {
             .into_iter()
             .map(|(component, granted)| (component.to_owned(), granted));
         let sets = self.workers.iter().map(|set| (set.prefix(), &set.permissions));
+        let external = self.external.iter().map(|task| (task.stack(), &task.permissions));
         let each = |(component, permissions): (String, &Permissions)| {
             let documents = permissions.documents.clone().into_iter();
             documents.map(move |path| (component.clone(), path)).collect::<Vec<_>>()
         };
-        fixed.chain(sets).flat_map(each).collect()
+        fixed.chain(sets).chain(external).flat_map(each).collect()
     }
 
     /// What runs tasks, separated by commas; the first is Airflow's default.

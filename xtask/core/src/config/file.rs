@@ -14,6 +14,10 @@ pub type Free = Vec<(String, Written<String>)>;
 /// Tables that the user names; the default worker set is always among them.
 pub type Sets = Vec<(Written<String>, Worker)>;
 
+/// Tables of external tasks, which the user names; there may be none.
+#[derive(Debug, Default)]
+pub struct ExternalTasks(pub Vec<(Written<String>, ExternalTask)>);
+
 /// A text that may look like an integer.
 #[derive(Debug, Default)]
 pub struct Word(pub Text);
@@ -60,6 +64,22 @@ impl Key for Sets {
 
     fn written(&self, see: &mut dyn FnMut(&Location)) {
         self.iter().for_each(|(_, worker)| worker.written(see));
+    }
+}
+
+/// Stands for the name of any external task where keys are listed.
+const ANY_TASK: &str = "NAME";
+
+impl Key for ExternalTasks {
+    fn read(table: &mut Table, key: &str) -> Self {
+        let mut all = table.named(key, ANY_TASK, ExternalTask::keys);
+        all.retain(|(name, _)| name.location.line.is_some());
+        Self(all)
+    }
+
+    fn written(&self, see: &mut dyn FnMut(&Location)) {
+        // One that is out of place is told once, not with each of its keys.
+        self.0.iter().for_each(|(name, _)| see(&name.location));
     }
 }
 
@@ -118,6 +138,7 @@ tables! {
         services: Services,
         ecs_executor: EcsExecutor,
         workers: Sets,
+        tasks: ExternalTasks,
         image: Image,
         schedule: Schedule,
         logs: Logs,
@@ -244,6 +265,18 @@ tables! {
         shrink_threshold: Fraction,
         shrink_after_minutes: Number,
         rollout: Text,
+        managed_policies: Texts,
+        policies: Texts,
+    }
+
+    ExternalTask {
+        image: Text,
+        folder: Text,
+        cpu: Number,
+        memory: Number,
+        command: Texts,
+        environment: Free,
+        files: Boolean,
         managed_policies: Texts,
         policies: Texts,
     }

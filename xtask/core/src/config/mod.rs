@@ -8,6 +8,7 @@ mod demands;
 mod document;
 mod engines;
 mod environment;
+mod external;
 mod file;
 mod hosts;
 mod identity;
@@ -23,6 +24,7 @@ mod words;
 
 pub use engines::has_key;
 pub use environment::{Container, Environment};
+pub use external::{ExternalTask, Origin, SUBNETS_STAND_IN};
 pub use file::keys;
 pub use hosts::WorkerSet;
 pub use objects::{FILE as OBJECTS, objects};
@@ -31,7 +33,7 @@ pub use problems::Refusal;
 pub use resolve::resolve;
 pub use tasks::ECS_EXECUTOR;
 pub use values::{
-    Architecture, BaseImage, Builder, Distribution, Endpoint, EnvironmentName, FolderPath, PythonMinor,
-    SecretName,
+    Architecture, BaseImage, Builder, Distribution, Endpoint, EnvironmentName, FolderPath, ForeignImage,
+    PythonMinor, SecretName,
 };
 pub use words::nearest;

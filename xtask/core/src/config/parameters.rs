@@ -21,6 +21,8 @@ pub struct Images {
     pub machine: Option<String>,
     /// A container image by its digest: `registry/repository@sha256:…`.
     pub container: Option<String>,
+    /// Those of external tasks, likewise, by the names of the tasks; none where only their form matters.
+    pub tasks: Option<BTreeMap<String, String>>,
 }
 
 impl Images {
@@ -29,7 +31,7 @@ impl Images {
     pub fn example() -> Self {
         let container =
             format!("{}.dkr.ecr.us-east-1.amazonaws.com/ductwork@sha256:{:064}", Account::LOCAL, 0);
-        Self { machine: Some("ami-00000000".to_owned()), container: Some(container) }
+        Self { machine: Some("ami-00000000".to_owned()), container: Some(container), tasks: None }
     }
 }
 
@@ -46,6 +48,7 @@ impl Environment {
             self.operations(),
             self.sleep(),
             self.computing(images),
+            self.external.iter().map(|task| task.image_parameter(images)).collect(),
             vec![pair("PackageIndex", or_empty(index))],
         ];
         groups.into_iter().flatten().collect()

@@ -200,6 +200,21 @@ pub fn secret(environment: &str, name: &str) -> String {
 /// What the account's repository of images is called; `bootstrap.yaml` makes it.
 pub const IMAGE_REPOSITORY: &str = "ductwork";
 
+/// What the parameters of the master stack begin with that name images of external tasks.
+pub const TASK_IMAGE_PARAMETER: &str = "TaskImage";
+
+/// The family of an external task. No component is called so.
+#[must_use]
+pub fn task_family(stack: &str, task: &str) -> String {
+    format!("{stack}-task-{task}")
+}
+
+/// Where external tasks log; `templates/engines/ecs/cluster.yaml` makes it.
+#[must_use]
+pub fn task_log_group(stack: &str) -> String {
+    format!("/ductwork/{stack}/tasks")
+}
+
 /// The registry of an account in ECR
 /// (<https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>).
 #[must_use]

@@ -4,6 +4,7 @@ mod record;
 
 use super::digest::Digest;
 use super::engine::Engine;
+use super::names;
 use super::objects::Objects;
 use super::secret::Versions;
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,20 @@ impl StackSpec {
     #[must_use]
     pub fn image(&self) -> Option<&str> {
         self.parameters.get(IMAGE_PARAMETER).map(String::as_str)
+    }
+
+    fn task_parameters(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.parameters.iter().filter(|(name, _)| name.starts_with(names::TASK_IMAGE_PARAMETER))
+    }
+
+    /// The images of external tasks.
+    pub fn task_images(&self) -> impl Iterator<Item = &str> {
+        self.task_parameters().map(|(_, image)| image.as_str())
+    }
+
+    /// Which external tasks there are, by the parameters of their images.
+    pub fn task_names(&self) -> impl Iterator<Item = &str> {
+        self.task_parameters().map(|(name, _)| name.as_str())
     }
 
     /// The same stack on another image.

@@ -8,6 +8,7 @@
 
 mod additional;
 mod engine;
+mod external;
 mod wiring;
 
 use super::templates::Sources;
@@ -20,6 +21,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 pub use engine::fragments;
+pub use external::{ExternalTask, ImageSource};
 
 pub const MASTER: &str = "master.yaml";
 /// Where the additional templates stand among the sources.
@@ -47,6 +49,7 @@ const IDENTITY: &str = "Identity";
 pub struct Additions {
     pub engine: Engine,
     pub worker_sets: Vec<WorkerSet>,
+    pub external: Vec<ExternalTask>,
     pub policies: Vec<Policy>,
     /// Values for parameters of additional templates.
     pub given: BTreeMap<String, String>,
@@ -64,7 +67,7 @@ pub struct WorkerSet {
 /// A policy of the user's own for the role of a component.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// `ApiServer`, `Scheduler` or the prefix of a worker set.
+    /// `ApiServer`, `Scheduler`, the prefix of a worker set or the stack of an external task.
     pub component: String,
     /// The file, for messages and the policy's name.
     pub path: String,
@@ -73,7 +76,7 @@ pub struct Policy {
 
 /// The sources with the composed master in place of the written one; all problems together.
 pub fn compose(mut sources: Sources, additions: &Additions) -> Result<Sources> {
-    let mut composer = Composer { templates: BTreeMap::new(), problems: Vec::new() };
+    let mut composer = Composer { templates: BTreeMap::new(), made: Vec::new(), problems: Vec::new() };
     for (path, bytes) in &sources {
         composer.read(path, bytes);
     }
@@ -84,6 +87,7 @@ pub fn compose(mut sources: Sources, additions: &Additions) -> Result<Sources> {
     let mut master = Master(master);
     composer.engine(&mut master, additions.engine, &sources);
     composer.workers(&mut master, additions);
+    composer.external(&mut master, additions);
     composer.wire(&mut master, additions);
     composer.outputs(&mut master, additions);
     composer.policies(&mut master, additions);
@@ -91,11 +95,18 @@ pub fn compose(mut sources: Sources, additions: &Additions) -> Result<Sources> {
     if !composer.problems.is_empty() {
         return Err(Fail::problems("the templates do not fit together", composer.problems));
     }
-    let text = serde_json::to_string_pretty(&sorted(Value::Object(master.0)))
-        .map_err(|error| Fail::bug("no JSON").because(error))?;
-    sources.insert(MASTER.to_owned(), text.into_bytes());
+    for path in &composer.made {
+        sources.insert(path.clone(), written(composer.templates[path].clone())?);
+    }
+    sources.insert(MASTER.to_owned(), written(Value::Object(master.0))?);
     sources.retain(|path, _| is_used(path, additions.engine));
     Ok(sources)
+}
+
+/// As JSON, which is YAML.
+fn written(template: Value) -> Result<Vec<u8>> {
+    let text = serde_json::to_string_pretty(&sorted(template));
+    text.map(String::into_bytes).map_err(|error| Fail::bug("no JSON").because(error))
 }
 
 /// Templates of other engines are none of this environment's, and the parts of its own are in the master now.
@@ -107,6 +118,8 @@ fn is_used(path: &str, engine: Engine) -> bool {
 
 struct Composer {
     templates: BTreeMap<String, Value>,
+    /// The templates among them that are in no file.
+    made: Vec<String>,
     problems: Vec<Problem>,
 }
 
@@ -185,7 +198,10 @@ impl Composer {
                 continue;
             };
             let set = additions.worker_sets.iter().any(|set| set.prefix == policy.component);
-            let role = if set {
+            let external = additions.external.iter().any(|task| task.stack == policy.component);
+            let role = if external {
+                json!([policy.component, "Outputs.RoleName"])
+            } else if set {
                 json!([policy.component, "Outputs.WorkerRoleName"])
             } else if policy.component == ECS_EXECUTOR {
                 json!([ECS_EXECUTOR, "Outputs.RoleName"])

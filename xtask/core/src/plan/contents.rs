@@ -15,6 +15,12 @@ pub fn variables(stack: &StackSpec) -> Option<&String> {
     stack.parameters.get(VARIABLES)
 }
 
+/// Whether DAGs are imported alike on both: by their variables, and the external tasks that there are.
+#[must_use]
+pub fn same_to_dags(one: &StackSpec, other: &StackSpec) -> bool {
+    variables(one) == variables(other) && one.task_names().eq(other.task_names())
+}
+
 /// What is added, changed and removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Contents {

@@ -1,7 +1,7 @@
 //! Which steps lead from what an environment runs to a release. A rollback is the same plan for an
 //! earlier release.
 
-use super::contents::variables;
+use super::contents::same_to_dags;
 use super::running::Running;
 use crate::model::digest::Digest;
 use crate::model::objects::Pool;
@@ -19,6 +19,8 @@ pub enum Step {
     Bundle(Digest),
     /// The container image to its registry.
     Image(Digest),
+    /// Those of external tasks, by their digests, which the stack is about to name.
+    TaskImages(Vec<String>),
     /// The same as `stack` on the image that runs, before the stack gets a new one: CloudFormation starts services
     /// whose other properties change, and would start them on an image that the database is not migrated for.
     Platform { spec: StackSpec, release: String },
@@ -61,6 +63,7 @@ impl Step {
             Step::Bootstrap => "bootstrap",
             Step::Bundle(_) => "bundle",
             Step::Image(_) => "image",
+            Step::TaskImages(_) => "task images",
             Step::Platform { .. } => "platform",
             Step::Stack { .. } => "stack",
             Step::Rollout(Rollout { runtime: Runtime::Hosts(_), .. }) => "hosts",
@@ -170,7 +173,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let dags = running.dags != Some(release.bundle);
     let runtime = running.runtime != Some(release.runtime) || facts.unhealthy;
     let stack = facts.stack_differs || running.stack.as_ref() != Some(&release.stack);
-    let variables = running.stack.as_ref().is_some_and(|stack| variables(stack) != variables(&release.stack));
+    let variables = running.stack.as_ref().is_some_and(|stack| !same_to_dags(stack, &release.stack));
     // Two releases of the same parts, such as of two commits: only someone who names the second one wants it.
     let renamed = source == Source::Record && running.release.as_deref() != Some(release.id());
     let pools = running.pools.as_ref() != Some(&release.objects.pools);
@@ -178,6 +181,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let secrets = !facts.secrets.is_empty();
     let image = running.image != release.image;
     let changed = bundle || image || dags || runtime || stack || pools || objects || renamed || secrets;
+    let tasks = release.stack.task_images().any(|image| !ran(running, image));
     let rollout = runtime || stack || secrets;
     let tree = source == Source::Tree;
     let repeat = if facts.unhealthy { Repeat::Yes } else { Repeat::No };
@@ -187,6 +191,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         wanted(facts.without_bucket || (tree && asks_for_provider(running, release)), Step::Bootstrap),
         wanted(tree && bundle, Step::Bundle(release.bundle)),
         release.image.filter(|_| tree && image).map(Step::Image),
+        wanted(tree && tasks, Step::TaskImages(release.stack.task_images().map(str::to_owned).collect())),
         platform(running, &release.stack)
             .filter(|_| stack)
             .map(|spec| Step::Platform { spec, release: id() }),
@@ -207,6 +212,11 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         validates: tree && changed && (bundle || runtime || variables || objects),
         steps: if changed { steps.into_iter().flatten().collect() } else { vec![Step::Health] },
     }
+}
+
+/// Whether the stack names the image for an external task already.
+fn ran(running: &Running, image: &str) -> bool {
+    running.stack.as_ref().is_some_and(|stack| stack.task_images().any(|known| known == image))
 }
 
 /// The stack on the image that runs, if more than its image changes. Of a stack that nobody knows, more may.
@@ -379,6 +389,30 @@ mod tests {
         let first = Facts { without_bucket: true, stack_differs: true, ..fresh() };
         let first = names(&plan(&now, Source::Tree, &first));
         assert_eq!(first, "validate bootstrap bundle image stack services pointer dags smoke");
+    }
+
+    /// A release on ECS with an external task.
+    fn with_task(name: &str, image: &str) -> Release {
+        let mut parts = (*tasks("i", "t")).clone();
+        parts.stack.parameters.insert(format!("TaskImage{name}"), image.to_owned());
+        Release::new(parts)
+    }
+
+    #[test]
+    fn images_of_external_tasks_are_there_before_the_stack_names_them() {
+        let now = with_task("Report", "a");
+        let facts = running(&now);
+        let steps = |target: &Release| names(&plan(target, Source::Tree, &facts));
+        assert_eq!(steps(&now), "health");
+        assert_eq!(steps(&with_task("Report", "b")), "task images stack services pointer smoke");
+        let back = plan(&with_task("Report", "b"), Source::Record, &facts);
+        assert_eq!(names(&back), "stack services pointer smoke", "the registry has them");
+        assert_eq!(
+            steps(&with_task("Other", "a")),
+            "validate stack services pointer smoke",
+            "DAGs ask which tasks there are"
+        );
+        assert_eq!(steps(&tasks("i", "t")), "validate stack services pointer smoke", "none is left");
     }
 
     /// Whatever was interrupted: the api-server, which is the first to get an image, has run what it runs.

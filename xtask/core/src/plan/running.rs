@@ -109,7 +109,7 @@ impl Running {
     /// The step succeeded.
     pub fn advance(&mut self, step: &Step) {
         match step {
-            Step::Bootstrap | Step::Bundle(_) | Step::Image(_) | Step::Health => {}
+            Step::Bootstrap | Step::Bundle(_) | Step::Image(_) | Step::TaskImages(_) | Step::Health => {}
             Step::Platform { spec, .. } | Step::Stack { spec, .. } => self.stack = Some(spec.clone()),
             Step::Rollout(rollout) => {
                 self.proven &= self.runtime == Some(rollout.runtime);

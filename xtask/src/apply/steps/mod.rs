@@ -23,6 +23,7 @@ pub async fn run(context: &Context, step: &Step, state: &mut State, sink: &Sink)
         Step::Bootstrap => bootstrap::run(context, sink).await,
         Step::Bundle(digest) => bundle::run(context, digest, state).await,
         Step::Image(digest) => image::run(context, digest, state, sink).await,
+        Step::TaskImages(images) => image::of_tasks(context, images, state, sink).await,
         Step::Platform { spec, release } | Step::Stack { spec, release } => {
             stack::run(context, spec, release, state, sink).await
         }

@@ -10,6 +10,7 @@ pub mod packages;
 pub mod project;
 pub mod stored;
 pub mod system;
+pub mod task;
 pub mod wheels;
 
 use crate::config::Container;
@@ -38,6 +39,7 @@ impl Recipe {
         base: &str,
         system: Option<Digest>,
         container: &Container,
+        start: &Start,
     ) -> Self {
         let packages: Vec<String> = packages.iter().map(ToString::to_string).collect();
         let parts = serde_json::json!({
@@ -45,11 +47,35 @@ impl Recipe {
             "packages": packages,
             "base": base,
             "system": system,
-            "start": format!("{:?}", start("")),
+            "start": format!("{start:?}"),
             "interpreter": container.interpreter.as_str(),
             "architectures": container.architectures.iter().map(|one| one.as_str()).collect::<Vec<_>>(),
         });
         Self { tag: Digest::of(parts.to_string().as_bytes()).to_string(), project }
+    }
+}
+
+/// What one image has that others have not.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    /// What it says it is.
+    pub title: String,
+    /// Whose last change is its date.
+    pub paths: Vec<String>,
+    pub locks: Vec<String>,
+    pub start: Start,
+}
+
+impl Kind {
+    /// The image of every component.
+    #[must_use]
+    pub fn airflow() -> Self {
+        Self {
+            title: "airflow".to_owned(),
+            paths: ["airflow", "plugins", ":!airflow/base.lock"].map(str::to_owned).into(),
+            locks: packages::LOCKS.map(str::to_owned).into(),
+            start: start(""),
+        }
     }
 }
 
@@ -103,12 +129,13 @@ pub fn labels(
     base: Option<&str>,
     name: String,
     compiler: &Python,
+    (title, paths): (&str, &[&str]),
 ) -> (BTreeMap<String, String>, String) {
-    let change = git::last_change(root, &["airflow", "plugins", ":!airflow/base.lock"]);
+    let change = git::last_change(root, paths);
     let created = env::source_date_epoch().or(change.as_ref().map(|change| change.time)).unwrap_or_default();
     let created = time::rfc3339(created);
     let mut labels =
-        BTreeMap::from([("created", created.clone()), ("title", "airflow".to_owned()), ("base.name", name)]);
+        BTreeMap::from([("created", created.clone()), ("title", title.to_owned()), ("base.name", name)]);
     labels.extend(base.map(|digest| ("base.digest", digest.to_owned())));
     labels.extend(change.map(|change| ("revision", change.commit)));
     labels.extend(git::origin(root).map(|origin| ("source", origin)));

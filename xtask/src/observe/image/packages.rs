@@ -41,6 +41,8 @@ pub struct Packages<'a> {
     pub index: &'a Index,
     /// The base of the image, by its digest.
     pub base: &'a str,
+    /// What is installed, by names relative to `root`; nothing if there are none.
+    pub locks: &'a [String],
 }
 
 /// The layer that was made, and what is in it.
@@ -61,7 +63,7 @@ impl Packages<'_> {
             self.container.interpreter.as_str()
         )
         .into_bytes();
-        for file in LOCKS.into_iter().chain([PREPARER]) {
+        for file in self.locks.iter().map(String::as_str).chain([PREPARER]) {
             let text = fs::read(&self.root.join(file)).map_err(|e| e.hint("restore the file from git"))?;
             bytes.extend_from_slice(&Digest::of(&text).bytes()[..]);
         }
@@ -108,8 +110,11 @@ impl Packages<'_> {
     fn made(&self, scratch: &Path, sink: &Sink) -> Result<Installed> {
         let site = scratch.join("site");
         let locks = self.locks(scratch, sink)?;
-        sink.progress(format!("installing {} for {} (once)", LOCKS[0], self.architecture));
-        self.install(&locks, &site, sink)?;
+        fs::create_dir(&site)?;
+        if let Some(name) = self.locks.first() {
+            sink.progress(format!("installing {name} for {} (once)", self.architecture));
+            self.install(name, &locks, &site, sink)?;
+        }
         sink.progress(format!("compiling the packages for {}", self.architecture));
         self.prepare(&site)?;
         sink.progress(format!("compressing the packages for {}", self.architecture));
@@ -120,14 +125,16 @@ impl Packages<'_> {
 
     /// The locks, with what was compiled in place of what cannot be installed.
     fn locks(&self, scratch: &Path, sink: &Sink) -> Result<Vec<PathBuf>> {
-        let Some(wheels) = self.wheels() else { return Ok(LOCKS.map(PathBuf::from).to_vec()) };
+        let Some(wheels) = self.wheels() else {
+            return Ok(self.locks.iter().map(PathBuf::from).collect());
+        };
         let made = wheels.made(sink)?;
         let mut known = Vec::new();
         for (package, file) in &made {
             known.push(Wheel { package, file, digest: Digest::of(&fs::read(file)?) });
         }
         let mut locks = Vec::new();
-        for name in LOCKS {
+        for name in self.locks {
             let lock = scratch.join(name);
             fs::write(&lock, replaced(&fs::read_to_string(&self.root.join(name))?, &known).as_bytes())?;
             locks.push(lock);
@@ -145,7 +152,7 @@ impl Packages<'_> {
         Ok(known.filter(whole))
     }
 
-    fn install(&self, locks: &[PathBuf], site: &Path, sink: &Sink) -> Result<()> {
+    fn install(&self, name: &str, locks: &[PathBuf], site: &Path, sink: &Sink) -> Result<()> {
         let machine = match self.architecture {
             Architecture::X86 => "x86_64",
             Architecture::Arm => "aarch64",
@@ -165,8 +172,11 @@ impl Packages<'_> {
             .run()
             .map(drop)
             .map_err(|fail| {
-                toolchain::explained(fail, LOCKS[0], self.index)
-                    .hint("a package without a wheel for the image's platform has to be compiled: name it under image.compile in the environment file, or choose another version of it in airflow/requirements.in")
+                toolchain::explained(fail, name, self.index).hint(if name == LOCKS[0] {
+                    "a package without a wheel for the image's platform has to be compiled: name it under image.compile in the environment file, or choose another version of it in airflow/requirements.in"
+                } else {
+                    "a package needs a wheel for the image's platform: choose another version of what has none"
+                })
             })
     }
 

@@ -14,6 +14,9 @@ mod engine_tests;
 mod entry;
 mod env;
 mod executors;
+mod external;
+#[cfg(test)]
+mod external_tests;
 mod hosts;
 mod names;
 mod network;
@@ -87,6 +90,8 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let storage = operations::storage(written, problems);
     let around = engine::Surroundings { engine, defaults, architecture, balancer: balancer.ok() };
     let compute = engine::compute(written, around, problems);
+    let shared = storage.as_ref().ok().map(|storage| storage.shared_files);
+    let external = external::tasks(&written.tasks, engine, compute.as_ref().ok(), shared, problems);
     let container = container::container(&written.image, architecture, defaults, problems);
     let schedule = operations::schedule(&written.schedule, defaults.ecs, problems);
     let monitoring = operations::monitoring(written, defaults, problems);
@@ -119,6 +124,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
         storage: storage?,
         compute,
         workers,
+        external: external?,
         container: container?,
         schedule: schedule?,
         monitoring: monitoring?,

@@ -18,6 +18,10 @@ pub enum BaseImage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRepository(Reference);
 
+/// An image that somebody else has made, by its tag or digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignImage(Reference);
+
 const SCRATCH: &str = "scratch";
 
 /// The version of Python in an image: `3.12`.
@@ -58,6 +62,32 @@ impl BaseImage {
         let Self::Named(reference) = self else { return SCRATCH.to_owned() };
         let name = reference.whole();
         name.split_once('@').map_or(name.clone(), |(name, _)| name.to_owned())
+    }
+}
+
+impl ForeignImage {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let reference = reference(text, "an image")?;
+        if text.rsplit('/').next().is_some_and(|last| !last.contains([':', '@'])) {
+            let hint =
+                format!("add one, for instance `{text}:1.2`; only a digest is certain to stay the same");
+            return Err(Refusal::new(format!("`{text}` names neither a tag nor a digest"), hint));
+        }
+        Ok(Self(reference))
+    }
+
+    /// With its registry, and with the digest if it names one.
+    #[must_use]
+    pub fn reference(&self) -> &Reference {
+        &self.0
+    }
+
+    /// The repository in ECR that it is in, as account, region and name; none if it is elsewhere.
+    #[must_use]
+    pub fn in_ecr(&self) -> Option<[&str; 3]> {
+        let (account, rest) = self.0.registry().split_once(".dkr.ecr.")?;
+        let (region, _) = rest.split_once(".amazonaws.com")?;
+        Some([account, region, self.0.repository()])
     }
 }
 

@@ -26,7 +26,7 @@ pub use cidr::{Cidr, VpcCidr};
 pub use cloud::{Account, Endpoint, Region};
 pub use cron::{Cron, TimeZone};
 pub use ec2::{CacheNodeType, Image, InstanceClass, InstanceType, Size, SubnetId, VpcId};
-pub use image::{BaseImage, Distribution, ImageRepository, Interpreter, PythonMinor};
+pub use image::{BaseImage, Distribution, ForeignImage, ImageRepository, Interpreter, PythonMinor};
 pub use people::{Address, Domain, GoogleClientId, Repository, Role};
 pub use secret::SecretName;
 pub use task::TaskSize;
@@ -34,4 +34,4 @@ pub use text::{
     AirflowKey, EnvironmentName, MOST_PARAMETER_BYTES, Package, ProjectName, Url, VariableName, parameter,
     tag,
 };
-pub use worker::{DocumentPath, FolderPath, Queue, WorkerSetName};
+pub use worker::{DocumentPath, FolderPath, Queue, TaskName, WorkerSetName};

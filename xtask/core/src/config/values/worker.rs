@@ -3,10 +3,16 @@
 use super::checked::{checked_text, is_slug};
 use crate::config::problems::Refusal;
 use crate::model::contract::CONTRACT;
+use crate::model::text::pascal_case;
 
 checked_text! {
     /// The name of a worker set: a table under `workers`.
     WorkerSetName
+}
+
+checked_text! {
+    /// The name of an external task: a table under `tasks`.
+    TaskName
 }
 
 checked_text! {
@@ -28,14 +34,7 @@ impl WorkerSetName {
     pub const LONGEST: usize = 20;
 
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        if is_slug(text) && text.len() <= Self::LONGEST {
-            return Ok(Self(text.to_owned()));
-        }
-        let hint = format!(
-            "use at most {} lower-case letters, digits and hyphens; start with a letter and do not end with a hyphen",
-            Self::LONGEST
-        );
-        Err(Refusal::new(format!("invalid worker set name: `{text}`"), hint))
+        named(text, Self::LONGEST, "worker set").map(Self)
     }
 
     /// Whether this is the set that always exists.
@@ -55,6 +54,31 @@ impl WorkerSetName {
         }
         prefix
     }
+}
+
+impl TaskName {
+    pub const LONGEST: usize = 20;
+
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        named(text, Self::LONGEST, "task").map(Self)
+    }
+
+    /// In logical IDs and parameters: `BigFish` for `big-fish`.
+    #[must_use]
+    pub fn pascal(&self) -> String {
+        pascal_case(self)
+    }
+}
+
+/// The name of a table that the user chooses.
+fn named(text: &str, longest: usize, what: &str) -> Result<String, Refusal> {
+    if is_slug(text) && text.len() <= longest {
+        return Ok(text.to_owned());
+    }
+    let hint = format!(
+        "use at most {longest} lower-case letters, digits and hyphens; start with a letter and do not end with a hyphen"
+    );
+    Err(Refusal::new(format!("invalid {what} name: `{text}`"), hint))
 }
 
 impl Queue {

@@ -1,5 +1,6 @@
 //! What each nested stack is given, by name.
 
+use super::external::{EXTERNAL_TASKS, told};
 use super::{Additions, Composer, MASTER, Master, WORKER_SETS, WorkerSet, described};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 pub const MASTER_STACK_NAME: &str = "MasterStackName";
 /// Its value is the URL of each worker set's queue: `default=https://… big=https://…`.
 const QUEUE_URLS: &str = "QueueUrls";
-const INTERFACE: &str = "AWS::CloudFormation::Interface";
+pub(super) const INTERFACE: &str = "AWS::CloudFormation::Interface";
 
 impl Composer {
     /// Passes every nested stack what it declares, and has it deleted with the master.
@@ -31,6 +32,7 @@ impl Composer {
                     let value = match offered.get(name).filter(|(offering, _)| *offering != id) {
                         _ if name == MASTER_STACK_NAME => json!({ "Ref": "AWS::StackName" }),
                         _ if name == WORKER_SETS => json!(described(&additions.worker_sets)),
+                        _ if name == EXTERNAL_TASKS => told(&additions.external),
                         _ if name == QUEUE_URLS => queue_urls(&additions.worker_sets),
                         Some((offering, _)) => {
                             json!({ "Fn::GetAtt": [offering, format!("Outputs.{name}")] })
@@ -49,7 +51,7 @@ impl Composer {
     }
 
     /// Outputs of nested stacks that are always there, by name, where no two have it in common: logical
-    /// id and description. Worker sets are of one kind, so theirs are their own.
+    /// id and description. Worker sets are of one kind, as are external tasks, so theirs are their own.
     pub(super) fn offered(
         &self,
         master: &mut Master,
@@ -58,7 +60,8 @@ impl Composer {
         let mut offered: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
         for (id, stack) in master.stacks() {
             let set = additions.worker_sets.iter().any(|set| set.prefix == id);
-            if set || stack.get("Condition").is_some() {
+            let external = additions.external.iter().any(|task| task.stack == id);
+            if set || external || stack.get("Condition").is_some() {
                 continue;
             }
             let outputs = self.child(&stack).and_then(|child| child["Outputs"].as_object());
@@ -96,7 +99,7 @@ fn queue_urls(sets: &[WorkerSet]) -> Value {
 }
 
 /// Declares parameters of a child in the master, in a group of the console of their own.
-fn promote(master: &mut Master, id: &str, child: &Value, promoted: &[(&String, &Value)]) {
+pub(super) fn promote(master: &mut Master, group: &str, child: &Value, promoted: &[(&String, &Value)]) {
     let mut new = Vec::new();
     for (name, declaration) in promoted {
         let parameters = master.section("Parameters");
@@ -113,7 +116,7 @@ fn promote(master: &mut Master, id: &str, child: &Value, promoted: &[(&String, &
     for name in new.iter().filter(|name| labels.get(*name).is_some()) {
         metadata["ParameterLabels"][name] = labels[name].clone();
     }
-    let group = json!({ "Label": { "default": id }, "Parameters": new });
+    let group = json!({ "Label": { "default": group }, "Parameters": new });
     match &mut metadata["ParameterGroups"] {
         Value::Array(groups) => groups.push(group),
         absent => *absent = json!([group]),
