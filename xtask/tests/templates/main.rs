@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod evaluated;
+mod logs;
 mod parameters;
 mod resources;
 mod tasks;

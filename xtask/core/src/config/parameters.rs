@@ -244,6 +244,7 @@ impl Tasks {
             pair("Image", or_empty(images.container.as_ref())),
             pair("TaskArchitecture", self.architecture.to_string().to_uppercase()),
             pair("ContainerInsights", self.insights),
+            pair("LogArchive", self.log_archive),
             pair("ApiServerMaxCount", self.api_server_max),
             // Of templates that all engines have in common; tasks read none of them.
             pair("DrainSeconds", DRAIN_SECONDS),

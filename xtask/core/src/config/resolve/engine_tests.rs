@@ -42,6 +42,7 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     DagProcessorMemory=2048
     EntryScheme=internet-facing
     Image=000000000000.dkr.ecr.us-east-1.amazonaws.com/ductwork@sha256:0000000000000000000000000000000000000000000000000000000000000000
+    LogArchive=false
     NatMode=single
     SchedulerCpu=1024
     SchedulerMemory=2048
@@ -364,4 +365,17 @@ fn sizes_of_services_are_offered_by_fargate() {
         assert!(TaskSize::new(number("Cpu"), number("Memory")).fargate().is_ok(), "{name}");
     }
     assert_eq!(given["ContainerInsights"], Insights::Enabled.as_str());
+}
+
+/// Hosts have an agent of their own for their logs.
+#[test]
+fn logs_are_archived_where_tasks_have_a_log_router() {
+    let archive = "[logs]\narchive = true\n";
+    for environment in [fargate(archive), instances(archive)] {
+        assert_eq!(environment.parameters(&Images::example(), None)["LogArchive"], "true");
+    }
+    insta::assert_snapshot!(bad(&on(Engine::Ec2, archive)), @r#"
+    environments/dev.toml:8 `logs.archive`: `archive` has no effect on the engine `ec2` [conflict]
+        remove it, or set `engine = "fargate"` or `engine = "ecs-ec2"`
+    "#);
 }
