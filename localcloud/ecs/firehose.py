@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 
 from ministack.services import cloudwatch_logs, s3
@@ -17,6 +18,7 @@ from localcloud.ecs.logs import put_events
 from localcloud.ecs.rights import Rights
 
 ASSUMES = "firehose.amazonaws.com"
+KEY = re.compile(r"arn:aws:kms:[^<]+")  # in the XML of a bucket's encryption
 
 
 def put(name: str, text: str) -> str:
@@ -47,11 +49,9 @@ def _undeliverable(config: dict, name: str) -> str:
         return "The specified bucket does not exist."
     prefix = config.get("Prefix", "").partition("!{")[0]
     wanted = [("s3:PutObject", f"{config['BucketARN']}/{prefix}x")]
-    key = (s3._bucket_encryption.get(bucket) or b"").decode()
-    if "arn:aws:kms:" in key:
-        wanted.append(
-            ("kms:GenerateDataKey", "arn:aws:kms:" + key.partition("arn:aws:kms:")[2].partition("<")[0])
-        )
+    key = KEY.search(str(s3._bucket_encryption.get(bucket)))
+    if key is not None:
+        wanted.append(("kms:GenerateDataKey", key[0]))
     return next(filter(None, (rights.denied(*one) for one in wanted)), "")
 
 

@@ -126,17 +126,32 @@ def test_a_stream_that_is_not_there_takes_nothing(place: Place) -> None:
     assert len(streams(place)) == 1 and records(place) == []
 
 
-@pytest.mark.parametrize("trust", [FIREHOSE, TRUST])
-def test_a_stream_whose_role_may_not_write_tells_so_in_its_own_log(place: Place, trust: dict) -> None:
+@pytest.mark.parametrize(
+    ("actions", "trust", "reason"),
+    [
+        (("s3:ListBucket",), FIREHOSE, "perform: s3:PutObject"),
+        (("s3:PutObject",), TRUST, "unable to assume role"),
+        (("s3:PutObject",), FIREHOSE, "perform: kms:GenerateDataKey"),
+        (("s3:PutObject", "kms:GenerateDataKey"), FIREHOSE, ""),
+    ],
+)
+def test_a_stream_whose_role_may_not_write_tells_so_in_its_own_log(
+    place: Place, actions: tuple[str, ...], trust: dict, reason: str
+) -> None:
+    """The bucket's key is asked for as well."""
+    rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "arn:aws:kms:eu-central-1:000000000000:key/one"}
+    place.cloud.client("s3").put_bucket_encryption(
+        Bucket=place.name,
+        ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": rule}]},
+    )
     place.cloud.client("firehose").delete_delivery_stream(DeliveryStreamName=f"{place.name}_logs")
     place.logs.delete_log_group(logGroupName=f"{place.name}-delivery")
-    actions = ("s3:ListBucket",) if trust is FIREHOSE else ("s3:PutObject",)
-    stream(place, place.role("powerless", actions, trust=trust))
+    stream(place, place.role("another", actions, trust=trust))
     finished(place, router(place), writer(place))
     told = place.logs.get_log_events(logGroupName=f"{place.name}-delivery", logStreamName="s3")["events"]
-    wanted = "perform: s3:PutObject" if trust is FIREHOSE else "unable to assume role"
-    assert wanted in json.loads(told[0]["message"])["message"]
-    assert records(place) == []
+    says = [json.loads(event["message"])["message"] for event in told]
+    assert len(says) == (1 if reason else 0) and all(reason in one for one in says), says
+    assert len(records(place)) == (0 if reason else 1)
 
 
 @pytest.mark.parametrize(
