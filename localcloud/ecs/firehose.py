@@ -9,6 +9,7 @@ import base64
 import json
 import re
 import time
+from collections.abc import Iterator
 
 from ministack.services import cloudwatch_logs, s3
 from ministack.services import firehose as service
@@ -17,12 +18,13 @@ from localcloud.ecs.errors import StartError
 from localcloud.ecs.logs import put_events
 from localcloud.ecs.rights import Rights
 
+MOST = 1000 * 1024  # bytes of a record
 ASSUMES = "firehose.amazonaws.com"
 KEY = re.compile(r"arn:aws:kms:[^<]+")  # in the XML of a bucket's encryption
 
 
-def put(name: str, text: str) -> str:
-    """Hand records to a stream; answers why it does not take them, if so."""
+def put(name: str, lines: list[str]) -> str:
+    """Hand records, a line each, to a stream; answers why it does not take them, if so."""
     stream = service._streams.get(name)
     if stream is None:
         return f"PutRecordBatch: ResourceNotFoundException: Firehose {name} not found under account."
@@ -31,11 +33,25 @@ def put(name: str, text: str) -> str:
         if reason:
             _tell(destination["config"], name, reason)
             return ""  # the stream has taken it
-    data = base64.b64encode(text.encode()).decode()
-    service._put_record_batch({"DeliveryStreamName": name, "Records": [{"Data": data}]})
+    for text in _joined(lines):
+        data = base64.b64encode(text).decode()
+        service._put_record_batch({"DeliveryStreamName": name, "Records": [{"Data": data}]})
     for destination in stream["destinations"]:
         destination["records"].clear()  # ministack keeps what it has delivered, and saves it with its state
     return ""
+
+
+def _joined(lines: list[str]) -> Iterator[bytes]:
+    """What becomes an object each: lines together, as long as a record may be."""
+    text = b""
+    for line in lines:
+        more = f"{line}\n".encode()
+        if text and len(text) + len(more) > MOST:
+            yield text
+            text = b""
+        text += more
+    if text:
+        yield text
 
 
 def _undeliverable(config: dict, name: str) -> str:

@@ -176,7 +176,7 @@ class Routed(Tail):
         name = options["delivery_stream"]
         arn = f"arn:aws:firehose:{options['region']}:{get_account_id()}:deliverystream/{name}"
         reason = rights.denied("firehose:PutRecordBatch", arn)
-        return reason or firehose.put(name, "".join(f"{self._text(line, options)}\n" for line in lines))
+        return reason or firehose.put(name, [self._text(line, options) for line in lines])
 
     def _text(self, line: str, options: dict[str, str]) -> str:
         """A record as an output writes it."""

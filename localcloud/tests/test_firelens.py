@@ -118,6 +118,16 @@ def test_the_router_says_what_it_could_not_deliver(place: Place, role: str, opti
     assert (records(place) == []) is (role != "task"), "one output that fails does not keep the other from it"
 
 
+def test_what_is_too_much_for_one_record_becomes_several(place: Place) -> None:
+    many = "import os; os.write(1, b'x' * 90 + b'\\n' + b'y\\n' * 20000)"
+    finished(
+        place,
+        router(place),
+        writer(place) | {"entryPoint": ["/app/venv/bin/python"], "command": ["-c", many]},
+    )
+    assert len([one for one in records(place) if one["log"] == "y"]) == 20000
+
+
 def test_a_stream_that_is_not_there_takes_nothing(place: Place) -> None:
     place.cloud.client("firehose").delete_delivery_stream(DeliveryStreamName=f"{place.name}_logs")
     task = finished(place, router(place), writer(place))
