@@ -51,6 +51,19 @@ fn without_an_archive_no_task_has_a_log_router() {
     }
 }
 
+/// Tasks of an earlier revision may start after the archive was turned off, and nothing else is made without it.
+#[test]
+fn the_group_of_the_routers_is_always_there() {
+    let template = &all()["engines/ecs/log-delivery.yaml"];
+    let made = |archive| -> Vec<&str> {
+        let template = evaluated(template, &[("LogArchive", archive)]);
+        let ids = delivery().as_object().unwrap().keys().map(String::as_str);
+        ids.filter(|id| template.has(id)).collect()
+    };
+    assert_eq!(made("false"), ["RouterLogs"]);
+    assert_eq!(made("true").len(), delivery().as_object().unwrap().len());
+}
+
 #[test]
 fn with_an_archive_every_container_writes_by_the_router_of_its_task() {
     let groups = groups();
@@ -139,7 +152,7 @@ fn a_task_writes_to_its_own_groups_and_to_the_stream_alone() {
 #[test]
 fn tasks_are_made_after_the_delivery_of_their_logs() {
     let master = &all()["master.yaml"].whole["Resources"];
-    assert_eq!(master["LogDelivery"]["Condition"], "HasLogArchive");
+    assert!(master["LogDelivery"].get("Condition").is_none(), "what depends on it is always there");
     for id in [
         "ApiServerTask",
         "SchedulerTask",
