@@ -18,6 +18,10 @@ FIREHOSE = json.loads(json.dumps(TRUST).replace("ecs-tasks", "firehose"))
 
 @pytest.fixture
 def place(cloud: RunningCloud, name: str) -> Place:
+    return prepared(cloud, name)
+
+
+def prepared(cloud: RunningCloud, name: str) -> Place:
     """With a bucket, and a stream that may write to it."""
     made = make_place(cloud, name)
     made.role("task", WRITES)
@@ -195,3 +199,27 @@ def test_the_command_of_a_router_names_outputs() -> None:
     first, second = firelens.of_command(words)
     assert (first.plugin, first.match, first.options) == ("a", "x-*", {"one": "1", "two": "a=b"})
     assert (second.plugin, second.match, second.options) == ("b", "", {"three": "3"})
+
+
+def test_lines_of_the_time_without_the_cloud_are_sent_when_it_is_back(fresh: RunningCloud) -> None:
+    place = prepared(fresh, "routed")
+    wait = "while not os.path.exists('go'): time.sleep(0.02)"
+    late = f"import os, time; print('early', flush=True)\n{wait}\nprint('late')"
+    container = writer(place) | {"entryPoint": ["/app/venv/bin/python"], "command": ["-c", late]}
+    definition = place.define(
+        router(place),
+        container
+        | {"workingDirectory": "/data", "mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}]},
+        volumes=[{"name": "data"}],
+        taskRoleArn=f"arn:aws:iam::000000000000:role/{place.name}-task",
+    )
+    arn = place.run(definition)
+    place.wait(arn, "RUNNING")
+    until(lambda: [one["log"] for one in records(place)] == ["early"], what="the first line")
+    fresh.saved(ecs=arn, firehose=f"{place.name}_logs", iam=f"{place.name}-delivery")
+    fresh.kill()
+    (place.folder(arn).parents[1] / "volumes/data/go").touch()
+    until((place.folder(arn) / "exit").exists, what="it ended meanwhile")
+    fresh.start()
+    place.wait(arn)
+    assert sorted(one["log"] for one in records(place)) == ["early", "late"]
