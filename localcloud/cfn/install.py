@@ -5,6 +5,7 @@ from __future__ import annotations
 from localcloud.base.paths import State
 from localcloud.cfn import (
     account,
+    analytics,
     balancers,
     buckets,
     identity,
@@ -34,6 +35,7 @@ def install(state: State, fleet: Fleet, service: Service, ecs: Ecs) -> Databases
     network.install()
     identity.install()
     account.install()
+    analytics.install()
     balancers.install()
     monitoring.install()
     databases = Databases(state)

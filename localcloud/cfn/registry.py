@@ -14,6 +14,7 @@ _blocking: set[str] = set()
 # Create-only properties, for what DescribeChangeSet says about replacement, of types that ministack has no
 # entry for.
 CREATE_ONLY: dict[str, tuple[str, ...]] = {
+    "AWS::Athena::NamedQuery": ("Database", "Description", "Name", "QueryString", "WorkGroup"),
     "AWS::AutoScaling::AutoScalingGroup": ("AutoScalingGroupName", "InstanceId"),
     "AWS::AutoScaling::ScalingPolicy": ("AutoScalingGroupName",),
     "AWS::AutoScaling::ScheduledAction": ("AutoScalingGroupName",),

@@ -78,6 +78,24 @@ def _containers(request: dict, containers: list[dict]) -> None:
     if not any(one.get("essential", True) for one in containers):
         raise client("Task definition must have at least one essential container.")
     _dependencies({one["name"]: one for one in containers})
+    _log_routers(containers)
+
+
+def _log_routers(containers: list[dict]) -> None:
+    drivers = {(one.get("logConfiguration") or {}).get("logDriver") for one in containers}
+    routers = [one for one in containers if one.get("firelensConfiguration")]
+    if "awsfirelens" in drivers and not routers:
+        raise client(
+            "When awsfirelens log driver is specified in log configuration, a firelens configuration object must be "
+            "configured in one of the containers."
+        )
+    if routers and "awsfirelens" not in drivers:
+        raise client(
+            "When a firelensConfiguration object is specified, at least one container has to be configured with the "
+            "awsfirelens log driver."
+        )
+    if len(routers) > 1:
+        raise client("Only one container of a task definition can have a firelensConfiguration.")
 
 
 def _health(container: dict) -> None:

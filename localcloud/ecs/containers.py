@@ -14,7 +14,7 @@ from typing import TextIO, cast
 
 from localcloud.base import procs
 from localcloud.base.files import remove_tree
-from localcloud.ecs.logs import Stream
+from localcloud.ecs.logs import Tail
 
 MARK = "DUCTWORK_CONTAINER_FOLDER"  # in the environment of everything that a container starts
 SHIM = Path(__file__).with_name("shim.py")
@@ -24,11 +24,11 @@ KILLED, KILL_GRACE = 137, 3.0
 
 
 class Container:
-    def __init__(self, definition: dict, folder: Path, task_id: str) -> None:
+    def __init__(self, definition: dict, folder: Path, stream: Tail) -> None:
         self.name: str = definition["name"]
         self.definition = definition
         self.folder = folder
-        self.stream = Stream(definition, task_id, folder)
+        self.stream = stream
         self.health = Health(definition.get("healthCheck"))
         self.exit_code: int | None = None
         self.command: list[str] = []

@@ -30,7 +30,7 @@ def _statements(role: dict) -> list[Statement]:
     return [statement for document in parsed for statement in statements(document)]
 
 
-def _can_be_assumed(role: dict | None) -> bool:
+def _can_be_assumed(role: dict | None, service: str) -> bool:
     trust = (role or {}).get("AssumeRolePolicyDocument") or "{}"
     document = json.loads(trust) if isinstance(trust, str) else trust
     names = []
@@ -39,21 +39,30 @@ def _can_be_assumed(role: dict | None) -> bool:
             (statement.get("Principal") or {}).get("Service", []) if statement["Effect"] == "Allow" else []
         )
         names += [principal] if isinstance(principal, str) else principal
-    return ASSUMES in names
+    return service in names
 
 
 class Rights:
     """The rights of one role, used for one task."""
 
-    def __init__(self, arn: str, session: str, note: Note, context: dict[str, str] | None = None) -> None:
-        """Raises StartError unless ECS may assume the role. `context`: what conditions may ask for besides."""
+    def __init__(
+        self,
+        arn: str,
+        session: str,
+        note: Note,
+        context: dict[str, str] | None = None,
+        service: str = ASSUMES,
+    ) -> None:
+        """Raises StartError unless ECS, or another service, may assume the role. `context`: what conditions may ask for
+        besides.
+        """
         self.name = tail(arn)
         self._session = session
         self._note = note
         region = {"aws:RequestedRegion": get_region(), "aws:SecureTransport": "true"}
         self._context = {**region, **(context or {})}
         role = iam._roles.get(self.name)
-        if role is None or role["Arn"] != arn or not _can_be_assumed(role):
+        if role is None or role["Arn"] != arn or not _can_be_assumed(role, service):
             raise StartError(
                 f"ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the "
                 "role being passed has the proper trust relationship and permissions and that your IAM user has "

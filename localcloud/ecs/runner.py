@@ -14,10 +14,11 @@ from pathlib import Path
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region, request_scope
 
-from localcloud.ecs import containers, secrets, taskenv, tasks
+from localcloud.ecs import containers, firelens, secrets, taskenv, tasks
 from localcloud.ecs.containers import Container
 from localcloud.ecs.errors import StartError
 from localcloud.ecs.images import Image, Images
+from localcloud.ecs.logs import Stream, Tail
 from localcloud.ecs.places import Places
 from localcloud.ecs.rights import Rights
 from localcloud.ecs.store import Store, now, tail
@@ -109,10 +110,20 @@ class Life:
         self.folder: Path = runner._folder / self._local["id"]
         self.failed = ""  # why it cannot go on
         definition = self._store.definitions[tail(task["taskDefinitionArn"])]
+        self._router = firelens.router(definition["containerDefinitions"])
         self._containers = {
-            one["name"]: Container(one, self.folder / "containers" / one["name"], self._local["id"])
+            one["name"]: Container(one, self._place(one["name"]), self._stream(one))
             for one in definition["containerDefinitions"]
         }
+
+    def _place(self, name: str) -> Path:
+        return self.folder / "containers" / name
+
+    def _stream(self, container: dict) -> Tail:
+        folder = self._place(container["name"])
+        if self._router is not None and firelens.uses(container):
+            return firelens.Routed(container, self._router, self._task, folder, self._of_task)
+        return Stream(container, self._local["id"], folder)
 
     # -- start
     def begin(self) -> None:
@@ -143,26 +154,40 @@ class Life:
         if unready and self._task["desiredStatus"] == "RUNNING":
             rights = self._rights()
             for container in unready:
-                self._prepare(container, self._runner._images.pull(container.definition["image"]), rights)
+                self._prepare(container, self._image(container), rights)
 
     def _rights(self) -> Rights | None:
-        def note(role: str, action: str, resource: str) -> None:
-            self._runner.note(self._task, role, action, resource)
+        self._of_task()  # raises if it cannot be assumed
+        role = self._local["execution_role"]
+        return Rights(role, self._local["id"], self._note) if role else None
 
-        task_role, execution_role = self._local["role"], self._local["execution_role"]
-        if task_role:
-            Rights(task_role, self._local["id"], note)  # raises if it cannot be assumed
-        return Rights(execution_role, self._local["id"], note) if execution_role else None
+    def _of_task(self) -> Rights | None:
+        role = self._local["role"]
+        return Rights(role, self._local["id"], self._note) if role else None
+
+    def _note(self, role: str, action: str, resource: str) -> None:
+        self._runner.note(self._task, role, action, resource)
 
     def _pull(self, rights: Rights | None) -> dict[str, Image]:
         found = {}
         for container in self._containers.values():
             reference = container.definition["image"]
-            if rights is not None:
+            if rights is not None and not self._is_router(container):
                 self._check_pull(rights, reference)
-            image = found[container.name] = self._runner._images.pull(reference)
-            self._record(container.name)["imageDigest"] = image.digest
+            image = found[container.name] = self._image(container)
+            if image.digest:
+                self._record(container.name)["imageDigest"] = image.digest
         return found
+
+    def _image(self, container: Container) -> Image:
+        """A log router's is not run, and needs no right: it is public."""
+        reference = container.definition["image"]
+        if self._is_router(container):
+            return firelens.stand_in(reference, container.folder)
+        return self._runner._images.pull(reference)
+
+    def _is_router(self, container: Container) -> bool:
+        return container.definition is self._router
 
     def _check_pull(self, rights: Rights, reference: str) -> None:
         repository = reference.partition("/")[2].partition("@")[0].partition(":")[0]
@@ -183,7 +208,11 @@ class Life:
         places = Places(image, container.folder, self.folder / "volumes", definition.get("mountPoints") or [])
         places.make()
         overrides = taskenv.overrides_of(self._task, container.name)
-        container.command = taskenv.command(definition, overrides, image, places)
+        container.command = (
+            firelens.COMMAND
+            if self._is_router(container)
+            else taskenv.command(definition, overrides, image, places)
+        )
         values = secrets.values(definition, rights) if rights is not None else {}
         container.environment = taskenv.environment(
             self._env, self._task, container, image, places, overrides, values
@@ -282,7 +311,8 @@ class Life:
         if self.failed:
             self._ask_to_stop(self.failed, "TaskFailedToStart")
         containers.end_marked(self.folder)
-        for container in self._containers.values():
+        # The router's last: it may still say why a line could not be delivered.
+        for container in sorted(self._containers.values(), key=self._is_router):
             container.poll()
             while container.stream.send(ended=True):
                 pass

@@ -221,6 +221,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "ministack.services.ecr": ("_layer_blobs", "_repositories", "_resolve_manifest"),
     "ministack.services.elasticache": ("_replication_groups",),
+    "ministack.services.athena": ("_create_named_query", "_delete_named_query", "_workgroups"),
+    "ministack.services.firehose": ("_put_record_batch", "_stream_arn", "_streams"),
     "ministack.services.iam": (
         "_instance_profiles",
         "_lookup_policy",

@@ -49,6 +49,9 @@ class Template:
         if "Fn::Split" in value:
             separator, text = value["Fn::Split"]
             return str(self._resolved(text)).split(separator)
+        if "Fn::Join" in value:
+            separator, items = value["Fn::Join"]
+            return str(separator).join(self._resolved(items))
         if "Fn::Select" in value:
             index, items = value["Fn::Select"]
             return self._resolved(items)[int(index)]

@@ -103,6 +103,7 @@ PASSED_TO = {
     "AWS::EC2::FlowLog": "vpc-flow-logs",
     "AWS::ECS::TaskDefinition": "ecs-tasks",
     "AWS::IAM::InstanceProfile": "ec2",
+    "AWS::KinesisFirehose::DeliveryStream": "firehose",
 }
 LAUNCH = "ec2:RunInstances"
 SNAPSHOTS = {"rds:CreateDBSnapshot": "rds:snapshot", "rds:CreateDBClusterSnapshot": "rds:cluster-snapshot"}

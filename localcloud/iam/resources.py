@@ -33,6 +33,7 @@ NAMES: dict[str, list[str]] = {
     "application-autoscaling:ScalableTarget": [
         "application-autoscaling:{here}:scalable-target/0a1b2c3d4e5f6a7b8c9d0e1f"
     ],
+    "athena:workgroup": ["athena:{here}:workgroup/{stack}"],
     "autoscaling:autoScalingGroup": [
         f"autoscaling:{{here}}:autoScalingGroup:{UUID}:autoScalingGroupName/{{stack}}-Scheduler-1A2B3-Group-4C5D6"
     ],
@@ -75,12 +76,17 @@ NAMES: dict[str, list[str]] = {
     "elasticloadbalancing:targetgroup": [
         "elasticloadbalancing:{here}:targetgroup/ductwo-Targe-1A2B3C/0a1b2c3d4e5f6789"
     ],
+    "firehose:deliverystream": ["firehose:{here}:deliverystream/{stack}_logs"],
+    "glue:catalog": ["glue:{here}:catalog"],
+    "glue:database": ["glue:{here}:database/{database}"],
+    "glue:table": ["glue:{here}:table/{database}/logs"],
     "iam:instance-profile": ["iam::{account}:instance-profile/ductwork/{stack}/{stack}-Profile-1A2B3C"],
     "iam:policy": ["iam::{account}:policy/ductwork/{stack}/{stack}-HostPolicy-1A2B3C"],
     "iam:role": ["iam::{account}:role/ductwork/{stack}/{stack}-SchedulerRole-1A2B3C"],
     "kms:alias": ["kms:{here}:alias/{stack}"],
     "kms:key": [f"kms:{{here}}:key/{UUID}"],
     "logs:log-group": ["logs:{here}:log-group:/ductwork/{stack}/scheduler"],
+    "logs:log-stream": ["logs:{here}:log-group:/ductwork/{stack}/log-delivery:log-stream:s3"],
     "rds:cluster": ["rds:{here}:cluster:{stack}-database-1a2b3c-cluster-4d5e6f"],
     "rds:cluster-pg": ["rds:{here}:cluster-pg:{stack}-database-1a2b3c-parametergroup-4d5e6f"],
     "rds:cluster-snapshot": ["rds:{here}:cluster-snapshot:{stack}-database-1a2b3c-snapshot-cluster-4d5e6f"],
@@ -113,8 +119,12 @@ BROUGHT = {"ec2:instance", "ec2:network-interface", "ec2:volume"}
 # Kinds that are there before the environment, or whose resources in CloudFormation take no tags.
 UNTAGGED = {
     "cloudformation:changeset",
+    "glue:catalog",
+    "glue:database",
+    "glue:table",
     "iam:instance-profile",
     "iam:policy",
+    "logs:log-stream",
     "route53:hostedzone",
 }
 
@@ -140,6 +150,7 @@ class Place:
         words: Mapping[str, str] = {
             **{name: getattr(self, name) for name in ("stack", "environment", "account", "zone")},
             "here": f"{self.region}:{self.account}",
+            "database": self.stack.replace("-", "_"),
         }
         for name in NAMES.get(kind, ()):
             if "{zone}" in name and not self.zone:

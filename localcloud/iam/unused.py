@@ -8,7 +8,7 @@ from localcloud.iam.policy import like
 UNUSED: list[tuple[str, str, str]] = [
     (
         "*",
-        "managed-fleets:* vpc-lattice:* s3tables:* firehose:* cognito-idp:* vpce:*",
+        "managed-fleets:* vpc-lattice:* s3tables:* lakeformation:* cognito-idp:* vpce:*",
         "a service we do not use",
     ),
     (
@@ -32,6 +32,11 @@ UNUSED: list[tuple[str, str, str]] = [
         "launch templates name their image by its id",
     ),
     ("AWS::AutoScaling::AutoScalingGroup", "cloudwatch:PutMetricAlarm", "for scaling policies"),
+    (
+        "AWS::Athena::WorkGroup",
+        "iam:* s3:* kms:*",
+        "who asks a query writes its answer, with rights of their own",
+    ),
     ("AWS::Backup::BackupPlan", "iam:PassRole", "the role is the selection's"),
     ("AWS::Backup::BackupVault", "backup-storage:Mount", "the action is called MountCapsule"),
     ("AWS::Backup::BackupVault", "kms:*", "the vault is under AWS's own key"),
@@ -69,6 +74,12 @@ UNUSED: list[tuple[str, str, str]] = [
         "elasticloadbalancing:ModifyIpPools",
         "addresses are AWS's",
     ),
+    ("AWS::ElastiCache::*", "firehose:*", "the cache sends no logs"),
+    (
+        "AWS::Glue::*",
+        "glue:*Connection glue:GetSchemaVersion iam:PassRole s3:*",
+        "a table of files that are there",
+    ),
     ("AWS::IAM::Role", "iam:*PermissionsBoundary", "roles have none"),
     (
         "AWS::Logs::LogGroup",
@@ -89,6 +100,7 @@ UNUSED: list[tuple[str, str, str]] = [
         "s3:*MetadataTable* s3:UpdateBucketMetadata* s3:*Abac s3:*ObjectAcl s3:*DeleteObject",
         "none",
     ),
+    ("AWS::Logs::LogGroup", "firehose:*", "its deliveries are none of Firehose"),
     ("AWS::S3::Bucket", "s3:DeleteBucket?* iam:PassRole", "the properties never go; no replication"),
     ("AWS::S3::Bucket", "s3:PutBucketReplication s3:PutObjectLockConfiguration", "no such actions"),
     ("AWS::SNS::*", "sns:*DataProtectionPolicy iam:*", "topics have neither"),

@@ -35,9 +35,18 @@ SECRET = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:elsewhere/data
 # People deploy this one.
 BOOTSTRAP = {"AWS::ECR::Repository", "AWS::IAM::OIDCProvider"}
 # Of engines on ECS alone.
-ECS = ("AWS::ECS::", "AWS::ServiceDiscovery::", "AWS::ApplicationAutoScaling::")
+ECS = (
+    "AWS::ECS::", "AWS::ServiceDiscovery::", "AWS::ApplicationAutoScaling::", "AWS::Athena::", "AWS::Glue::",
+    "AWS::KinesisFirehose::", "AWS::Logs::LogStream",
+)  # fmt: skip
 # What all environments of an account share, or what IAM knows no tags of.
-SHARED = ("codedeploy:deploymentconfig", "route53:change", "route53:hostedzone", "wafv2:loadbalancer/app/")
+SHARED = (
+    "codedeploy:deploymentconfig",
+    "route53:change",
+    "route53:hostedzone",
+    "wafv2:loadbalancer/app/",
+    "glue:catalog",
+)
 # IAM's limits.
 POLICY, POLICIES = 6144, 10
 
@@ -152,7 +161,8 @@ def test_a_planted_lack_is_noticed() -> None:
     for sid in ("OwnStacks", "Rollout", "Look", "Services", "Buckets", "Secrets", "Trail", "Roles", "PassRoles",
                 "ServiceRoles", "Create", "TagWhatIsNew", "ChangeOwn", "NameKey", "LaunchFromTemplate",
                 "WithoutTags", "GuardEntry", "NameEntry", "OwnCluster", "PassRolesToTasks", "WithoutResources",
-                "CreateNames", "TagNames", "ChangeNames"):  # fmt: skip
+                "CreateNames", "TagNames", "ChangeNames", "DeliverLogs", "DescribeLogs",
+                "PassRoleToFirehose"):  # fmt: skip
         assert next(lacks(place, [one for one in whole if one["Sid"] != sid]), None), sid
 
 

@@ -276,6 +276,9 @@ mod prices {
         ("db.t4g.micro", 0.016),
         ("db.m7g.large", 0.168),
     ];
+    /// Per hour of a task on Fargate, on Linux and arm64, as published in June 2026.
+    pub const FARGATE_CPU: f64 = 0.03238;
+    pub const FARGATE_GB: f64 = 0.00356;
     pub const DISK_GIB: f64 = 0.08;
     pub const DATABASE_GIB: f64 = 0.115;
     pub const PUBLIC_ADDRESS: f64 = 3.65;
@@ -286,15 +289,16 @@ mod prices {
     pub const REST: f64 = 7.0;
 }
 
+/// An instance that is always there.
+fn hourly(kind: &str) -> f64 {
+    let (_, price) = prices::INSTANCES.iter().find(|(name, _)| *name == kind).expect(kind);
+    price * prices::HOURS
+}
+
 /// What an environment costs a month if no worker set grows, without traffic.
 fn monthly(environment: &Environment) -> f64 {
     let given = environment.parameters(&Images::example(), None);
     let number = |name: &str| given[name].parse::<f64>().unwrap();
-    let hourly = |kind: &str| {
-        let (_, price) = prices::INSTANCES.iter().find(|(name, _)| *name == kind).expect(kind);
-        price * prices::HOURS
-    };
-    let zones = number("AvailabilityZoneCount");
     let hosts = |count: f64, kind: &str, disk: f64| {
         let address = if given["NatMode"] == "none" { prices::PUBLIC_ADDRESS } else { 0.0 };
         count * (hourly(kind) + disk * prices::DISK_GIB + address)
@@ -309,6 +313,32 @@ fn monthly(environment: &Environment) -> f64 {
         let disk = of["VolumeGiB"].parse().unwrap();
         sum + if set.min == 0 { 0.0 } else { hosts(f64::from(set.min), &of["InstanceType"], disk) }
     });
+    let api_server = if shared { 0.0 } else { fixed("ApiServer") };
+    api_server + fixed("Scheduler") + workers + around(&given)
+}
+
+/// The same of an environment on Fargate with arm64, whose tasks have addresses of their own without NAT.
+fn monthly_on_fargate(environment: &Environment) -> f64 {
+    let given = environment.parameters(&Images::example(), None);
+    assert_eq!((environment.engine, &*given["TaskArchitecture"]), (Engine::Fargate, "ARM64"));
+    let address = if given["NatMode"] == "none" { prices::PUBLIC_ADDRESS } else { 0.0 };
+    let task = |of: &BTreeMap<String, String>, prefix: &str, count: &str| {
+        let number = |key: String| of[&key].parse::<f64>().unwrap();
+        let hourly = number(format!("{prefix}Cpu")) / 1024.0 * prices::FARGATE_CPU
+            + number(format!("{prefix}Memory")) / 1024.0 * prices::FARGATE_GB;
+        number(format!("{prefix}{count}")) * (hourly * prices::HOURS + address)
+    };
+    let services = ["ApiServer", "Scheduler", "DagProcessor", "Triggerer"];
+    let services: f64 = services.into_iter().map(|prefix| task(&given, prefix, "Count")).sum();
+    let workers: f64 =
+        environment.worker_sets().iter().map(|set| task(&set.parameters(), "", "MinCount")).sum();
+    services + workers + around(&given)
+}
+
+/// What is not hosts and tasks.
+fn around(given: &BTreeMap<String, String>) -> f64 {
+    let number = |name: &str| given[name].parse::<f64>().unwrap();
+    let zones = number("AvailabilityZoneCount");
     let copies = if given["DatabaseMultiAz"] == "true" { 2.0 } else { 1.0 };
     let storage = number("DatabaseStorageGiB") * prices::DATABASE_GIB;
     let database = copies * (hourly(&given["DatabaseInstanceClass"]) + storage);
@@ -324,8 +354,7 @@ fn monthly(environment: &Environment) -> f64 {
         _ => prices::BALANCER + zones * prices::PUBLIC_ADDRESS,
     };
     let firewall = if given["WebFirewall"] == "true" { prices::FIREWALL } else { 0.0 };
-    let api_server = if shared { 0.0 } else { fixed("ApiServer") };
-    api_server + fixed("Scheduler") + workers + database + network + balancer + firewall + prices::REST
+    database + network + balancer + firewall + prices::REST
 }
 
 /// The README says what the environments of the repository cost; these figures follow from the files.
@@ -337,6 +366,19 @@ fn the_readme_says_what_environments_cost() {
     for (name, cost) in [("dev", dev), ("prod", monthly(&environment::load(root(), "prod").unwrap()))] {
         let row = format!("| `{name}` | {cost:.0} $ |");
         assert!(readme.contains(&row), "README.md, \"What it costs\": the row has to begin with `{row}`");
+    }
+}
+
+/// The same of `dev.toml` with another engine, and without NAT.
+#[test]
+fn the_readme_says_what_fargate_costs() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let dev = on_engine(&dev(), Engine::Fargate);
+    let own = |nat: &str| dev.replace("[network]", &format!("[network]\nnat = \"{nat}\""));
+    for nat in ["single", "none"] {
+        let row =
+            format!("| `network.nat = \"{nat}\"` | {:.0} $ |", monthly_on_fargate(&resolved(&own(nat))));
+        assert!(readme.contains(&row), "README.md, \"On ECS\": the row has to begin with `{row}`");
     }
 }
 

@@ -114,14 +114,18 @@ fn a_task_is_started_with_its_own_image_and_log_and_nothing_else() {
 fn who_runs_code_of_dags_may_start_exactly_these_tasks() {
     let all = fargate();
     let given = passed(all, "TaskStarter");
-    let list = |name: &str| -> Vec<String> {
-        let parts = given[name]["Fn::Join"][1].as_array().unwrap();
+    let joined = |value: &Value| -> Vec<String> {
+        let parts = value["Fn::Join"][1].as_array().unwrap();
         parts.iter().map(|part| part["Fn::GetAtt"].as_str().unwrap().to_owned()).collect()
     };
+    let list = |name: &str| joined(&given[name]);
     let workers =
         ["WorkerA123456789123456789", "WorkerDefault"].map(|set| format!("{set}.Outputs.WorkerRoleName"));
     let roles = [&workers[..], &["Identity.Outputs.TriggererRoleName".to_owned()]].concat();
-    assert_eq!(list("StarterRoleNames"), roles);
+    let starters = &given["StarterRoleNames"]["Fn::If"];
+    assert_eq!(starters[0], "HasEcsExecutor");
+    assert_eq!(joined(&starters[1]), [&roles[..], &["EcsExecutor.Outputs.RoleName".to_owned()]].concat());
+    assert_eq!(joined(&starters[2]), roles);
     for (name, output) in
         [("FamilyArns", "FamilyArn"), ("TaskRoleArns", "RoleArn"), ("ExecutionRoleArns", "ExecutionRoleArn")]
     {

@@ -4,6 +4,7 @@
 mod evaluated;
 mod executors;
 mod external;
+mod logs;
 mod parameters;
 mod resources;
 mod tasks;

@@ -126,8 +126,9 @@ fn what_holds_data_says_what_becomes_of_it() {
 
 /// Types that take no tags. Any other type must have them; one that is missing here fails the test,
 /// and cfn-lint fails on tags where there are none.
-const UNTAGGED: [&str; 25] = [
+const UNTAGGED: [&str; 29] = [
     "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::Athena::NamedQuery",
     "AWS::AutoScaling::LifecycleHook",
     "AWS::AutoScaling::ScheduledAction",
     "AWS::Backup::BackupSelection",
@@ -142,10 +143,13 @@ const UNTAGGED: [&str; 25] = [
     "AWS::ECS::ClusterCapacityProviderAssociations",
     "AWS::EFS::MountTarget",
     "AWS::ElasticLoadBalancingV2::Listener",
+    "AWS::Glue::Database",
+    "AWS::Glue::Table",
     "AWS::IAM::InstanceProfile",
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::KMS::Alias",
+    "AWS::Logs::LogStream",
     "AWS::Route53::RecordSet",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",

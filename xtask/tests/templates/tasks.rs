@@ -377,7 +377,10 @@ fn who_counts_workers_counts_only_its_own() {
     assert_eq!(keep["Action"], json!(["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]));
     assert!(keep["Resource"].as_str().unwrap().ends_with(":task/${MasterStackName}/*"), "{keep}");
     let names = |role: &Value| -> Vec<String> { statements(role).into_keys().collect() };
-    assert_eq!(names(&containers), ["KeepContainer", "ReadBundles", "TakeTasks", "WriteLogs"]);
+    assert_eq!(
+        names(&containers),
+        ["KeepContainer", "KnowRevision", "ReadBundles", "TakeTasks", "WriteLogs"]
+    );
     assert_eq!(names(&hosts), ["KeepHost", "KnowRevision", "ReadBundles", "TakeTasks", "WriteLogs"]);
     let trusts = |role: &Value| role["AssumeRolePolicyDocument"]["Statement"][0].clone();
     assert_eq!(trusts(&containers)["Principal"]["Service"], "ecs-tasks.amazonaws.com");

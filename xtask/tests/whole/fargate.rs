@@ -37,6 +37,7 @@ fn airflow_runs_as_tasks_of_ecs() {
     stages.run("on ECS: a component that does not start", what_does_not_start_is_rolled_back);
     stages.run("on ECS: a command", a_command_runs_as_a_task);
     stages.run("on ECS: an external task", an_external_task_decides_by_its_exit_code);
+    stages.run("on ECS: logs in S3", logs_are_archived);
     stages.run("on ECS: roles", roles_allow_what_was_done);
     stages.run("on ECS: without workers", every_task_can_be_one_of_its_own);
     stages.run("on ECS: destroy", destroy);
@@ -196,14 +197,42 @@ fn an_external_task_decides_by_its_exit_code(project: &Project) {
     assert_eq!(running(project), before, "no process was restarted");
 }
 
+/// What a component and a one-off task write is where it was, and in S3 where the table looks for it.
+fn logs_are_archived(project: &Project) {
+    project.edit("environments/local.toml", |text| format!("{text}\n[logs]\narchive = true\n"));
+    assert_eq!(project.deploy()["outcome"], "deployed");
+    let line = "a line of a command";
+    let run = project.run(&["run", "--env", "local", "--", "python", "-c", &format!("print('{line}')")]);
+    assert!(run.expect(0).stdout.contains(line), "by way of the log router and CloudWatch");
+    let families = ["api-server", "dag-processor", "migrate", "scheduler", "triggerer", "worker-default"];
+    until("lines of everything in S3", || {
+        let archived = project.python(&["xtask/tests/whole/archived.py"]).expect(0).json();
+        assert_eq!(archived["unknown"], json!([]), "the table knows every key");
+        assert_eq!(archived["queries"], json!(["errors", "one-off-tasks"]));
+        let is_of = |family: &str, one: &Value| {
+            let definition = one["ecs_task_definition"].as_str().unwrap();
+            definition.starts_with(&format!("ductwork-local-{family}:"))
+        };
+        let lines = archived["lines"].as_array().unwrap();
+        assert!(lines.iter().all(|one| one["logged_at"].is_string()));
+        families.iter().all(|family| lines.iter().any(|one| is_of(family, one)))
+            && lines.iter().any(|one| one["log"] == line && is_of("migrate", one))
+    });
+}
+
 fn roles_allow_what_was_done(project: &Project) {
     let judged = project.python(&["-m", "localcloud.iam"]).expect(0);
     say(&format!("    {}", judged.stderr.trim()));
     project.python(&["-m", "localcloud.iam.tool", "--environment", "local", "--tasks"]).expect(0);
     let calls = project.read(".ductwork/local/calls.jsonl");
-    for action in
-        ["ecs:RunTask", "ecs:UpdateService", "ecs:UpdateTaskProtection", "secretsmanager:GetSecretValue"]
-    {
+    for action in [
+        "ecs:RunTask",
+        "ecs:UpdateService",
+        "firehose:PutRecordBatch",
+        "logs:PutLogEvents",
+        "ecs:UpdateTaskProtection",
+        "secretsmanager:GetSecretValue",
+    ] {
         assert!(calls.contains(action.split(':').next_back().unwrap()), "nobody called {action}");
     }
 }

@@ -296,7 +296,7 @@ tables! {
 
     Schedule { sleep: Text, wake: Text, time_zone: Text }
 
-    Logs { retention_days: Number, service_retention_days: Number }
+    Logs { retention_days: Number, service_retention_days: Number, archive: Boolean }
 
     Alerts { email: Text, budget_usd: Number }
 

@@ -251,6 +251,7 @@ impl Tasks {
             pair("Image", or_empty(images.container.as_ref())),
             pair("TaskArchitecture", self.architecture.to_string().to_uppercase()),
             pair("ContainerInsights", self.insights),
+            pair("LogArchive", self.log_archive),
             pair("ApiServerMaxCount", self.api_server_max),
             pair("Executors", self.executors()),
             pair("EcsExecutorCpu", self.ecs_executor.size.cpu),

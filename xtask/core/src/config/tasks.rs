@@ -7,6 +7,8 @@ use super::values::{Architecture, Executor, Insights, InstanceType, TaskSize};
 pub struct Tasks {
     pub architecture: Architecture,
     pub insights: Insights,
+    /// Whether what components and one-off tasks write is kept in S3 as well.
+    pub log_archive: bool,
     /// Of the cluster; on Fargate there are none.
     pub instances: Option<Instances>,
     pub api_server: Service,

@@ -46,6 +46,7 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     EntryScheme=internet-facing
     Executors=celery
     Image=000000000000.dkr.ecr.us-east-1.amazonaws.com/ductwork@sha256:0000000000000000000000000000000000000000000000000000000000000000
+    LogArchive=false
     NatMode=single
     SchedulerCpu=1024
     SchedulerMemory=2048
@@ -425,5 +426,18 @@ fn tables_of_an_executor_that_there_is_not_are_refused() {
     insta::assert_snapshot!(bad(&ecs("[ecs_executor]\ncpu = 512\nmemory = 8192\n")), @r#"
     environments/dev.toml:10 `ecs_executor.memory`: Fargate has no tasks with 512 CPU units and 8192 MiB [invalid_value]
         use `cpu = 512` with `memory = 4096`, or `cpu = 1024` with `memory = 8192`
+    "#);
+}
+
+/// Hosts have an agent of their own for their logs.
+#[test]
+fn logs_are_archived_where_tasks_have_a_log_router() {
+    let archive = "[logs]\narchive = true\n";
+    for environment in [fargate(archive), instances(archive)] {
+        assert_eq!(environment.parameters(&Images::example(), None)["LogArchive"], "true");
+    }
+    insta::assert_snapshot!(bad(&on(Engine::Ec2, archive)), @r#"
+    environments/dev.toml:8 `logs.archive`: `archive` has no effect on the engine `ec2` [conflict]
+        remove it, or set `engine = "fargate"` or `engine = "ecs-ec2"`
     "#);
 }

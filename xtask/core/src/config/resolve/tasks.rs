@@ -1,6 +1,6 @@
 //! Services on ECS, the size of their tasks, and the instances of a cluster.
 
-use super::check::at;
+use super::check::{at, flag};
 use super::defaults::Defaults;
 use super::executors;
 use super::hosts::{instance_type, more_types, permissions};
@@ -63,6 +63,7 @@ pub fn tasks(
     Ok(Tasks {
         architecture: architecture?,
         insights: insights?,
+        log_archive: flag(&file.logs.archive, false),
         instances: instances.transpose()?,
         api_server: api_server?,
         api_server_max: api_server_max?,

@@ -127,15 +127,16 @@ fn declare(master: &mut Master, tasks: &[ExternalTask], image: &Value) {
     promote(master, "External tasks", &labelled, &declared);
 }
 
-/// Code of DAGs runs in workers, and waits for deferred tasks in the triggerer.
+/// Code of DAGs runs in workers and in tasks of the ECS executor, and waits for deferred tasks in the triggerer.
 fn starting(additions: &Additions) -> Value {
     let workers = additions.worker_sets.iter().map(|set| output(&set.prefix, "WorkerRoleName"));
     let roles: Vec<Value> = workers.chain([output(IDENTITY, "TriggererRoleName")]).collect();
     let of_each = |name: &str| -> Vec<Value> {
         additions.external.iter().map(|task| output(&task.stack, name)).collect()
     };
+    let executor = [&roles[..], &[output("EcsExecutor", "RoleName")]].concat();
     json!({
-        "StarterRoleNames": listed(&roles),
+        "StarterRoleNames": { "Fn::If": ["HasEcsExecutor", listed(&executor), listed(&roles)] },
         "FamilyArns": listed(&of_each("FamilyArn")),
         "TaskRoleArns": listed(&of_each("RoleArn")),
         "ExecutionRoleArns": listed(&of_each("ExecutionRoleArn")),
