@@ -89,6 +89,12 @@ class Services:
         made["deploymentConfiguration"] = _configuration(service, request)
         wanted = {**service, **made}
         _check_balancers(wanted, definition)
+        if wanted.get("enableExecuteCommand") and not definition.get("taskRoleArn"):
+            done = "updated" if "taskDefinition" in service else "created"
+            raise invalid(
+                f"The service couldn't be {done} because a valid taskRoleArn is not being used. Specify a valid task "
+                "role in your task definition and try again."
+            )
         if wanted.get("healthCheckGracePeriodSeconds") and not wanted.get("loadBalancers"):
             raise invalid(
                 "Health check grace period is only valid for services configured to use load balancers"
@@ -297,6 +303,12 @@ def _check_balancers(service: dict, definition: dict) -> None:
         group = one.get("targetGroupArn", "")
         if group not in alb._tgs:
             raise invalid(f"Unable to describe target group {group}: One or more target groups not found")
+        kind = alb._tgs[group].get("TargetType", "instance")
+        if definition.get("networkMode") == "awsvpc" and kind != "ip":
+            raise invalid(
+                f"The provided target group {group} has target type {kind}, which is incompatible with the awsvpc "
+                "network mode specified in the task definition."
+            )
         if not _has_balancer(group):
             raise invalid(
                 f"The target group with targetGroupArn {group} does not have an associated load balancer."

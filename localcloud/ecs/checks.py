@@ -51,6 +51,8 @@ def check(request: dict) -> None:
         _fargate(request, containers, mode)
     if mode == "awsvpc":
         _ports(containers)
+        if any(one.get("links") for one in containers):
+            raise client("Links are not supported when networkMode=awsvpc.")
     if any(one.get("secrets") for one in containers) and not request.get("executionRoleArn"):
         raise client(
             "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'."

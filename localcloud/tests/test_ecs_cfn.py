@@ -67,6 +67,7 @@ def resources(place: Place, word: str = "wait") -> dict:
             "Properties": {
                 "Family": place.name, "Cpu": 256, "Memory": "512", "NetworkMode": "awsvpc",
                 "RequiresCompatibilities": ["FARGATE"], "ExecutionRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+                "TaskRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
                 "Volumes": [{"Name": "data"}], "ContainerDefinitions": [container],
             },
         },

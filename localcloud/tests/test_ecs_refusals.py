@@ -46,6 +46,7 @@ def needs(name: str, condition: str = "START") -> dict:
          {"executionRoleArn": ""}, "to support ECR images"),
         ([PORT, {"name": "b", **PORT}], {}, "both use port 80"),
         ([{"portMappings": [{"containerPort": 80, "hostPort": 81}]}], {}, "must match"),
+        ([{}, {"name": "b", "links": ["main"]}], {}, "Links are not supported when networkMode=awsvpc"),
         ([{}, {}], {}, "Container names must be unique"),
         ([{"essential": False}], {}, "at least one essential container"),
         ([needs("none")], {}, "depends on unknown container"),
@@ -169,6 +170,7 @@ def template(place: Place) -> str:
         ({"healthCheckGracePeriodSeconds": 60}, "only valid for services configured to use load balancers"),
         ({"deploymentConfiguration": {"minimumHealthyPercent": 100, "maximumPercent": 100}}, "block deployments"),
         ({"serviceRegistries": [{"registryArn": "arn:x"}]}, "does not exist"),
+        ({"enableExecuteCommand": True}, "a valid taskRoleArn is not being used"),
         ({"serviceName": "a b"}, "Invalid identifier"),
         ({"capacityProviderStrategy": [{"capacityProvider": "none"}]}, "was not found"),
     ],
@@ -178,6 +180,20 @@ def test_a_service_is_refused(place: Place, request_: dict, refusal: str) -> Non
         place.serve(place.define(place.container()), 0, **{"name": "refused", **renamed(request_)})
     found = place.ecs.describe_services(cluster=place.name, services=["refused"])
     assert found["failures"][0]["reason"] == "MISSING"
+
+
+def test_targets_of_tasks_are_addresses(place: Place) -> None:
+    network = place.network["awsvpcConfiguration"]["subnets"][0]
+    vpc = place.cloud.client("ec2").describe_subnets(SubnetIds=[network])["Subnets"][0]["VpcId"]
+    made = place.cloud.client("elbv2").create_target_group(Name="hosts", Protocol="HTTP", Port=80, VpcId=vpc)
+    balancer = {"targetGroupArn": made["TargetGroups"][0]["TargetGroupArn"], "containerName": "main"}
+    with pytest.raises(ClientError, match="has target type instance, which is incompatible with the awsvpc"):
+        place.serve(
+            place.define(place.container(**PORT)),
+            0,
+            "hosts",
+            loadBalancers=[{**balancer, "containerPort": 80}],
+        )
 
 
 def test_an_update_is_refused_and_changes_nothing(place: Place) -> None:
