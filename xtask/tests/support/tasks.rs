@@ -25,6 +25,14 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
     watch.elapsed()
 }
 
+/// A task that a test can hold, until it lets it go.
+const HOLD: &str = r#"        held = (params or {}).get("held")
+        if held:
+            Path(held, "running").touch()
+            while Path(held).exists() and not Path(held, "go").exists():
+                time.sleep(0.05)
+"#;
+
 const PROBE: &str = r#"
 """A probe of the tests."""
 import time
@@ -35,12 +43,7 @@ from airflow.sdk import dag, task
 def probe():
     @task
     def first(params: dict | None = None) -> str:
-        held = (params or {}).get("held")
-        if held:
-            Path(held, "running").touch()
-            while Path(held).exists() and not Path(held, "go").exists():
-                time.sleep(0.05)
-        return "VERSION"
+HOLD        return "VERSION"
 
     @task
     def second(before: str) -> str:
@@ -53,7 +56,7 @@ probe()
 
 /// The DAG `probe`; its tasks return the version.
 pub fn probe(version: &str) -> String {
-    PROBE.replace("VERSION", version)
+    PROBE.replace("HOLD", HOLD).replace("VERSION", version)
 }
 
 const OWN_TASK: &str = r#"
@@ -66,12 +69,7 @@ from airflow.sdk import dag, get_current_context, task
 def own_task():
     @task(executor="ecs", executor_config={"overrides": {"cpu": "1024", "memory": "3072"}})
     def first(params: dict | None = None) -> str:
-        held = (params or {}).get("held")
-        if held:
-            Path(held, "running").touch()
-            while Path(held).exists() and not Path(held, "go").exists():
-                time.sleep(0.05)
-        return f"{os.environ['DUCTWORK_SERVICE']}, try {get_current_context()['ti'].try_number}"
+HOLD        return f"{os.environ['DUCTWORK_SERVICE']}, try {get_current_context()['ti'].try_number}"
 
     @task
     def second(before: str) -> str:
@@ -84,7 +82,7 @@ own_task()
 
 /// The DAG `own_task`, whose first task is a task of ECS of its own, and the second one of a worker.
 pub fn own_task() -> String {
-    OWN_TASK.to_owned()
+    OWN_TASK.replace("HOLD", HOLD)
 }
 
 /// Waits for a run to end and says how.
