@@ -234,6 +234,55 @@ def test_another_revision_has_come_when_its_tasks_run(service, superseded):
     assert protection.seen(service, "worker:1").superseded is superseded
 
 
+def test_a_worker_asks_for_the_service_of_its_task(monkeypatch):
+    asked: list[object] = []
+
+    class Ecs:
+        def describe_services(self, **words: object) -> dict:
+            asked.append(words)
+            return {"services": [of_service("worker:2", 1)]}
+
+    def ask(url: str) -> dict:
+        asked.append(url)
+        return {"Cluster": "arn:c", "ServiceName": "worker-default", "Family": "worker", "Revision": "1"}
+
+    monkeypatch.setattr(protection.place, "ask", ask)
+    monkeypatch.setattr(protection.background, "client", lambda *_: Ecs())
+    look = protection.looker(
+        {"ECS_CONTAINER_METADATA_URI_V4": "http://agent/v4/one", "AWS_REGION": "eu-central-1"}
+    )
+    assert look().superseded
+    assert look().superseded
+    words = {"cluster": "arn:c", "services": ["worker-default"]}
+    assert asked == ["http://agent/v4/one/task", words, words]
+
+
+GIVES_WAY = """
+import threading
+from celery import Celery
+from celery.signals import worker_ready
+from ductwork_airflow.images import protection
+
+app = Celery("gives_way", broker="filesystem://")
+folders = ("data_folder_in", "data_folder_out", "control_folder")
+app.conf.broker_transport_options = dict.fromkeys(folders, ".")
+
+@worker_ready.connect
+def ready(**_):
+    threading.Thread(target=protection.take_no_more).start()
+
+app.worker_main(["worker", "--concurrency", "1", "--loglevel", "INFO"])
+"""
+
+
+def test_a_real_worker_ends_well_when_it_gives_way(tmp_path):
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(AIRFLOW)}
+    done = subprocess.run([sys.executable, "-c", GIVES_WAY], env=env, cwd=tmp_path, capture_output=True, text=True,
+                          timeout=120, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "ready." in done.stderr + done.stdout
+
+
 def test_many_workers_of_a_service_ask_less_often():
     assert protection.Seen(superseded=False, workers=3).pause == protection.LOOK_SECONDS
     assert protection.Seen(superseded=False, workers=1000).pause == 200

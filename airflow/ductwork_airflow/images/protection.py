@@ -34,11 +34,11 @@ from pathlib import Path
 from typing import Any
 
 from ductwork_airflow.hosts import background, keeper
+from ductwork_airflow.images import place
 
 log = logging.getLogger("ductwork.protection")
 
 AGENT = "ECS_AGENT_URI"
-METADATA = "ECS_CONTAINER_METADATA_URI_V4"
 PATIENCE_SECONDS = 5.0  # of a task that is about to begin
 MINUTES = 60  # of each protection; renewed when half of it is over
 ROUND_SECONDS = 0.25
@@ -135,7 +135,7 @@ def looker(environ: Mapping[str, str]) -> Callable[[], Seen]:
 
     def look() -> Seen:
         if not found:
-            task = metadata(environ)
+            task: Any = place.ask(f"{environ[place.METADATA]}/task")
             found.append((background.client("ecs", environ["AWS_REGION"]), task))
         ecs, task = found[0]
         if not (name := task.get("ServiceName")):
@@ -144,13 +144,6 @@ def looker(environ: Mapping[str, str]) -> Callable[[], Seen]:
         return seen((answer["services"] or [{}])[0], f"{task['Family']}:{task['Revision']}")
 
     return look
-
-
-def metadata(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What the agent tells about this task."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{environ[METADATA]}/task", timeout=5) as answer:
-        return dict(json.load(answer))
 
 
 def take_no_more() -> None:
