@@ -3,6 +3,7 @@
 use super::{Run, free_ports, repository};
 use base64::Engine as _;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,7 @@ pub struct Project {
     scratch: tempfile::TempDir,
     pub port: u16,
     /// What `restore` puts back: every file below `EDITED`, by name.
-    kept: BTreeMap<String, Vec<u8>>,
+    kept: RefCell<BTreeMap<String, Vec<u8>>>,
 }
 
 /// What stages edit.
@@ -43,22 +44,23 @@ impl Project {
         std::os::unix::fs::symlink(root.join(".ductwork/venvs"), scratch.path().join(".ductwork/venvs"))
             .unwrap();
         let port = free_ports();
-        let project = Self { scratch, port, kept: BTreeMap::new() };
+        let project = Self { scratch, port, kept: RefCell::default() };
         project.edit("environments/local.toml", |text| format!("{text}\n[airflow]\nport = {port}\n"));
         project
     }
 
     /// Remembers the files as they are now.
-    pub fn keep(&mut self) {
-        self.kept = self.edited();
+    pub fn keep(&self) {
+        *self.kept.borrow_mut() = self.edited();
     }
 
     /// Puts them back as they were.
     pub fn restore(&self) {
-        for name in self.edited().into_keys().filter(|name| !self.kept.contains_key(name)) {
+        let kept = self.kept.borrow();
+        for name in self.edited().into_keys().filter(|name| !kept.contains_key(name)) {
             self.remove(&name);
         }
-        for (name, bytes) in &self.kept {
+        for (name, bytes) in &*kept {
             if fs::read(self.path().join(name)).ok().as_ref() != Some(bytes) {
                 fs::write(self.path().join(name), bytes).unwrap();
             }

@@ -15,7 +15,7 @@ const COMPONENTS: usize = 7;
 
 #[test]
 fn from_a_clone_to_airflow_and_back() {
-    let mut project = Project::new();
+    let project = Project::new();
     project.write("dags/probe.py", &probe("one"));
     project.edit("environments/local.toml", |text| format!("{text}{RESEND}"));
     project.keep();
@@ -28,7 +28,6 @@ fn from_a_clone_to_airflow_and_back() {
     stages.run("an output that no host reads", an_output_that_no_host_reads_restarts_nothing);
     stages.run("broken DAGs", broken_dags_are_refused);
     stages.run("a changed plugin while a task runs", a_changed_plugin_rolls_the_hosts_and_the_task_finishes);
-    stages.run("two deployers", two_deployers_do_not_collide);
     stages.run("a release that fails its gate", a_release_that_fails_its_gate_is_rolled_back);
     stages.run("a moved DAG with an unfinished run", runs_of_a_moved_dag_are_protected);
     stages.run("rollback and history", rollback_and_history);
@@ -143,14 +142,19 @@ fn broken_dags_are_refused(project: &Project) {
     assert_eq!(result["outcome"], "unchanged", "{result}");
 }
 
+/// A held task keeps the deployer in the step `hosts` for as long as a second one needs to be refused. The plugin stays,
+/// so that no later stage rolls all hosts just to be rid of it.
 fn a_changed_plugin_rolls_the_hosts_and_the_task_finishes(project: &Project) {
     project.deploy();
     let airflow = project.airflow();
     let held = Held::begin(&airflow);
     let (before, told) = (project.components(), workers_told_to_end(project));
     project.write("plugins/marker.py", "\"\"\"A plugin of the tests.\"\"\"\n");
+    project.keep();
     let deploy = project.spawn(&["deploy", "--env", "local", "--yes", "--format", "json"]);
     until("the worker is told to finish its tasks", || workers_told_to_end(project) > told);
+    let second = project.run(&["deploy", "--env", "local", "--yes"]).expect(6);
+    assert!(second.stderr.contains("is being deployed by somebody else"), "{}", second.stderr);
     held.let_go();
     let result = project.result(deploy);
     assert_eq!(result["outcome"], "deployed");
@@ -162,23 +166,6 @@ fn a_changed_plugin_rolls_the_hosts_and_the_task_finishes(project: &Project) {
     }
     assert_eq!(finished(&airflow, "probe", &held.run), "success", "the running task finished");
     assert_eq!(airflow.returned("probe", &held.run, "first").unwrap(), "one");
-}
-
-/// A held task keeps the first deployer in the step `hosts` for as long as the second one needs.
-fn two_deployers_do_not_collide(project: &Project) {
-    project.deploy();
-    let airflow = project.airflow();
-    let held = Held::begin(&airflow);
-    project.write("plugins/marker.py", "\"\"\"A plugin of the tests, by the first deployer.\"\"\"\n");
-    let first = project.spawn(&["deploy", "--env", "local", "--yes", "--format", "json"]);
-    let lock = || project.object("environments/local/lock.json");
-    until("the first deployer takes the lease", || lock().is_some_and(|lock| lock["held"] == true));
-    let second = project.run(&["deploy", "--env", "local", "--yes"]).expect(6);
-    assert!(second.stderr.contains("is being deployed by somebody else"), "{}", second.stderr);
-    held.let_go();
-    assert_eq!(project.result(first)["outcome"], "deployed");
-    assert_eq!(finished(&airflow, "probe", &held.run), "success");
-    assert_eq!(project.deploy()["outcome"], "unchanged");
 }
 
 fn a_release_that_fails_its_gate_is_rolled_back(project: &Project) {
@@ -254,6 +241,8 @@ fn killed_after(project: &Project, step: &str) {
         let concurrency = "\n[workers.default]\nconcurrency = 3\n";
         project.edit("environments/local.toml", |text| format!("{text}{concurrency}"));
     }
+    // What rolls hosts stays, so that no later stage rolls them just to be rid of it.
+    project.keep();
     let before = project.pointer();
     let arguments = ["deploy", "--env", "local", "--yes"];
     let killed = project.run_with(&arguments, &[("DUCTWORK_STOP_AFTER", step)]);
