@@ -49,6 +49,20 @@ impl Cluster<'_> {
         Ok(found)
     }
 
+    /// Most tasks that a service may have at this time, if anything scales it.
+    pub async fn most_tasks(&self, service: &str) -> Result<Option<i64>> {
+        let name = service.rsplit('/').next().unwrap_or(service);
+        let input = json!({
+            "ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount",
+            "ResourceIds": [format!("service/{}/{name}", self.name)],
+        });
+        let target = "AnyScaleFrontendService.DescribeScalableTargets";
+        let answer = self.aws.signed.json(Signed::ApplicationAutoScaling, target, &input).await;
+        let what = || format!("cannot read how service `{name}` is scaled");
+        let answer = answer.map_err(|refused| aws::refused("Application Auto Scaling", what(), &refused))?;
+        Ok(answer["ScalableTargets"][0]["MaxCapacity"].as_i64())
+    }
+
     /// Moves a service to a task definition, and to a number of tasks if there is one. `anew` replaces its tasks
     /// even if nothing else changes.
     pub async fn update(

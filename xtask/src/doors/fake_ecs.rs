@@ -21,6 +21,8 @@ struct State {
     protected: BTreeSet<String>,
     definitions: BTreeMap<String, Value>,
     logs: BTreeMap<String, Vec<String>>,
+    /// Most tasks, by the resource id of a service that is scaled.
+    most: BTreeMap<String, i64>,
     /// What `RunTask` starts, and the token of who started it.
     start: Option<(VecDeque<Value>, Option<String>)>,
     /// The next requests of an operation are refused, or done and their answers lost.
@@ -138,6 +140,10 @@ impl FakeEcs {
         self.with(|state| state.refused.insert(operation.to_owned(), times))
     }
 
+    pub(crate) fn scaled(self, resource: &str, most: i64) -> Self {
+        self.with(|state| state.most.insert(resource.to_owned(), most))
+    }
+
     pub(crate) fn loses(self, operation: &str, times: usize) -> Self {
         self.with(|state| state.lost.insert(operation.to_owned(), times))
     }
@@ -205,6 +211,10 @@ impl State {
             }
             "DescribeTaskDefinition" => {
                 json!({ "taskDefinition": self.definitions[input["taskDefinition"].as_str().unwrap()] })
+            }
+            "DescribeScalableTargets" => {
+                let most = names(&input["ResourceIds"]).into_iter().filter_map(|id| self.most.get(&id));
+                json!({ "ScalableTargets": most.map(|most| json!({ "MaxCapacity": most })).collect::<Vec<_>>() })
             }
             "RunTask" => self.run(input),
             "StopTask" => {

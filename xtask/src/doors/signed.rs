@@ -28,6 +28,7 @@ const ONCE: Patience = Patience { attempts: 1, ..WRITE };
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     Acm,
+    ApplicationAutoScaling,
     Ec2,
     /// Its SDK crate takes 32 s of one core to compile.
     Ecs,
@@ -44,6 +45,7 @@ impl Service {
     fn name(self) -> &'static str {
         match self {
             Self::Acm => "acm",
+            Self::ApplicationAutoScaling => "application-autoscaling",
             Self::Ec2 => "ec2",
             Self::Ecs => "ecs",
             Self::Iam => "iam",

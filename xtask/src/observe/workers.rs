@@ -1,7 +1,10 @@
-//! The hosts of a worker set, or of another group, as Auto Scaling sees them.
+//! The workers of a set as what scales them sees them.
 
 use crate::doors::aws::{self, Aws};
+use crate::doors::ecs::Cluster;
 use crate::fail::{Fail, Result};
+use crate::model::contract::CONTRACT;
+use crate::model::names::{self, Serves, outputs};
 use crate::model::text::count;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance};
 use std::collections::BTreeMap;
@@ -16,12 +19,6 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Whether `[schedule]` keeps all hosts away: none will come, whatever is asked for.
-    #[must_use]
-    pub fn asleep(&self) -> bool {
-        self.most == 0
-    }
-
     /// What is under way to the next worker, if anything is.
     #[must_use]
     pub fn coming(&self) -> Option<String> {
@@ -42,6 +39,18 @@ impl Workers {
     pub fn in_service(&self) -> Vec<String> {
         self.hosts.iter().filter(|(_, state)| *state == "InService").map(|(id, _)| id.clone()).collect()
     }
+}
+
+/// Whether `[schedule]` keeps all workers of the default set away: none will come, whatever is asked for.
+pub async fn asleep(aws: &Aws, outputs: &BTreeMap<String, String>) -> Result<bool> {
+    let set = &CONTRACT.worker_set.default;
+    if let Some(group) = names::worker_groups(outputs).get(set) {
+        return Ok(read(aws, group).await?.most == 0);
+    }
+    let services = names::services(outputs);
+    let service = services.iter().find(|one| matches!(&one.serves, Serves::Workers(name) if name == set));
+    let (Some(service), Some(name)) = (service, outputs.get(outputs::CLUSTER)) else { return Ok(false) };
+    Ok(Cluster { aws, name }.most_tasks(&service.name).await? == Some(0))
 }
 
 /// The hosts of the Auto Scaling group now.
@@ -68,6 +77,28 @@ fn workers(group: &AutoScalingGroup) -> Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doors::fake_ecs::FakeEcs;
+
+    #[tokio::test]
+    async fn a_service_sleeps_that_may_have_no_task() {
+        let outputs = [
+            (outputs::CLUSTER, "dev"),
+            (outputs::WORKER_SETS, r#"{"default": {"prefix": "Worker", "min": 1}}"#),
+            ("WorkerService", "arn:aws:ecs:r:1:service/dev/worker-default"),
+            ("WorkerTaskDefinition", "worker:1"),
+        ];
+        let outputs = outputs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        for (most, asleep) in [(Some(0), true), (Some(4), false), (None, false)] {
+            let fake = FakeEcs::default();
+            let fake = most.map_or(fake.clone(), |most| fake.scaled("service/dev/worker-default", most));
+            assert_eq!(super::asleep(&fake.aws(), &outputs).await.unwrap(), asleep, "{most:?}");
+        }
+        let elsewhere = BTreeMap::new();
+        assert!(
+            !super::asleep(&FakeEcs::default().aws(), &elsewhere).await.unwrap(),
+            "the ECS executor alone has no workers"
+        );
+    }
 
     fn with(wanted: i32, states: &[&str]) -> Workers {
         let hosts = states.iter().enumerate().map(|(i, state)| (format!("i-{i}"), (*state).to_owned()));

@@ -16,6 +16,8 @@ const ADOPT: &str =
 /// What the DAG `report_in_a_task` starts, with a variable of its own.
 const REPORT: &str =
     "\n[tasks.report]\nfolder = 'tasks/report'\n[tasks.report.environment]\nLAKE = 's3://lake'\n";
+/// Workers that go when there is nothing to do, and come back.
+const BOUNDS: &str = "[workers.default]\nmin = 0\nmax = 1\nshrink_after_minutes = 1\n";
 
 #[test]
 fn airflow_runs_as_tasks_of_ecs() {
@@ -38,6 +40,7 @@ fn airflow_runs_as_tasks_of_ecs() {
     stages.run("on ECS: a command", a_command_runs_as_a_task);
     stages.run("on ECS: an external task", an_external_task_decides_by_its_exit_code);
     stages.run("on ECS: logs in S3", logs_are_archived);
+    stages.run("on ECS: to zero and back", workers_go_to_zero_and_come_back);
     stages.run("on ECS: roles", roles_allow_what_was_done);
     stages.run("on ECS: without workers", every_task_can_be_one_of_its_own);
     stages.run("on ECS: destroy", destroy);
@@ -199,9 +202,11 @@ fn an_external_task_decides_by_its_exit_code(project: &Project) {
     assert_eq!(running(project), before, "no process was restarted");
 }
 
-/// What a component and a one-off task write is where it was, and in S3 where the table looks for it.
+/// What a component and a one-off task write is where it was, and in S3 where the table looks for it. In the same
+/// release the workers get the bounds of the next stage.
 fn logs_are_archived(project: &Project) {
-    project.edit("environments/local.toml", |text| format!("{text}\n[logs]\narchive = true\n"));
+    project.edit("environments/local.toml", |text| format!("{text}\n[logs]\narchive = true\n{BOUNDS}"));
+    project.keep();
     assert_eq!(project.deploy()["outcome"], "deployed");
     let line = "a line of a command";
     let run = project.run(&["run", "--env", "local", "--", "python", "-c", &format!("print('{line}')")]);
@@ -220,6 +225,28 @@ fn logs_are_archived(project: &Project) {
         families.iter().all(|family| lines.iter().any(|one| is_of(family, one)))
             && lines.iter().any(|one| one["log"] == line && is_of("migrate", one))
     });
+}
+
+/// Nobody asks for the worker but the tasks themselves, and a stack that is updated meanwhile does not bring it back.
+fn workers_go_to_zero_and_come_back(project: &Project) {
+    let works = || project.components().contains_key("worker");
+    let took = until("the end of the idle worker", || !works());
+    // Its task is gone, and the log is there all the same: from S3.
+    let log = project.task_log("probe", "second");
+    assert!(log.contains("s3://") && log.contains("Done. Returned value was"), "{log}");
+    project.edit("templates/master.yaml", |text| {
+        format!("{text}  Note:\n    Description: Read by nobody.\n    Value: something\n")
+    });
+    let result = project.deploy();
+    assert!(done(&result).contains(&"stack"), "{result}");
+    assert!(!works(), "the update of the stack left the desired count alone");
+    let watch = std::time::Instant::now();
+    assert_eq!(run_probe(&project.airflow()), ["one", "one one"]);
+    let back = watch.elapsed().as_secs_f64();
+    say(&format!(
+        "    no worker after {:.0} s, executed {back:.0} s after it was asked for",
+        took.as_secs_f64()
+    ));
 }
 
 fn roles_allow_what_was_done(project: &Project) {
@@ -241,7 +268,9 @@ fn roles_allow_what_was_done(project: &Project) {
 
 /// Worker service and queue go, and what the tool itself does works as before.
 fn every_task_can_be_one_of_its_own(project: &Project) {
-    project.edit("environments/local.toml", |text| text.replace("['celery', 'ecs']", "['ecs']"));
+    project.edit("environments/local.toml", |text| {
+        text.replace("['celery', 'ecs']", "['ecs']").replace(BOUNDS, "")
+    });
     let result = project.deploy();
     assert_eq!(result["outcome"], "deployed");
     assert!(done(&result).contains(&"smoke"), "{result}");
