@@ -36,7 +36,9 @@ def report_in_a_task() -> None:
     EcsRunTaskOperator(
         task_id="report",
         overrides={"containerOverrides": [{"name": "report", "command": words}]},
-        awslogs_fetch_interval=timedelta(seconds=5),
+        # Airflow's triggerer waits, so that no worker has to be there meanwhile.
+        deferrable=True,
+        waiter_delay=5,
         **ECS["common"],
         **REPORT,
     )
