@@ -37,7 +37,7 @@ pub enum Secret {
 /// Example: cargo xtask secret set connections/warehouse --env dev < password.txt
 #[derive(Args, Debug)]
 pub struct Set {
-    /// `connections/ID`, `variables/KEY`, `login/google`, `image/registry` or `packages/index`.
+    /// `connections/ID`, `variables/KEY`, `login/google`, `image/registry`, `packages/index` or `dags/git`.
     pub name: String,
     #[command(flatten)]
     pub env: EnvArg,
