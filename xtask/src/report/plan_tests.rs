@@ -22,6 +22,7 @@ fn target() -> Release {
         stack: StackSpec { template: digest("template"), parameters: BTreeMap::new() },
         objects: Objects::default(),
         commit: None,
+        git: None,
     })
 }
 

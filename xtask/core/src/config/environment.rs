@@ -6,9 +6,9 @@ use super::tasks::{ECS_EXECUTOR, Tasks};
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
     CertificateArn, Cidr, Cron, DatabaseEngine, Distribution, DocumentPath, Domain, Endpoint,
-    EnvironmentName, Executor, FolderPath, GoogleClientId, HostedZoneId, ImageRepository, InstanceClass,
-    Interpreter, LoadBalancer, Nat, Package, ProjectName, PythonMinor, Region, Repository, Role, SecretArn,
-    Snapshot, SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
+    EnvironmentName, Executor, FolderPath, GitKey, GitPath, GitRef, GitUrl, GoogleClientId, HostedZoneId,
+    ImageRepository, InstanceClass, Interpreter, LoadBalancer, Nat, Package, ProjectName, PythonMinor,
+    Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
 };
 use crate::model::engine::Engine;
 use crate::model::names;

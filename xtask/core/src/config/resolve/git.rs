@@ -21,9 +21,11 @@ pub fn dags(
         return Ok(None);
     }
     let url = problems.text(&written.url, GitUrl::parse);
-    let url = problems.required(url, "dags.git.url", || {
-        "add `url = \"git@github.com:acme/dags.git\"`, the address of the repository, under `[dags.git]`"
-    });
+    let url = problems.required(
+        url,
+        "dags.git.url",
+        || "add `url = \"git@github.com:acme/dags.git\"`, the address of the repository, under `[dags.git]`",
+    );
     let reference = problems.text(&written.r#ref, GitRef::parse);
     let reference = problems.required(
         reference,
@@ -31,7 +33,9 @@ pub fn dags(
         || "add `ref = \"main\"` under `[dags.git]`: a branch, a tag, or all 40 digits of a commit",
     );
     let path = problems.text(&written.path, GitPath::parse);
-    let path = path.and_then(|path| path.map_or_else(|| problems.valid(&Location::missing("dags.git.path"), GitPath::parse(PATH)), Ok));
+    let path = path.and_then(|path| {
+        path.map_or_else(|| problems.valid(&Location::missing("dags.git.path"), GitPath::parse(PATH)), Ok)
+    });
     let key = problems.text(&written.key, GitKey::parse);
     let (url, key) = (url?, key?);
     opens(&url, key.as_ref(), &written.key, name, problems)?;
@@ -82,7 +86,14 @@ fn deploy_role_reads(
     match (&file.github.repository, &file.dags.git.key) {
         (Some(_), Some(written)) if !key.is(&secret) => {
             let message = format!("the role that jobs of `github.repository` get may only read `{secret}`");
-            Err(problems.conflict(&written.location, message, format!("store the key under that name: cargo xtask secret set {} --env {name} < KEY_FILE", names::GIT_SECRET)))
+            Err(problems.conflict(
+                &written.location,
+                message,
+                format!(
+                    "store the key under that name: cargo xtask secret set {} --env {name} < KEY_FILE",
+                    names::GIT_SECRET
+                ),
+            ))
         }
         _ => Ok(()),
     }

@@ -10,7 +10,8 @@ fn git(keys: &str) -> String {
 #[test]
 fn a_repository_has_an_address_a_reference_a_folder_and_a_key() {
     assert_eq!(good(&aws("")).dags.git, None);
-    let found = good(&aws("[dags]\ngit = {url = 'https://github.com/acme/dags', ref = 'main'}\n")).dags.git.unwrap();
+    let found =
+        good(&aws("[dags]\ngit = {url = 'https://github.com/acme/dags', ref = 'main'}\n")).dags.git.unwrap();
     assert_eq!((found.url.transport(), &*found.reference, &*found.path), (Transport::Https, "main", "dags"));
     assert_eq!(found.key, None, "the repository is public");
     let all = "url = 'git@github.com:acme/dags.git'\nref = 'v1'\npath = '.'\nkey = 'ductwork/dev/dags/git'";

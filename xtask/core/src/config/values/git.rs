@@ -55,7 +55,8 @@ impl GitUrl {
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let hint = "use an address like `git@github.com:acme/dags.git` with a deploy key, or \
                     `https://github.com/acme/dags.git` with a token or for a public repository";
-        let invalid = |why: &str| Err(Refusal::new(format!("invalid address of a git repository: {why}"), hint));
+        let invalid =
+            |why: &str| Err(Refusal::new(format!("invalid address of a git repository: {why}"), hint));
         let (transport, rest) = match text.split_once("://") {
             Some(("https", rest)) => (Transport::Https, rest),
             Some(("http", rest)) => (Transport::Http, rest),
@@ -63,8 +64,12 @@ impl GitUrl {
             Some(("file", path)) if path.starts_with('/') && plain(path, PATH) => {
                 return Ok(Self(text.to_owned()));
             }
-            Some(("file", _)) => return invalid("`file://` needs an absolute path of letters, digits and `/._~+-`"),
-            Some(_) => return invalid("it must begin with `https://` or `ssh://`, or be like `git@HOST:PATH`"),
+            Some(("file", _)) => {
+                return invalid("`file://` needs an absolute path of letters, digits and `/._~+-`");
+            }
+            Some(_) => {
+                return invalid("it must begin with `https://` or `ssh://`, or be like `git@HOST:PATH`");
+            }
             // As `scp` writes it.
             None => (Transport::Ssh, text),
         };
@@ -73,9 +78,11 @@ impl GitUrl {
             false => (':', "it must begin with `https://` or `ssh://`, or be like `git@HOST:PATH`"),
         };
         let Some((authority, path)) = rest.split_once(separator) else { return invalid(missing) };
-        let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        let (user, host) =
+            authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
         if user.is_some_and(|user| transport != Transport::Ssh || user.contains(':')) {
-            let message = "the address contains a user name or password, and secrets do not belong in this file";
+            let message =
+                "the address contains a user name or password, and secrets do not belong in this file";
             let hint = "remove everything up to the `@`, and store the token as a secret: \
                         cargo xtask secret set dags/git --env NAME";
             return Err(Refusal::new(message, hint));
@@ -114,7 +121,8 @@ impl GitUrl {
     /// The host, and the port if the address names one: as `known_hosts` and `ssh-keyscan` tell servers apart.
     #[must_use]
     pub fn host(&self) -> (&str, Option<&str>) {
-        let (rest, separator) = self.0.split_once("://").map_or((self.as_str(), ':'), |(_, rest)| (rest, '/'));
+        let (rest, separator) =
+            self.0.split_once("://").map_or((self.as_str(), ':'), |(_, rest)| (rest, '/'));
         let authority = rest.split(separator).next().unwrap_or_default();
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port)))
@@ -131,7 +139,8 @@ impl GitRef {
     /// What git accepts as a name (<https://git-scm.com/docs/git-check-ref-format>).
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let bad = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
-        let part = |part: &str| part.is_empty() || part.starts_with('.') || part.to_lowercase().ends_with(".lock");
+        let part =
+            |part: &str| part.is_empty() || part.starts_with('.') || part.to_lowercase().ends_with(".lock");
         let refused = text.is_empty()
             || text.len() > 255
             || text.starts_with('-')
@@ -161,7 +170,8 @@ impl GitPath {
             return Ok(Self(".".to_owned()));
         }
         let hint = "use the path of a folder in the repository, such as `dags`, or `.` for all of it";
-        let refusal = |why: &str| Refusal::new(format!("{}: `{text}`", why.replace("project", "repository")), hint);
+        let refusal =
+            |why: &str| Refusal::new(format!("{}: `{text}`", why.replace("project", "repository")), hint);
         inside(text).map(Self).map_err(refusal)
     }
 }
@@ -175,14 +185,19 @@ impl GitKey {
             return Ok(Self(text.to_owned()));
         }
         let hint = "store the key by `cargo xtask secret set dags/git --env NAME`, and write `ductwork/NAME/dags/git`";
-        Err(Refusal::new("expected the name of a secret, with a slash in it, or its ARN, and no key or token", hint))
+        Err(Refusal::new(
+            "expected the name of a secret, with a slash in it, or its ARN, and no key or token",
+            hint,
+        ))
     }
 
     /// Whether it is the secret that is named `name`.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         // An ARN ends in a hyphen and six characters that Secrets Manager adds.
-        let of_arn = |arn: &str| arn.split_once(":secret:").and_then(|(_, rest)| rest.rsplit_once('-').map(|p| p.0 == name));
+        let of_arn = |arn: &str| {
+            arn.split_once(":secret:").and_then(|(_, rest)| rest.rsplit_once('-').map(|p| p.0 == name))
+        };
         self.as_str() == name || of_arn(self) == Some(true)
     }
 }
@@ -229,9 +244,12 @@ mod tests {
 
     #[test]
     fn a_password_is_refused_and_not_repeated() {
-        for bad in
-            ["https://me:hunter2@h/x", "https://hunter2@h/x", "ssh://git:hunter2@h/x", "http://x:hunter2@127.0.0.1/x"]
-        {
+        for bad in [
+            "https://me:hunter2@h/x",
+            "https://hunter2@h/x",
+            "ssh://git:hunter2@h/x",
+            "http://x:hunter2@127.0.0.1/x",
+        ] {
             let refusal = GitUrl::parse(bad).unwrap_err();
             assert!(refusal.message.contains("password") && refusal.hint.contains("secret set dags/git"));
             assert!(!refusal.message.contains("hunter2") && !refusal.hint.contains("hunter2"), "{refusal:?}");
@@ -258,7 +276,21 @@ mod tests {
         for name in ["main", "v1.2", "refs/heads/main", "feature/x", "0123456"] {
             assert_eq!(GitRef::parse(name).unwrap().commit(), None, "{name}");
         }
-        for bad in ["", "-x", "--upload-pack=id", "a..b", "a b", "a^", "a:b", "a//b", "/a", "a/", "a.lock", "@", "x@{1}"] {
+        for bad in [
+            "",
+            "-x",
+            "--upload-pack=id",
+            "a..b",
+            "a b",
+            "a^",
+            "a:b",
+            "a//b",
+            "/a",
+            "a/",
+            "a.lock",
+            "@",
+            "x@{1}",
+        ] {
             assert!(GitRef::parse(bad).is_err(), "{bad}");
         }
     }
