@@ -12,6 +12,7 @@ use crate::model::bundle::Bundle;
 use crate::model::engine::Engine;
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::model::text::count;
+use crate::observe::git_dags::Checkout;
 use crate::observe::{bundle, host_revision, objects, templates as sources};
 use crate::plan::compose::{Additions, compose};
 use crate::plan::templates::{Packaged, Sources};
@@ -31,11 +32,12 @@ pub struct Candidate {
 pub fn from_tree(
     project: &Path,
     environment: &Environment,
+    dags: Result<Option<Checkout>>,
     machine: Result<Option<String>>,
     (container, tasks): (Option<Arc<Pushing>>, TaskImages),
 ) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
-    let bundle = bundle::bundle(project, &cache);
+    let bundle = dags.and_then(|git| Ok((packed(project, git.as_ref(), &cache)?, git.map(|git| git.source))));
     let host = match environment.engine.is_ecs() {
         true => Ok(None),
         false => host_revision::host_revision(project, &cache).map(Some),
@@ -44,7 +46,7 @@ pub fn from_tree(
     let packages = templates::packaged(project, environment);
     let objects = objects::load(project, environment.name.as_str());
     let index = package_index::named(project);
-    let (bundle, host, set, packages, objects, machine, index) =
+    let ((bundle, git), host, set, packages, objects, machine, index) =
         all(bundle, host, set, packages, objects, machine, index)?;
     let (templates, bootstrap) = packages;
     let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
@@ -62,6 +64,7 @@ pub fn from_tree(
         },
         objects,
         commit: git::commit(project),
+        git,
     });
     let artifacts = Artifacts {
         bundle: Some(archive(bundle)),
@@ -74,6 +77,14 @@ pub fn from_tree(
         ..Artifacts::default()
     };
     Ok(Candidate { release, root, artifacts })
+}
+
+/// The bundle of the repository, or else of `dags/`.
+fn packed(project: &Path, git: Option<&Checkout>, cache: &Path) -> Result<Bundle> {
+    match git {
+        Some(checkout) => bundle::bundle_of(checkout, cache),
+        None => bundle::bundle(project, cache),
+    }
 }
 
 /// A host revision, or on engines without hosts the image.
