@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::apply::timed::{Ended, timed};
+use crate::config::Environment;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::bundle::Bundle;
 use crate::model::dags::Parsed;
@@ -10,6 +11,7 @@ use crate::model::git::{GitSource, short};
 use crate::observe::bundle;
 use crate::observe::git_dags::{Asked, Checkout};
 use crate::plan::gates::{Finding, Outcome};
+use std::path::Path;
 
 /// The commit of the repository as it is now, as a step of its own; none if the DAGs are those of the project.
 pub async fn from_git(session: &Session, sink: &Sink) -> Result<Option<Checkout>> {
@@ -26,14 +28,43 @@ pub async fn from_git(session: &Session, sink: &Sink) -> Result<Option<Checkout>
 /// The bundle that a deployment of the environment would have.
 ///
 /// # Errors
-/// As those of [`Asked::checkout`] and [`bundle::bundle`].
+/// As those of [`Asked::checkout`] and [`packed`].
 pub async fn bundle(session: &Session, sink: &Sink) -> Result<Bundle> {
-    let project = &session.project;
-    let cache = project.state().join("cache");
-    match from_git(session, sink).await? {
-        Some(checkout) => bundle::bundle_of(&checkout, &cache),
-        None => bundle::bundle(&project.root, &cache),
+    packed(&session.project.root, from_git(session, sink).await?.as_ref())
+}
+
+/// The same with the repository, for verbs that need the cloud for nothing else.
+///
+/// # Errors
+/// As [`bundle`]; the cloud of the environment cannot be asked for the key.
+pub async fn of_environment(environment: &str, sink: &Sink) -> Result<(Bundle, Option<GitSource>)> {
+    let session = Session::open(environment).await?;
+    let checkout = from_git(&session, sink).await?;
+    Ok((packed(&session.project.root, checkout.as_ref())?, checkout.map(|checkout| checkout.source)))
+}
+
+/// The bundle of the repository, or else of `dags/`.
+///
+/// # Errors
+/// All that is wrong with the folder together.
+pub fn packed(project: &Path, git: Option<&Checkout>) -> Result<Bundle> {
+    let cache = project.join(".ductwork/cache");
+    match git {
+        Some(checkout) => bundle::bundle_of(checkout, &cache),
+        None => bundle::bundle(project, &cache),
     }
+}
+
+/// What is wrong with `dags/`, if any of these environments has its DAGs from there; without one, every project has.
+#[must_use]
+pub fn problems(root: &Path, environments: &[Environment]) -> Vec<Problem> {
+    if are_elsewhere(environments) { Vec::new() } else { bundle::problems(root) }
+}
+
+/// Whether all of these environments have their DAGs from git repositories.
+#[must_use]
+pub fn are_elsewhere(environments: &[Environment]) -> bool {
+    !environments.is_empty() && environments.iter().all(|one| one.dags.git.is_some())
 }
 
 /// The problems of a bundle where their cause is: in the repository if it was made of one.

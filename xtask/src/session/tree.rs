@@ -1,5 +1,6 @@
 //! The tree as a release: its bundle, host revision and templates.
 
+use super::dags;
 use super::task_images::TaskImages;
 use super::templates;
 use crate::apply::context::{Archive, Artifacts};
@@ -32,12 +33,12 @@ pub struct Candidate {
 pub fn from_tree(
     project: &Path,
     environment: &Environment,
-    dags: Result<Option<Checkout>>,
+    git: Result<Option<Checkout>>,
     machine: Result<Option<String>>,
     (container, tasks): (Option<Arc<Pushing>>, TaskImages),
 ) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
-    let bundle = dags.and_then(|git| Ok((packed(project, git.as_ref(), &cache)?, git.map(|git| git.source))));
+    let bundle = git.and_then(|git| Ok((dags::packed(project, git.as_ref())?, git.map(|git| git.source))));
     let host = match environment.engine.is_ecs() {
         true => Ok(None),
         false => host_revision::host_revision(project, &cache).map(Some),
@@ -79,14 +80,6 @@ pub fn from_tree(
     Ok(Candidate { release, root, artifacts })
 }
 
-/// The bundle of the repository, or else of `dags/`.
-fn packed(project: &Path, git: Option<&Checkout>, cache: &Path) -> Result<Bundle> {
-    match git {
-        Some(checkout) => bundle::bundle_of(checkout, cache),
-        None => bundle::bundle(project, cache),
-    }
-}
-
 /// A host revision, or on engines without hosts the image.
 fn runtime(host: Option<&Bundle>, container: Option<&Pushing>) -> Result<Runtime> {
     let image = container.map(|image| Runtime::Services(image.digest));
@@ -98,12 +91,13 @@ fn archive(made: Bundle) -> Archive {
     Archive { digest: made.digest, path: made.path }
 }
 
-/// What is wrong with the tree, whatever environment it is for. Packs nothing.
+/// What is wrong with the tree, whatever environment it is for. Packs nothing. A project may lack `dags/` if all the
+/// environments that are looked at have their DAGs elsewhere.
 ///
 /// # Errors
 /// Anything else that goes wrong.
-pub fn problems(root: &Path) -> Result<Vec<Problem>> {
-    let mut problems = bundle::problems(root);
+pub fn problems(root: &Path, environments: &[Environment]) -> Result<Vec<Problem>> {
+    let mut problems = dags::problems(root, environments);
     problems.extend(host_revision::problems(root));
     problems.extend(objects::problems(root)?);
     problems.extend(lock::problems(root)?);

@@ -1,7 +1,7 @@
 //! What a release gives to DAGs besides code, and how that differs from the release before.
 
 use crate::model::difference::Difference;
-use crate::model::git::GitSource;
+use crate::model::git::{GitSource, short};
 use crate::model::objects::ObjectsDiff;
 use crate::model::release::{Release, StackSpec};
 use serde::Serialize;
@@ -55,6 +55,19 @@ impl GitChange {
     fn since(old: Option<&GitSource>, source: GitSource) -> Self {
         let previous = old.filter(|old| old.url == source.url).map(|old| old.commit.clone());
         Self { source, previous }
+    }
+
+    /// `URL main: 1a2b3c4 → 5d6e7f8`, or `URL main at 5d6e7f8` unless it was another commit before.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let GitSource { url, reference, commit, .. } = &self.source;
+        match &self.previous {
+            Some(previous) if previous != commit => {
+                let name = if reference == commit { url.clone() } else { format!("{url} {reference}") };
+                format!("{name}: {} → {}", short(previous), short(commit))
+            }
+            _ => format!("{url} {}", self.source.shown()),
+        }
     }
 }
 
