@@ -5,8 +5,8 @@ use crate::fail::Result;
 use crate::model::names;
 use crate::observe;
 use crate::report::bundle::Made;
-use crate::session::{Session, dags};
 use crate::session::project::Project;
+use crate::session::{Session, dags};
 use crate::ui::Ui;
 use clap::Args;
 

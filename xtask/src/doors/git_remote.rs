@@ -6,7 +6,7 @@
 use super::{env, fs, proc};
 use crate::fail::{Fail, Result};
 use crate::model::secret::Secret;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
@@ -20,9 +20,16 @@ const FETCH: Duration = Duration::from_secs(600);
 pub enum Access {
     Everybody,
     /// A private key, and the lines of `known_hosts` that say which server may have its signature.
-    Ssh { key: Secret, known_hosts: Vec<u8> },
+    Ssh {
+        key: Secret,
+        known_hosts: Vec<u8>,
+    },
     /// A login that is sent to this server alone, wherever that redirects to.
-    Login { server: String, user: String, password: Secret },
+    Login {
+        server: String,
+        user: String,
+        password: Secret,
+    },
 }
 
 /// A repository that can be asked.
@@ -83,7 +90,9 @@ impl Seems {
 impl Remote {
     /// Nothing is asked yet.
     pub fn new(url: &str, access: Access) -> Result<Self> {
-        let private = tempfile::tempdir()
+        let permissions = std::fs::Permissions::from_mode(0o700);
+        let private = tempfile::Builder::new().permissions(permissions).tempdir();
+        let private = private
             .map_err(|error| Fail::failed("cannot create a temporary folder for git").because(error))?;
         let remote = Self { url: url.to_owned(), access, private };
         match &remote.access {

@@ -45,7 +45,8 @@ async fn references_name_commits_and_a_commit_has_files_without_a_history() {
     assert_eq!(elsewhere(into.path(), ".").unwrap(), Elsewhere::default());
     let kept = fs::read_to_string(&into.path().join(".git/config")).unwrap();
     assert!(!kept.contains(&url), "{kept}");
-    let refused = remote.fetch(&"0".repeat(40), tempfile::tempdir().unwrap().path()).await.unwrap().unwrap_err();
+    let refused =
+        remote.fetch(&"0".repeat(40), tempfile::tempdir().unwrap().path()).await.unwrap().unwrap_err();
     assert_eq!(refused.seems, Seems::NoCommit, "{refused:?}");
 }
 

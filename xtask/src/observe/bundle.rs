@@ -39,7 +39,8 @@ pub fn bundle_of(checkout: &Checkout, cache: &Path) -> Result<Bundle> {
     problems.extend(elsewhere(checkout, &entries)?);
     let located = |name: &str| format!("{}:{name}", source.short());
     let threads = archive::all_processors();
-    pack::pack(root, packing(&cache.join("bundles")), entries, problems, threads).map_err(|fail| fail.at(located))
+    pack::pack(root, packing(&cache.join("bundles")), entries, problems, threads)
+        .map_err(|fail| fail.at(located))
 }
 
 fn packing(folder: &Path) -> Packing<'_> {
@@ -55,7 +56,8 @@ fn elsewhere(checkout: &Checkout, entries: &[Entry]) -> Result<Vec<Problem>> {
         Problem::new("submodule", name, "is a submodule, which is not fetched", cure)
     });
     let lfs = found.lfs.iter().filter(|name| packed(name)).map(|name| {
-        let cure = "keep it in S3 and let the DAG read it there, or leave it out by a line in `.ductworkignore`";
+        let cure =
+            "keep it in S3 and let the DAG read it there, or leave it out by a line in `.ductworkignore`";
         Problem::new("lfs", name, "is kept in Git LFS, which is not fetched", cure)
     });
     Ok(submodules.chain(lfs).collect())

@@ -51,7 +51,10 @@ impl<'a> Asked<'a> {
     }
 
     fn fail(&self, kind: &str, location: String, message: String, hint: String) -> Fail {
-        Fail::problems("cannot read the DAGs of a git repository", vec![Problem::new(kind, location, message, hint)])
+        Fail::problems(
+            "cannot read the DAGs of a git repository",
+            vec![Problem::new(kind, location, message, hint)],
+        )
     }
 
     /// The commit that the reference names now, from the repository itself even if the commit is named by its id.
@@ -189,12 +192,12 @@ impl<'a> Asked<'a> {
                     names::secret(environment, names::GIT_SECRET)
                 ),
             ),
-            (Seems::NoKey, _) => (
-                "key",
-                "bad_key",
-                format!("store a private key of OpenSSH that has no passphrase: {set}"),
-            ),
-            (Seems::Unknown, _) => return self.unknown_host(format!("the server is not a known host: {words}")),
+            (Seems::NoKey, _) => {
+                ("key", "bad_key", format!("store a private key of OpenSSH that has no passphrase: {set}"))
+            }
+            (Seems::Unknown, _) => {
+                return self.unknown_host(format!("the server is not a known host: {words}"));
+            }
             (Seems::NoCommit, _) => {
                 ("ref", "unknown_ref", "name a commit that the repository has".to_owned())
             }
@@ -224,9 +227,14 @@ impl<'a> Asked<'a> {
     }
 
     async fn stored(&self, aws: &Aws, key: &str) -> Result<Secret> {
-        let set = format!("store it: cargo xtask secret set {} --env {}", names::GIT_SECRET, self.environment.name);
+        let set =
+            format!("store it: cargo xtask secret set {} --env {}", names::GIT_SECRET, self.environment.name);
         let own = names::secret(&self.environment.name, names::GIT_SECRET);
-        let hint = if key == own { format!("{set} < KEY_FILE") } else { format!("store it under that name, or write `{own}` and {set} < KEY_FILE") };
+        let hint = if key == own {
+            format!("{set} < KEY_FILE")
+        } else {
+            format!("store it under that name, or write `{own}` and {set} < KEY_FILE")
+        };
         match aws.secrets.get_secret_value().secret_id(key).send().await {
             Ok(found) => match found.secret_string {
                 Some(text) => Ok(Secret::new(text)),
@@ -254,7 +262,8 @@ impl<'a> Asked<'a> {
             };
             return Ok(Access::Ssh { key: secret.clone(), known_hosts });
         }
-        let (user, password) = login(secret).ok_or_else(|| self.bad_key(key, "does not hold a token or a login"))?;
+        let (user, password) =
+            login(secret).ok_or_else(|| self.bad_key(key, "does not hold a token or a login"))?;
         Ok(Access::Login { server: self.git.url.server().to_owned(), user, password })
     }
 

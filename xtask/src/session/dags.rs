@@ -97,5 +97,7 @@ pub async fn reachable(session: &Session) -> Result<Option<Finding>> {
 }
 
 fn told(fail: &Fail) -> String {
-    fail.causes().first().map_or_else(|| fail.message().to_owned(), |cause| format!("{}: {cause}", fail.message()))
+    fail.causes()
+        .first()
+        .map_or_else(|| fail.message().to_owned(), |cause| format!("{}: {cause}", fail.message()))
 }

@@ -14,7 +14,7 @@ use crate::model::engine::Engine;
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::model::text::count;
 use crate::observe::git_dags::Checkout;
-use crate::observe::{bundle, host_revision, objects, templates as sources};
+use crate::observe::{host_revision, objects, templates as sources};
 use crate::plan::compose::{Additions, compose};
 use crate::plan::templates::{Packaged, Sources};
 use std::path::Path;

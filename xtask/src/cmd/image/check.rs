@@ -7,8 +7,8 @@ use crate::fail::Result;
 use crate::observe::dags::{self, Parsing};
 use crate::observe::{bundle, objects};
 use crate::report::check::{Checked, Ran};
-use crate::session::{dags as dags_of, image};
 use crate::session::project::Project;
+use crate::session::{dags as dags_of, image};
 use crate::ui::Ui;
 
 pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
