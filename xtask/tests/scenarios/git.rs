@@ -100,7 +100,8 @@ fn dags_of_a_repository_with_a_token() {
     assert_eq!(status["git"]["commit"], json!(second), "{status:#}");
 
     // A mistake is told where it is: in the repository.
-    let third = commit(&repository, "dags/two.py", "from airflow.sdk import DAG\nimport nothing_of_the_kind\n");
+    let third =
+        commit(&repository, "dags/two.py", "from airflow.sdk import DAG\nimport nothing_of_the_kind\n");
     let problem = refused(&project, &DEPLOY);
     assert_eq!(problem["where"], format!("{}:dags/two.py:2", &third[..7]), "{problem:#}");
 
@@ -112,6 +113,7 @@ fn dags_of_a_repository_with_a_token() {
     let diagnosis = project.run(&["doctor", "--env", "local", "--format", "json"]).expect(2).stdout;
     assert!(diagnosis.contains("DAG repository") && !diagnosis.contains(TOKEN), "{diagnosis}");
     // What is not in any file of the project: the token is kept nowhere.
-    let kept = Command::new("grep").args(["-rlF", TOKEN, ".ductwork/cache"]).current_dir(project.path()).output();
+    let kept =
+        Command::new("grep").args(["-rlF", TOKEN, ".ductwork/cache"]).current_dir(project.path()).output();
     assert!(kept.unwrap().stdout.is_empty());
 }

@@ -35,7 +35,8 @@ fn answer(mut stream: TcpStream, folder: &PathBuf, login: &str) {
         let Some((name, value)) = line.trim().split_once(": ") else { break };
         headers.push((name.to_lowercase(), value.to_owned()));
     }
-    let header = |name: &str| headers.iter().find(|(one, _)| one == name).map_or("", |(_, value)| value.as_str());
+    let header =
+        |name: &str| headers.iter().find(|(one, _)| one == name).map_or("", |(_, value)| value.as_str());
     let mut body = vec![0; header("content-length").parse().unwrap_or(0)];
     reader.read_exact(&mut body).unwrap();
     if header("authorization") != login {
