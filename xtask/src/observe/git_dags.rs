@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// The servers that a private key may be used with, in the format of ssh. For all environments of the project.
 pub const KNOWN_HOSTS: &str = "environments/known_hosts";
+/// Older commits are removed from the cache: they are fetched again if they are needed.
+const KEPT: usize = 5;
 /// More names than these say nothing new.
 const NAMES: usize = 8;
 
@@ -95,6 +97,7 @@ impl<'a> Asked<'a> {
             {
                 return Err(fail);
             }
+            prune(&cache, &root);
         }
         let source = GitSource {
             url: self.git.url.to_string(),
@@ -278,6 +281,16 @@ impl<'a> Asked<'a> {
             self.environment.name
         );
         self.fail("bad_key", self.location("key"), format!("the secret `{key}` {what}"), hint)
+    }
+}
+
+/// Keeps `current` and the latest others. Failing to tidy up is not an error.
+fn prune(cache: &Path, current: &Path) {
+    let mut others = fs::list(cache).unwrap_or_default();
+    others.retain(|path| path != current);
+    others.sort_by_key(|path| std::cmp::Reverse(path.metadata().and_then(|meta| meta.modified()).ok()));
+    for path in others.iter().skip(KEPT - 1) {
+        let _ = fs::remove(path);
     }
 }
 

@@ -88,6 +88,20 @@ async fn a_reference_is_what_it_names_now_and_a_commit_is_fetched_once() {
 }
 
 #[tokio::test]
+async fn the_cache_keeps_the_latest_commits() {
+    let project = tempfile::tempdir().unwrap();
+    let (folder, url) = repository();
+    let (aws, main) = (aws(SECRET), environment(&url, "main", ""));
+    let mut latest = checkout(project.path(), &main, &aws).await.unwrap();
+    for number in 0..=KEPT {
+        commit(folder.path(), "dags/a.py", &number.to_string());
+        latest = checkout(project.path(), &main, &aws).await.unwrap();
+    }
+    let kept = fs::list(&project.path().join(".ductwork/cache/git")).unwrap();
+    assert!(kept.len() == KEPT && kept.contains(&latest.root), "{kept:?}");
+}
+
+#[tokio::test]
 async fn what_the_repository_lacks_is_told_with_what_it_has() {
     let project = tempfile::tempdir().unwrap();
     let (folder, url) = repository();

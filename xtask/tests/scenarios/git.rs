@@ -4,6 +4,7 @@ use super::git_server::serve;
 use crate::support::project::Project;
 use serde_json::{Value, json};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -28,6 +29,22 @@ fn commit(folder: &Path, name: &str, text: &str) -> String {
 fn dag(id: &str) -> String {
     format!("from airflow.sdk import DAG\n\nwith DAG(\"{id}\", schedule=None):\n    pass\n")
 }
+
+/// Stands for ssh and the server behind it: lets in who has the key, if the server is known, and looks at nothing but the
+/// files that git was given.
+const SSH: &str = r#"#!/bin/sh
+[ "$1" = -F ] || exit 9
+private=$(dirname "$2")
+[ "$(stat -c %a "$private")$(stat -c %a "$private/key")" = 700600 ] || exit 9
+/usr/bin/ssh -G -F "$2" git.example.com >"$private/read" || exit 9
+grep -q '^stricthostkeychecking true' "$private/read" || exit 9
+grep -q "^userknownhostsfile $private/known_hosts" "$private/read" || exit 9
+grep -q "^identityfile $private/key" "$private/read" || exit 9
+grep -q '^git.example.com ' "$private/known_hosts" || { echo 'Host key verification failed.' >&2; exit 255; }
+grep -q hunter2hunter2 "$private/key" || { echo 'git@git.example.com: Permission denied (publickey).' >&2; exit 255; }
+for last; do :; done
+cd "$(dirname "$0")" && eval "exec $last"
+"#;
 
 fn set_token(project: &Project, value: &str) {
     let mut command = project.command(&["secret", "set", "dags/git", "--env", "local"]);
@@ -116,4 +133,45 @@ fn dags_of_a_repository_with_a_token() {
     let kept =
         Command::new("grep").args(["-rlF", TOKEN, ".ductwork/cache"]).current_dir(project.path()).output();
     assert!(kept.unwrap().stdout.is_empty());
+}
+
+#[test]
+fn dags_of_a_repository_with_a_deploy_key() {
+    let project = Project::without_airflow();
+    project.run(&["local", "up"]).expect(0);
+    let server = tempfile::tempdir().unwrap();
+    let repository = server.path().join("acme/dags");
+    std::fs::create_dir_all(&repository).unwrap();
+    git(&repository, &["init", "-q"]);
+    let head = commit(&repository, "flows/one.py", &dag("one"));
+    let ssh = server.path().join("ssh");
+    std::fs::write(&ssh, SSH).unwrap();
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", server.path().display(), std::env::var("PATH").unwrap());
+    let keys = "url = \"git@git.example.com:acme/dags/.git\"\nref = \"main\"\npath = \"flows\"\n\
+                key = \"ductwork/local/dags/git\"\n";
+    project.edit("environments/local.toml", |text| format!("{text}\n[dags.git]\n{keys}"));
+    let bundle =
+        || project.run_with(&["bundle-dags", "--env", "local", "--format", "json"], &[("PATH", &path)]);
+    let refused = || {
+        let told = bundle().expect(2);
+        assert!(!told.stdout.contains(TOKEN) && !told.stderr.contains(TOKEN), "{}", told.stderr);
+        let problem = told.json()["error"]["problems"][0].clone();
+        format!("{}: {}", problem["where"].as_str().unwrap(), problem["kind"].as_str().unwrap())
+    };
+    let key = |text: &str| {
+        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{text}\n-----END OPENSSH PRIVATE KEY-----\n")
+    };
+
+    // A server that nobody has vouched for never sees the key; then the key has to be the right one.
+    set_token(&project, &key("another"));
+    assert_eq!(refused(), "environments/known_hosts: unknown_host");
+    project.write("environments/known_hosts", "other.example.com ssh-ed25519 AAAA\n");
+    assert_eq!(refused(), "environments/known_hosts: unknown_host");
+    project.write("environments/known_hosts", "git.example.com ssh-ed25519 AAAA\n");
+    assert_eq!(refused(), "environments/local.toml `dags.git.key`: key_refused");
+    set_token(&project, &key(TOKEN));
+    let packed = bundle().expect(0).json();
+    assert_eq!((&packed["files"], &packed["uploaded"]), (&json!(1), &json!(true)), "{packed:#}");
+    assert!(project.path().join(".ductwork/cache/git").join(head).join("flows/one.py").is_file());
 }
