@@ -171,7 +171,10 @@ fn dags_of_a_repository_with_a_deploy_key() {
     project.write("environments/known_hosts", "git.example.com ssh-ed25519 AAAA\n");
     assert_eq!(refused(), "environments/local.toml `dags.git.key`: key_refused");
     set_token(&project, &key(TOKEN));
-    let packed = bundle().expect(0).json();
-    assert_eq!((&packed["files"], &packed["uploaded"]), (&json!(1), &json!(true)), "{packed:#}");
+    let plan = project
+        .run_with(&["plan", "--env", "local", "--format", "json"], &[("PATH", &path)])
+        .expect(0)
+        .json();
+    assert_eq!((&plan["dags"]["added"], &plan["git"]["commit"]), (&json!(["one"]), &json!(head)), "{plan:#}");
     assert!(project.path().join(".ductwork/cache/git").join(head).join("flows/one.py").is_file());
 }
