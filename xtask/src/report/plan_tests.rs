@@ -122,7 +122,7 @@ fn a_reference_that_has_moved_is_told_with_both_commits() {
         |preview: &Preview| fits(preview).lines().find(|line| line.starts_with("git ")).map(str::to_owned);
     assert_eq!(told(&preview), None);
     preview.contents = Contents::between(Some(&of("abc1234000")), &of("def5678000"));
-    let row = "git      https://h/dags main: abc1234 → def5678; `dags/` of this project is";
+    let row = "git      https://h/dags main: abc1234 → def5678; `dags/` of this project is not";
     assert_eq!(told(&preview).as_deref(), Some(row));
     let expected = json!({"url": "https://h/dags", "ref": "main", "path": "dags", "commit": "def5678000",
                           "previous": "abc1234000"});
