@@ -321,7 +321,7 @@ def test_calls_of_the_tool_are_judged_by_environment() -> None:
     assert "no call of the release tool" in found(made(*fine, app="ductwork-prod"))[0]
 
 
-def test_a_job_logs_in_at_the_package_index_of_its_environment_only() -> None:
+def test_a_job_logs_in_at_the_package_index_and_the_repository_of_its_environment_only() -> None:
     place = PLACES[1]
     prefix = f"arn:aws:secretsmanager:{place.region}:{place.account}:secret:"
     statements = role(place).statements()
@@ -329,6 +329,6 @@ def test_a_job_logs_in_at_the_package_index_of_its_environment_only() -> None:
     def may(secret: str) -> bool:
         return allows(statements, Request("secretsmanager:GetSecretValue", f"{prefix}{secret}"))
 
-    assert may("ductwork/prod/packages/index-AbCdEf")
-    for other in ("ductwork/prod/packages/index-other-AbCdEf", "ductwork/prod-2/packages/index-AbCdEf"):
-        assert not may(other)
+    for own in ("ductwork/prod/packages/index", "ductwork/prod/dags/git"):
+        assert may(f"{own}-AbCdEf")
+        assert not may(f"{own}-other-AbCdEf") and not may(own.replace("prod", "prod-2") + "-AbCdEf")

@@ -112,6 +112,7 @@ pub(crate) fn parts(bundle: &str, host: &str, template: &str) -> Parts {
         stack: StackSpec { template: digest(template), parameters: BTreeMap::new() },
         objects: Objects::default(),
         commit: None,
+        git: None,
     }
 }
 

@@ -1,18 +1,18 @@
-//! `bundle-dags`: the DAG bundle of this tree, and with `--env` its upload.
+//! `bundle-dags`: the DAG bundle of this tree, and with `--env` that of an environment and its upload.
 
 use crate::doors::store::{Content, Sent};
 use crate::fail::Result;
-use crate::model::bundle::Bundle;
 use crate::model::names;
 use crate::observe;
 use crate::report::bundle::Made;
-use crate::session::Session;
 use crate::session::project::Project;
+use crate::session::{Session, dags};
 use crate::ui::Ui;
 use clap::Args;
 
 /// Pack `dags/` into the bundle that is named by its content.
 ///
+/// With `--env`, of an environment whose DAGs come from a git repository (`dags.git`), it packs those instead.
 /// Hidden files, `__pycache__`, whatever git ignores, and whatever a `.ductworkignore` lists (in the
 /// syntax of `.gitignore`) are left out. Files listed in `.airflowignore` are packed: Airflow itself
 /// obeys that file when it looks for DAGs, and DAGs may import or read those files.
@@ -27,20 +27,23 @@ pub struct BundleDags {
 
 pub async fn run(args: &BundleDags, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
-    let made = observe::bundle::bundle(&project.root, &project.state().join("cache"))?;
-    let uploaded = match &args.env {
-        Some(env) => Some(upload(project, env, &made, ui).await?),
-        None => None,
+    let made = match &args.env {
+        Some(env) => upload(project, env, ui).await?,
+        None => {
+            let bundle = observe::bundle::bundle(&project.root, &project.state().join("cache"))?;
+            Made { bundle, uploaded: None }
+        }
     };
-    ui.show(&Made { bundle: made, uploaded });
+    ui.show(&made);
     Ok(())
 }
 
-/// Whether it had to be sent.
-async fn upload(project: Project, env: &str, made: &Bundle, ui: &Ui) -> Result<bool> {
+/// The bundle of the environment, and whether it had to be sent.
+async fn upload(project: Project, env: &str, ui: &Ui) -> Result<Made> {
     let environment = project.environment(env)?;
     let session = Session::open_for_writing(project, environment, &ui.sink().step("setup")).await?;
-    let key = names::bundle_key(&made.digest);
-    let sent = session.store.upload(&key, Content::File(&made.path), &made.digest).await?;
-    Ok(sent == Sent::Yes)
+    let bundle = dags::bundle(&session, &ui.sink()).await?;
+    let key = names::bundle_key(&bundle.digest);
+    let sent = session.store.upload(&key, Content::File(&bundle.path), &bundle.digest).await?;
+    Ok(Made { bundle, uploaded: Some(sent == Sent::Yes) })
 }

@@ -32,12 +32,12 @@ pub enum Secret {
 ///
 /// It is kept in Secrets Manager as `ductwork/ENV/NAME`. On a terminal, the value is asked for and not
 /// shown. DAGs see the new value of a connection or variable at once; `login/google` needs a deployment, which
-/// restarts what reads it.
+/// restarts what reads it. `dags/git` is the private key or token of the repository that DAGs come from.
 ///
 /// Example: cargo xtask secret set connections/warehouse --env dev < password.txt
 #[derive(Args, Debug)]
 pub struct Set {
-    /// `connections/ID`, `variables/KEY`, `login/google`, `image/registry` or `packages/index`.
+    /// `connections/ID`, `variables/KEY`, `login/google`, `image/registry`, `packages/index` or `dags/git`.
     pub name: String,
     #[command(flatten)]
     pub env: EnvArg,

@@ -15,6 +15,7 @@ pub(crate) mod fake;
 pub(crate) mod fake_ecs;
 pub mod fs;
 pub mod git;
+pub mod git_remote;
 pub mod github;
 pub mod http;
 pub mod local_cloud;

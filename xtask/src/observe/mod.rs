@@ -6,6 +6,7 @@ pub mod bundle;
 mod clean;
 pub mod dags;
 pub mod environment;
+pub mod git_dags;
 pub mod host_revision;
 pub mod image;
 pub mod lease;

@@ -29,6 +29,7 @@ fn recorded(bucket: &Bucket) -> (Release, String, Digest) {
         stack: StackSpec { template: digest(&root), parameters: BTreeMap::new() },
         objects: Objects::default(),
         commit: None,
+        git: None,
     });
     bucket.set_bytes(&names::bundle_key(&release.bundle), b"bundle");
     bucket.set_bytes(&names::bundle_index_key(&release.bundle), b"[]");

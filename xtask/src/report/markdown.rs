@@ -33,6 +33,7 @@ fn preview_rows(preview: &Preview) -> Vec<(String, String)> {
     for (word, ids) in [("added", added), ("removed", removed), ("moved", moved), ("changed", changed)] {
         rows.extend((!ids.is_empty()).then(|| (format!("DAGs {word}"), codes(ids))));
     }
+    rows.extend(preview.contents.git.as_ref().map(|git| ("git".to_owned(), format!("`{}`", git.text()))));
     let objects = &preview.contents.objects;
     let kinds = [
         ("variables of `[env]`", &preview.contents.env),

@@ -82,6 +82,7 @@ fn json(preview: &Preview) -> Value {
         "secrets": plan.secrets,
         "env": preview.contents.env,
         "objects": preview.contents.objects,
+        "git": preview.contents.git,
         "gates": preview.gates,
         "problems": problems,
     })
@@ -122,6 +123,9 @@ fn dags(out: &mut String, dags: &DagDiff) {
 }
 
 fn contents(out: &mut String, contents: &Contents) {
+    if let Some(git) = &contents.git {
+        row(out, "git", &format!("{}; `dags/` of this project is not deployed", git.text()));
+    }
     difference(out, "env", "", &contents.env);
     let ObjectsDiff { connections, variables, pools } = &contents.objects;
     for (kind, diff) in [("connections", connections), ("variables", variables), ("pools", pools)] {

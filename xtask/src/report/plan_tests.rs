@@ -5,6 +5,7 @@ use crate::fail::Problem;
 use crate::model::change::{Change, ChangeAction, Evidence, Fate, Replacement};
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
+use crate::model::git::GitSource;
 use crate::model::objects::{Objects, Pool, Variable};
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::plan::deployment::{Facts, Source, plan};
@@ -22,6 +23,7 @@ fn target() -> Release {
         stack: StackSpec { template: digest("template"), parameters: BTreeMap::new() },
         objects: Objects::default(),
         commit: None,
+        git: None,
     })
 }
 
@@ -101,6 +103,33 @@ fn variables_by_what_happens_to_them() {
     assert!(text.contains("\nobjects  variables added: lake\nobjects  pools added: warehouse\n"), "{text}");
     assert_eq!(json(&preview)["objects"]["pools"]["added"], json!(["warehouse"]));
     assert_eq!(Contents::between(None, &new).env.added, ["LAKE", "NEW", "SAME"]);
+}
+
+#[test]
+fn a_reference_that_has_moved_is_told_with_both_commits() {
+    let of = |commit: &str| {
+        let mut parts = (*target()).clone();
+        parts.git = Some(GitSource {
+            url: "https://h/dags".to_owned(),
+            reference: "main".to_owned(),
+            path: "dags".to_owned(),
+            commit: commit.to_owned(),
+        });
+        Release::new(parts)
+    };
+    let mut preview = preview(Running::default());
+    let told =
+        |preview: &Preview| fits(preview).lines().find(|line| line.starts_with("git ")).map(str::to_owned);
+    assert_eq!(told(&preview), None);
+    preview.contents = Contents::between(Some(&of("abc1234000")), &of("def5678000"));
+    let row = "git      https://h/dags main: abc1234 → def5678; `dags/` of this project is not";
+    assert_eq!(told(&preview).as_deref(), Some(row));
+    let expected = json!({"url": "https://h/dags", "ref": "main", "path": "dags", "commit": "def5678000",
+                          "previous": "abc1234000"});
+    assert_eq!(json(&preview)["git"], expected);
+    assert!(preview.markdown().contains("| git | `https://h/dags main: abc1234 → def5678` |"));
+    preview.contents = Contents::between(Some(&target()), &of("def5678000"));
+    assert!(told(&preview).unwrap().starts_with("git      https://h/dags main at def5678; `dags/`"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::Output;
 use super::table::table;
 use crate::model::digest::Digest;
+use crate::model::git::GitSource;
 use crate::model::services::ServiceState;
 use crate::model::stack::Status as StackStatus;
 use serde::{Serialize, Serializer};
@@ -15,6 +16,8 @@ pub struct Status {
     pub environment: String,
     pub release: Option<String>,
     pub bundle: Option<Digest>,
+    /// The repository that the bundle is of, if it is not of this project.
+    pub git: Option<GitSource>,
     /// What the release runs on: the digest of its runtime.
     pub runtime: Option<Digest>,
     /// None if there is no stack.
@@ -76,6 +79,7 @@ fn json(status: &Status) -> Value {
         "environment": status.environment,
         "release": status.release,
         "bundle": status.bundle,
+        "git": status.git,
         "stack": status.stack.map(|stack| stack.to_string()),
         "components": rows.iter().map(component).collect::<Vec<_>>(),
         "problem": status.components.as_ref().err(),
@@ -94,6 +98,9 @@ fn text(status: &Status) -> String {
         ("stack", status.stack.map_or_else(none, |stack| stack.to_string())),
         ("url", status.url.clone().unwrap_or_else(none)),
     ];
+    if let Some(git) = &status.git {
+        lines.insert(3, ("git", format!("{} {}", git.url, git.shown())));
+    }
     if let Some(work) = &status.work {
         let what = if work.live { "under way" } else { "interrupted: deploy again" };
         lines.push(("deployment", format!("{what}, by {} on {} since {}", work.by, work.host, work.since)));
@@ -163,6 +170,7 @@ mod tests {
             environment: "dev".to_owned(),
             release: Some("0123456789ab".to_owned()),
             bundle: Some(Digest::of(b"bundle")),
+            git: None,
             runtime: Some(Digest::of(b"host")),
             stack: Some(StackStatus::UpdateComplete),
             components: Ok(vec![row("metadatabase", true, None), row("scheduler", false, Some(61.2))]),
@@ -192,6 +200,7 @@ mod tests {
         let absent = Status {
             release: None,
             bundle: None,
+            git: None,
             runtime: None,
             stack: None,
             url: None,

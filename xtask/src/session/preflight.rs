@@ -14,7 +14,7 @@ pub fn ready(environment: &str) -> Result<(Project, Environment)> {
     let project = Project::find()?;
     let environment = match project.environment(environment) {
         Ok(environment) => environment,
-        Err(fail) => return Err(fail.and(tree::problems(&project.root)?)),
+        Err(fail) => return Err(fail.and(tree::problems(&project.root, &[])?)),
     };
     if environment.is_local() && local_cloud::is_new(&project.root) {
         first_time(&project, &environment)?;
@@ -24,7 +24,7 @@ pub fn ready(environment: &str) -> Result<(Project, Environment)> {
 
 /// Later on, connecting starts nothing that would have to be undone, and the port is Airflow's own.
 fn first_time(project: &Project, environment: &Environment) -> Result<()> {
-    let mut problems = tree::problems(&project.root)?;
+    let mut problems = tree::problems(&project.root, std::slice::from_ref(environment))?;
     let file = format!("environments/{}.toml", environment.name);
     problems.extend(ports(environment).problem(&file));
     match toolchain::python() {

@@ -1,6 +1,7 @@
 //! What plan, deploy and rollback have in common: observe, plan, and ask the gates.
 
 use super::account::{Change, secrets_needed};
+use super::dags as dags_of;
 use super::image as container_image;
 use super::observed::Observed;
 use super::package_index;
@@ -82,7 +83,8 @@ impl Setup {
         };
         let container = container_image::of_release(&self.session, &self.sink).await?;
         let tasks = task_images::of_release(&self.session, &self.sink).await?;
-        tree::from_tree(&project.root, environment, machine, (container, tasks))
+        let dags = dags_of::from_git(&self.session, &self.sink).await;
+        tree::from_tree(&project.root, environment, dags, machine, (container, tasks))
     }
 
     async fn machine_image(&self, demand: &ImageDemand) -> Result<String> {
@@ -290,11 +292,11 @@ impl Preparing {
         let Some(bundle) = bundle else {
             return Ok((Fact::Unneeded("no DAG is changed"), DagIndex::default()));
         };
-        let Self { setup, state, observed, .. } = self;
+        let Self { setup, state, observed, plan, .. } = self;
         let session = &setup.session;
         let sink = setup.sink.step("validate");
-        let how = Parsing::of(&session.environment, &self.plan.release.objects);
-        let root = &session.project.root;
+        let how = Parsing::of(&session.environment, &plan.release.objects);
+        let (root, git) = (&session.project.root, plan.release.git.as_ref());
         let parse = async {
             let index = package_index::of_airflow(root, session.environment.name.as_str()).await?;
             dags::parse(root, &bundle.path, Parsing { index, ..how }, &sink).await
@@ -305,7 +307,7 @@ impl Preparing {
                 if is_live { state.airflow(&session.aws, session.cloud()).await.ok() } else { None }
             };
             let (parsed, _) = tokio::join!(parse, log_in);
-            let parsed = parsed?;
+            let parsed = dags_of::located(parsed?, git);
             let live = observed.current.dags.clone().unwrap_or_default();
             let ended = match parsed.problems.len() {
                 0 => Ended::done(format!("{} parsed", count(parsed.dags.0.len(), "DAG"))),

@@ -1,5 +1,6 @@
 //! The tree as a release: its bundle, host revision and templates.
 
+use super::dags;
 use super::task_images::TaskImages;
 use super::templates;
 use crate::apply::context::{Archive, Artifacts};
@@ -12,7 +13,8 @@ use crate::model::bundle::Bundle;
 use crate::model::engine::Engine;
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
 use crate::model::text::count;
-use crate::observe::{bundle, host_revision, objects, templates as sources};
+use crate::observe::git_dags::Checkout;
+use crate::observe::{host_revision, objects, templates as sources};
 use crate::plan::compose::{Additions, compose};
 use crate::plan::templates::{Packaged, Sources};
 use std::path::Path;
@@ -31,11 +33,12 @@ pub struct Candidate {
 pub fn from_tree(
     project: &Path,
     environment: &Environment,
+    git: Result<Option<Checkout>>,
     machine: Result<Option<String>>,
     (container, tasks): (Option<Arc<Pushing>>, TaskImages),
 ) -> Result<Candidate> {
     let cache = project.join(".ductwork/cache");
-    let bundle = bundle::bundle(project, &cache);
+    let bundle = git.and_then(|git| Ok((dags::packed(project, git.as_ref())?, git.map(|git| git.source))));
     let host = match environment.engine.is_ecs() {
         true => Ok(None),
         false => host_revision::host_revision(project, &cache).map(Some),
@@ -44,7 +47,7 @@ pub fn from_tree(
     let packages = templates::packaged(project, environment);
     let objects = objects::load(project, environment.name.as_str());
     let index = package_index::named(project);
-    let (bundle, host, set, packages, objects, machine, index) =
+    let ((bundle, git), host, set, packages, objects, machine, index) =
         all(bundle, host, set, packages, objects, machine, index)?;
     let (templates, bootstrap) = packages;
     let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
@@ -62,6 +65,7 @@ pub fn from_tree(
         },
         objects,
         commit: git::commit(project),
+        git,
     });
     let artifacts = Artifacts {
         bundle: Some(archive(bundle)),
@@ -87,12 +91,13 @@ fn archive(made: Bundle) -> Archive {
     Archive { digest: made.digest, path: made.path }
 }
 
-/// What is wrong with the tree, whatever environment it is for. Packs nothing.
+/// What is wrong with the tree, whatever environment it is for. Packs nothing. A project may lack `dags/` if all the
+/// environments that are looked at have their DAGs elsewhere.
 ///
 /// # Errors
 /// Anything else that goes wrong.
-pub fn problems(root: &Path) -> Result<Vec<Problem>> {
-    let mut problems = bundle::problems(root);
+pub fn problems(root: &Path, environments: &[Environment]) -> Result<Vec<Problem>> {
+    let mut problems = dags::problems(root, environments);
     problems.extend(host_revision::problems(root));
     problems.extend(objects::problems(root)?);
     problems.extend(lock::problems(root)?);

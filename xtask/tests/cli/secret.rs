@@ -55,7 +55,7 @@ fn what_cannot_be_stored_is_refused_before_anybody_is_told() {
     error: invalid name of a secret: `warehouse`
 
     hint: write it as `connections/warehouse`, `variables/warehouse`,
-          `login/google`, `image/registry` or `packages/index`
+          `login/google`, `image/registry`, `packages/index` or `dags/git`
     ");
     assert!(cloud.asked().is_empty());
     let empty = given(&project, &SET, b"\n").expect(2);

@@ -87,7 +87,7 @@ fn a_login_in_a_url_is_refused_with_everything_else_that_is_wrong() {
     places.iter().for_each(|word| assert!(told.stdout.contains(word), "no `{word}` in {}", told.stdout));
     assert!(!told.stdout.contains("hunter2") && !told.stderr.contains("hunter2"), "{told:?}");
     assert!(index.asked().is_empty() && !project.path().join(LOCK).exists());
-    let problems = tree::problems(project.path()).unwrap();
+    let problems = tree::problems(project.path(), &[]).unwrap();
     let credential = problems.iter().find(|problem| problem.kind == "credential_in_url").unwrap();
     assert_eq!(credential.location, "airflow/requirements.in:2");
 }

@@ -9,6 +9,8 @@ mod account;
 mod cloud;
 mod entry;
 mod environments;
+mod git;
+mod git_server;
 mod hosts;
 mod network;
 mod objects;

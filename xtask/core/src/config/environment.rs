@@ -6,9 +6,9 @@ use super::tasks::{ECS_EXECUTOR, Tasks};
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
     CertificateArn, Cidr, Cron, DatabaseEngine, Distribution, DocumentPath, Domain, Endpoint,
-    EnvironmentName, Executor, FolderPath, GoogleClientId, HostedZoneId, ImageRepository, InstanceClass,
-    Interpreter, LoadBalancer, Nat, Package, ProjectName, PythonMinor, Region, Repository, Role, SecretArn,
-    Snapshot, SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
+    EnvironmentName, Executor, FolderPath, GitKey, GitPath, GitRef, GitUrl, GoogleClientId, HostedZoneId,
+    ImageRepository, InstanceClass, Interpreter, LoadBalancer, Nat, Package, ProjectName, PythonMinor,
+    Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
 };
 use crate::model::engine::Engine;
 use crate::model::names;
@@ -121,6 +121,19 @@ pub struct Dags {
     pub parse_timeout: Duration,
     /// How often the dag-processor checks for a new bundle without being told.
     pub refresh_interval: Duration,
+    /// Where the DAGs come from, if not from `dags/` of this project.
+    pub git: Option<GitDags>,
+}
+
+/// A git repository with DAGs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitDags {
+    pub url: GitUrl,
+    pub reference: GitRef,
+    /// The folder of the DAGs in it; `.` for all of it.
+    pub path: GitPath,
+    /// The secret with the key or token that may read it; none if everybody may.
+    pub key: Option<GitKey>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -83,6 +83,11 @@ impl Key for ExternalTasks {
     }
 }
 
+/// A key that is a word of Rust, too, has a prefix there.
+fn plain(key: &'static str) -> &'static str {
+    key.trim_start_matches("r#")
+}
+
 /// Declares the tables of the file: each key once, with what it holds, and where the keys of earlier
 /// versions have moved.
 macro_rules! tables {
@@ -99,7 +104,7 @@ macro_rules! tables {
         impl $name {
             fn keys(table: &mut Table) -> Self {
                 $($(table.moved(stringify!($old), $new, $cure);)*)?
-                Self { $($key: Key::read(table, stringify!($key)),)* }
+                Self { $($key: Key::read(table, plain(stringify!($key))),)* }
             }
         }
 
@@ -155,7 +160,9 @@ tables! {
 
     Airflow { url: Text, port: Number, load_examples: Boolean, load_default_connections: Boolean, config: Free }
 
-    Dags { parse_timeout_seconds: Number, refresh_interval_seconds: Number }
+    Dags { parse_timeout_seconds: Number, refresh_interval_seconds: Number, git: GitDags }
+
+    GitDags { url: Text, r#ref: Text, path: Text, key: Text }
 
     Network {
         vpc_cidr: Text,

@@ -23,7 +23,7 @@ mod values;
 mod words;
 
 pub use engines::has_key;
-pub use environment::{Container, Environment};
+pub use environment::{Container, Environment, GitDags};
 pub use external::{ExternalTask, Origin, SUBNETS_STAND_IN};
 pub use file::keys;
 pub use hosts::WorkerSet;
@@ -34,6 +34,6 @@ pub use resolve::resolve;
 pub use tasks::ECS_EXECUTOR;
 pub use values::{
     Architecture, BaseImage, Builder, Distribution, Endpoint, EnvironmentName, FolderPath, ForeignImage,
-    PythonMinor, SecretName,
+    GitKey, GitPath, GitRef, GitUrl, PythonMinor, SecretName, Transport,
 };
 pub use words::nearest;

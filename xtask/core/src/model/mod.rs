@@ -10,6 +10,7 @@ pub mod difference;
 pub mod digest;
 pub mod engine;
 pub mod event;
+pub mod git;
 pub mod image;
 pub mod names;
 pub mod objects;

@@ -229,6 +229,9 @@ pub const REGISTRY_SECRET: &str = "image/registry";
 /// The secret with the login at the package index; `hosts/index.py` reads it, too.
 pub const INDEX_SECRET: &str = "packages/index";
 
+/// The secret with the key or token of the git repository that DAGs come from.
+pub const GIT_SECRET: &str = "dags/git";
+
 /// The secret of the client with which people log in by Google; `ductwork_airflow` reads it.
 #[must_use]
 pub fn google_secret(environment: &str) -> String {

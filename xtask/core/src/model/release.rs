@@ -4,6 +4,7 @@ mod record;
 
 use super::digest::Digest;
 use super::engine::Engine;
+use super::git::GitSource;
 use super::names;
 use super::objects::Objects;
 use super::secret::Versions;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub objects: Objects,
     /// The commit of the tree, with `-dirty` appended if the tree had changes; none outside git.
     pub commit: Option<String>,
+    /// Where the DAGs come from, if not from that tree.
+    pub git: Option<GitSource>,
 }
 
 /// What runs the components of Airflow.
@@ -218,19 +221,26 @@ mod tests {
             },
             objects: Objects::default(),
             commit: Some("abc".to_owned()),
+            git: Some(GitSource {
+                url: "u".to_owned(),
+                reference: "main".to_owned(),
+                path: "dags".to_owned(),
+                commit: "def".to_owned(),
+            }),
         }
     }
 
     #[test]
     fn the_id_depends_on_every_part() {
         let mut ids = vec![Release::new(parts()).id().to_owned()];
-        let changes: [fn(&mut Parts); 8] = [
+        let changes: [fn(&mut Parts); 9] = [
             |r| r.bundle = Digest::of(b"x"),
             |r| r.templates = None,
             |r| r.image = None,
             |r| r.runtime = Runtime::Hosts(Digest::of(b"x")),
             |r| r.stack.template = Digest::of(b"x"),
             |r| r.commit = None,
+            |r| r.git = None,
             |r| drop(r.objects.pools.insert("a".to_owned(), Pool::default())),
             |r| drop(r.stack.parameters.insert("A".to_owned(), "2".to_owned())),
         ];
@@ -242,6 +252,6 @@ mod tests {
         assert!(ids.iter().all(|id| id.len() == 12));
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 9);
+        assert_eq!(ids.len(), 10);
     }
 }

@@ -1,6 +1,7 @@
 //! What a release gives to DAGs besides code, and how that differs from the release before.
 
 use crate::model::difference::Difference;
+use crate::model::git::{GitSource, short};
 use crate::model::objects::ObjectsDiff;
 use crate::model::release::{Release, StackSpec};
 use serde::Serialize;
@@ -27,6 +28,16 @@ pub struct Contents {
     /// Environment variables.
     pub env: Difference,
     pub objects: ObjectsDiff,
+    pub git: Option<GitChange>,
+}
+
+/// The git repository that the DAGs come from, and what it was at the release before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GitChange {
+    #[serde(flatten)]
+    pub source: GitSource,
+    /// The commit of the release before; none if its DAGs came from elsewhere.
+    pub previous: Option<String>,
 }
 
 impl Contents {
@@ -35,6 +46,27 @@ impl Contents {
         Self {
             env: Difference::between(&old.map(env).unwrap_or_default(), &env(new)),
             objects: new.objects.since(&old.map(|old| old.objects.clone()).unwrap_or_default()),
+            git: new.git.clone().map(|source| GitChange::since(old.and_then(|old| old.git.as_ref()), source)),
+        }
+    }
+}
+
+impl GitChange {
+    fn since(old: Option<&GitSource>, source: GitSource) -> Self {
+        let previous = old.filter(|old| old.url == source.url).map(|old| old.commit.clone());
+        Self { source, previous }
+    }
+
+    /// `URL main: 1a2b3c4 → 5d6e7f8`, or `URL main at 5d6e7f8` unless it was another commit before.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let GitSource { url, reference, commit, .. } = &self.source;
+        match &self.previous {
+            Some(previous) if previous != commit => {
+                let name = if reference == commit { url.clone() } else { format!("{url} {reference}") };
+                format!("{name}: {} → {}", short(previous), short(commit))
+            }
+            _ => format!("{url} {}", self.source.shown()),
         }
     }
 }

@@ -256,6 +256,7 @@ mod tests {
             },
             objects: Objects::default(),
             commit: None,
+            git: None,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::model::objects::Objects;
 use crate::observe::dags::{self, Parsing};
 use crate::observe::{bundle, objects};
 use crate::report::check::{Checked, Ran};
+use crate::session::dags as dags_of;
 use crate::session::project::Project;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -102,11 +103,13 @@ fn executors(known: &[Environment]) -> String {
     }
 }
 
-/// The DAGs as the locked Airflow sees them.
+/// The DAGs of `dags/` as the locked Airflow sees them. Those of a git repository are not looked at without a cloud,
+/// which has the key: `plan` parses them.
 pub async fn parse(root: &Path, known: &[Environment], objects: &[Objects], sink: &Sink) -> Result<Checked> {
     let watch = time::Stopwatch::start();
-    let mut problems = bundle::problems(root);
-    if problems.is_empty() {
+    let elsewhere = dags_of::are_elsewhere(known);
+    let mut problems = dags_of::problems(root, known);
+    if problems.is_empty() && !elsewhere {
         let made = bundle::bundle(root, &root.join(".ductwork/cache"))?;
         problems = match dags::parse(root, &made.path, parsing(known, objects), sink).await {
             Ok(parsed) => parsed.problems,

@@ -174,7 +174,7 @@ fn every_mistake_is_told_at_once() {
     airflow/objects.toml:16 `connections.d.extra`: expected a table [wrong_type]
         write a table, as in `extra = { sslmode = "require" }`
     airflow/objects.toml:17 `connections.d.secret`: invalid name of a secret: `warehouse` [invalid_value]
-        write it as `connections/warehouse`, `variables/warehouse`, `login/google`, `image/registry` or `packages/index`
+        write it as `connections/warehouse`, `variables/warehouse`, `login/google`, `image/registry`, `packages/index` or `dags/git`
     airflow/objects.toml:19 `variables.db_password`: `db_password` appears to contain a secret; secrets do not belong in this file [secret]
         write `db_password = { secret = "variables/db_password" }`, and store it: cargo xtask secret set variables/db_password --env ENV
     airflow/objects.toml:20 `variables.store`: the URL contains a user name or password; secrets do not belong in this file [secret]

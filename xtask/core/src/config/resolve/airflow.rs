@@ -1,12 +1,13 @@
 //! The address of Airflow, its options, and settings for DAGs.
 
 use super::check::flag;
+use super::git;
 use super::owned::option;
 use crate::config::document::Written;
 use crate::config::environment::{Airflow, Dags};
 use crate::config::file;
 use crate::config::problems::{Problems, Refusal, Reported};
-use crate::config::values::{AirflowKey, Url};
+use crate::config::values::{AirflowKey, EnvironmentName, Url};
 use crate::model::contract::CONTRACT;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,11 +71,17 @@ fn config(written: &file::Free, problems: &mut Problems) -> BTreeMap<AirflowKey,
     config
 }
 
-pub fn dags(written: &file::Dags, problems: &mut Problems) -> Result<Dags, Reported> {
+pub fn dags(
+    file: &file::File,
+    name: Option<&EnvironmentName>,
+    problems: &mut Problems,
+) -> Result<Dags, Reported> {
+    let written = &file.dags;
+    let git = git::dags(file, name, problems);
     let parse = problems.number_or(&written.parse_timeout_seconds, PARSE_TIMEOUT_SECONDS, 1..=600, "seconds");
     // Airflow looks at bundles every 5 s at most (`dag_processor.bundle_refresh_check_interval`).
     let refresh =
         problems.number_or(&written.refresh_interval_seconds, REFRESH_INTERVAL_SECONDS, 5..=3600, "seconds");
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
-    Ok(Dags { parse_timeout: seconds(parse?), refresh_interval: seconds(refresh?) })
+    Ok(Dags { parse_timeout: seconds(parse?), refresh_interval: seconds(refresh?), git: git? })
 }

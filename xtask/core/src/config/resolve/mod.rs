@@ -17,6 +17,9 @@ mod executors;
 mod external;
 #[cfg(test)]
 mod external_tests;
+mod git;
+#[cfg(test)]
+mod git_tests;
 mod hosts;
 mod names;
 mod network;
@@ -78,7 +81,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let aws = aws(&written.aws, endpoint, problems);
     let region = aws.as_ref().ok().map(|aws| &aws.region);
     let airflow = airflow::airflow(&written.airflow, local, problems);
-    let dags = airflow::dags(&written.dags, problems);
+    let dags = airflow::dags(written, name.as_ref().ok(), problems);
     let env = env::env(&written.env, problems);
     let network = network::network(&written.network, defaults, balancer.ok(), problems);
     let nat = network.as_ref().ok().map(|network| network.nat);

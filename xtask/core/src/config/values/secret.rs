@@ -10,11 +10,15 @@ checked_text! {
     SecretName
 }
 
-/// What stands before the slash: connections and variables of Airflow, what logins need, what images and packages do.
-const KINDS: [&str; 5] = ["connections", "variables", "login", "image", "packages"];
+/// What stands before the slash: connections and variables of Airflow, what logins need, what images, packages and DAGs do.
+const KINDS: [&str; 6] = ["connections", "variables", "login", "image", "packages", "dags"];
 /// Secrets that are the only ones of their kind.
-const SINGLE: [(&str, &str); 3] =
-    [("login/google", "logins"), (names::REGISTRY_SECRET, "images"), (names::INDEX_SECRET, "packages")];
+const SINGLE: [(&str, &str); 4] = [
+    ("login/google", "logins"),
+    (names::REGISTRY_SECRET, "images"),
+    (names::INDEX_SECRET, "packages"),
+    (names::GIT_SECRET, "DAGs"),
+];
 
 impl SecretName {
     /// Accepts what Secrets Manager accepts
@@ -67,7 +71,7 @@ mod tests {
 
     #[test]
     fn names_that_something_reads() {
-        let single = ["login/google", "image/registry", "packages/index"];
+        let single = ["login/google", "image/registry", "packages/index", "dags/git"];
         for good in ["connections/warehouse", "variables/a/b.c_d-e@f"].into_iter().chain(single) {
             assert_eq!(SecretName::parse(good).unwrap().of("dev"), format!("ductwork/dev/{good}"));
         }
@@ -78,10 +82,11 @@ mod tests {
         for (bad, cure) in [
             (
                 "warehouse",
-                "write it as `connections/warehouse`, `variables/warehouse`, `login/google`, `image/registry` or `packages/index`",
+                "write it as `connections/warehouse`, `variables/warehouse`, `login/google`, `image/registry`, `packages/index` or `dags/git`",
             ),
             ("image/registries", "use `image/registry`, the only secret of images"),
             ("packages/pypi", "use `packages/index`, the only secret of packages"),
+            ("dags/key", "use `dags/git`, the only secret of DAGs"),
             ("conections/x", "write it as `connections/x`"),
             ("connection/x", "write it as `connections/x`"),
             ("ductwork/dev/variables/x", "leave out the prefix, which follows from --env: `variables/x`"),

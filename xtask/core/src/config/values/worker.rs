@@ -107,7 +107,7 @@ impl Queue {
 }
 
 /// The path without `./` if it stays in the project, otherwise what is wrong with it.
-fn inside(text: &str) -> Result<String, &'static str> {
+pub(super) fn inside(text: &str) -> Result<String, &'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._- ".contains(c);
     let parts: Vec<&str> = text.trim_end_matches('/').split('/').filter(|part| *part != ".").collect();
     match parts.as_slice() {

@@ -7,6 +7,7 @@
 use super::{Parts, Release, Runtime, StackSpec};
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
+use crate::model::git::GitSource;
 use crate::model::objects::Objects;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -24,6 +25,9 @@ pub(super) struct Record {
     environment: EnvironmentHalf,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
+    /// What the bundle is of, if it is of a git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    git: Option<GitSource>,
 }
 
 /// Something built once that is the same bytes everywhere.
@@ -79,6 +83,7 @@ impl Record {
                 objects: parts.objects.clone(),
             },
             commit: parts.commit.clone(),
+            git: parts.git.clone(),
         }
     }
 
@@ -164,6 +169,7 @@ impl TryFrom<AnyRecord> for Release {
                     stack: StackSpec { template: first.template, parameters: first.parameters },
                     objects: Objects::default(),
                     commit: first.commit,
+                    git: None,
                 },
             }),
         }
@@ -190,6 +196,7 @@ fn current(record: Record) -> Result<Release, String> {
         stack: StackSpec { template: record.environment.template, parameters: record.environment.parameters },
         objects: record.environment.objects,
         commit: record.commit,
+        git: record.git,
     };
     Ok(Release { id: record.id, parts })
 }
@@ -243,10 +250,12 @@ mod tests {
 
     #[test]
     fn absent_fields_are_not_hashed() {
-        let release = Release::new(Parts { templates: None, image: None, commit: None, ..parts() });
+        let release =
+            Release::new(Parts { templates: None, image: None, commit: None, git: None, ..parts() });
         let record = stored(&release);
         assert!(record["environment"].get("objects").is_none());
-        assert!(record.get("commit").is_none() && record["artifacts"].as_array().unwrap().len() == 2);
+        assert!(record.get("commit").is_none() && record.get("git").is_none());
+        assert!(record["artifacts"].as_array().unwrap().len() == 2);
         let mut bare = record.clone();
         bare.as_object_mut().unwrap().remove("id");
         bare.sort_all_objects();
