@@ -86,7 +86,11 @@ class Cloud:
         add_service("codedeploy", TARGET_PREFIX, service)
         add_service("servicequotas", quotas.TARGET_PREFIX, quotas.Quotas())
         self.ecs = Ecs(
-            state, env, partial(self._changed, "ecs", "alb", "logs", "servicediscovery"), self.calls
+            state,
+            env,
+            self.fleet,
+            partial(self._changed, "ecs", "alb", "autoscaling", "logs", "servicediscovery"),
+            self.calls,
         )
         add_service("ecs", ECS_PREFIX, self.ecs.service)
         add_service("application-autoscaling", SCALING_PREFIX, self.ecs.scaling)

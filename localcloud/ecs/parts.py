@@ -9,23 +9,32 @@ from localcloud.base.paths import State
 from localcloud.ecs.agent import Agent
 from localcloud.ecs.api import Service
 from localcloud.ecs.asked import asked
+from localcloud.ecs.hosts import Hosts
 from localcloud.ecs.images import Images
+from localcloud.ecs.managed import Managed
 from localcloud.ecs.runner import Runner
 from localcloud.ecs.scaling import Scaling
 from localcloud.ecs.scheduler import Scheduler
 from localcloud.ecs.store import Store, tail
 from localcloud.ecs.tasks import KEY_PREFIX, Addresses, component
 from localcloud.ecs.traffic import Traffic
+from localcloud.fleet.ec2 import Fleet
 from localcloud.fleet.hostenv import HostEnv
 from localcloud.iam.recording import Calls
 
 
 class Ecs:
-    def __init__(self, state: State, env: HostEnv, changed: Callable[[], None], calls: Calls) -> None:
+    def __init__(
+        self, state: State, env: HostEnv, fleet: Fleet, changed: Callable[[], None], calls: Calls
+    ) -> None:
         self.store = Store()
         self.runner = Runner(state.tasks, Images(state.images, env.python), self.store, env)
         self._traffic = Traffic()
-        self.scheduler = Scheduler(self.store, self.runner, Addresses(state.root), self._traffic, changed)
+        hosts = Hosts(self.store, fleet)
+        self.scheduler = Scheduler(
+            self.store, self.runner, Addresses(state.root), self._traffic, changed, hosts,
+            Managed(self.store, fleet, hosts),
+        )  # fmt: skip
         self.service = Service(self.store, self.scheduler)
         self.scaling = Scaling(self.service)
         self.agent = Agent(self.store, self.service, self.runner)

@@ -17,6 +17,7 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from localcloud.ecs import containers, firelens, secrets, taskenv, tasks
 from localcloud.ecs.containers import Container
 from localcloud.ecs.errors import StartError
+from localcloud.ecs.hosts import needs_host
 from localcloud.ecs.images import Image, Images
 from localcloud.ecs.logs import Stream, Tail
 from localcloud.ecs.places import Places
@@ -56,7 +57,7 @@ class Runner:
     def recover(self) -> None:
         """Take over what runs since before; what has ended meanwhile is stopped."""
         for account, region, task in self._store.all_tasks():
-            if task["lastStatus"] != "STOPPED":
+            if task["lastStatus"] != "STOPPED" and not needs_host(task):
                 self._wakes[task["taskArn"]] = threading.Event()
                 with request_scope(account, region):
                     spawn_background(self._live, task, True, thread_name="task")

@@ -46,6 +46,8 @@ class Fleet:
         self._closed = False
         self.records = AccountRegionScopedDict()
         self.on_launch: OnLaunch = lambda group, instance_id: True
+        # Whether anything runs on an instance that is no process of its supervisord: tasks of ECS.
+        self.occupied: Callable[[str], bool] = lambda instance_id: False
 
     # -- what ministack's persistence calls
     def get_state(self) -> dict:
@@ -268,13 +270,20 @@ class Fleet:
         looked = 0.0
         while lifecycle.waits(record):
             if time.monotonic() - looked > LOOK_SECONDS:
-                if not self._closed and not supervisors.busy(self._state, record["InstanceId"]):
+                if not self._closed and not self._is_busy(record["InstanceId"]):
                     return not self._closed
                 looked = time.monotonic()
             if self._closed:
                 return False
             time.sleep(0.1)
         return not self._closed
+
+    def _is_busy(self, instance_id: str) -> bool:
+        return self.occupied(instance_id) or supervisors.busy(self._state, instance_id)
+
+    def is_noticed(self, instance_id: str) -> bool:
+        """Whether a Spot instance has been told that it is taken away."""
+        return (self._state.instance_root(instance_id) / "run" / "spot-instance-action").exists()
 
     def _end(self, record: dict, drain_seconds: float) -> None:
         instance_id = record["InstanceId"]
