@@ -35,6 +35,7 @@ from localcloud.life import recover
 
 log = logging.getLogger("localcloud")
 QUIESCE = "/_localcloud/quiesce"
+INTERRUPT = "/_localcloud/interrupt/"  # and the id of a task on Fargate Spot, or of a Spot instance
 READS = ("GET", "HEAD")
 
 
@@ -110,6 +111,11 @@ class Cloud:
                 await ministack_app.app(scope, receive, self._lifespan(send, ready))
             elif scope["type"] == "http" and scope["path"] == QUIESCE and scope["method"] == "POST":
                 await self._quiesce(send)
+            elif (
+                scope["type"] == "http" and scope["path"].startswith(INTERRUPT) and scope["method"] == "POST"
+            ):
+                found = self.ecs.interrupt(scope["path"].removeprefix(INTERRUPT))
+                await _respond(send, 204 if found else 404, {}, b"")
             elif scope["type"] == "http" and scope["path"].startswith(METADATA + "/"):
                 headers = {
                     key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]

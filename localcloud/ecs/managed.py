@@ -150,9 +150,12 @@ class Managed:
             if record is None:
                 continue
             waits = DRAINING_HOOK in (record.get("Actions") or {})
-            if (
-                waits or (host["local"]["leaves_on_notice"] and self._fleet.is_noticed(record["InstanceId"]))
-            ) and host["status"] == "ACTIVE":
+            ends = self._fleet.noticed(record["InstanceId"])
+            if ends is not None and host["local"]["leaves_on_notice"]:
+                host["local"]["noticed"] = waits = True
+            if waits and host["status"] == "ACTIVE":
                 host["status"] = "DRAINING"
-            if waits and not self._hosts.tasks_on(host):
+            if ends is not None and time.time() > ends:
+                self._fleet.take_away(record["InstanceId"])
+            elif DRAINING_HOOK in (record.get("Actions") or {}) and not self._hosts.tasks_on(host):
                 lifecycle.complete(record, DRAINING_HOOK, "CONTINUE")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from localcloud.base.paths import State
+from localcloud.ecs import spot
 from localcloud.ecs.agent import Agent
 from localcloud.ecs.api import Service
 from localcloud.ecs.asked import asked
@@ -38,6 +39,7 @@ class Ecs:
         self.service = Service(self.store, self.scheduler)
         self.scaling = Scaling(self.service)
         self.agent = Agent(self.store, self.service, self.runner)
+        self._fleet = fleet
         self._calls = calls
         self.runner.note = self._note
         calls.task_caller = self.caller
@@ -54,6 +56,10 @@ class Ecs:
         if task is None:
             return None
         return {"component": component(self.store, task), "profile": "", "role": tail(task["local"]["role"])}
+
+    def interrupt(self, name: str) -> bool:
+        """Take Spot capacity away: a task by its id, or an instance."""
+        return spot.interrupt(self.store, self.scheduler, self._fleet, name)
 
     def kept(self) -> dict[str, Callable[[], Iterable[str]]]:
         """The names by which stacks know what is here, by resource type."""

@@ -25,6 +25,8 @@ LOOK_SECONDS = 0.25
 SETTLE_SECONDS = 1.0  # how long a task without health checks has to run to be called healthy
 LASTED_SECONDS = 60.0  # a task that ran longer is started again at once
 NO_ROOM_SECONDS = 2.0  # until a task that found no host is tried again
+# Why a task stopped that did not fail: neither the breaker nor the wait for the next task counts it.
+NO_FAILURE = ("ServiceSchedulerInitiated", "UserInitiated", "SpotInterruption", "TerminationNotice")
 UNHEALTHY = "Task failed container health checks"
 
 
@@ -177,7 +179,7 @@ class Scheduler:
             if task["desiredStatus"] == "RUNNING" or local.get("counted"):
                 continue
             local["counted"] = True
-            wanted = task["stopCode"] in ("ServiceSchedulerInitiated", "UserInitiated")
+            wanted = task["stopCode"] in NO_FAILURE
             if local.get("lost") or (wanted and not local.get("unhealthy")):
                 continue
             lasted = now() - task.get("startedAt", now())

@@ -24,11 +24,15 @@ def place(cloud: RunningCloud, name: str) -> Place:
     return make_place(cloud, name)
 
 
-def resources(place: Place, most: int, actions: tuple[str, ...], **scaling: object) -> dict:
+def resources(place: Place, most: int, actions: tuple[str, ...], *, spot: bool = False) -> dict:
     image = place.cloud.client("ssm").get_parameter(Name=IMAGE)["Parameter"]["Value"]
     statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
     data = base64.b64encode((USER_DATA % place.name).encode()).decode()
     policy = {"PolicyName": "p", "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
+    template = {
+        "LaunchTemplateId": {"Ref": "Template"},
+        "Version": {"Fn::GetAtt": ["Template", "LatestVersionNumber"]},
+    }
     return {
         "Role": {
             "Type": "AWS::IAM::Role",
@@ -47,17 +51,17 @@ def resources(place: Place, most: int, actions: tuple[str, ...], **scaling: obje
             "Properties": {
                 "MinSize": "0", "MaxSize": str(most), "NewInstancesProtectedFromScaleIn": True,
                 "VPCZoneIdentifier": place.network["awsvpcConfiguration"]["subnets"],
-                "LaunchTemplate": {
-                    "LaunchTemplateId": {"Ref": "Template"},
-                    "Version": {"Fn::GetAtt": ["Template", "LatestVersionNumber"]},
-                },
+                **({"MixedInstancesPolicy": {
+                    "InstancesDistribution": {"OnDemandPercentageAboveBaseCapacity": 0},
+                    "LaunchTemplate": {"LaunchTemplateSpecification": template},
+                }} if spot else {"LaunchTemplate": template}),
             },
         },
         "Provider": {
             "Type": "AWS::ECS::CapacityProvider",
             "Properties": {"AutoScalingGroupProvider": {
                 "AutoScalingGroupArn": {"Ref": "Group"}, "ManagedDraining": "ENABLED",
-                "ManagedScaling": {"Status": "ENABLED", "TargetCapacity": 100, **scaling},
+                "ManagedScaling": {"Status": "ENABLED", "TargetCapacity": 100},
                 "ManagedTerminationProtection": "ENABLED",
             }},
         },
@@ -74,11 +78,13 @@ def resources(place: Place, most: int, actions: tuple[str, ...], **scaling: obje
 class Hosted:
     """A cluster whose capacity provider has a group of its own."""
 
-    def __init__(self, place: Place, most: int = 4, actions: tuple[str, ...] = JOIN) -> None:
+    def __init__(
+        self, place: Place, most: int = 4, actions: tuple[str, ...] = JOIN, *, spot: bool = False
+    ) -> None:
         self.place = place
         self.stacks = Stacks(place.cloud)
         outputs = {key: {"Ref": key} for key in ("Group", "Provider")}
-        made = self.stacks.made(f"{place.name}-hosts", resources(place, most, actions), outputs)
+        made = self.stacks.made(f"{place.name}-hosts", resources(place, most, actions, spot=spot), outputs)
         self.group_name, self.provider = made["Group"], made["Provider"]
 
     def define(self, memory: str = "512", **more: object) -> str:
