@@ -104,6 +104,19 @@ fn variables_by_what_happens_to_them() {
 }
 
 #[test]
+fn another_engine() {
+    let mut preview = preview(Running::default());
+    let mut parts = (*target()).clone();
+    parts.engine = Engine::Fargate;
+    preview.contents = Contents::between(Some(&Release::new(parts)), &target());
+    let text = fits(&preview);
+    let told = "engine   changes: fargate → ec2; replaces the services of ECS by hosts, keeps\n         database, broker, secrets, logs and bundles\n";
+    assert!(text.contains(told), "{text}");
+    assert_eq!(json(&preview)["engine"], json!({ "from": "fargate", "to": "ec2" }));
+    assert_eq!(Contents::between(Some(&target()), &target()).engine, None);
+}
+
+#[test]
 fn the_first_deployment() {
     let mut preview = preview(Running::recorded(None, None, Records::Trusted));
     preview.plan.previous = None;

@@ -1,5 +1,6 @@
 //! What a release gives to DAGs besides code, and how that differs from the release before.
 
+use super::engine_change::EngineChange;
 use crate::model::difference::Difference;
 use crate::model::objects::ObjectsDiff;
 use crate::model::release::{Release, StackSpec};
@@ -27,6 +28,8 @@ pub struct Contents {
     /// Environment variables.
     pub env: Difference,
     pub objects: ObjectsDiff,
+    /// What all of it runs on.
+    pub engine: Option<EngineChange>,
 }
 
 impl Contents {
@@ -34,6 +37,7 @@ impl Contents {
     pub fn between(old: Option<&Release>, new: &Release) -> Self {
         Self {
             env: Difference::between(&old.map(env).unwrap_or_default(), &env(new)),
+            engine: EngineChange::between(old, new),
             objects: new.objects.since(&old.map(|old| old.objects.clone()).unwrap_or_default()),
         }
     }
