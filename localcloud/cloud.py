@@ -35,6 +35,7 @@ from localcloud.life import recover
 
 log = logging.getLogger("localcloud")
 QUIESCE = "/_localcloud/quiesce"
+INTERRUPT = "/_localcloud/interrupt/"  # and the id of a task on Fargate Spot, or of a Spot instance
 READS = ("GET", "HEAD")
 
 
@@ -86,7 +87,11 @@ class Cloud:
         add_service("codedeploy", TARGET_PREFIX, service)
         add_service("servicequotas", quotas.TARGET_PREFIX, quotas.Quotas())
         self.ecs = Ecs(
-            state, env, partial(self._changed, "ecs", "alb", "logs", "servicediscovery"), self.calls
+            state,
+            env,
+            self.fleet,
+            partial(self._changed, "ecs", "alb", "autoscaling", "logs", "servicediscovery"),
+            self.calls,
         )
         add_service("ecs", ECS_PREFIX, self.ecs.service)
         add_service("application-autoscaling", SCALING_PREFIX, self.ecs.scaling)
@@ -106,6 +111,11 @@ class Cloud:
                 await ministack_app.app(scope, receive, self._lifespan(send, ready))
             elif scope["type"] == "http" and scope["path"] == QUIESCE and scope["method"] == "POST":
                 await self._quiesce(send)
+            elif (
+                scope["type"] == "http" and scope["path"].startswith(INTERRUPT) and scope["method"] == "POST"
+            ):
+                found = self.ecs.interrupt(scope["path"].removeprefix(INTERRUPT))
+                await _respond(send, 204 if found else 404, {}, b"")
             elif scope["type"] == "http" and scope["path"].startswith(METADATA + "/"):
                 headers = {
                     key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]

@@ -29,7 +29,7 @@ CLUSTER, DEFINITION, SERVICE = "AWS::ECS::Cluster", "AWS::ECS::TaskDefinition", 
 PROVIDER, ASSOCIATIONS = "AWS::ECS::CapacityProvider", "AWS::ECS::ClusterCapacityProviderAssociations"
 TARGET, POLICY = "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"
 # Properties whose name in the API is another.
-NAMES = {"clustersettings": "settings"}
+NAMES = {"clustersettings": "settings", "placementstrategies": "placementstrategy"}
 NUMBERS = {"integer": int, "long": int, "double": float, "float": float}
 
 

@@ -22,8 +22,12 @@ PUBLIC_IMAGES = [
     for kernel in ("default", "6.1", "6.12")
     for machine in ("x86_64", "arm64")
 ]
-
-
+# Those with ECS's agent, all of which are one image here.
+ECS_IMAGE = "ami-0ec5a1b2c3d4e5f60"
+ECS_IMAGES = [
+    f"/aws/service/ecs/optimized-ami/amazon-linux-2023/{machine}recommended/image_id"
+    for machine in ("", "arm64/")
+]
 FLOW_LOG = ("ResourceType", "TrafficType", "LogDestinationType", "LogDestination", "LogGroupName")
 
 
@@ -247,4 +251,6 @@ def install() -> None:
 
 def with_public_images(known: dict[str, str]) -> dict[str, str]:
     """The public parameters that name images, with those that hosts are launched from."""
-    return dict.fromkeys(PUBLIC_IMAGES, "ami-0c2023a1b2c3d4e5f") | known
+    return (
+        dict.fromkeys(PUBLIC_IMAGES, "ami-0c2023a1b2c3d4e5f") | dict.fromkeys(ECS_IMAGES, ECS_IMAGE) | known
+    )

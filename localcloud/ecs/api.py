@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from localcloud.ecs.api_clusters import Clusters
 from localcloud.ecs.api_definitions import Definitions
+from localcloud.ecs.api_hosts import ContainerInstances
 from localcloud.ecs.api_services import Services
 from localcloud.ecs.api_tasks import Tasks
 from localcloud.ecs.scheduler import Scheduler
@@ -25,6 +26,7 @@ class Service(JsonApi):
         self.store = store
         operations = {
             **Clusters(store).operations(),
+            **ContainerInstances(store, scheduler).operations(),
             **Definitions(store).operations(),
             **Services(store, scheduler).operations(),
             **Tasks(store, scheduler).operations(),

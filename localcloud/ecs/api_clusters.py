@@ -5,7 +5,7 @@ from __future__ import annotations
 from ministack.services import autoscaling
 
 from localcloud.base.paging import page
-from localcloud.ecs import capacity, checks
+from localcloud.ecs import capacity, checks, managed
 from localcloud.ecs.errors import ApiError, client, invalid
 from localcloud.ecs.store import FARGATE, NAME, Store, arn, public, tail
 from localcloud.emulator.shapes import Operation
@@ -33,7 +33,6 @@ class Clusters:
             "TagResource": self.tag,
             "UntagResource": self.untag,
             "ListTagsForResource": self.list_tags,
-            "ListContainerInstances": lambda request: {"containerInstanceArns": []},
         }
 
     # -- clusters
@@ -102,6 +101,11 @@ class Clusters:
             raise ApiError(
                 "ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active."
             )
+        if self._hosts(cluster):
+            raise ApiError(
+                "ClusterContainsContainerInstancesException",
+                "The Cluster cannot be deleted while Container Instances are active or draining.",
+            )
         if any(task["lastStatus"] != "STOPPED" for task in self._tasks(cluster)):
             raise ApiError(
                 "ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active."
@@ -131,6 +135,9 @@ class Clusters:
     def _tasks(self, cluster: dict) -> list[dict]:
         return [t for t in self._store.tasks.values() if t["clusterArn"] == cluster["clusterArn"]]
 
+    def _hosts(self, cluster: dict) -> list[dict]:
+        return [h for h in self._store.hosts.values() if h["local"]["cluster"] == cluster["clusterName"]]
+
     def _shown(
         self, cluster: dict, include: list[str] | tuple[str, ...] = ("CONFIGURATIONS", "SETTINGS", "TAGS")
     ) -> dict:
@@ -144,7 +151,7 @@ class Clusters:
             "activeServicesCount": len(self._services(cluster)),
             "runningTasksCount": sum(task["lastStatus"] == "RUNNING" for task in tasks),
             "pendingTasksCount": sum(task["lastStatus"] in ("PROVISIONING", "PENDING") for task in tasks),
-            "registeredContainerInstancesCount": 0,
+            "registeredContainerInstancesCount": len(self._hosts(cluster)),
             "tags": self._store.tags.get(cluster["clusterArn"]) or [] if "TAGS" in include else [],
         }
 
@@ -166,6 +173,7 @@ class Clusters:
             "autoScalingGroupProvider": group,
         }
         self._store.providers[name] = provider
+        managed.put_hook(provider)
         self._store.tags[provider["capacityProviderArn"]] = list(request.get("tags") or [])
         return {"capacityProvider": self._shown_provider(provider)}
 
@@ -194,6 +202,7 @@ class Clusters:
         group = {**provider["autoScalingGroupProvider"], **(request.get("autoScalingGroupProvider") or {})}
         self._check_group(group)
         provider["autoScalingGroupProvider"] = group
+        managed.put_hook(provider)
         return {"capacityProvider": self._shown_provider(provider)}
 
     def delete_provider(self, request: dict) -> dict:
@@ -204,6 +213,7 @@ class Clusters:
                     "The specified capacity provider is in use by a cluster and cannot be deleted. "
                     "Disassociate it and try again."
                 )
+        managed.drop_hook(provider)
         del self._store.providers[provider["name"]]
         return {"capacityProvider": {**self._shown_provider(provider), "status": "INACTIVE"}}
 

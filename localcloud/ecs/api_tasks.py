@@ -7,6 +7,7 @@ import time
 from localcloud.base.paging import page
 from localcloud.ecs import capacity, checks, tasks
 from localcloud.ecs.errors import invalid
+from localcloud.ecs.hosts import NoRoom
 from localcloud.ecs.scheduler import Scheduler
 from localcloud.ecs.store import Store, arn, newest_first, public, tail
 from localcloud.emulator.shapes import Operation
@@ -45,16 +46,25 @@ class Tasks:
         source = definition["taskDefinitionArn"] if request.get("propagateTags") == "TASK_DEFINITION" else ""
         tags = store.tags_of(source) | {one["key"]: one["value"] for one in request.get("tags") or []}
         made: list[dict] = []
+        failures: list[dict] = []
         for _ in range(count):
             used = [task.get("capacityProviderName", "") for task in made]
+            place = tasks.place(where, used)
+            try:
+                self._scheduler.check_room(cluster, definition, place, request)
+            except NoRoom as no_room:
+                if not no_room.closest:
+                    raise invalid(str(no_room)) from None
+                failures.append({"arn": no_room.closest, "reason": no_room.reason})
+                continue
             task = self._scheduler.launch(
-                cluster, definition, tasks.place(where, used), group=request.get("group", ""), network=network,
+                cluster, definition, place, group=request.get("group", ""), network=network,
                 started_by=request.get("startedBy", ""), overrides=overrides,
                 tags=[{"key": key, "value": value} for key, value in tags.items()],
                 execute=bool(request.get("enableExecuteCommand")),
             )  # fmt: skip
             made.append(task)
-        return {"tasks": [public(task) for task in made], "failures": []}
+        return {"tasks": [public(task) for task in made], "failures": failures}
 
     def stop(self, request: dict) -> dict:
         task = self._store.task(request.get("cluster"), request.get("task", ""))

@@ -12,8 +12,9 @@ from localcloud.ecs.store import Store, arn, tail
 # (action, resource, context)
 Asked = tuple[str, str, dict[str, str]]
 ON_CLUSTERS = {"CreateCluster", "UpdateCluster", "UpdateClusterSettings", "DeleteCluster",
-               "PutClusterCapacityProviders", "ListContainerInstances"}  # fmt: skip
+               "PutClusterCapacityProviders", "ListContainerInstances", "DeregisterContainerInstance"}  # fmt: skip
 ON_SERVICES = {"CreateService", "UpdateService", "DeleteService", "ListServiceDeployments"}
+ON_HOSTS = {"DescribeContainerInstances", "UpdateContainerInstancesState"}
 ON_TASKS = {"StopTask", "DescribeTasks", "GetTaskProtection", "UpdateTaskProtection", "ExecuteCommand"}
 BY_ARN = {
     "DescribeServiceDeployments": "serviceDeploymentArns",
@@ -23,7 +24,7 @@ BY_ARN = {
     "UntagResource": "resourceArn",
     "ListTagsForResource": "resourceArn",
 }
-IN_CLUSTERS = {"RunTask", "ListTasks", "DescribeServices", "ListServices"} | ON_SERVICES | ON_TASKS
+IN_CLUSTERS = {"RunTask", "ListTasks", "DescribeServices", "ListServices"} | ON_SERVICES | ON_TASKS | ON_HOSTS
 # These hand roles to tasks; services only name what was registered.
 PASSING = {"RunTask", "RegisterTaskDefinition"}
 
@@ -53,6 +54,9 @@ def _resources(store: Store, operation: str, request: dict, cluster: str) -> lis
     if operation in ON_TASKS:
         names = _several(request.get("tasks") or request.get("task"))
         return [arn(f"task/{cluster}/{tail(name)}") for name in names]
+    if operation in ON_HOSTS:
+        names = _several(request.get("containerInstances"))
+        return [arn(f"container-instance/{cluster}/{tail(name)}") for name in names]
     if operation == "RunTask":
         found = _definition(store, request)
         return [found["taskDefinitionArn"]] if found else []

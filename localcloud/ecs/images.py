@@ -47,6 +47,7 @@ class Image:
     config: dict  # the `config` of its configuration: Env, Entrypoint, Cmd, WorkingDir
     writable: tuple[str, ...]  # folders that belong to its user
     python: str  # this machine's, of the version of the image's; empty if it has none
+    machine: str = ""  # whose programs it holds, in the words of images; empty if it does not say
 
 
 class Images:
@@ -55,16 +56,18 @@ class Images:
         self._python = python
         self._lock = threading.Lock()  # one at a time: what is shared is made once
 
-    def pull(self, reference: str) -> Image:
-        """The image of a reference, by digest or tag."""
+    def pull(self, reference: str, machine: str) -> Image:
+        """The image of a reference, by digest or tag; of several platforms, that of the machine."""
         account, region, repository, version = _parts(reference)
         with self._lock, request_scope(account, region):
-            digest, manifest = _manifest(reference, repository, version)
+            digest, manifest = _manifest(reference, repository, version, machine)
             place = self._folder / digest.removeprefix("sha256:")
             if not (place / "image.json").exists():
                 self._make(reference, repository, manifest, place)
         made = json.loads((place / "image.json").read_text())
-        return Image(digest, place / "rootfs", made["config"], tuple(made["writable"]), made["python"])
+        return Image(
+            digest, place / "rootfs", made["config"], tuple(made["writable"]), made["python"], made.get("machine", "")
+        )  # fmt: skip
 
     def _make(self, reference: str, repository: str, manifest: dict, place: Path) -> None:
         fresh = place.with_name(f"{place.name}.new")
@@ -73,8 +76,6 @@ class Images:
         rootfs.mkdir(parents=True)
         try:
             document = json.loads(_blob(reference, repository, manifest["config"]["digest"]))
-            if document.get("architecture", _machine()) != _machine():
-                raise _other_platform(reference)
             config = document.get("config") or {}
             owners: dict[str, int] = {}
             venvs: list[Path] = []
@@ -86,7 +87,12 @@ class Images:
             pythons = [self._adapt(venv, rootfs, place / "rootfs") for venv in venvs if venv.exists()]
         except (layers.LayerError, OSError, ValueError, KeyError) as error:
             raise StartError(f"CannotPullContainerError: {reference} cannot be unpacked: {error}") from error
-        made = {"config": config, "writable": _own(owners, config), "python": next(iter(pythons), "")}
+        made = {
+            "config": config,
+            "writable": _own(owners, config),
+            "python": next(iter(pythons), ""),
+            "machine": document.get("architecture", ""),
+        }
         write_atomic(fresh / "image.json", json.dumps(made))
         remove_tree(place)
         fresh.rename(place)
@@ -153,8 +159,8 @@ def _parts(reference: str) -> tuple[str, str, str, str]:
     return account, registry["region"] if registry else get_region(), repository, digest or tag or "latest"
 
 
-def _manifest(reference: str, repository: str, version: str) -> tuple[str, dict]:
-    """Digest and content of the manifest for this machine."""
+def _manifest(reference: str, repository: str, version: str, machine: str) -> tuple[str, dict]:
+    """Digest and content of the manifest for a machine."""
     digest, raw, kind = ecr._resolve_manifest(repository, version)
     if repository not in ecr._repositories or raw is None:
         raise StartError(
@@ -165,21 +171,17 @@ def _manifest(reference: str, repository: str, version: str) -> tuple[str, dict]
     if (manifest.get("mediaType") or kind) not in INDEXES:
         return digest, manifest
     for entry in manifest["manifests"]:
-        if (entry.get("platform") or {}).get("architecture") == _machine():
-            return _manifest(reference, repository, entry["digest"])
-    raise _other_platform(reference)
+        if (entry.get("platform") or {}).get("architecture") == machine:
+            return _manifest(reference, repository, entry["digest"], machine)
+    raise StartError(
+        f"CannotPullContainerError: {reference}: image Manifest does not contain descriptor matching platform "
+        f"'linux/{machine}'"
+    )
 
 
-def _machine() -> str:
+def this_machine() -> str:
     """This machine's architecture in the words of images."""
     return MACHINES.get(platform.machine(), platform.machine())
-
-
-def _other_platform(reference: str) -> StartError:
-    return StartError(
-        f"CannotPullContainerError: {reference}: image Manifest does not contain descriptor matching platform "
-        f"'linux/{_machine()}'"
-    )
 
 
 def _blob(reference: str, repository: str, digest: str) -> bytes:

@@ -6,29 +6,40 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from localcloud.base.paths import State
+from localcloud.ecs import spot
 from localcloud.ecs.agent import Agent
 from localcloud.ecs.api import Service
 from localcloud.ecs.asked import asked
+from localcloud.ecs.hosts import Hosts
 from localcloud.ecs.images import Images
+from localcloud.ecs.managed import Managed
 from localcloud.ecs.runner import Runner
 from localcloud.ecs.scaling import Scaling
 from localcloud.ecs.scheduler import Scheduler
 from localcloud.ecs.store import Store, tail
 from localcloud.ecs.tasks import KEY_PREFIX, Addresses, component
 from localcloud.ecs.traffic import Traffic
+from localcloud.fleet.ec2 import Fleet
 from localcloud.fleet.hostenv import HostEnv
 from localcloud.iam.recording import Calls
 
 
 class Ecs:
-    def __init__(self, state: State, env: HostEnv, changed: Callable[[], None], calls: Calls) -> None:
+    def __init__(
+        self, state: State, env: HostEnv, fleet: Fleet, changed: Callable[[], None], calls: Calls
+    ) -> None:
         self.store = Store()
         self.runner = Runner(state.tasks, Images(state.images, env.python), self.store, env)
         self._traffic = Traffic()
-        self.scheduler = Scheduler(self.store, self.runner, Addresses(state.root), self._traffic, changed)
+        hosts = Hosts(self.store, fleet)
+        self.scheduler = Scheduler(
+            self.store, self.runner, Addresses(state.root), self._traffic, changed, hosts,
+            Managed(self.store, fleet, hosts),
+        )  # fmt: skip
         self.service = Service(self.store, self.scheduler)
         self.scaling = Scaling(self.service)
         self.agent = Agent(self.store, self.service, self.runner)
+        self._fleet = fleet
         self._calls = calls
         self.runner.note = self._note
         calls.task_caller = self.caller
@@ -45,6 +56,10 @@ class Ecs:
         if task is None:
             return None
         return {"component": component(self.store, task), "profile": "", "role": tail(task["local"]["role"])}
+
+    def interrupt(self, name: str) -> bool:
+        """Take Spot capacity away: a task by its id, or an instance."""
+        return spot.interrupt(self.store, self.scheduler, self._fleet, name)
 
     def kept(self) -> dict[str, Callable[[], Iterable[str]]]:
         """The names by which stacks know what is here, by resource type."""

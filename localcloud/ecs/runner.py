@@ -14,9 +14,10 @@ from pathlib import Path
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region, request_scope
 
-from localcloud.ecs import containers, firelens, secrets, taskenv, tasks
+from localcloud.ecs import containers, firelens, platforms, secrets, taskenv, tasks
 from localcloud.ecs.containers import Container
 from localcloud.ecs.errors import StartError
+from localcloud.ecs.hosts import needs_host
 from localcloud.ecs.images import Image, Images
 from localcloud.ecs.logs import Stream, Tail
 from localcloud.ecs.places import Places
@@ -56,7 +57,7 @@ class Runner:
     def recover(self) -> None:
         """Take over what runs since before; what has ended meanwhile is stopped."""
         for account, region, task in self._store.all_tasks():
-            if task["lastStatus"] != "STOPPED":
+            if task["lastStatus"] != "STOPPED" and not needs_host(task):
                 self._wakes[task["taskArn"]] = threading.Event()
                 with request_scope(account, region):
                     spawn_background(self._live, task, True, thread_name="task")
@@ -109,7 +110,7 @@ class Life:
         self._local = task["local"]
         self.folder: Path = runner._folder / self._local["id"]
         self.failed = ""  # why it cannot go on
-        definition = self._store.definitions[tail(task["taskDefinitionArn"])]
+        definition = self._definition = self._store.definitions[tail(task["taskDefinitionArn"])]
         self._router = firelens.router(definition["containerDefinitions"])
         self._containers = {
             one["name"]: Container(one, self._place(one["name"]), self._stream(one))
@@ -169,6 +170,7 @@ class Life:
         self._runner.note(self._task, role, action, resource)
 
     def _pull(self, rights: Rights | None) -> dict[str, Image]:
+        platforms.check(self._definition)
         found = {}
         for container in self._containers.values():
             reference = container.definition["image"]
@@ -184,7 +186,7 @@ class Life:
         reference = container.definition["image"]
         if self._is_router(container):
             return firelens.stand_in(reference, container.folder)
-        return self._runner._images.pull(reference)
+        return self._runner._images.pull(reference, platforms.wanted(self._definition))
 
     def _is_router(self, container: Container) -> bool:
         return container.definition is self._router
@@ -211,7 +213,9 @@ class Life:
         container.command = (
             firelens.COMMAND
             if self._is_router(container)
-            else taskenv.command(definition, overrides, image, places)
+            else platforms.command(
+                self._definition, image, taskenv.command(definition, overrides, image, places)
+            )
         )
         values = secrets.values(definition, rights) if rights is not None else {}
         container.environment = taskenv.environment(

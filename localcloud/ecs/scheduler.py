@@ -13,6 +13,8 @@ from collections.abc import Callable
 from ministack.core.responses import request_scope
 
 from localcloud.ecs import breaker, rollouts, tasks
+from localcloud.ecs.hosts import Hosts, NoRoom, is_on_hosts, needs_host, waits_for_room
+from localcloud.ecs.managed import Managed
 from localcloud.ecs.runner import Runner
 from localcloud.ecs.store import Store, add_event, now, tail
 from localcloud.ecs.tasks import Addresses
@@ -22,6 +24,9 @@ log = logging.getLogger("localcloud.ecs")
 LOOK_SECONDS = 0.25
 SETTLE_SECONDS = 1.0  # how long a task without health checks has to run to be called healthy
 LASTED_SECONDS = 60.0  # a task that ran longer is started again at once
+NO_ROOM_SECONDS = 2.0  # until a task that found no host is tried again
+# Why a task stopped that did not fail: neither the breaker nor the wait for the next task counts it.
+NO_FAILURE = ("ServiceSchedulerInitiated", "UserInitiated", "SpotInterruption", "TerminationNotice")
 UNHEALTHY = "Task failed container health checks"
 
 
@@ -33,12 +38,16 @@ class Scheduler:
         addresses: Addresses,
         traffic: Traffic,
         changed: Callable[[], None],
+        hosts: Hosts,
+        managed: Managed,
     ) -> None:
         self._store = store
         self._runner = runner
         self._addresses = addresses
         self._traffic = traffic
         self._changed = changed
+        self.hosts = hosts
+        self._managed = managed
         self._wake = threading.Event()
         self._closed = False
         runner.on_change = lambda task: self.wake()
@@ -64,6 +73,7 @@ class Scheduler:
         while not self._closed:
             self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
+            self._step_hosts()
             for (account, region, _), service in list(self._store.services.all_items()):
                 try:
                     with request_scope(account, region), self._store.lock:
@@ -81,14 +91,58 @@ class Scheduler:
         """Make a task and start its life."""
         self._store.forget_old()
         task = tasks.make(self._store, self._addresses, cluster, definition, where, **options)
-        self._runner.start(task)
+        if not needs_host(task):
+            self._runner.start(task)
         self.wake()
         return task
 
     def stop(self, task: dict, reason: str, code: str) -> None:
         tasks.ask_to_stop(task, reason, code)
+        if needs_host(task):
+            tasks.never_started(task)
         self._runner.wake(task)
         self.wake()
+
+    # -- hosts
+    def _step_hosts(self) -> None:
+        for account, region in self.hosts.scopes():
+            try:
+                with request_scope(account, region), self._store.lock:
+                    if not self._closed:
+                        self._look_at_hosts()
+            except Exception:
+                log.exception("container instances")
+
+    def _look_at_hosts(self) -> None:
+        for host in self.hosts.sync():
+            for task in self.hosts.tasks_on(host):
+                self.stop(
+                    task, f"Host EC2 (instance {host['ec2InstanceId']}) terminated.", "TerminationNotice"
+                )
+        waiting = [task for task in self._store.tasks.values() if needs_host(task)]
+        for task in sorted(waiting, key=lambda one: one["createdAt"]):
+            self._place(task)
+        self._managed.step()
+
+    def _place(self, task: dict) -> None:
+        service = self._store.services.get(tasks.service_arn(task)) or {}
+        cluster = self._store.cluster(task["clusterArn"])
+        try:
+            host = self.hosts.find(
+                cluster, self._definition(task), task, service.get("placementStrategy") or []
+            )
+        except NoRoom as reason:
+            if service:
+                _tell_once(service, str(reason))
+            return
+        self.hosts.place(task, host)
+        self._runner.start(task)
+        self._changed()
+
+    def check_room(self, cluster: dict, definition: dict, where: dict, request: dict) -> None:
+        """Raises NoRoom for a task that would not wait until there is a host for it."""
+        if is_on_hosts(where) and not waits_for_room(self._store, where):
+            self.hosts.find(cluster, definition, {**where, **request}, request.get("placementStrategy") or [])
 
     # -- a service
     def _step(self, service: dict) -> None:
@@ -125,7 +179,7 @@ class Scheduler:
             if task["desiredStatus"] == "RUNNING" or local.get("counted"):
                 continue
             local["counted"] = True
-            wanted = task["stopCode"] in ("ServiceSchedulerInitiated", "UserInitiated")
+            wanted = task["stopCode"] in NO_FAILURE
             if local.get("lost") or (wanted and not local.get("unhealthy")):
                 continue
             lasted = now() - task.get("startedAt", now())
@@ -156,8 +210,9 @@ class Scheduler:
 
     def _roll(self, service: dict, live: list[dict]) -> None:
         made = rollouts.primary(service)
-        new = [task for task in live if task["local"]["deployment"] == made["id"]]
-        old = [task for task in live if task["local"]["deployment"] != made["id"]]
+        # What runs on a host that drains is replaced as tasks of an earlier deployment are.
+        new = [t for t in live if t["local"]["deployment"] == made["id"] and not self.hosts.is_draining(t)]
+        old = [task for task in live if task not in new]
         self._forgive(service, made, new)
         if made["rolloutState"] == "FAILED":
             return  # neither started nor stopped any more: on AWS it is stalled, too
@@ -213,10 +268,26 @@ class Scheduler:
         started = []
         for _ in range(missing):
             where = tasks.place(service, used)
+            if not self._has_room(service, where):
+                break
             used.append(where.get("capacityProviderName", ""))
             started.append(self._start(service, made, where))
-        names = " ".join(f"(task {task['local']['id']})" for task in started)
-        add_event(service, f"has started {missing} tasks: {names}.")
+        if started:
+            names = " ".join(f"(task {task['local']['id']})" for task in started)
+            add_event(service, f"has started {len(started)} tasks: {names}.")
+
+    def _has_room(self, service: dict, where: dict) -> bool:
+        cluster = self._store.cluster(service["clusterArn"])
+        definition = self._store.definition(service["taskDefinition"])
+        group = f"service:{service['serviceName']}"
+        asked = {"group": group, "placementStrategy": service.get("placementStrategy")}
+        try:
+            self.check_room(cluster, definition, where, asked)
+        except NoRoom as reason:
+            _tell_once(service, str(reason))
+            service["local"]["next"] = time.time() + NO_ROOM_SECONDS
+            return False
+        return True
 
     def _start(self, service: dict, made: dict, where: dict) -> dict:
         store = self._store
@@ -237,3 +308,11 @@ class Scheduler:
         if all(map(self._healthy, new)):
             rollouts.succeed(self._store, service)
             self._changed()
+
+
+def _tell_once(service: dict, reason: str) -> None:
+    """That a task finds no place, unless the last event says so, too."""
+    told = f"was unable to place a task because no container instance met all of its requirements. Reason: {reason}"
+    whole = f"(service {service['serviceName']}) {told}"
+    if not service["events"] or service["events"][0]["message"] != whole:
+        add_event(service, told)

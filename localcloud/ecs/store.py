@@ -21,7 +21,7 @@ DEPLOYMENTS_KEPT = 50
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 FARGATE = ("FARGATE", "FARGATE_SPOT")
 PARTS = (
-    "clusters", "definitions", "latest", "services", "deployments", "revisions", "tasks", "providers", "tags",
+    "clusters", "definitions", "latest", "services", "deployments", "revisions", "tasks", "providers", "hosts", "tags",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ class Store:
         self.revisions = AccountRegionScopedDict()  # ARN -> service revision
         self.tasks = AccountRegionScopedDict()  # ARN -> task
         self.providers = AccountRegionScopedDict()  # name -> capacity provider
+        self.hosts = AccountRegionScopedDict()  # ARN -> container instance
         self.tags = AccountRegionScopedDict()  # ARN -> [{key, value}]
 
     # -- what ministack's persistence calls

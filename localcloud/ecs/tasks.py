@@ -174,6 +174,13 @@ def ask_to_stop(task: dict, reason: str, code: str) -> bool:
     return True
 
 
+def never_started(task: dict) -> None:
+    """One that was asked to stop before there was a place for it."""
+    for record in task["containers"]:
+        record["lastStatus"] = "STOPPED"
+    move(task, "STOPPED", stoppingAt=now(), stoppedAt=now(), executionStoppedAt=now())
+
+
 # -- what others ask of a task
 def is_live(task: dict) -> bool:
     """Neither stopped nor asked to."""
@@ -195,6 +202,12 @@ def protection(task: dict) -> dict:
     until = task["local"]["protected_until"]
     shown = {"taskArn": task["taskArn"], "protectionEnabled": is_protected(task)}
     return {**shown, "expirationDate": until} if shown["protectionEnabled"] else shown
+
+
+def service_arn(task: dict) -> str:
+    """Of the service that it belongs to, whose ARN has the account and region of its cluster."""
+    prefix = task["clusterArn"].partition(":cluster/")[0]
+    return f"{prefix}:service/{tail(task['clusterArn'])}/{task['group'].partition('service:')[2]}"
 
 
 def component(store: Store, task: dict) -> str:

@@ -147,7 +147,7 @@ def patches(fleet: Fleet, scaling: Scaling, databases: Databases, blobs: Blobs) 
         ),
         Patch(
             ssm, "_PUBLIC_AMI_PARAMETERS", network.with_public_images,
-            "hosts are launched from Amazon Linux 2023 of both architectures",
+            "hosts are launched from Amazon Linux 2023 of both architectures, with or without ECS's agent",
         ),
         Patch(
             autoscaling, "_reconcile_instances", instead(fleet.reconcile),

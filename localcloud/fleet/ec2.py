@@ -8,18 +8,21 @@ in instances.py, what a termination waits for in lifecycle.py. Never decides wha
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import AccountRegionScopedDict, get_region, request_scope
 from ministack.services import autoscaling, ec2
 
-from localcloud.base.files import remove_tree
+from localcloud.base.files import remove_tree, write_atomic
 from localcloud.base.paths import State
 from localcloud.cfn.registry import truth
 from localcloud.fleet import cloudconfig, instances, lifecycle, processes, supervisors
@@ -27,6 +30,7 @@ from localcloud.fleet.hostenv import HostEnv
 
 log = logging.getLogger("localcloud.fleet.ec2")
 DRAIN_SECONDS = 60.0
+NOTICE_SECONDS = 120  # what AWS gives a Spot instance
 COMING = ("Pending",)
 LEAVING = ("Terminating", "Terminating:Wait", "Terminating:Proceed")
 PROTECTED_SECONDS = 3600.0  # CloudFormation's patience with instances that scale-in may not take
@@ -46,6 +50,8 @@ class Fleet:
         self._closed = False
         self.records = AccountRegionScopedDict()
         self.on_launch: OnLaunch = lambda group, instance_id: True
+        # Whether anything runs on an instance that is no process of its supervisord: tasks of ECS.
+        self.occupied: Callable[[str], bool] = lambda instance_id: False
 
     # -- what ministack's persistence calls
     def get_state(self) -> dict:
@@ -268,13 +274,45 @@ class Fleet:
         looked = 0.0
         while lifecycle.waits(record):
             if time.monotonic() - looked > LOOK_SECONDS:
-                if not self._closed and not supervisors.busy(self._state, record["InstanceId"]):
+                if not self._closed and not self._is_busy(record["InstanceId"]):
                     return not self._closed
                 looked = time.monotonic()
             if self._closed:
                 return False
             time.sleep(0.1)
         return not self._closed
+
+    def _is_busy(self, instance_id: str) -> bool:
+        return self.occupied(instance_id) or supervisors.busy(self._state, instance_id)
+
+    def _notice(self, instance_id: str) -> Path:
+        return self._state.instance_root(instance_id) / "run" / "spot-instance-action"
+
+    def notice(self, instance_id: str) -> bool:
+        """Tell a Spot instance that it is taken away; False if there is none of this name."""
+        record = self.all_records().get(instance_id)
+        if record is None or record["Market"] != instances.SPOT or record["State"] != "InService":
+            return False
+        ends = datetime.now(timezone.utc) + timedelta(seconds=NOTICE_SECONDS)
+        told = {"action": "terminate", "time": ends.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        write_atomic(self._notice(instance_id), json.dumps(told))
+        return True
+
+    def noticed(self, instance_id: str) -> float | None:
+        """When a Spot instance is taken away, if it has been told so."""
+        try:
+            told = json.loads(self._notice(instance_id).read_text())
+        except (OSError, ValueError):
+            return None
+        return datetime.fromisoformat(told["time"].replace("Z", "+00:00")).timestamp()
+
+    def take_away(self, instance_id: str) -> None:
+        """End a Spot instance, which waits for no hook."""
+        record = self.records[instance_id]
+        group = autoscaling._asgs.get(record["AutoScalingGroupName"])
+        if group is not None and self.terminate(group, instance_id):
+            self.reconcile(group)
+        record["Actions"] = {}
 
     def _end(self, record: dict, drain_seconds: float) -> None:
         instance_id = record["InstanceId"]

@@ -1,4 +1,4 @@
-"""Instance types: their vCPUs and the zones that offer them, as EC2 tells. Launches nothing."""
+"""Instance types: what they have and the zones that offer them, as EC2 tells. Launches nothing."""
 
 from __future__ import annotations
 
@@ -30,6 +30,37 @@ def vcpus(name: str) -> int | None:
         return 1
     number = re.fullmatch(r"(\d+)xlarge", size)
     return int(number[1]) * 4 if number else SMALL.get(size)
+
+
+# Of the burstable sizes below `large`, in MiB; every other type has so much for each of its vCPUs.
+SMALL_MIB = {"nano": 512, "micro": 1024, "small": 2048, "medium": 4096}
+MIB_OF_VCPU = {"c": 2048, "r": 8192, "x": 16384}
+USABLE = 0.955  # of the memory; the rest is the kernel's, before ECS's agent registers what it finds
+# Network interfaces: docs.aws.amazon.com/AWSEC2/latest/UserGuide/AvailableIpPerENI.html
+INTERFACES = {"nano": 2, "micro": 2, "small": 3, "medium": 3, "large": 3, "xlarge": 4, "2xlarge": 4}
+MORE_INTERFACES = 8
+
+
+def cpu_units(name: str) -> int:
+    """As ECS counts them."""
+    return 1024 * (vcpus(name) or 0)
+
+
+def usable_mib(name: str) -> int:
+    """What tasks can have of the memory."""
+    family, _, size = name.partition(".")
+    whole = (vcpus(name) or 0) * MIB_OF_VCPU.get(family[0], 4096)
+    if family.startswith("t"):
+        whole = SMALL_MIB.get(size, whole)
+    return int(whole * USABLE)
+
+
+def interfaces(name: str) -> int:
+    """Network interfaces that an instance can have; its own is one of them."""
+    family, _, size = name.partition(".")
+    if family.startswith("m") and size == "medium":
+        return 2
+    return INTERFACES.get(size, MORE_INTERFACES)
 
 
 def zones(name: str) -> list[str]:

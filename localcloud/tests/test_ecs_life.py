@@ -141,10 +141,27 @@ def test_an_index_a_tag_and_a_second_image_on_the_same_layers(fresh: RunningClou
     assert place.wait(arn)["containers"][0]["imageDigest"] == other
     assert len(list((fresh.state / "images").glob("*/rootfs"))) == 1, "unpacked once"
     registry.manifest({**index, "manifests": platforms[:1]}, "foreign")
-    for reference in (place.image.replace(":many", ":foreign"), registry.push([below], config, "", "s390x")):
-        place.image = reference
-        reason = place.wait(place.run(place.define(place.container())))["stoppedReason"]
-        assert "descriptor matching platform" in reason
+    place.image = place.image.replace(":many", ":foreign")
+    reason = place.wait(place.run(place.define(place.container())))["stoppedReason"]
+    assert "descriptor matching platform" in reason
+
+
+def test_an_image_for_another_machine_is_pulled_and_cannot_be_run(cloud: RunningCloud, name: str) -> None:
+    """An image of one platform is taken as it is: the kernel refuses its programs, as on AWS."""
+    place = make_place(cloud, name)
+    place.image = Registry(cloud, "images").push([layer(FILES)], CONFIG, "", "s390x")
+    arn = place.run(place.define(place.container()))
+    task = place.wait(arn)
+    assert (task["stopCode"], task["containers"][0]["exitCode"]) == ("EssentialContainerExited", 1)
+    assert place.lines(arn)[0].endswith("bin/program: exec format error")
+
+
+def test_a_task_for_another_machine_finds_no_capacity(cloud: RunningCloud, name: str) -> None:
+    place = make_place(cloud, name)
+    other = {"amd64": "ARM64"}.get(ARCHITECTURE, "X86_64")
+    definition = place.define(place.container(), runtimePlatform={"cpuArchitecture": other})
+    task = place.wait(place.run(definition))
+    assert (task["stopCode"], "has no capacity of" in task["stoppedReason"]) == ("TaskFailedToStart", True)
 
 
 def test_an_image_survives_the_cloud_without_being_in_its_state(fresh: RunningCloud) -> None:

@@ -1,7 +1,8 @@
 //! Sends all workers of an environment away at once, so that nothing of theirs holds up the deletion of the stack.
 //!
 //! CloudFormation never forces an Auto Scaling group: a worker that is protected because it runs tasks, or drains,
-//! would hold the deletion up for an hour or more, and then fail it.
+//! would hold the deletion up for an hour or more, and then fail it. So would a host of a cluster: nobody takes its
+//! protection away once its capacity provider is deleted.
 
 use crate::doors::aws::{self, Aws};
 use crate::doors::backoff::Backoff;
@@ -30,7 +31,11 @@ pub(super) async fn dismiss(aws: &Aws, outputs: &BTreeMap<String, String>, sink:
     for group in names::worker_groups(outputs).values() {
         dismiss_group(aws, group, sink).await?;
     }
-    dismiss_tasks(aws, outputs, sink).await
+    dismiss_tasks(aws, outputs, sink).await?;
+    match outputs.get(names::outputs::CLUSTER_GROUP) {
+        Some(group) => dismiss_group(aws, group, sink).await,
+        None => Ok(()),
+    }
 }
 
 /// A service whose tasks are protected is not gone before the last of them ends. ECS stops a protected task that it is

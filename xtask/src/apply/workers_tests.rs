@@ -68,6 +68,15 @@ fn outputs() -> BTreeMap<String, String> {
     ])
 }
 
+/// Of engine `ecs-ec2`, whose capacity provider is deleted before the group that it protects hosts of.
+#[tokio::test(start_paused = true)]
+async fn hosts_of_a_cluster_lose_their_protection_too() {
+    let log = Log::default();
+    let outputs = BTreeMap::from([(names::outputs::CLUSTER_GROUP.to_owned(), "cluster".to_owned())]);
+    dismiss(&protected(&log), &outputs, &Sink::null()).await.unwrap();
+    assert_eq!(log.lines(), "at most 0\nno hook drain\nfree i-1 i-2\nfree i-1");
+}
+
 #[tokio::test(start_paused = true)]
 async fn workers_lose_their_protection_until_all_are_on_their_way_out() {
     let log = Log::default();

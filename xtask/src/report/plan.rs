@@ -79,6 +79,7 @@ fn json(preview: &Preview) -> Value {
             "unseen": unseen,
         },
         "dags": preview.dags,
+        "engine": preview.contents.engine,
         "secrets": plan.secrets,
         "env": preview.contents.env,
         "objects": preview.contents.objects,
@@ -98,6 +99,9 @@ fn text(preview: &Preview) -> String {
         let from = plan.previous.as_deref().map(|id| format!(" (now {id})")).unwrap_or_default();
         let _ = writeln!(out, "release  {id}{from}");
         row(&mut out, "steps", &plan.names().join(", "));
+        if let Some(change) = preview.contents.engine {
+            row(&mut out, "engine", &change.text());
+        }
         dags(&mut out, &preview.dags);
         contents(&mut out, &preview.contents);
         if !plan.secrets.is_empty() {

@@ -133,6 +133,19 @@ fn a_reference_that_has_moved_is_told_with_both_commits() {
 }
 
 #[test]
+fn another_engine() {
+    let mut preview = preview(Running::default());
+    let mut parts = (*target()).clone();
+    parts.engine = Engine::Fargate;
+    preview.contents = Contents::between(Some(&Release::new(parts)), &target());
+    let text = fits(&preview);
+    let told = "engine   changes: fargate → ec2; replaces the services of ECS by hosts, keeps\n         database, broker, secrets, logs and bundles\n";
+    assert!(text.contains(told), "{text}");
+    assert_eq!(json(&preview)["engine"], json!({ "from": "fargate", "to": "ec2" }));
+    assert_eq!(Contents::between(Some(&target()), &target()).engine, None);
+}
+
+#[test]
 fn the_first_deployment() {
     let mut preview = preview(Running::recorded(None, None, Records::Trusted));
     preview.plan.previous = None;

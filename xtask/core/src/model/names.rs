@@ -20,6 +20,8 @@ pub mod outputs {
     pub const SCHEDULER_GROUP: &str = "SchedulerAutoScalingGroup";
     /// Of engines on ECS: the cluster, where a task without a service is placed, and what migrates the database.
     pub const CLUSTER: &str = "ClusterName";
+    /// Of `ecs-ec2`: the group of the cluster's hosts.
+    pub const CLUSTER_GROUP: &str = "ClusterAutoScalingGroup";
     pub const TASK_SUBNETS: &str = "TaskSubnetIds";
     pub const TASK_GROUP: &str = "TaskSecurityGroupId";
     pub const ASSIGN_PUBLIC_IP: &str = "AssignPublicIp";

@@ -1,5 +1,6 @@
 //! What a release gives to DAGs besides code, and how that differs from the release before.
 
+use super::engine_change::EngineChange;
 use crate::model::difference::Difference;
 use crate::model::git::{GitSource, short};
 use crate::model::objects::ObjectsDiff;
@@ -28,6 +29,8 @@ pub struct Contents {
     /// Environment variables.
     pub env: Difference,
     pub objects: ObjectsDiff,
+    /// What all of it runs on.
+    pub engine: Option<EngineChange>,
     pub git: Option<GitChange>,
 }
 
@@ -45,6 +48,7 @@ impl Contents {
     pub fn between(old: Option<&Release>, new: &Release) -> Self {
         Self {
             env: Difference::between(&old.map(env).unwrap_or_default(), &env(new)),
+            engine: EngineChange::between(old, new),
             objects: new.objects.since(&old.map(|old| old.objects.clone()).unwrap_or_default()),
             git: new.git.clone().map(|source| GitChange::since(old.and_then(|old| old.git.as_ref()), source)),
         }

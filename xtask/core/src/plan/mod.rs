@@ -5,6 +5,7 @@ pub mod compose;
 pub mod consent;
 pub mod contents;
 pub mod deployment;
+pub mod engine_change;
 pub mod gates;
 pub mod host_secrets;
 pub mod host_settings;
