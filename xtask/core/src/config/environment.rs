@@ -6,7 +6,7 @@ use super::tasks::{ECS_EXECUTOR, Tasks};
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
     CertificateArn, Cidr, Cron, DatabaseEngine, Distribution, DocumentPath, Domain, Endpoint,
-    EnvironmentName, Executor, FolderPath, GoogleClientId, HostedZoneId, ImageRepository, InstanceClass,
+    EnvironmentName, Executor, FolderPath, ForeignImage, GoogleClientId, HostedZoneId, ImageRepository, InstanceClass,
     Interpreter, LoadBalancer, Nat, Package, ProjectName, PythonMinor, Region, Repository, Role, SecretArn,
     Snapshot, SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
 };
@@ -184,6 +184,8 @@ pub struct Broker {
     pub kind: BrokerKind,
     pub node_type: CacheNodeType,
     pub replicas: u32,
+    /// Of the broker that is a task, unless it is the default.
+    pub image: Option<ForeignImage>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What an environment passes to its stacks: parameters, settings of worker sets, and tags. Never a secret.
 
-use super::environment::{Compute, Database, Entry, Environment, Login, Mail, Network, Vpc};
+use super::environment::{Broker, Compute, Database, Entry, Environment, Login, Mail, Network, Vpc};
 use super::hosts::{HostGroup, Hosts, RunsOn, WorkerSet};
 use super::tasks::{Instances, Tasks};
 use super::values::{Account, Cron, Nat, Url, VpcCidr};
@@ -74,7 +74,9 @@ impl Environment {
     fn computing(&self, images: &Images) -> Pairs {
         match &self.compute {
             Compute::Hosts(hosts) => hosts.parameters(images),
-            Compute::Tasks(tasks) => [tasks.parameters(images), vec![self.network.public_ip()]].concat(),
+            Compute::Tasks(tasks) => {
+                [tasks.parameters(images), self.broker.task(), vec![self.network.public_ip()]].concat()
+            }
         }
     }
 
@@ -189,6 +191,21 @@ impl Network {
     fn public_ip(&self) -> (String, String) {
         let own = self.nat == Nat::None && matches!(self.vpc, Vpc::New(_));
         pair("AssignPublicIp", if own { "ENABLED" } else { "DISABLED" })
+    }
+}
+
+impl Broker {
+    /// What only a broker that is a task is given; the templates know the default.
+    fn task(&self) -> Pairs {
+        let Some(image) = &self.image else { return Vec::new() };
+        // The template puts `arn:` and the partition before it.
+        let repository = image
+            .in_ecr()
+            .map(|[account, region, repository]| format!("{region}:{account}:repository/{repository}"));
+        vec![
+            pair("BrokerImage", image.reference().whole()),
+            pair("BrokerRepository", repository.unwrap_or_default()),
+        ]
     }
 }
 
