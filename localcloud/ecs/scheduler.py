@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ministack.core.responses import request_scope
 
 from localcloud.ecs import breaker, rollouts, tasks
+from localcloud.ecs.names import Names
 from localcloud.ecs.runner import Runner
 from localcloud.ecs.store import Store, add_event, now, tail
 from localcloud.ecs.tasks import Addresses
@@ -38,6 +39,7 @@ class Scheduler:
         self._runner = runner
         self._addresses = addresses
         self._traffic = traffic
+        self._names = Names(addresses.of_names)
         self._changed = changed
         self._wake = threading.Event()
         self._closed = False
@@ -92,6 +94,7 @@ class Scheduler:
 
     # -- a service
     def _step(self, service: dict) -> None:
+        self._names.give(self._store, service)
         mine = self._store.tasks_of(service)
         self._count_ends(service, mine)
         live = [task for task in mine if tasks.is_live(task)]

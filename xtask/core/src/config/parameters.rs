@@ -195,15 +195,15 @@ impl Network {
 }
 
 impl Broker {
-    /// What only a broker that is a task is given; the templates know the default.
+    /// What only a broker that is a task is given.
     fn task(&self) -> Pairs {
-        let Some(image) = &self.image else { return Vec::new() };
         // The template puts `arn:` and the partition before it.
-        let repository = image
+        let repository = self
+            .image
             .in_ecr()
             .map(|[account, region, repository]| format!("{region}:{account}:repository/{repository}"));
         vec![
-            pair("BrokerImage", image.reference().whole()),
+            pair("BrokerImage", self.image.reference().whole()),
             pair("BrokerRepository", repository.unwrap_or_default()),
         ]
     }

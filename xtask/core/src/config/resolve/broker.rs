@@ -35,7 +35,12 @@ pub fn broker(
         let when = "unless the broker is a task";
         problems.no_effect(&keys, when, "remove it, or set `kind = \"valkey_service\"`");
     }
-    Ok(Broker { kind: kind?, node_type: node_type?.unwrap_or_default(), replicas: replicas?, image: image? })
+    Ok(Broker {
+        kind: kind?,
+        node_type: node_type?.unwrap_or_default(),
+        replicas: replicas?,
+        image: image?.unwrap_or_else(ForeignImage::valkey),
+    })
 }
 
 /// Where a single task will do.

@@ -35,6 +35,8 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     ApiServerMaxCount=1
     ApiServerMemory=2048
     AssignPublicIp=DISABLED
+    BrokerImage=public.ecr.aws/valkey/valkey:8.1.10
+    BrokerRepository=
     ContainerInsights=enabled
     DagProcessorCount=1
     DagProcessorCpu=512
@@ -455,7 +457,6 @@ fn the_broker_can_be_a_task() {
     let image = "[broker]\nkind = 'valkey_service'\nimage = 'example.com/valkey:8.1'\n";
     insta::assert_snapshot!(beyond(&fargate(task), &fargate(image)), @r"
     BrokerImage=example.com/valkey:8.1
-    BrokerRepository=
     ");
 }
 
@@ -475,13 +476,13 @@ fn a_broker_that_is_a_task_is_refused_where_it_will_not_do() {
         set `kind = "valkey"` or `kind = "sqs"`, or the engine `fargate` or `ecs-ec2`
     "#);
     insta::assert_snapshot!(bad(&on(Engine::Fargate, "[broker]\nimage = 'example.com/valkey'\n")), @r#"
-    environments/dev.toml:7 `broker.image`: `example.com/valkey` names neither a tag nor a digest [invalid_value]
+    environments/dev.toml:8 `broker.image`: `example.com/valkey` names neither a tag nor a digest [invalid_value]
         add one, for instance `example.com/valkey:1.2`; only a digest is certain to stay the same
-    environments/dev.toml:7 `broker.image`: `image` has no effect unless the broker is a task [conflict]
+    environments/dev.toml:8 `broker.image`: `image` has no effect unless the broker is a task [conflict]
         remove it, or set `kind = "valkey_service"`
     "#);
     insta::assert_snapshot!(bad(&on(Engine::EcsEc2, "[broker]\nkind = 'valkey'\nimage = 'example.com/valkey:8'\n")), @r#"
-    environments/dev.toml:8 `broker.image`: `image` has no effect unless the broker is a task [conflict]
+    environments/dev.toml:9 `broker.image`: `image` has no effect unless the broker is a task [conflict]
         remove it, or set `kind = "valkey_service"`
     "#);
     insta::assert_snapshot!(bad(&on(Engine::Ec2, "[broker]\nimage = 'example.com/valkey:8'\n")), @r#"
