@@ -132,7 +132,7 @@ Owner = tuple[str, str, dict]  # account, region, service
 
 
 def _owners(store: Store) -> dict[Where, Owner]:
-    """Whose each port is. At 127.0.0.1: the oldest service's that gives it to others, else the only one's that has it."""
+    """Whose each port is. At 127.0.0.1: the oldest service that gives it to others, else the only one that has it."""
     given: dict[int, Owner] = {}
     mapped: dict[int, list[Owner]] = {}
     named: dict[Where, Owner] = {}
