@@ -36,6 +36,7 @@ const OWN: &[Own] = &[
         TASKS,
         "remove it: on `ec2` the broker is not a task; set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`",
     ),
+    own("broker.flower", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
     own("cluster.insights", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
     own("logs.archive", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
     own("cluster", INSTANCES, "remove it, or set `engine = \"ecs-ec2\"`, whose cluster has instances"),

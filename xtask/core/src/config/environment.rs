@@ -186,6 +186,8 @@ pub struct Broker {
     pub replicas: u32,
     /// Of the broker that is a task.
     pub image: ForeignImage,
+    /// Whether Celery's monitor runs.
+    pub flower: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

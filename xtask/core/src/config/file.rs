@@ -191,7 +191,7 @@ tables! {
         url_secret: Text,
     }
 
-    Broker { kind: Text, node_type: Text, replicas: Number, image: Text }
+    Broker { kind: Text, node_type: Text, replicas: Number, image: Text, flower: Boolean }
 
     Files { shared: Boolean }
 

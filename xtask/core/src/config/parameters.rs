@@ -75,7 +75,7 @@ impl Environment {
         match &self.compute {
             Compute::Hosts(hosts) => hosts.parameters(images),
             Compute::Tasks(tasks) => {
-                [tasks.parameters(images), self.broker.task(), vec![self.network.public_ip()]].concat()
+                [tasks.parameters(images), self.broker.services(), vec![self.network.public_ip()]].concat()
             }
         }
     }
@@ -195,8 +195,8 @@ impl Network {
 }
 
 impl Broker {
-    /// What only a broker that is a task is given.
-    fn task(&self) -> Pairs {
+    /// What only services of ECS are given.
+    fn services(&self) -> Pairs {
         // The template puts `arn:` and the partition before it.
         let repository = self
             .image
@@ -205,6 +205,7 @@ impl Broker {
         vec![
             pair("BrokerImage", self.image.reference().whole()),
             pair("BrokerRepository", repository.unwrap_or_default()),
+            pair("Flower", self.flower),
         ]
     }
 }

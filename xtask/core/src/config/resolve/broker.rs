@@ -1,15 +1,16 @@
 //! What carries tasks to the workers, and the keys that mean something to others of its kind only.
 
-use super::check::{at, at_unless};
+use super::check::{at, at_unless, flag};
 use super::defaults::Defaults;
 use crate::config::environment::Broker;
 use crate::config::file;
 use crate::config::problems::{Location, Problems, Reported};
-use crate::config::values::{BrokerKind, CacheNodeType, ForeignImage};
+use crate::config::values::{BrokerKind, CacheNodeType, ForeignImage, LoadBalancer};
 
 pub fn broker(
     written: &file::Broker,
     kind: Result<BrokerKind, Reported>,
+    balancer: Option<LoadBalancer>,
     defaults: Defaults,
     problems: &mut Problems,
 ) -> Result<Broker, Reported> {
@@ -35,12 +36,37 @@ pub fn broker(
         let when = "unless the broker is a task";
         problems.no_effect(&keys, when, "remove it, or set `kind = \"valkey_service\"`");
     }
+    if flag(&written.flower, false) && defaults.ecs {
+        flower(written, kind, balancer, problems);
+    }
     Ok(Broker {
         kind: kind?,
         node_type: node_type?.unwrap_or_default(),
         replicas: replicas?,
         image: image?.unwrap_or_else(ForeignImage::valkey),
+        flower: flag(&written.flower, false),
     })
+}
+
+/// What Flower cannot be without.
+fn flower(
+    written: &file::Broker,
+    kind: Result<BrokerKind, Reported>,
+    balancer: Option<LoadBalancer>,
+    problems: &mut Problems,
+) {
+    let unwritten = Location::default();
+    let location = at(&written.flower).unwrap_or(&unwritten);
+    if kind == Ok(BrokerKind::Sqs) {
+        let message = "Flower asks workers through the broker, and SQS carries no answers";
+        let hint = "set `kind = \"valkey\"` or `kind = \"valkey_service\"`, or remove `flower`";
+        problems.conflict(location, message, hint);
+    }
+    if balancer == Some(LoadBalancer::None) {
+        let message = "Flower is reached at the load balancer, and there is none";
+        let hint = "set `load_balancer = \"internal\"` under `[entry]`, or remove `flower`";
+        problems.conflict(location, message, hint);
+    }
 }
 
 /// Where a single task will do.

@@ -47,6 +47,7 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     EcsExecutorMemory=1024
     EntryScheme=internet-facing
     Executors=celery
+    Flower=false
     Image=000000000000.dkr.ecr.us-east-1.amazonaws.com/ductwork@sha256:0000000000000000000000000000000000000000000000000000000000000000
     LogArchive=false
     NatMode=single
@@ -488,5 +489,23 @@ fn a_broker_that_is_a_task_is_refused_where_it_will_not_do() {
     insta::assert_snapshot!(bad(&on(Engine::Ec2, "[broker]\nimage = 'example.com/valkey:8'\n")), @r#"
     environments/dev.toml:8 `broker.image`: `image` has no effect on the engine `ec2` [conflict]
         remove it: on `ec2` the broker is not a task; set `engine = "fargate"` or `engine = "ecs-ec2"`
+    "#);
+}
+
+#[test]
+fn flower_needs_a_broker_that_carries_answers_and_a_load_balancer() {
+    let valkey = "[broker]\nkind = 'valkey_service'\n";
+    let with = format!("{valkey}flower = true\n");
+    insta::assert_snapshot!(beyond(&fargate(valkey), &fargate(&with)), @"Flower=true");
+    let alone = "engine = 'fargate'\naws.endpoint = 'local'\n[broker]\nflower = true\n";
+    insta::assert_snapshot!(bad(alone), @r#"
+    environments/dev.toml:4 `broker.flower`: Flower asks workers through the broker, and SQS carries no answers [conflict]
+        set `kind = "valkey"` or `kind = "valkey_service"`, or remove `flower`
+    environments/dev.toml:4 `broker.flower`: Flower is reached at the load balancer, and there is none [conflict]
+        set `load_balancer = "internal"` under `[entry]`, or remove `flower`
+    "#);
+    insta::assert_snapshot!(bad(&on(Engine::Ec2, "[broker]\nkind = 'valkey'\nflower = true\n")), @r#"
+    environments/dev.toml:9 `broker.flower`: `flower` has no effect on the engine `ec2` [conflict]
+        remove it, or set `engine = "fargate"` or `engine = "ecs-ec2"`
     "#);
 }
