@@ -26,7 +26,9 @@ PATIENCE_SECONDS = 5.0
 def _secret(environ: Mapping[str, str], name: str) -> dict[str, str]:
     value = environ.get(f"{task.SECRET}{name}")
     if value is None:
-        raise SettingsError(f"the container has no variable `{task.SECRET}{name}`: its task definition names no such secret")
+        raise SettingsError(
+            f"the container has no variable `{task.SECRET}{name}`: its task definition names no such secret"
+        )
     return dict(json.loads(value))
 
 
@@ -41,7 +43,9 @@ def environment(environ: Mapping[str, str], address: str = "") -> dict[str, str]
     login = _secret(environ, "FLOWER")
     return {
         **task.inherited(environ),
-        "CELERY_BROKER_URL": connections.cache_url(password, outputs["CacheHost"], outputs["CachePort"], tls=tls),
+        "CELERY_BROKER_URL": connections.cache_url(
+            password, outputs["CacheHost"], outputs["CachePort"], tls=tls
+        ),
         "FLOWER_ADDRESS": address,
         "FLOWER_PORT": str(PORT),
         "FLOWER_URL_PREFIX": PREFIX,
