@@ -1,6 +1,6 @@
 //! What an environment passes to its stacks: parameters, settings of worker sets, and tags. Never a secret.
 
-use super::environment::{Broker, Compute, Database, Entry, Environment, Login, Mail, Network, Vpc};
+use super::environment::{Compute, Database, Entry, Environment, Login, Mail, Network, Vpc};
 use super::hosts::{HostGroup, Hosts, RunsOn, WorkerSet};
 use super::tasks::{Instances, Tasks};
 use super::values::{Account, Cron, Nat, Url, VpcCidr};
@@ -194,22 +194,6 @@ impl Network {
     }
 }
 
-impl Broker {
-    /// What only services of ECS are given.
-    fn services(&self) -> Pairs {
-        // The template puts `arn:` and the partition before it.
-        let repository = self
-            .image
-            .in_ecr()
-            .map(|[account, region, repository]| format!("{region}:{account}:repository/{repository}"));
-        vec![
-            pair("BrokerImage", self.image.reference().whole()),
-            pair("BrokerRepository", repository.unwrap_or_default()),
-            pair("Flower", self.flower),
-        ]
-    }
-}
-
 impl Entry {
     fn parameters(&self) -> Pairs {
         vec![
@@ -392,7 +376,7 @@ impl WorkerSet {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "takes numbers and references alike")]
-fn pair(name: &str, value: impl ToString) -> (String, String) {
+pub(super) fn pair(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }
 
