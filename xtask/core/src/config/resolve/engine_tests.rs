@@ -509,3 +509,15 @@ fn flower_needs_a_broker_that_carries_answers_and_a_load_balancer() {
         remove it, or set `engine = "fargate"` or `engine = "ecs-ec2"`
     "#);
 }
+
+/// The quota of Fargate counts them.
+#[test]
+fn tasks_around_the_broker_are_asked_for_beforehand() {
+    let keys = |more: &str| -> Vec<String> {
+        let tasks = fargate(more).demands().tasks;
+        tasks.into_iter().map(|task| task.key).filter(|key| key.starts_with("broker")).collect()
+    };
+    assert_eq!(keys(""), [""; 0]);
+    assert_eq!(keys("[broker]\nkind = 'valkey'\nflower = true\n"), ["broker.flower"]);
+    assert_eq!(keys("[broker]\nkind = 'valkey_service'\nflower = true\n"), ["broker.kind", "broker.flower"]);
+}
