@@ -451,6 +451,12 @@ class TestBroker:
         local = secret.secret_environment(env | {"DUCTWORK_LOCAL": "True"}, SECRETS.__getitem__, "worker")
         assert local["AIRFLOW__CELERY__BROKER_URL"] == "redis://:c%40che%2Fpass%20word@cache.internal:6379/0"
 
+    def test_a_valkey_that_is_a_task_has_no_tls(self):
+        env = host_environment(self.OUTPUTS | {"BrokerKind": "valkey-service"}, PARAMETERS, HOST)
+        assert env["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"] == "86400"
+        found = secret.secret_environment(env, SECRETS.__getitem__, "worker")
+        assert found["AIRFLOW__CELERY__BROKER_URL"] == "redis://:c%40che%2Fpass%20word@cache.internal:6379/0"
+
     def test_a_worker_reads_the_secrets_that_the_contract_names(self):
         """A change of one of these makes a deployment restart workers, and a change of no other."""
         env = host_environment(self.OUTPUTS, PARAMETERS, HOST)

@@ -53,6 +53,7 @@ class Image:
 class Images:
     def __init__(self, folder: Path, python: str) -> None:
         self._folder = folder
+        self.public = folder / "public"  # of what stands in for images of others
         self._python = python
         self._lock = threading.Lock()  # one at a time: what is shared is made once
 

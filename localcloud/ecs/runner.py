@@ -14,7 +14,7 @@ from pathlib import Path
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region, request_scope
 
-from localcloud.ecs import containers, firelens, platforms, secrets, taskenv, tasks
+from localcloud.ecs import containers, firelens, names, platforms, secrets, taskenv, tasks, valkey
 from localcloud.ecs.containers import Container
 from localcloud.ecs.errors import StartError
 from localcloud.ecs.hosts import needs_host
@@ -174,7 +174,7 @@ class Life:
         found = {}
         for container in self._containers.values():
             reference = container.definition["image"]
-            if rights is not None and not self._is_router(container):
+            if rights is not None and not self._is_public(container):
                 self._check_pull(rights, reference)
             image = found[container.name] = self._image(container)
             if image.digest:
@@ -182,11 +182,17 @@ class Life:
         return found
 
     def _image(self, container: Container) -> Image:
-        """A log router's is not run, and needs no right: it is public."""
+        """Of public ones there are those that this cloud knows; a log router's is not run."""
         reference = container.definition["image"]
         if self._is_router(container):
             return firelens.stand_in(reference, container.folder)
+        if valkey.is_meant(reference):
+            return valkey.stand_in(reference, self._runner._images.public / "valkey")
         return self._runner._images.pull(reference, platforms.wanted(self._definition))
+
+    def _is_public(self, container: Container) -> bool:
+        """Then no right is needed."""
+        return self._is_router(container) or valkey.is_meant(container.definition["image"])
 
     def _is_router(self, container: Container) -> bool:
         return container.definition is self._router
@@ -219,7 +225,14 @@ class Life:
         )
         values = secrets.values(definition, rights) if rights is not None else {}
         container.environment = taskenv.environment(
-            self._env, self._task, container, image, places, overrides, values
+            self._env,
+            self._task,
+            container,
+            image,
+            places,
+            overrides,
+            values,
+            names.found(self._store.all_services()),
         )
         container.health.command = [places.word(word) for word in container.health.command]
         wanted = definition.get("workingDirectory") or image.config.get("WorkingDir") or "/"

@@ -15,6 +15,7 @@ from ministack.core.responses import request_scope
 from localcloud.ecs import breaker, rollouts, tasks
 from localcloud.ecs.hosts import Hosts, NoRoom, is_on_hosts, needs_host, waits_for_room
 from localcloud.ecs.managed import Managed
+from localcloud.ecs.names import Names
 from localcloud.ecs.runner import Runner
 from localcloud.ecs.store import Store, add_event, now, tail
 from localcloud.ecs.tasks import Addresses
@@ -45,6 +46,7 @@ class Scheduler:
         self._runner = runner
         self._addresses = addresses
         self._traffic = traffic
+        self._names = Names(addresses.of_names)
         self._changed = changed
         self.hosts = hosts
         self._managed = managed
@@ -146,6 +148,7 @@ class Scheduler:
 
     # -- a service
     def _step(self, service: dict) -> None:
+        self._names.give(self._store, service)
         mine = self._store.tasks_of(service)
         self._count_ends(service, mine)
         live = [task for task in mine if tasks.is_live(task)]

@@ -5,8 +5,10 @@ Built from nothing: no variable of the cloud's own process leaks into a task.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from localcloud.ecs import names
 from localcloud.ecs.containers import MARK, Container
 from localcloud.ecs.images import Image
 from localcloud.ecs.places import Places
@@ -37,12 +39,13 @@ def environment(
     places: Places,
     overrides: dict,
     secrets: dict[str, str],
+    known: Mapping[str, str],
 ) -> dict[str, str]:
-    """The whole environment of the container's first process."""
+    """The whole environment of the container's first process; `known` are the names of the VPC."""
     given = dict(line.partition("=")[::2] for line in image.config.get("Env") or [])
     for more in (container.definition.get("environment"), overrides.get("environment")):
         given |= {one["name"]: one.get("value", "") for one in more or []}
-    made = places.variables(given)
+    made = names.resolved(places.variables(given), known)
     return {**_own(container.folder, made), **made, **secrets, **_of_ecs(env, task, container, image)}
 
 

@@ -27,6 +27,7 @@ class Addresses:
     def __init__(self, root: Path) -> None:
         number = int.from_bytes(hashlib.sha256(os.fsencode(root)).digest()[:2], "big")
         self._network = f"127.{64 + number // 256 % 64}.{number % 256}"
+        self.of_names = f"127.{128 + number // 256 % 64}.{number % 256}"
         self._last = 0
 
     def take(self, used: set[str]) -> str:

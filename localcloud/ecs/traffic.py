@@ -1,7 +1,8 @@
 """Who gets the traffic of a service: targets of load balancers, records of Cloud Map, and a door on 127.0.0.1.
 
 Every task listens on a loopback address of its own. A port that a service gives to a load balancer or to Cloud Map, or
-that no other service has, is also at 127.0.0.1, and goes to its healthy tasks in turn.
+that no other service has, is also at 127.0.0.1, and goes to its healthy tasks in turn. So are all ports of a service
+with a name (names.py) at the address of the name.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from localcloud.ecs.store import Store, add_event, tail
 
 log = logging.getLogger("localcloud.ecs")
 CHUNK = 64 * 1024
+Where = tuple[str, int]  # address and port
 
 
 class Traffic:
     def __init__(self) -> None:
-        self._doors: dict[int, Door] = {}
-        self._refused: set[int] = set()
+        self._doors: dict[Where, Door] = {}
+        self._refused: set[Where] = set()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="traffic", daemon=True).start()
 
@@ -44,33 +46,34 @@ class Traffic:
     def forward(self, store: Store) -> None:
         """Open and close doors as services come and go."""
         wanted = _owners(store)
-        for port in set(self._doors) - set(wanted):
-            self._doors.pop(port).close()
-        for port, (account, region, service) in wanted.items():
-            if port in self._doors or self._open(port):
-                self._doors[port].addresses = sorted((service["local"].get("listed") or {}).values())
+        for where in set(self._doors) - set(wanted):
+            self._doors.pop(where).close()
+        for where, (account, region, service) in wanted.items():
+            if where in self._doors or self._open(where):
+                self._doors[where].addresses = sorted((service["local"].get("listed") or {}).values())
             else:
                 with request_scope(account, region), store.lock:
-                    self._say(service, port)
+                    self._say(service, where)
 
-    def _open(self, port: int) -> bool:
-        door = Door(port, self._loop)
+    def _open(self, where: Where) -> bool:
+        door = Door(*where, self._loop)
         try:
             door.open()
         except OSError:
             return False
-        self._doors[port] = door
-        self._refused.discard(port)
+        self._doors[where] = door
+        self._refused.discard(where)
         return True
 
-    def _say(self, service: dict, port: int) -> None:
+    def _say(self, service: dict, where: Where) -> None:
         """Once, until it works."""
-        if port not in self._refused:
-            self._refused.add(port)
-            log.warning("port %d of %s is taken by another program", port, HOST)
+        if where not in self._refused:
+            self._refused.add(where)
+            host, port = where
+            log.warning("port %d of %s is taken by another program", port, host)
             add_event(
                 service,
-                f"cannot be reached at {HOST}:{port}: another program listens there; stop that program.",
+                f"cannot be reached at {host}:{port}: another program listens there; stop that program.",
             )
 
     def close(self) -> None:
@@ -79,9 +82,10 @@ class Traffic:
 
 
 class Door:
-    """One port of 127.0.0.1."""
+    """One port of 127.0.0.1, or of the address of a name."""
 
-    def __init__(self, port: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, host: str, port: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._host = host
         self._port = port
         self._loop = loop
         self._server: asyncio.Server | None = None
@@ -89,7 +93,7 @@ class Door:
         self.addresses: list[str] = []
 
     def open(self) -> None:
-        start = asyncio.start_server(self._serve, HOST, self._port)
+        start = asyncio.start_server(self._serve, self._host, self._port)
         self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result(10)
 
     def close(self) -> None:
@@ -127,10 +131,11 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 Owner = tuple[str, str, dict]  # account, region, service
 
 
-def _owners(store: Store) -> dict[int, Owner]:
-    """Whose each port is: the oldest service's that gives it to others; else that of the only one which has it."""
+def _owners(store: Store) -> dict[Where, Owner]:
+    """Whose each port is. At 127.0.0.1: the oldest service that gives it to others, else the only one that has it."""
     given: dict[int, Owner] = {}
     mapped: dict[int, list[Owner]] = {}
+    named: dict[Where, Owner] = {}
     found = [(account, region, one) for (account, region, _), one in list(store.services.all_items())]
     for owner in sorted(found, key=lambda one: one[2]["createdAt"]):
         account, region, service = owner
@@ -141,7 +146,10 @@ def _owners(store: Store) -> dict[int, Owner]:
         with request_scope(account, region):
             for port in _mapped(store.definition(service["taskDefinition"])):
                 mapped.setdefault(port, []).append(owner)
-    return {port: owners[0] for port, owners in mapped.items() if len(owners) == 1} | given
+                if "name" in service["local"]:
+                    named[service["local"]["name"], port] = owner
+    of_one = {port: owners[0] for port, owners in mapped.items() if len(owners) == 1}
+    return {(HOST, port): owner for port, owner in (of_one | given).items()} | named
 
 
 def _given(service: dict) -> set[int]:

@@ -70,6 +70,9 @@ NAMES: dict[str, list[str]] = {
     "elasticloadbalancing:listener/app": [
         "elasticloadbalancing:{here}:listener/app/ductwo-LoadB-1A2B3C/0a1b2c3d4e5f6789/0a1b2c3d4e5f678a"
     ],
+    "elasticloadbalancing:listener-rule/app": [
+        "elasticloadbalancing:{here}:listener-rule/app/ductwo-LoadB-1A2B3C/0a1b2c3d4e5f6789/0a1b2c3d4e5f678a/0a1b2c3d4e5f678b"
+    ],
     "elasticloadbalancing:loadbalancer/app/": [
         "elasticloadbalancing:{here}:loadbalancer/app/ductwo-LoadB-1A2B3C/0a1b2c3d4e5f6789"
     ],

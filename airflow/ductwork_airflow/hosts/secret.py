@@ -55,11 +55,13 @@ def database_url(env: Mapping[str, str], fetch: Fetch) -> str:
 
 def _broker(env: Mapping[str, str], fetch: Fetch, component: str) -> dict[str, str]:
     """The URL of a Valkey broker, which has a password in it. SQS needs none, its URL is a plain setting."""
-    if env["DUCTWORK_BROKER_KIND"] != "valkey" or component not in BROKER_USERS:
+    if env["DUCTWORK_BROKER_KIND"] == "sqs" or component not in BROKER_USERS:
         return {}
     place = (env["DUCTWORK_CACHE_HOST"], env["DUCTWORK_CACHE_PORT"])
     password = json.loads(fetch(env["DUCTWORK_CACHE_SECRET_ARN"]))["password"]
-    url = connections.cache_url(password, *place, tls=not _is_local(env))
+    # A broker that is a task has no certificate: only its security group and its password keep others out.
+    tls = env["DUCTWORK_BROKER_KIND"] == "valkey" and not _is_local(env)
+    url = connections.cache_url(password, *place, tls=tls)
     return {"AIRFLOW__CELERY__BROKER_URL": url}
 
 

@@ -347,7 +347,7 @@ def _celery(sets: Mapping[str, dict[str, Any]], serves: list[str]) -> dict[str, 
 
 def _broker(outputs: Mapping[str, str], sets: Mapping[str, dict[str, Any]], host: Host) -> dict[str, str]:
     """What is said of the broker in plain; the URL of Valkey has a password in it and comes at start."""
-    if outputs["BrokerKind"] == "valkey":
+    if outputs["BrokerKind"] != "sqs":
         return {
             "celery.worker_enable_remote_control": "True",
             "celery_broker_transport_options.visibility_timeout": str(VALKEY_VISIBILITY_SECONDS),

@@ -3,7 +3,8 @@
 A component runs by the same command as on hosts. Its settings are those of the environment's stack if the container is
 a task of its ECS cluster (`task.py`), and the variables of the container otherwise. Anything else is a command of the
 image: `airflow db check`, `python`, `sh`; in a task with the same settings. Either becomes the process itself, which
-the image's init sends SIGTERM to. `migrate`, which only tasks have, migrates the database and ends.
+the image's init sends SIGTERM to. `migrate`, which only tasks have, migrates the database and ends; `flower`, likewise,
+is Celery's monitor.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 
 from ductwork_airflow.hosts import envfile, run
 from ductwork_airflow.hosts.settings import Ports, SettingsError, is_local
-from ductwork_airflow.images import migration, place, task
+from ductwork_airflow.images import flower, migration, place, task
 
 log = logging.getLogger("ductwork.start")
 
@@ -95,8 +96,9 @@ def refused(given: list[str]) -> str | None:
         return f"`{OF_HOSTS}` runs on hosts only; components of an image are {', '.join(names)}"
     if given[0] in names and given[1:]:
         return f"`{given[0]}` takes no arguments; see `airflow {given[0]} --help`"
-    if given == [MIGRATE] and not task.is_told(os.environ):
-        return f"`{MIGRATE}` is for tasks of an environment; use `airflow db migrate` instead"
+    instead = {MIGRATE: "airflow db migrate", flower.NAME: "airflow celery flower"}
+    if given in ([MIGRATE], [flower.NAME]) and not task.is_told(os.environ):
+        return f"`{given[0]}` is for tasks of an environment; use `{instead[given[0]]}` instead"
     return None
 
 
@@ -111,6 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given[0] in run.COMMANDS:
             component(given[0])
+        if given == [flower.NAME]:
+            flower.become(os.environ)
         return migrate() if given == [MIGRATE] else command(given)
     except (SettingsError, OSError) as error:  # a migration that never came is one of the second
         sys.stderr.write(f"error: {error}\n")

@@ -25,6 +25,10 @@ pub enum Secret {
     ///
     /// Example: cargo xtask secret service --env local
     Service(EnvArg),
+    /// Print the password of Flower's user, `flower`.
+    ///
+    /// Example: cargo xtask secret flower --env dev
+    Flower(EnvArg),
     Set(Set),
 }
 
@@ -60,6 +64,7 @@ pub async fn run(args: &Secret, ui: &Ui) -> Result<()> {
     match args {
         Secret::Admin(env) => show(env, outputs::ADMIN_SECRET, ui).await,
         Secret::Service(env) => show(env, outputs::SERVICE_SECRET, ui).await,
+        Secret::Flower(env) => show(env, outputs::FLOWER_SECRET, ui).await,
         Secret::Set(set) => keep(set, ui).await,
     }
 }
@@ -68,6 +73,10 @@ async fn show(env: &EnvArg, secret: &str, ui: &Ui) -> Result<()> {
     let session = Session::open(&env.env).await?;
     let (client, environment) = (&session.aws.cloudformation, &session.environment);
     let stack = stack::existing(client, &environment.stack_name(), environment.name.as_str()).await?;
+    if secret == outputs::FLOWER_SECRET && !stack.outputs.contains_key(secret) {
+        let message = format!("Flower does not run in `{}`", environment.name);
+        return Err(Fail::failed(message).hint("set `flower = true` under `[broker]`, then deploy"));
+    }
     let login = airflow::login(&session.aws, stack.output(secret)?).await?;
     let password = login.password.expose().to_owned();
     ui.show(&Told { text: format!("{password}\n"), document: Shown { username: login.username, password } });

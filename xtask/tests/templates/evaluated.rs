@@ -22,6 +22,11 @@ impl Evaluated<'_> {
         self.value(&self.template.whole["Resources"][id]["Properties"])
     }
 
+    /// The value of an output.
+    pub fn output(&self, name: &str) -> Value {
+        self.value(&self.template.whole["Outputs"][name]["Value"])
+    }
+
     /// Whether the resource is made.
     pub fn has(&self, id: &str) -> bool {
         let condition = self.template.whole["Resources"][id].get("Condition");

@@ -1,6 +1,7 @@
 //! The templates as a set: what cfn-lint, which sees one at a time, cannot know.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod broker;
 mod evaluated;
 mod executors;
 mod external;

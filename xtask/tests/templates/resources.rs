@@ -126,7 +126,7 @@ fn what_holds_data_says_what_becomes_of_it() {
 
 /// Types that take no tags. Any other type must have them; one that is missing here fails the test,
 /// and cfn-lint fails on tags where there are none.
-const UNTAGGED: [&str; 29] = [
+const UNTAGGED: [&str; 30] = [
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::Athena::NamedQuery",
     "AWS::AutoScaling::LifecycleHook",
@@ -143,6 +143,7 @@ const UNTAGGED: [&str; 29] = [
     "AWS::ECS::ClusterCapacityProviderAssociations",
     "AWS::EFS::MountTarget",
     "AWS::ElasticLoadBalancingV2::Listener",
+    "AWS::ElasticLoadBalancingV2::ListenerRule",
     "AWS::Glue::Database",
     "AWS::Glue::Table",
     "AWS::IAM::InstanceProfile",

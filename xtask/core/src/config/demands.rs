@@ -94,7 +94,7 @@ impl Environment {
         match &self.compute {
             Compute::Tasks(tasks) if tasks.instances.is_none() => {
                 let workers = self.workers.iter().filter_map(WorkerSet::task_demand);
-                tasks.demands().into_iter().chain(workers).collect()
+                tasks.demands().into_iter().chain(workers).chain(self.broker.tasks()).collect()
             }
             _ => Vec::new(),
         }

@@ -31,6 +31,12 @@ const OWN: &[Own] = &[
     own("hosts.api_server.on_scheduler", HOSTS, "remove it: every component has a service of its own"),
     own("hosts.api_server", HOSTS, "set `cpu`, `memory` and `count` under `[services.api_server]` instead"),
     own("hosts.scheduler", HOSTS, "set `cpu`, `memory` and `count` under `[services.scheduler]` instead"),
+    own(
+        "broker.image",
+        TASKS,
+        "remove it: on `ec2` the broker is not a task; set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`",
+    ),
+    own("broker.flower", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
     own("cluster.insights", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
     own("logs.archive", TASKS, "remove it, or set `engine = \"fargate\"` or `engine = \"ecs-ec2\"`"),
     own("cluster", INSTANCES, "remove it, or set `engine = \"ecs-ec2\"`, whose cluster has instances"),

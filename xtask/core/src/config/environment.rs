@@ -6,9 +6,10 @@ use super::tasks::{ECS_EXECUTOR, Tasks};
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
     CertificateArn, Cidr, Cron, DatabaseEngine, Distribution, DocumentPath, Domain, Endpoint,
-    EnvironmentName, Executor, FolderPath, GitKey, GitPath, GitRef, GitUrl, GoogleClientId, HostedZoneId,
-    ImageRepository, InstanceClass, Interpreter, LoadBalancer, Nat, Package, ProjectName, PythonMinor,
-    Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VariableName, VpcCidr, VpcId,
+    EnvironmentName, Executor, FolderPath, ForeignImage, GitKey, GitPath, GitRef, GitUrl, GoogleClientId,
+    HostedZoneId, ImageRepository, InstanceClass, Interpreter, LoadBalancer, Nat, Package, ProjectName,
+    PythonMinor, Region, Repository, Role, SecretArn, Snapshot, SubnetId, TimeZone, Url, VariableName,
+    VpcCidr, VpcId,
 };
 use crate::model::engine::Engine;
 use crate::model::names;
@@ -197,6 +198,10 @@ pub struct Broker {
     pub kind: BrokerKind,
     pub node_type: CacheNodeType,
     pub replicas: u32,
+    /// Of the broker that is a task.
+    pub image: ForeignImage,
+    /// Whether Celery's monitor runs.
+    pub flower: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

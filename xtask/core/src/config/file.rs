@@ -198,7 +198,7 @@ tables! {
         url_secret: Text,
     }
 
-    Broker { kind: Text, node_type: Text, replicas: Number }
+    Broker { kind: Text, node_type: Text, replicas: Number, image: Text, flower: Boolean }
 
     Files { shared: Boolean }
 

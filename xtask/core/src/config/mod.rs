@@ -4,6 +4,7 @@
 //! text → document (keys, lines) → file (as written) → resolve → Environment → parameters, tags
 //! ```
 
+mod broker;
 mod demands;
 mod document;
 mod engines;

@@ -74,7 +74,9 @@ impl Environment {
     fn computing(&self, images: &Images) -> Pairs {
         match &self.compute {
             Compute::Hosts(hosts) => hosts.parameters(images),
-            Compute::Tasks(tasks) => [tasks.parameters(images), vec![self.network.public_ip()]].concat(),
+            Compute::Tasks(tasks) => {
+                [tasks.parameters(images), self.broker.services(), vec![self.network.public_ip()]].concat()
+            }
         }
     }
 
@@ -374,7 +376,7 @@ impl WorkerSet {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "takes numbers and references alike")]
-fn pair(name: &str, value: impl ToString) -> (String, String) {
+pub(super) fn pair(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }
 

@@ -11,6 +11,8 @@ pub mod outputs {
     pub const WORKER_SETS: &str = "WorkerSets";
     pub const ADMIN_SECRET: &str = "AdminSecretArn";
     pub const SERVICE_SECRET: &str = "ServiceSecretArn";
+    /// Only with Flower.
+    pub const FLOWER_SECRET: &str = "FlowerSecretArn";
     /// These two outlive the stack.
     pub const LOGS_BUCKET: &str = "LogsBucket";
     /// Outlives the stack as well; the contract's word for none if a load balancer keeps no logs.

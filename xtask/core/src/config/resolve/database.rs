@@ -1,13 +1,11 @@
-//! The metadata database and the broker.
+//! The metadata database.
 
 use super::check::{at, at_unless, flag};
 use super::defaults::Defaults;
-use crate::config::environment::{Broker, Database};
+use crate::config::environment::Database;
 use crate::config::file;
 use crate::config::problems::{Problems, Refusal, Reported};
-use crate::config::values::{
-    BrokerKind, CacheNodeType, DatabaseEngine, InstanceClass, Region, SecretArn, Snapshot,
-};
+use crate::config::values::{DatabaseEngine, InstanceClass, Region, SecretArn, Snapshot};
 use crate::config::words::list;
 
 const STORAGE_GIB: u32 = 20;
@@ -177,22 +175,4 @@ fn created(engine: DatabaseEngine, written: &file::Database, problems: &mut Prob
         let hint = "set `engine = \"existing\"` to use that database, or remove the key";
         problems.conflict(location, "`url_secret` requires `engine = \"existing\"`", hint);
     }
-}
-
-pub fn broker(
-    written: &file::Broker,
-    kind: Result<BrokerKind, Reported>,
-    defaults: Defaults,
-    problems: &mut Problems,
-) -> Result<Broker, Reported> {
-    let node_type = problems.text(&written.node_type, CacheNodeType::parse);
-    let replicas = problems.number_or(&written.replicas, defaults.replicas(), 0..=2, "replicas");
-    if kind == Ok(BrokerKind::Sqs) {
-        let keys = [
-            ("node_type", at_unless(&written.node_type, &CacheNodeType::DEFAULT.to_owned())),
-            ("replicas", at_unless(&written.replicas, &0)),
-        ];
-        problems.no_effect(&keys, "with SQS", "remove it, or set `kind = \"valkey\"`");
-    }
-    Ok(Broker { kind: kind?, node_type: node_type?.unwrap_or_default(), replicas: replicas? })
 }

@@ -35,6 +35,8 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     ApiServerMaxCount=1
     ApiServerMemory=2048
     AssignPublicIp=DISABLED
+    BrokerImage=public.ecr.aws/valkey/valkey:8.1.10
+    BrokerRepository=
     ContainerInsights=enabled
     DagProcessorCount=1
     DagProcessorCpu=512
@@ -45,6 +47,7 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     EcsExecutorMemory=1024
     EntryScheme=internet-facing
     Executors=celery
+    Flower=false
     Image=000000000000.dkr.ecr.us-east-1.amazonaws.com/ductwork@sha256:0000000000000000000000000000000000000000000000000000000000000000
     LogArchive=false
     NatMode=single
@@ -440,4 +443,81 @@ fn logs_are_archived_where_tasks_have_a_log_router() {
     environments/dev.toml:8 `logs.archive`: `archive` has no effect on the engine `ec2` [conflict]
         remove it, or set `engine = "fargate"` or `engine = "ecs-ec2"`
     "#);
+}
+
+#[test]
+fn the_broker_can_be_a_task() {
+    let task = "[broker]\nkind = 'valkey_service'\n";
+    insta::assert_snapshot!(beyond(&fargate(""), &fargate(task)), @"BrokerKind=valkey-service");
+    let image = format!("{task}image = '111122223333.dkr.ecr.eu-west-1.amazonaws.com/valkey:8.1'\n");
+    insta::assert_snapshot!(beyond(&instances(""), &instances(&image)), @r"
+    BrokerImage=111122223333.dkr.ecr.eu-west-1.amazonaws.com/valkey:8.1
+    BrokerKind=valkey-service
+    BrokerRepository=eu-west-1:111122223333:repository/valkey
+    ");
+    let image = "[broker]\nkind = 'valkey_service'\nimage = 'example.com/valkey:8.1'\n";
+    insta::assert_snapshot!(beyond(&fargate(task), &fargate(image)), @r"
+    BrokerImage=example.com/valkey:8.1
+    ");
+}
+
+#[test]
+fn a_broker_that_is_a_task_is_refused_where_it_will_not_do() {
+    let task = "[broker]\nkind = 'valkey_service'\nnode_type = 'cache.t4g.micro'\nreplicas = 1\n";
+    insta::assert_snapshot!(bad(&format!("high_availability = true\n{}", on(Engine::Fargate, task))), @r#"
+    environments/dev.toml:9 `broker.kind`: a broker that is a single task does not survive the loss of its zone [conflict]
+        set `kind = "sqs"` or `kind = "valkey"`, or remove `high_availability`
+    environments/dev.toml:10 `broker.node_type`: `node_type` has no effect on a broker that is a task [conflict]
+        remove it, or set `kind = "valkey"`
+    environments/dev.toml:11 `broker.replicas`: `replicas` has no effect on a broker that is a task [conflict]
+        remove it, or set `kind = "valkey"`
+    "#);
+    insta::assert_snapshot!(bad(&on(Engine::Ec2, "[broker]\nkind = 'valkey_service'\n")), @r#"
+    environments/dev.toml:8 `broker.kind`: on the engine `ec2` there is no ECS to run the broker [conflict]
+        set `kind = "valkey"` or `kind = "sqs"`, or the engine `fargate` or `ecs-ec2`
+    "#);
+    insta::assert_snapshot!(bad(&on(Engine::Fargate, "[broker]\nimage = 'example.com/valkey'\n")), @r#"
+    environments/dev.toml:8 `broker.image`: `example.com/valkey` names neither a tag nor a digest [invalid_value]
+        add one, for instance `example.com/valkey:1.2`; only a digest is certain to stay the same
+    environments/dev.toml:8 `broker.image`: `image` has no effect unless the broker is a task [conflict]
+        remove it, or set `kind = "valkey_service"`
+    "#);
+    insta::assert_snapshot!(bad(&on(Engine::EcsEc2, "[broker]\nkind = 'valkey'\nimage = 'example.com/valkey:8'\n")), @r#"
+    environments/dev.toml:9 `broker.image`: `image` has no effect unless the broker is a task [conflict]
+        remove it, or set `kind = "valkey_service"`
+    "#);
+    insta::assert_snapshot!(bad(&on(Engine::Ec2, "[broker]\nimage = 'example.com/valkey:8'\n")), @r#"
+    environments/dev.toml:8 `broker.image`: `image` has no effect on the engine `ec2` [conflict]
+        remove it: on `ec2` the broker is not a task; set `engine = "fargate"` or `engine = "ecs-ec2"`
+    "#);
+}
+
+#[test]
+fn flower_needs_a_broker_that_carries_answers_and_a_load_balancer() {
+    let valkey = "[broker]\nkind = 'valkey_service'\n";
+    let with = format!("{valkey}flower = true\n");
+    insta::assert_snapshot!(beyond(&fargate(valkey), &fargate(&with)), @"Flower=true");
+    let alone = "engine = 'fargate'\naws.endpoint = 'local'\n[broker]\nflower = true\n";
+    insta::assert_snapshot!(bad(alone), @r#"
+    environments/dev.toml:4 `broker.flower`: Flower asks workers through the broker, and SQS carries no answers [conflict]
+        set `kind = "valkey"` or `kind = "valkey_service"`, or remove `flower`
+    environments/dev.toml:4 `broker.flower`: Flower is reached at the load balancer, and there is none [conflict]
+        set `load_balancer = "internal"` under `[entry]`, or remove `flower`
+    "#);
+    insta::assert_snapshot!(bad(&on(Engine::Ec2, "[broker]\nkind = 'valkey'\nflower = true\n")), @r#"
+    environments/dev.toml:9 `broker.flower`: `flower` has no effect on the engine `ec2` [conflict]
+        remove it, or set `engine = "fargate"` or `engine = "ecs-ec2"`
+    "#);
+}
+
+/// The quota of Fargate counts them.
+#[test]
+fn tasks_around_the_broker_are_asked_for_beforehand() {
+    let keys = |more: &str| -> Vec<String> {
+        let tasks = fargate(more).demands().tasks;
+        tasks.into_iter().map(|task| task.key).filter(|key| key.starts_with("broker")).collect()
+    };
+    assert_eq!(keys(""), [""; 0]);
+    assert_eq!(keys("[broker]\nkind = 'valkey'\nflower = true\n"), ["broker.flower"]);
+    assert_eq!(keys("[broker]\nkind = 'valkey_service'\nflower = true\n"), ["broker.kind", "broker.flower"]);
 }

@@ -2,6 +2,7 @@
 
 mod address;
 mod airflow;
+mod broker;
 mod check;
 #[cfg(test)]
 mod conflict_tests;
@@ -89,7 +90,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
         entry::Surroundings { balancer, airflow: airflow.as_ref().ok(), nat, local, region, defaults };
     let entry = entry::entry(written, around, problems);
     let database = database::database(&written.database, defaults, region, problems);
-    let broker = database::broker(&written.broker, kind, defaults, problems);
+    let broker = broker::broker(&written.broker, kind, balancer.ok(), defaults, problems);
     let storage = operations::storage(written, problems);
     let around = engine::Surroundings { engine, defaults, architecture, balancer: balancer.ok() };
     let compute = engine::compute(written, around, problems);

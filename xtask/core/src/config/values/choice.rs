@@ -100,7 +100,10 @@ choice! {
     /// What carries tasks from the schedulers to the workers.
     BrokerKind, "broker",
     Sqs "sqs",
+    /// ElastiCache.
     Valkey "valkey",
+    /// A task of ECS.
+    ValkeyService "valkey_service" as "valkey-service",
 }
 
 choice! {
@@ -162,7 +165,7 @@ mod tests {
             DatabaseEngine::parse("postgresql").unwrap_err().hint,
             "use `postgres`, or else `aurora_postgres`, `mysql` or `existing`"
         );
-        assert_eq!(BrokerKind::parse("kafka").unwrap_err().hint, "use `sqs` or `valkey`");
+        assert_eq!(BrokerKind::parse("kafka").unwrap_err().hint, "use `sqs`, `valkey` or `valkey_service`");
         assert_eq!(
             LoadBalancer::parse("internet-facing").unwrap_err().hint,
             "use `internet_facing`, or else `none` or `internal`"

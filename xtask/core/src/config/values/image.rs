@@ -76,6 +76,13 @@ impl ForeignImage {
         Ok(Self(reference))
     }
 
+    /// The one of Valkey's makers, of the version that ElastiCache runs.
+    #[must_use]
+    pub fn valkey() -> Self {
+        let [registry, repository, tag] = ["public.ecr.aws", "valkey/valkey", "8.1.10"].map(str::to_owned);
+        Self(Reference::with_tag(registry, repository, tag))
+    }
+
     /// With its registry, and with the digest if it names one.
     #[must_use]
     pub fn reference(&self) -> &Reference {

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 pub fn fragments(engine: Engine) -> Vec<String> {
     let more: &[&str] = match engine {
         Engine::Ec2 => &[],
-        Engine::Fargate => &["executor", "fargate"],
-        Engine::EcsEc2 => &["executor", "hosts"],
+        Engine::Fargate => &["executor", "services", "fargate"],
+        Engine::EcsEc2 => &["executor", "services", "hosts"],
     };
     let files = std::iter::once(&"engine").chain(more);
     files.map(|file| format!("engines/{}/{file}.yaml", engine.folder())).collect()
