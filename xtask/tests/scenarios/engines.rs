@@ -4,6 +4,7 @@ use super::Stage;
 use crate::cloud::Cloud;
 use crate::environments::{EVERYTHING, HIGHLY_AVAILABLE, SMALLEST};
 use crate::{hosts, services};
+use std::collections::BTreeSet;
 
 pub struct Engine {
     pub name: &'static str,
@@ -12,6 +13,8 @@ pub struct Engine {
     /// Bare keys and tables beside those of [`EVERYTHING`].
     everything: (&'static str, &'static str),
     pub looks: Looks,
+    /// What tasks run on, given the capacity providers of the cluster.
+    pub capacity: fn(&Cloud, &BTreeSet<&str>),
 }
 
 /// What is looked at in each environment, besides what all engines have.
@@ -31,6 +34,7 @@ pub const EC2: Engine = Engine {
         highly_available: hosts::highly_available,
         everything: hosts::everything,
     },
+    capacity: |_, _| unreachable!("hosts are in no cluster"),
 };
 
 /// Tasks of ECS on machines of AWS.
@@ -43,6 +47,7 @@ pub const FARGATE: Engine = Engine {
         highly_available: services::highly_available,
         everything: services::everything,
     },
+    capacity: services::on_fargate,
 };
 
 impl Engine {

@@ -20,6 +20,7 @@ mod services;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
+mod tasks;
 mod watch;
 mod workflows;
 
