@@ -14,9 +14,6 @@ impl Cloud {
         Self(serde_json::from_value(looked.json()).unwrap())
     }
 
-    pub fn dump(&self) -> String {
-        serde_json::to_string_pretty(&self.0).unwrap()
-    }
     /// What was not there `before`.
     pub fn since(&self, before: &Self) -> Self {
         let new = |kind: &String, all: &BTreeMap<String, Value>| {

@@ -20,7 +20,7 @@ fn lead(engine: &'static Engine) {
     no_longer_protected(&stage);
     everything(&stage);
     without_workers(&stage);
-    back(&stage, &first);
+    back(&stage, &first, None);
     the_roles_suffice(&stage);
     destroyed(&stage);
     the_deploy_role_suffices(&stage, &[("local", "")]);

@@ -1,6 +1,6 @@
 //! Task definitions of ECS: what is in a task, what it may see and do, and who may start it.
 
-use crate::cloud::{Cloud, has, text};
+use crate::cloud::{Cloud, has, tags, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -12,10 +12,16 @@ pub fn definition<'a>(cloud: &'a Cloud, family: &str) -> &'a Value {
     newest.unwrap_or_else(|| panic!("no task definition {family}"))
 }
 
-/// The newest revision of every family.
+/// The newest revision of every family that is of the environment as it is: those of a worker set that has gone are kept
+/// for tasks that still end.
 fn definitions(cloud: &Cloud) -> Vec<(&str, &Value)> {
+    let stacks: BTreeSet<&str> = cloud.all("stacks").iter().map(|one| text(&one["StackName"])).collect();
+    let lives = |one: &Value| {
+        let tags = tags(one).unwrap_or_default();
+        tags.get("aws:cloudformation:stack-name").is_some_and(|stack| stacks.contains(stack.as_str()))
+    };
     let families: BTreeSet<&str> =
-        cloud.all("task_definitions").iter().map(|one| text(&one["family"])).collect();
+        cloud.those("task_definitions", lives).iter().map(|one| text(&one["family"])).collect();
     let own = families.into_iter().filter_map(|family| family.strip_prefix("ductwork-local-"));
     own.map(|family| (family, definition(cloud, family))).collect()
 }
