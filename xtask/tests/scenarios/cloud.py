@@ -277,7 +277,9 @@ def _parameter(cloud: Cloud, item: Item) -> Item:
 def _task_cluster(cloud: Cloud, item: Item) -> Item:
     """With its services and tasks, by name: they go with it."""
     ecs, cluster = cloud.client("ecs"), item["Id"]
-    about = ecs.describe_clusters(clusters=[cluster], include=["CONFIGURATIONS", "SETTINGS", "TAGS"])["clusters"]
+    about = ecs.describe_clusters(clusters=[cluster], include=["CONFIGURATIONS", "SETTINGS", "TAGS"])[
+        "clusters"
+    ]
     services = list(cloud.list("ecs", "list_services", "serviceArns", cluster=cluster))
     tasks = list(cloud.list("ecs", "list_tasks", "taskArns", cluster=cluster))
     described = [

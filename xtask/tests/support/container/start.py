@@ -12,6 +12,13 @@ import sys
 import urllib.request
 from pathlib import Path
 
+# What hosts ask their stack for, by the names that the stub has for it.
+TOLD = {
+    "DUCTWORK_BUCKET": "DUCTWORK_OUTPUT_ArtifactBucket",
+    "DUCTWORK_EXECUTORS": "DUCTWORK_PARAMETER_Executors",
+    "DUCTWORK_PORT": "DUCTWORK_PARAMETER_AirflowPort",
+}
+
 
 def address() -> str:
     """That of this task, which shares a machine with others."""
@@ -29,6 +36,7 @@ def main() -> int:
         signal.pause()
     root = Path(os.environ["DUCTWORK_STATE"]).parents[1]
     (root / "run").mkdir(exist_ok=True)
+    os.environ.update({name: os.environ[told] for name, told in TOLD.items()})
     os.environ.update(DUCTWORK_HOST_ROOT=str(root), DUCTWORK_COMPONENTS=component, DUCTWORK_ADDRESS=address())
     from ductwork_airflow.images import stub
 

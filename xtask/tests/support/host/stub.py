@@ -30,7 +30,7 @@ STACK = os.environ["DUCTWORK_STACK"]
 ENVIRONMENT = os.environ["DUCTWORK_ENVIRONMENT"]
 COMPONENTS = os.environ["DUCTWORK_COMPONENTS"].split()
 ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
-EXECUTORS = os.environ.get("DUCTWORK_PARAMETER_Executors", "celery")
+EXECUTORS = os.environ.get("DUCTWORK_EXECUTORS", "celery")
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").rstrip("/")
 # Health says it with an underscore.
 BEATING = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
@@ -195,8 +195,8 @@ def listening() -> Server:
     """The server of an api-server: a host asks its stack what a task has in variables."""
     address = os.environ.get("DUCTWORK_ADDRESS", "")
     if address:
-        Handler.bucket = os.environ["DUCTWORK_OUTPUT_ArtifactBucket"]
-        return Server((address, int(os.environ["DUCTWORK_PARAMETER_AirflowPort"])), Handler)
+        Handler.bucket = os.environ["DUCTWORK_BUCKET"]
+        return Server((address, int(os.environ["DUCTWORK_PORT"])), Handler)
     given = parameters()
     Handler.bucket = given["ArtifactBucket"]
     return Server(("127.0.0.1", int(given["AirflowPort"])), Handler)
