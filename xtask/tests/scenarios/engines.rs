@@ -1,4 +1,5 @@
-//! The engines, a row each: what only their environments have in their files, and what is looked at in them.
+//! The engines, a row each: what only their environments have in their files, and what is looked at in them. A further
+//! engine of ECS is a row with tables of its own and its `capacity`, and a line in `ecs.rs`.
 
 use super::Stage;
 use crate::cloud::Cloud;
