@@ -17,8 +17,9 @@ from localcloud.emulator.shapes import Operation
 
 ROLLING = {"maximumPercent": 200, "minimumHealthyPercent": 100}
 NO_BREAKER = {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}
+GRACE = "healthCheckGracePeriodSeconds"
 # What UpdateService takes over as it is.
-KEPT = ("healthCheckGracePeriodSeconds", "enableExecuteCommand", "enableECSManagedTags", "propagateTags",
+KEPT = (GRACE, "enableExecuteCommand", "enableECSManagedTags", "propagateTags",
         "loadBalancers", "serviceRegistries", "placementConstraints", "placementStrategy",
         "availabilityZoneRebalancing")  # fmt: skip
 
@@ -87,7 +88,8 @@ class Services:
         network = {"networkConfiguration": service.get("networkConfiguration"), **request}
         made["networkConfiguration"] = capacity.network(network, definition)
         made["deploymentConfiguration"] = _configuration(service, request)
-        wanted = {**service, **made}
+        gone = {GRACE} - made.keys() if made.get("loadBalancers") == [] else set()  # with the balancer
+        wanted = {key: value for key, value in {**service, **made}.items() if key not in gone}
         _check_balancers(wanted, definition)
         if wanted.get("enableExecuteCommand") and not definition.get("taskRoleArn"):
             done = "updated" if "taskDefinition" in service else "created"
@@ -95,11 +97,11 @@ class Services:
                 f"The service couldn't be {done} because a valid taskRoleArn is not being used. Specify a valid task "
                 "role in your task definition and try again."
             )
-        if wanted.get("healthCheckGracePeriodSeconds") and not wanted.get("loadBalancers"):
+        if wanted.get(GRACE) and not wanted.get("loadBalancers"):
             raise invalid(
                 "Health check grace period is only valid for services configured to use load balancers"
             )
-        for key in ("launchType", "capacityProviderStrategy", "platformVersion", "platformFamily"):
+        for key in ("launchType", "capacityProviderStrategy", "platformVersion", "platformFamily", *gone):
             service.pop(key, None)
         service.update({key: value for key, value in (made | where).items() if value is not None})
 

@@ -54,44 +54,73 @@ def _unpacked(blob: bytes) -> tarfile.TarFile:
 
 def unpack(blob: bytes, folder: Path) -> dict[str, int]:
     """Unpack a layer; answers the folders in it that do not belong to root, and to whom."""
-    owners = {}
+    owners: dict[str, int] = {}
+    above = Above(folder)
     with _unpacked(blob) as archive:
         for member in archive:
-            target = _target(folder, member.name)
+            target = above.target(member.name)
             if target is None:
                 continue
-            _write(archive, member, target, folder)
+            _write(archive, member, target, above)
             if member.isdir() and member.uid:
                 owners["/" + target.relative_to(folder).as_posix()] = member.uid
     return owners
 
 
-def _target(folder: Path, name: str) -> Path | None:
-    """Where a member goes. Its own last part is not followed, the folders above are."""
-    path = PurePosixPath("/", name)
-    if ".." in path.parts:
-        raise LayerError(f"a member of the layer leaves the image: {name}")
-    return None if path == PurePosixPath("/") else inside(folder, str(path.parent)) / path.name
+class Above:
+    """The folders that members are in: where they really are, remembered until something may have changed that."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, Path] = {}
+
+    def target(self, name: str) -> Path | None:
+        """Where a member goes. Its own last part is not followed, the folders above are."""
+        path = posixpath.normpath(posixpath.join("/", name)).replace("//", "/")
+        if ".." in name.split("/"):
+            raise LayerError(f"a member of the layer leaves the image: {name}")
+        parent, last = posixpath.split(path)
+        if not last:
+            return None
+        if parent not in self._known:
+            self._known[parent] = inside(self._folder, parent)
+            self._known[parent].mkdir(parents=True, exist_ok=True)
+        return self._known[parent] / last
+
+    def forget(self) -> None:
+        """After a link was made, or something went."""
+        self._known.clear()
 
 
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, folder: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if member.isdir() and not target.is_symlink() and target.is_dir():
-        pass
-    elif os.path.lexists(target):
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, above: Above) -> None:
+    found = _mode_of(target)
+    if found is not None and not (member.isdir() and stat.S_ISDIR(found)):
         remove_tree(target)
+        above.forget()
     if member.isdir():
         target.mkdir(exist_ok=True)
         target.chmod(stat.S_IMODE(member.mode) & 0o777 | stat.S_IRWXU)
     elif member.issym():
         target.symlink_to(member.linkname)
+        above.forget()
     elif member.islnk():
-        os.link(_target(folder, member.linkname) or folder, target, follow_symlinks=False)
+        source = above.target(member.linkname)
+        if source is None:
+            raise LayerError(f"a member of the layer is a link to its root: {member.name}")
+        os.link(source, target, follow_symlinks=False)
     elif member.isreg():
         content = archive.extractfile(member)
         with target.open("wb") as file:
             shutil.copyfileobj(content, file)
         target.chmod(stat.S_IMODE(member.mode) & 0o777 | stat.S_IRUSR)
+
+
+def _mode_of(path: Path) -> int | None:
+    """What is there, be it a link that leads nowhere; None if there is nothing."""
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return None
 
 
 def lay_over(layer: Path, root: Path) -> Iterator[Path]:

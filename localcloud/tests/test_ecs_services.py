@@ -268,3 +268,18 @@ def test_a_registered_service_has_records_and_can_be_forced_stopped_and_started_
     going = place.deployments()[0]["serviceDeploymentArn"]
     place.ecs.stop_service_deployment(serviceDeploymentArn=going, stopType="ROLLBACK")
     place.deployed(status="ROLLBACK_SUCCESSFUL")
+
+
+def test_only_an_empty_list_takes_a_balancer_from_a_service(place: Place, stacks: Stacks) -> None:
+    port = ports.free()
+    served = place.container(command=["wait"], portMappings=[{"containerPort": port}])
+    out = stacks.made(place.name, balancer(port), {"Group": {"Ref": "Group"}})
+    balancers = [{"targetGroupArn": out["Group"], "containerName": "main", "containerPort": port}]
+    place.serve(place.define(served), 0, loadBalancers=balancers, healthCheckGracePeriodSeconds=60)
+    place.update(desiredCount=0)
+    assert place.service()["loadBalancers"] == balancers, "what an update does not name stays"
+    with pytest.raises(ClientError, match="grace period is only valid"):
+        place.update(loadBalancers=[], healthCheckGracePeriodSeconds=60)
+    place.update(loadBalancers=[])
+    shown = place.service()
+    assert shown["loadBalancers"] == [] and "healthCheckGracePeriodSeconds" not in shown

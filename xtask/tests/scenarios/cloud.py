@@ -22,6 +22,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
+ECS = {"ServiceNamespace": "ecs"}
 
 # kind: service, operation, where the list is in its answer, name of the id, arguments.
 LISTS: dict[str, tuple[str, str, str, str, dict[str, Any]]] = {
@@ -77,6 +78,20 @@ LISTS: dict[str, tuple[str, str, str, str, dict[str, Any]]] = {
     "identity_providers": ("iam", "list_open_id_connect_providers", "OpenIDConnectProviderList", "Arn", {}),
     "repositories": ("ecr", "describe_repositories", "repositories", "repositoryName", {}),
     "applications": ("codedeploy", "list_applications", "applications", "", {}),
+    "task_clusters": ("ecs", "list_clusters", "clusterArns", "", {}),
+    "task_definitions": ("ecs", "list_task_definitions", "taskDefinitionArns", "", {}),
+    "capacity_providers": ("ecs", "describe_capacity_providers", "capacityProviders", "name", {"include": ["TAGS"]}),
+    "scalable_targets": (
+        "application-autoscaling", "describe_scalable_targets", "ScalableTargets", "ResourceId", ECS),
+    "scaling_policies": (
+        "application-autoscaling", "describe_scaling_policies", "ScalingPolicies", "PolicyARN", ECS),
+    "task_schedules": (
+        "application-autoscaling", "describe_scheduled_actions", "ScheduledActions", "ScheduledActionARN", ECS),
+    "namespaces": ("servicediscovery", "list_namespaces", "Namespaces", "Id", {}),
+    "discovered": ("servicediscovery", "list_services", "Services", "Id", {}),
+    "streams": ("firehose", "list_delivery_streams", "DeliveryStreamNames", "", {}),
+    "tables": ("glue", "get_databases", "DatabaseList", "Name", {}),
+    "workgroups": ("athena", "list_work_groups", "WorkGroups", "Name", {}),
     "parameters": ("ssm", "describe_parameters", "Parameters", "Name", {}),
     "stacks": ("cloudformation", "describe_stacks", "Stacks", "StackName", {}),
 }  # fmt: skip
@@ -259,6 +274,46 @@ def _parameter(cloud: Cloud, item: Item) -> Item:
     return {"Value": cloud.client("ssm").get_parameter(Name=item["Name"])["Parameter"]["Value"]}
 
 
+def _task_cluster(cloud: Cloud, item: Item) -> Item:
+    """With its services and tasks, by name: they go with it."""
+    ecs, cluster = cloud.client("ecs"), item["Id"]
+    about = ecs.describe_clusters(clusters=[cluster], include=["CONFIGURATIONS", "SETTINGS", "TAGS"])[
+        "clusters"
+    ]
+    services = list(cloud.list("ecs", "list_services", "serviceArns", cluster=cluster))
+    tasks = list(cloud.list("ecs", "list_tasks", "taskArns", cluster=cluster))
+    described = [
+        one
+        for ten in range(0, len(services), 10)
+        for one in ecs.describe_services(
+            cluster=cluster, services=services[ten : ten + 10], include=["TAGS"]
+        )["services"]
+    ]
+    running = ecs.describe_tasks(cluster=cluster, tasks=tasks, include=["TAGS"])["tasks"] if tasks else []
+    return about[0] | {"Services": {one["serviceName"]: one for one in described}, "Tasks": running}
+
+
+def _task_definition(cloud: Cloud, item: Item) -> Item:
+    answer = cloud.client("ecs").describe_task_definition(taskDefinition=item["Id"], include=["TAGS"])
+    return answer["taskDefinition"] | {"tags": answer.get("tags", [])}
+
+
+def _stream(cloud: Cloud, item: Item) -> Item:
+    ask = cloud.client("firehose").describe_delivery_stream
+    return dict(ask(DeliveryStreamName=item["Id"])["DeliveryStreamDescription"])
+
+
+def _tables(cloud: Cloud, item: Item) -> Item:
+    return {"Tables": list(cloud.list("glue", "get_tables", "TableList", DatabaseName=item["Name"]))}
+
+
+def _workgroup(cloud: Cloud, item: Item) -> Item:
+    athena = cloud.client("athena")
+    ids = list(cloud.list("athena", "list_named_queries", "NamedQueryIds", WorkGroup=item["Name"]))
+    queries = athena.batch_get_named_query(NamedQueryIds=ids)["NamedQueries"] if ids else []
+    return {"Queries": {one["Name"]: one for one in queries}}
+
+
 def _budget(cloud: Cloud, item: Item) -> Item:
     name = {"AccountId": ACCOUNT, "BudgetName": item["BudgetName"]}
     return {
@@ -311,6 +366,11 @@ MORE: dict[str, Callable[[Cloud, Item], Item]] = {
     "roles": _role,
     "policies": _policy,
     "applications": _application,
+    "task_clusters": _task_cluster,
+    "task_definitions": _task_definition,
+    "streams": _stream,
+    "tables": _tables,
+    "workgroups": _workgroup,
     "parameters": _parameter,
     "stacks": _stack,
 }
@@ -320,6 +380,7 @@ GONE: dict[str, Callable[[Item], bool]] = {
     "nat_gateways": lambda gateway: gateway["State"] in ("deleting", "deleted"),
     "stacks": lambda stack: stack["StackStatus"] == "DELETE_COMPLETE",
     "secrets": lambda secret: bool(secret.get("DeletedDate")),
+    "task_clusters": lambda cluster: cluster["status"] == "INACTIVE",
 }
 
 

@@ -112,12 +112,36 @@ impl Cloud {
         self.get("roles", text(&stack[0]["Outputs"]["WorkerRoleName"]))
     }
 
+    /// Everything that the role of a component may do: its own policies and those attached to it.
+    #[track_caller]
+    pub fn rights(&self, component: &str) -> String {
+        self.rights_of(self.role(component))
+    }
+
+    /// The same of any role.
+    #[track_caller]
+    pub fn rights_of(&self, role: &Value) -> String {
+        let attached = role["Attached"].as_array().unwrap().iter().map(text);
+        let own = attached.filter(|arn| !arn.contains(":aws:policy/"));
+        let attached = own.map(|arn| self.get("policies", arn)["Document"].to_string());
+        attached.chain([role["Inline"].to_string()]).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A revision of a task definition that a release before has made.
+    fn is_earlier(&self, kind: &str, one: &Value) -> bool {
+        let newer = |other: &&Value| {
+            other["family"] == one["family"] && other["revision"].as_i64() > one["revision"].as_i64()
+        };
+        kind == "task_definitions" && self.all(kind).iter().any(newer)
+    }
+
     /// Taggable things without one of these tags.
     pub fn untagged(&self, wanted: &[(&str, Option<&str>)]) -> Vec<String> {
         let mut found = Vec::new();
         for (kind, all) in &self.0 {
             for (id, one) in all {
-                let Some(tags) = tags(one).filter(|_| !is_made_by_aws(kind, one)) else { continue };
+                let exempt = is_made_by_aws(kind, one) || self.is_earlier(kind, one);
+                let Some(tags) = tags(one).filter(|_| !exempt) else { continue };
                 // The tags of a stack do not reach launch templates.
                 let reach = |(key, _): &&(&str, Option<&str>)| {
                     kind != "launch_templates" || !["team", "release"].contains(key)
@@ -151,12 +175,16 @@ fn is_made_by_aws(kind: &str, one: &Value) -> bool {
 
 /// The tags of a thing in whatever form its service gives them; nothing where it says none at all.
 pub fn tags(one: &Value) -> Option<BTreeMap<String, String>> {
-    let tags = ["Tags", "TagList", "TagSet"].iter().find_map(|name| one.get(*name));
+    let tags = ["Tags", "TagList", "TagSet", "tags"].iter().find_map(|name| one.get(*name));
     let tags = tags.or_else(|| one["tagging"].get("TagSet"))?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Some(match tags {
         Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
-        list => list.as_array()?.iter().map(|tag| (text(&tag["Key"]), text(&tag["Value"]))).collect(),
+        list => {
+            let part = |tag: &Value, upper: &str, lower: &str| text(tag.get(upper).unwrap_or(&tag[lower]));
+            let pair = |tag: &Value| (part(tag, "Key", "key"), part(tag, "Value", "value"));
+            list.as_array()?.iter().map(pair).collect()
+        }
     })
 }
 

@@ -1,4 +1,4 @@
-//! The way in: load balancer, certificate, names, firewall.
+//! The way in: load balancer, certificate, names, firewall, logins; and the way out, mail.
 
 use crate::cloud::{Cloud, has, ids, text};
 use serde_json::{Value, json};
@@ -64,4 +64,25 @@ pub fn access_logs(balancer: &Value) {
 
 pub fn firewall(cloud: &Cloud, balancer: &Value) {
     has(cloud.only("firewalls"), &json!({ "Guarded": [balancer["LoadBalancerArn"]] }));
+}
+
+/// People log in with Google: components are told how, and find the secret themselves.
+pub fn google(cloud: &Cloud) {
+    let told = text(&cloud.master("local")["Parameters"]["LoginConfig"]);
+    let told: Value = serde_json::from_str(told).unwrap();
+    let expected = json!({
+        "method": "google", "google_client_id": "1234.apps.googleusercontent.com", "google_domain": "example.com",
+        "default_role": "Viewer", "roles": { "ada@example.com": "Admin", "bob@example.com": "Op" },
+    });
+    has(&told, &expected);
+    assert!(!cloud.master("local").to_string().contains("client-secret"), "no secret in the stack");
+    assert!(cloud.rights("ApiServer").contains("ductwork/local/login/"));
+    assert!(!cloud.rights("WorkerDefault").contains("ductwork/local/login/"));
+}
+
+pub fn mail(cloud: &Cloud) {
+    let told: Value = serde_json::from_str(text(&cloud.master("local")["Parameters"]["MailConfig"])).unwrap();
+    let expected = json!({ "host": "mail.example.com", "port": 587, "starttls": true, "ssl": false,
+        "from": "airflow@example.com" });
+    has(&told, &expected);
 }

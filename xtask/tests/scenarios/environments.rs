@@ -22,12 +22,6 @@ flow_logs = true
 load_balancer = "internal"
 access_logs = true
 
-[hosts.api_server]
-count = 2
-
-[workers.default]
-max = 3
-
 [alerts]
 email = "first@example.com"
 budget_usd = 50
@@ -62,35 +56,10 @@ shared = true
 [backup]
 retention_days = 30
 
-[hosts.api_server]
-policies = ["policies/read-data.json"]
-managed_policies = ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
-
-[workers.default]
-max = 2
-
-[workers.big]
-instance_type = "m5.xlarge"
-more_instance_types = ["m5a.xlarge", "m4.xlarge"]
-spot_percent = 80
-on_demand_base = 1
-max = 4
-volume_gib = 80
-concurrency = 8
-policies = ["policies/read-data.json"]
-
-[workers.small]
-on_scheduler = true
-concurrency = 2
-
 [schedule]
 sleep = "0 20 * * 1-5"
 wake = "0 7 * * 1-5"
 time_zone = "Europe/Berlin"
-
-[logs]
-retention_days = 90
-service_retention_days = 60
 
 [alerts]
 email = "ops@example.com"

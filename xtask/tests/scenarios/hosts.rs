@@ -1,13 +1,59 @@
 //! Groups of hosts: what is launched, how many, at which price, when, and with which rights.
 
+use super::Stage;
 use crate::cloud::{Cloud, has, ids, text};
 use crate::support::project::Project;
+use crate::{all, watch};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
 /// The three groups of an environment without further worker sets.
 pub const GROUPS: [(&str, &str); 3] =
     [("ApiServer", "api-server"), ("Scheduler", "scheduler"), ("WorkerDefault", "worker")];
+
+pub fn smallest(_: &Stage, made: &Cloud) {
+    all!(
+        count(made, &[("ApiServer", 1, 1, 1), ("Scheduler", 1, 1, 1), ("WorkerDefault", 1, 1, 1)]),
+        are_hardened(made),
+        are_deployed_to(made, &["ApiServer", "Scheduler", "WorkerDefault"]),
+        drain(made, "WorkerDefaultAutoScalingGroup"),
+        secrets_are_apart(made),
+        watch::logs(made, 30, &["keeper", "host"]),
+    );
+}
+
+pub fn highly_available(stage: &Stage, made: &Cloud) {
+    let group = made.group("ApiServerAutoScalingGroup");
+    all!(
+        count(made, &[("ApiServer", 2, 2, 2), ("Scheduler", 2, 2, 2), ("WorkerDefault", 2, 3, 2)]),
+        are_hardened(made),
+        agents(&stage.project, made, true),
+        assert_eq!(group["TargetGroupARNs"], json!([made.only("target_groups")["TargetGroupArn"]])),
+    );
+}
+
+pub fn everything(_: &Stage, made: &Cloud) {
+    all!(
+        // Within its new bounds, the number of hosts is scaling's, not the update's.
+        count(
+            made,
+            &[
+                ("ApiServer", 1, 1, 1),
+                ("Scheduler", 1, 1, 1),
+                ("WorkerDefault", 1, 2, 2),
+                ("WorkerBig", 0, 4, 0)
+            ],
+        ),
+        are_deployed_to(made, &["ApiServer", "Scheduler", "WorkerDefault", "WorkerBig"]),
+        worker_sets(made),
+        spot(made),
+        drain(made, "WorkerBigAutoScalingGroup"),
+        mount(made, made.output("FileSystemId")),
+        hibernation(made),
+        own_policies(made),
+        watch::logs(made, 60, &["keeper", "host"]),
+    );
+}
 
 fn user_data(launch: &Value) -> String {
     let raw = text(&launch["UserData"]);
@@ -16,7 +62,7 @@ fn user_data(launch: &Value) -> String {
 }
 
 /// No way in but sessions, no metadata without a token, no plain disk.
-pub fn are_hardened(cloud: &Cloud) {
+fn are_hardened(cloud: &Cloud) {
     for group in cloud.all("groups") {
         let launch = cloud.launch(group);
         has(&launch["MetadataOptions"], &json!({ "HttpTokens": "required" }));
@@ -29,7 +75,7 @@ pub fn are_hardened(cloud: &Cloud) {
 }
 
 /// Group by group: fewest, most, and how many there are.
-pub fn count(cloud: &Cloud, expected: &[(&str, i64, i64, usize)]) {
+fn count(cloud: &Cloud, expected: &[(&str, i64, i64, usize)]) {
     assert_eq!(cloud.count("groups"), expected.len());
     for (name, low, high, now) in expected {
         let group = cloud.group(&format!("{name}AutoScalingGroup"));
@@ -44,7 +90,7 @@ pub fn count(cloud: &Cloud, expected: &[(&str, i64, i64, usize)]) {
 }
 
 /// Workers leave when their tasks are done; CodeDeploy holds the others back itself.
-pub fn drain(cloud: &Cloud, output: &str) {
+fn drain(cloud: &Cloud, output: &str) {
     let hooks = cloud.group(output)["LifecycleHooks"].as_array().unwrap();
     let drain = hooks.iter().find(|hook| hook["LifecycleHookName"] == "drain").expect("a hook to drain by");
     let expected = json!({
@@ -57,7 +103,7 @@ pub fn drain(cloud: &Cloud, output: &str) {
 }
 
 /// A deployment group for each group of hosts, in the application of the environment.
-pub fn are_deployed_to(cloud: &Cloud, prefixes: &[&str]) {
+fn are_deployed_to(cloud: &Cloud, prefixes: &[&str]) {
     let application = cloud.only("applications");
     assert_eq!(application["Id"], "ductwork-local");
     let groups = application["Groups"].as_array().unwrap();
@@ -87,7 +133,7 @@ pub fn agents(project: &Project, cloud: &Cloud, endpoints: bool) {
 }
 
 /// The set `big`: three types, four of five hosts above the first on Spot, to nothing and back.
-pub fn spot(cloud: &Cloud) {
+fn spot(cloud: &Cloud) {
     let group = cloud.group("WorkerBigAutoScalingGroup");
     let policy = &group["MixedInstancesPolicy"];
     let distribution = json!({ "OnDemandBaseCapacity": 1, "OnDemandPercentageAboveBaseCapacity": 20 });
@@ -102,7 +148,7 @@ pub fn spot(cloud: &Cloud) {
 }
 
 /// Three sets, one of which has no hosts of its own.
-pub fn worker_sets(cloud: &Cloud) {
+fn worker_sets(cloud: &Cloud) {
     let sets: Value = serde_json::from_str(cloud.output("WorkerSets")).unwrap();
     let expected = json!({
         "default": { "prefix": "WorkerDefault", "queue": "default", "concurrency": 4, "on_scheduler": false,
@@ -120,7 +166,7 @@ pub fn worker_sets(cloud: &Cloud) {
 }
 
 /// Hosts that mount the shared folder know where it is.
-pub fn mount(cloud: &Cloud, files: &str) {
+fn mount(cloud: &Cloud, files: &str) {
     for (prefix, component) in GROUPS {
         let data = user_data(cloud.launch(cloud.group(&format!("{prefix}AutoScalingGroup"))));
         let mounts = component != "api-server";
@@ -130,7 +176,7 @@ pub fn mount(cloud: &Cloud, files: &str) {
 }
 
 /// Every worker set with hosts sleeps, and wakes as it was.
-pub fn hibernation(cloud: &Cloud) {
+fn hibernation(cloud: &Cloud) {
     for (output, low, high) in [("WorkerDefaultAutoScalingGroup", 1, 2), ("WorkerBigAutoScalingGroup", 0, 4)]
     {
         let actions = cloud.those("schedules", |one| one["AutoScalingGroupName"] == cloud.output(output));
@@ -146,18 +192,9 @@ pub fn hibernation(cloud: &Cloud) {
     assert_eq!(cloud.count("schedules"), 4, "and nobody else");
 }
 
-/// Everything that a role may do: its own policies and those attached to it.
-fn rights(cloud: &Cloud, component: &str) -> String {
-    let role = cloud.role(component);
-    let attached = role["Attached"].as_array().unwrap().iter().map(text);
-    let own = attached.filter(|arn| !arn.contains(":aws:policy/"));
-    let attached = own.map(|arn| cloud.get("policies", arn)["Document"].to_string());
-    attached.chain([role["Inline"].to_string()]).collect::<Vec<_>>().join("\n")
-}
-
 /// The user's policies are attached where they were asked for and nowhere else.
-pub fn own_policies(cloud: &Cloud) {
-    let has_policy = |component: &str| rights(cloud, component).contains("arn:aws:s3:::example-data/*");
+fn own_policies(cloud: &Cloud) {
+    let has_policy = |component: &str| cloud.rights(component).contains("arn:aws:s3:::example-data/*");
     assert!(has_policy("ApiServer") && has_policy("WorkerBig"));
     assert!(!has_policy("Scheduler") && !has_policy("WorkerDefault"));
     let managed = |component: &str| {
@@ -168,34 +205,13 @@ pub fn own_policies(cloud: &Cloud) {
 }
 
 /// Only who starts sessions and users may read what they are signed and made with.
-pub fn secrets_are_apart(cloud: &Cloud) {
+fn secrets_are_apart(cloud: &Cloud) {
     for secret in ["JwtSecretArn", "AdminSecretArn"] {
         let arn = cloud.output(secret);
-        assert!(rights(cloud, "ApiServer").contains(arn), "{secret}");
-        assert!(!rights(cloud, "WorkerDefault").contains(arn), "{secret}: code of DAGs runs there");
+        assert!(cloud.rights("ApiServer").contains(arn), "{secret}");
+        assert!(!cloud.rights("WorkerDefault").contains(arn), "{secret}: code of DAGs runs there");
     }
     for component in ["ApiServer", "Scheduler", "WorkerDefault"] {
         assert_eq!(cloud.role(component)["Path"], "/ductwork/ductwork-local/");
     }
-}
-
-/// People log in with Google: hosts are told how, and find the secret themselves.
-pub fn google(cloud: &Cloud) {
-    let told = text(&cloud.master("local")["Parameters"]["LoginConfig"]);
-    let told: Value = serde_json::from_str(told).unwrap();
-    let expected = json!({
-        "method": "google", "google_client_id": "1234.apps.googleusercontent.com", "google_domain": "example.com",
-        "default_role": "Viewer", "roles": { "ada@example.com": "Admin", "bob@example.com": "Op" },
-    });
-    has(&told, &expected);
-    assert!(!cloud.master("local").to_string().contains("client-secret"), "no secret in the stack");
-    assert!(rights(cloud, "ApiServer").contains("ductwork/local/login/"));
-    assert!(!rights(cloud, "WorkerDefault").contains("ductwork/local/login/"));
-}
-
-pub fn mail(cloud: &Cloud) {
-    let told: Value = serde_json::from_str(text(&cloud.master("local")["Parameters"]["MailConfig"])).unwrap();
-    let expected = json!({ "host": "mail.example.com", "port": 587, "starttls": true, "ssl": false,
-        "from": "airflow@example.com" });
-    has(&told, &expected);
 }

@@ -7,6 +7,9 @@
 
 mod account;
 mod cloud;
+mod ec2;
+mod ecs;
+mod engines;
 mod entry;
 mod environments;
 mod git;
@@ -15,37 +18,40 @@ mod hosts;
 mod network;
 mod objects;
 mod outside;
+mod services;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
+mod tasks;
 mod watch;
 mod workflows;
 
 use cloud::{Cloud, text};
-use environments::{
-    ADDITIONAL, EVERYTHING, Existing, HIGHLY_AVAILABLE, POLICY, SMALLEST, as_shipped, deploy, second,
-};
+use engines::Engine;
+use environments::{ADDITIONAL, Existing, POLICY, deploy};
 use serde_json::{Value, json};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use support::free_ports;
 use support::project::Project;
 
-/// A scratch project, and what its cloud held before the first deployment.
+/// A scratch project of an engine, and what its cloud held before the first deployment.
 struct Stage {
+    engine: &'static Engine,
     project: Project,
     existing: Existing,
     before: Cloud,
 }
 
 impl Stage {
-    fn new() -> Self {
-        let project = Project::without_airflow();
+    fn new(engine: &'static Engine) -> Self {
+        let project = match engine.name {
+            "ec2" => Project::without_airflow(),
+            _ => Project::without_airflow_in_tasks(),
+        };
         // The role with which GitHub deploys `local` would reach it, which a stage asks for.
         project.remove("environments/local-fargate.toml");
         project.run(&["local", "up"]).expect(0);
         let existing = Existing::prepare(&project);
         let before = Cloud::look(&project);
-        Self { project, existing, before }
+        Self { engine, project, existing, before }
     }
 
     /// What is there that was not before.
@@ -60,41 +66,29 @@ macro_rules! all {
     ($($check:expr),* $(,)?) => {{
         let checks: Vec<(&str, Box<dyn Fn() + '_>)> = vec![$((stringify!($check), Box::new(|| { $check; }))),*];
         let mut failed = checks;
-        failed.retain(|(_, check)| catch_unwind(AssertUnwindSafe(check)).is_err());
+        failed.retain(|(_, check)| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err()
+        });
         let failed: Vec<&str> = failed.into_iter().map(|(name, _)| name).collect();
         assert!(failed.is_empty(), "see above for {failed:#?}");
     }};
 }
+pub(crate) use all;
 
 fn announce(what: &str) {
     support::say(&format!("--- {what}"));
 }
 
-#[test]
-fn from_the_smallest_to_everything_and_back() {
-    let stage = Stage::new();
-    let first = smallest(&stage);
-    highly_available(&stage);
-    no_longer_protected(&stage);
-    everything(&stage);
-    what_cannot_be_previewed(&stage);
-    back(&stage, &first);
-    beside_it_in_an_existing_network(&stage);
-    as_shipped_for_aws(&stage);
-    destroyed(&stage);
-    the_deploy_role_suffices(&stage);
-}
-
 /// What needs nothing and costs least; the second deployment finds nothing to do.
 fn smallest(stage: &Stage) -> Value {
     announce("smallest");
-    let result = deploy(&stage.project, SMALLEST);
+    let result = deploy(&stage.project, &stage.engine.smallest());
     assert_eq!(result["outcome"], "deployed");
     let again = stage.project.deploy();
     assert_eq!((&again["outcome"], &again["uploads"]), (&json!("unchanged"), &json!(0)));
     let made = stage.made();
     is_smallest(stage, &made);
-    all!(watch::tags(&made, text(&result["release"])), hosts::agents(&stage.project, &made, false),);
+    watch::tags(&made, text(&result["release"]));
     result
 }
 
@@ -107,13 +101,8 @@ fn is_smallest(stage: &Stage, made: &Cloud) {
         stores::sqs(made, &["default"]),
         stores::logs_bucket(made, 365),
         stores::secrets(made),
-        hosts::count(made, &[("ApiServer", 1, 1, 1), ("Scheduler", 1, 1, 1), ("WorkerDefault", 1, 1, 1)]),
-        hosts::are_hardened(made),
-        hosts::are_deployed_to(made, &["ApiServer", "Scheduler", "WorkerDefault"]),
-        hosts::drain(made, "WorkerDefaultAutoScalingGroup"),
-        hosts::secrets_are_apart(made),
+        (stage.engine.looks.smallest)(stage, made),
         watch::alarms(made, &["ApproximateAgeOfOldestMessage", "FreeStorageSpace"]),
-        watch::logs(made, 30),
         watch::is_protected(made, false),
     );
     let options = [
@@ -134,24 +123,20 @@ fn is_smallest(stage: &Stage, made: &Cloud) {
 /// One switch, and protection: two of everything in three zones, behind a load balancer.
 fn highly_available(stage: &Stage) {
     announce("highly available");
-    let result = deploy(&stage.project, HIGHLY_AVAILABLE);
+    let result = deploy(&stage.project, &stage.engine.highly_available());
     assert_eq!(result["outcome"], "deployed");
     let made = stage.made();
     let balancer = entry::balancer(&made, "internal", &made.list("SubnetIds"), stage.project.port);
-    let group = made.group("ApiServerAutoScalingGroup");
     all!(
         network::own(&made, 3, 3),
         network::endpoints(&made, true),
-        hosts::agents(&stage.project, &made, true),
         network::flow_logs(&made),
         network::reach_is_least(&made, stage.project.port, &["127.0.0.1/32"], Some("internal")),
         stores::postgres(&made, &json!({ "MultiAZ": true, "DeletionProtection": true })),
         stores::sqs(&made, &["default"]),
-        hosts::count(&made, &[("ApiServer", 2, 2, 2), ("Scheduler", 2, 2, 2), ("WorkerDefault", 2, 3, 2)]),
-        hosts::are_hardened(&made),
+        (stage.engine.looks.highly_available)(stage, &made),
         entry::plain(balancer),
         entry::access_logs(balancer),
-        assert_eq!(group["TargetGroupARNs"], json!([made.only("target_groups")["TargetGroupArn"]])),
         watch::alarms(&made, &["HTTPCode_Target_5XX_Count", "UnHealthyHostCount"]),
         watch::is_protected(&made, true),
         watch::trail(&made),
@@ -163,7 +148,7 @@ fn highly_available(stage: &Stage) {
 /// get the alerts from now on.
 fn no_longer_protected(stage: &Stage) {
     announce("no longer protected");
-    let text = HIGHLY_AVAILABLE.replace("protected = true", "protected = false");
+    let text = stage.engine.highly_available().replace("protected = true", "protected = false");
     is_seen_beforehand(stage, &text);
     let result = deploy(&stage.project, &text);
     assert_eq!(result["outcome"], "deployed");
@@ -192,7 +177,7 @@ fn everything(stage: &Stage) {
     announce("everything");
     stage.project.write("policies/read-data.json", POLICY);
     stage.project.write("additional/note.yaml", ADDITIONAL);
-    let result = deploy(&stage.project, EVERYTHING);
+    let result = deploy(&stage.project, &stage.engine.everything());
     assert_eq!(result["outcome"], "deployed");
     let made = stage.made();
     let outsiders = ["203.0.113.0/24", "198.51.100.7/32"];
@@ -209,28 +194,11 @@ fn everything(stage: &Stage) {
         stores::files(&made),
         stores::backups(&made),
         stores::logs_bucket(&made, 90),
-        hosts::count(
-            &made,
-            &[
-                // Within its new bounds, the number of hosts is scaling's, not the update's.
-                ("ApiServer", 1, 1, 1),
-                ("Scheduler", 1, 1, 1),
-                ("WorkerDefault", 1, 2, 2),
-                ("WorkerBig", 0, 4, 0),
-            ],
-        ),
-        hosts::are_deployed_to(&made, &["ApiServer", "Scheduler", "WorkerDefault", "WorkerBig"]),
-        hosts::worker_sets(&made),
-        hosts::spot(&made),
-        hosts::drain(&made, "WorkerBigAutoScalingGroup"),
-        hosts::mount(&made, made.output("FileSystemId")),
-        hosts::hibernation(&made),
-        hosts::own_policies(&made),
-        hosts::google(&made),
-        hosts::mail(&made),
+        (stage.engine.looks.everything)(stage, &made),
         entry::firewall(&made, balancer),
         watch::alarms(&made, &["EngineCPUUtilization"]),
-        watch::logs(&made, 60),
+        entry::google(&made),
+        entry::mail(&made),
         watch::people(&made),
         watch::tags(&made, text(&result["release"])),
         assert_eq!(note["Value"], format!("{} everyone calm", made.output("LogsBucket"))),
@@ -241,113 +209,24 @@ fn everything(stage: &Stage) {
     );
 }
 
-/// A template of the user's own selects from a list of another stack. CloudFormation cannot evaluate that before
-/// it runs, and the deployment goes without looking into nested stacks.
-fn what_cannot_be_previewed(stage: &Stage) {
-    announce("a template that nobody can look into beforehand");
-    let project = &stage.project;
-    project.write("additional/note.yaml", environments::SELECTING);
-    let plan = project.run(&["plan", "--env", "local", "--format", "json"]).expect(0).json();
-    let why = text(&plan["stack"]["unseen"]);
-    assert!(why.contains("Fn::Select cannot select nonexistent value at index 1"), "{why}");
-    assert_eq!(project.deploy()["outcome"], "deployed");
-    let made = stage.made();
-    let note = text(&made.get("parameters", "/scenarios/note")["Value"]);
-    assert_eq!(note, made.output("SubnetId2"));
-}
-
-/// A rollback is a deployment like any other, and ends at exactly the release it began with.
-fn back(stage: &Stage, first: &Value) {
+/// A rollback is a deployment like any other, and ends at exactly the release it began with. What is `refused`
+/// beforehand, if anything, is forced.
+fn back(stage: &Stage, first: &Value, refused: Option<&str>) {
     announce("back");
-    environments::write(&stage.project, SMALLEST);
-    // Workers run behind a NAT gateway that would go.
+    environments::write(&stage.project, &stage.engine.smallest());
     let args = ["deploy", "--env", "local", "--yes", "--format", "json"];
-    let refused = stage.project.run(&args).expect(2);
-    assert!(refused.stdout.contains("2 hosts of the worker set `default`"), "{}", refused.stdout);
-    let result = stage.project.run(&[&args[..], &["--force"]].concat()).expect(0).json();
+    if let Some(why) = refused {
+        let refused = stage.project.run(&args).expect(2);
+        assert!(refused.stdout.contains(why), "{}", refused.stdout);
+    }
+    let force: &[&str] = if refused.is_some() { &["--force"] } else { &[] };
+    let result = stage.project.run(&[&args[..], force].concat()).expect(0).json();
     assert_eq!((&result["outcome"], &result["release"]), (&json!("deployed"), &first["release"]));
     is_smallest(stage, &stage.made());
 }
 
-/// Another environment in a network that was there: MySQL and HTTPS by both ways to a certificate, then a
-/// database that was there. What is named `https://…` cannot be reached from here, so those two
-/// deployments end after the stack.
-fn beside_it_in_an_existing_network(stage: &Stage) {
-    announce("existing network, MySQL, requested certificate");
-    let (project, existing) = (&stage.project, &stage.existing);
-    let before = Cloud::look(project);
-    let port = free_ports();
-    let secure = format!("url = \"https://airflow.example.com\"\nport = {port}");
-    let entry = |certificate: &str| {
-        let zone = &existing.zone;
-        format!(
-            "\n[entry]\nload_balancer = \"internet_facing\"\nhosted_zone_id = \"{zone}\"\n{certificate}\n\
-             [database]\nengine = \"mysql\"\nversion = \"8.4\"\n"
-        )
-    };
-    let stack_only = |text: &str| {
-        project.write("environments/second.toml", text);
-        let run =
-            project.run_with(&["deploy", "--env", "second", "--yes"], &[("DUCTWORK_STOP_AFTER", "stack")]);
-        assert_eq!(run.code, None, "{}", run.stderr);
-        Cloud::look(project).since(&before)
-    };
-    let made = stack_only(&second(existing, &secure, &entry("")));
-    all!(network::existing(&made, &existing.private), stores::mysql(&made),);
-    let public = existing.public.iter().map(String::as_str).collect();
-    let balancer = entry::balancer(&made, "internet-facing", &public, port);
-    entry::encrypted(balancer, text(&made.only("certificates")["CertificateArn"]));
-    let zone = Cloud::look(project);
-    entry::named(&made, zone.get("zones", &format!("/hostedzone/{}", existing.zone)), balancer);
-
-    announce("existing certificate");
-    let certificate = format!("certificate_arn = \"{}\"\n", existing.certificate);
-    let made = stack_only(&second(existing, &secure, &entry(&certificate)));
-    entry::encrypted(made.only("balancers"), &existing.certificate);
-    made.none(&["certificates"]);
-
-    announce("existing database");
-    let url = &existing.database_url;
-    let database = format!("\n[database]\nengine = \"existing\"\nurl_secret = \"{url}\"\n");
-    project.write("environments/second.toml", &second(existing, &format!("port = {port}"), &database));
-    let result = project.run(&["deploy", "--env", "second", "--yes", "--format", "json"]).expect(0).json();
-    assert_eq!(result["outcome"], "deployed");
-    let made = Cloud::look(project).since(&before);
-    all!(
-        network::existing(&made, &existing.private),
-        stores::existing_database(&made, url),
-        made.none(&["balancers", "target_groups"]),
-    );
-}
-
-/// What a team begins with on AWS: `dev.toml` has no load balancer, and yet Airflow can be reached. Nobody
-/// answers at that address here, so the deployment ends after the stack.
-fn as_shipped_for_aws(stage: &Stage) {
-    announce("dev.toml as it is shipped");
-    let project = &stage.project;
-    let before = Cloud::look(project);
-    project.write("environments/dev.toml", &as_shipped(project));
-    let endpoint = project.endpoint();
-    let env = [
-        ("AWS_ENDPOINT_URL", endpoint.as_str()),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("DUCTWORK_STOP_AFTER", "stack"),
-    ];
-    let run = project.run_with(&["deploy", "--env", "dev", "--yes"], &env);
-    assert_eq!(run.code, None, "{}", run.stderr);
-    let made = Cloud::look(project).since(&before);
-    all!(
-        network::is_reached_at_its_address(&made, "203.0.113.7/32", 8080),
-        made.none(&["balancers", "nat_gateways"]),
-        assert_eq!(made.count("groups"), 2),
-    );
-    let env = &env[..3];
-    project.run_with(&["destroy", "--env", "dev", "--yes"], env).expect(0);
-}
-
 /// What outlives an environment, as `templates/README.md` says.
-const OUTLIVES: [&str; 8] = [
+const OUTLIVES: [&str; 9] = [
     "buckets ductwork-000000000000-us-east-1",
     "stacks ductwork-bootstrap",
     "identity_providers ",
@@ -356,14 +235,14 @@ const OUTLIVES: [&str; 8] = [
     "cluster_snapshots ",
     "vaults ductwork-local-",
     "buckets ductwork-local-audit-",
+    // Earlier revisions; the newest are the stack's.
+    "task_definitions arn:aws:ecs:us-east-1:000000000000:task-definition/ductwork-local-",
 ];
 
 fn destroyed(stage: &Stage) {
     announce("destroyed");
     let project = &stage.project;
-    for environment in ["second", "local"] {
-        project.run(&["destroy", "--env", environment, "--yes"]).expect(0);
-    }
+    project.run(&["destroy", "--env", "local", "--yes"]).expect(0);
     let left = Cloud::look(project);
     let (before, after) = (stage.before.inventory(), left.inventory());
     let gone: Vec<&String> = before.difference(&after).collect();
@@ -377,13 +256,12 @@ fn destroyed(stage: &Stage) {
 }
 
 /// GitHub's role, with all that the tool asked for each environment since the first deployment.
-fn the_deploy_role_suffices(stage: &Stage) {
+fn the_deploy_role_suffices(stage: &Stage, environments: &[(&str, &str)]) {
     announce("deploy role");
-    for (environment, secret) in
-        [("local", ""), ("second", stage.existing.database_url.as_str()), ("dev", "")]
-    {
+    for (environment, secret) in environments {
         let judge = ["-m", "localcloud.iam.tool", "--environment", environment, "--secret", secret];
-        let judged = stage.project.python(&judge).expect(0);
+        let tasks: &[&str] = if stage.engine.name == "ec2" { &[] } else { &["--tasks"] };
+        let judged = stage.project.python(&[&judge, tasks].concat()).expect(0);
         support::say(&format!("    {environment}: {}", judged.stderr.lines().last().unwrap_or_default()));
     }
 }

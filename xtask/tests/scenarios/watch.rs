@@ -43,11 +43,10 @@ pub fn alarms(cloud: &Cloud, more: &[&str]) {
     assert_eq!(cloud.count("dashboards"), 1);
 }
 
-/// A log group for each component, of the same age.
-pub fn logs(cloud: &Cloud, days: u64) {
-    let components =
-        ["api-server", "scheduler", "dag-processor", "triggerer", "worker", "scaler", "keeper", "host"];
-    for component in components {
+/// A log group for each component, and what an engine has `besides`, of the same age.
+pub fn logs(cloud: &Cloud, days: u64, besides: &[&str]) {
+    let components = ["api-server", "scheduler", "dag-processor", "triggerer", "worker", "scaler"];
+    for component in components.iter().chain(besides) {
         let group = cloud.get("log_groups", &format!("/ductwork/ductwork-local/{component}"));
         has(group, &json!({ "retentionInDays": days }));
     }

@@ -85,6 +85,19 @@ impl Project {
         project
     }
 
+    /// And tasks of ECS that run no Airflow either: the stub is in the image, whose packages are shared with other tests.
+    pub fn without_airflow_in_tasks() -> Self {
+        let project = Self::without_airflow();
+        let support = repository().join("xtask/tests/support");
+        let images = project.path().join("airflow/ductwork_airflow/images");
+        copy(&support.join("container"), &images);
+        copy(&support.join("host/stub.py"), &images.join("stub.py"));
+        let plugin = "airflow/host/ductwork.dist-info";
+        copy(&repository().join(plugin), &project.path().join(plugin));
+        project.share_layers();
+        project
+    }
+
     /// Layers that this repository's tests have built are not built again.
     pub fn share_layers(&self) {
         let shared = repository().join(".ductwork/cache/image");

@@ -4,7 +4,7 @@ Started by the hooks of this folder, which take the place of `airflow/host`. On 
 the release tool asks, as Airflow would with these hosts around it: a component is healthy while a host of this stack
 runs it, DAGs are those of the bundle that the pointer names, a run succeeds once there is a worker, and tells that
 worker's revision. On a worker host it lets its termination go on, as the keeper does. Of all it is told it keeps
-pools only.
+pools only. `../container/start.py` runs it in tasks of ECS, which are hosts to it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ STACK = os.environ["DUCTWORK_STACK"]
 ENVIRONMENT = os.environ["DUCTWORK_ENVIRONMENT"]
 COMPONENTS = os.environ["DUCTWORK_COMPONENTS"].split()
 ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
+EXECUTORS = os.environ.get("DUCTWORK_EXECUTORS", "celery")
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").rstrip("/")
 # Health says it with an underscore.
 BEATING = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
@@ -60,8 +61,9 @@ def parameters() -> dict[str, str]:
 
 
 def revision() -> str:
-    """The sha256 in the key of the revision that CodeDeploy has installed."""
-    found = re.search(r"([0-9a-f]{64})\.zip$", os.environ.get("BUNDLE_KEY", ""))
+    """The sha256 in the key of the revision that CodeDeploy has installed, or that of the task's image."""
+    installed = os.environ.get("BUNDLE_KEY") or os.environ.get("DUCTWORK_IMAGE", "")
+    found = re.search(r"([0-9a-f]{64})(\.zip)?$", installed)
     return found[1] if found else "unknown"
 
 
@@ -97,8 +99,9 @@ def dags(bucket: str) -> list[dict[str, Any]]:
 
 
 def report() -> dict[str, str] | None:
-    """What the smoke task returns, once there is a worker to run it."""
-    workers = [host for host in hosts() if "worker" in host["components"]]
+    """What the smoke task returns, once there is a worker to run it, or a scheduler that starts tasks of ECS."""
+    runs = "worker" if "celery" in EXECUTORS else "scheduler"
+    workers = [host for host in hosts() if runs in host["components"]]
     return {"host": workers[0]["host"], "revision": workers[0]["revision"]} if workers else None
 
 
@@ -189,7 +192,11 @@ class Server(ThreadingHTTPServer):
 
 
 def listening() -> Server:
-    """The server of an api-server host."""
+    """The server of an api-server: a host asks its stack what a task has in variables."""
+    address = os.environ.get("DUCTWORK_ADDRESS", "")
+    if address:
+        Handler.bucket = os.environ["DUCTWORK_BUCKET"]
+        return Server((address, int(os.environ["DUCTWORK_PORT"])), Handler)
     given = parameters()
     Handler.bucket = given["ArtifactBucket"]
     return Server(("127.0.0.1", int(given["AirflowPort"])), Handler)

@@ -1,0 +1,46 @@
+//! Environments whose components are tasks of ECS, from the smallest to everything and back.
+
+use super::{
+    Stage, announce, back, destroyed, everything, highly_available, no_longer_protected, smallest,
+    the_deploy_role_suffices,
+};
+use crate::engines::{Engine, FARGATE};
+use crate::environments::deploy;
+use crate::{services, support};
+
+#[test]
+fn on_fargate_from_the_smallest_to_everything_and_back() {
+    lead(&FARGATE);
+}
+
+fn lead(engine: &'static Engine) {
+    let stage = Stage::new(engine);
+    let first = smallest(&stage);
+    highly_available(&stage);
+    no_longer_protected(&stage);
+    everything(&stage);
+    the_roles_suffice(&stage);
+    without_workers(&stage);
+    back(&stage, &first, None);
+    destroyed(&stage);
+    the_deploy_role_suffices(&stage, &[("local", "")]);
+}
+
+/// Every task is one of ECS: workers and their queues go, and a broker of the environment with them.
+fn without_workers(stage: &Stage) {
+    announce("without workers");
+    let text = stage.engine.without_workers();
+    assert_eq!(deploy(&stage.project, &text)["outcome"], "deployed");
+    services::without_workers(&stage.made());
+}
+
+/// Those with which ECS starts tasks, and those with which log routers deliver, by what was done with them in all
+/// environments so far. What the stub does in place of Airflow is no measure for the rest; `tests/whole` judges that.
+fn the_roles_suffice(stage: &Stage) {
+    announce("roles of tasks");
+    let judged = stage.project.python(&["-m", "localcloud.iam"]);
+    let lacks = |line: &&str| line.contains(" must allow ") || line.contains("has no role here");
+    let wrong: Vec<&str> = judged.stdout.lines().filter(lacks).collect();
+    assert!(wrong.is_empty() && judged.stderr.contains("calls"), "{wrong:#?}{}", judged.stderr);
+    support::say(&format!("    {}", judged.stderr.trim()));
+}

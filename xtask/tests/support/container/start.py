@@ -1,0 +1,47 @@
+"""Takes the place of `ductwork_airflow/images/start.py` in images of the tests: tasks run `../host/stub.py`.
+
+A migration ends well at once. A component is what a host of its own would be, and its folder is the task's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import urllib.request
+from pathlib import Path
+
+# What hosts ask their stack for, by the names that the stub has for it.
+TOLD = {
+    "DUCTWORK_BUCKET": "DUCTWORK_OUTPUT_ArtifactBucket",
+    "DUCTWORK_EXECUTORS": "DUCTWORK_PARAMETER_Executors",
+    "DUCTWORK_PORT": "DUCTWORK_PARAMETER_AirflowPort",
+}
+
+
+def address() -> str:
+    """That of this task, which shares a machine with others."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(os.environ["ECS_CONTAINER_METADATA_URI_V4"], timeout=5) as answer:
+        return str(json.load(answer)["Networks"][0]["IPv4Addresses"][0])
+
+
+def main() -> int:
+    """What the container was started with."""
+    component = sys.argv[1]
+    if component == "migrate":
+        return 0
+    while component == "scaler":  # beside the scheduler, whose task has one folder
+        signal.pause()
+    root = Path(os.environ["DUCTWORK_STATE"]).parents[1]
+    (root / "run").mkdir(exist_ok=True)
+    os.environ.update({name: os.environ[told] for name, told in TOLD.items()})
+    os.environ.update(DUCTWORK_HOST_ROOT=str(root), DUCTWORK_COMPONENTS=component, DUCTWORK_ADDRESS=address())
+    from ductwork_airflow.images import stub
+
+    return stub.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
