@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -20,6 +21,7 @@ MARK = "DUCTWORK_CONTAINER_FOLDER"  # in the environment of everything that a co
 SHIM = Path(__file__).with_name("shim.py")
 STARTING_SECONDS = 1.0  # between health checks until the first that succeeds; AWS waits a whole interval
 STOP_SECONDS = 30.0  # stopTimeout, where the definition says nothing
+TERMINAL = "xterm-256color"  # as the agent says to what it runs
 KILLED, KILL_GRACE = 137, 3.0
 
 
@@ -34,6 +36,8 @@ class Container:
         self.command: list[str] = []
         self.environment: dict[str, str] = {}
         self.directory = ""
+        self.here: Callable[[str], str] = str  # a word of the image as it is on this machine
+        self.sessions: list[subprocess.Popen] = []  # those opened by this cloud; reaped by poll()
         self._asked: float | None = None  # when it was told to stop
         self._shim: subprocess.Popen | None = None  # only of a container that this cloud has started
 
@@ -77,6 +81,7 @@ class Container:
 
     def poll(self) -> None:
         """See whether it has ended."""
+        self.sessions = [one for one in self.sessions if one.poll() is None]
         if not self.running:
             return
         if self._shim is not None:
@@ -105,6 +110,15 @@ class Container:
             procs.send(shim, signal.SIGTERM)
         elif now - self._asked > float(self.definition.get("stopTimeout") or STOP_SECONDS):
             procs.send(shim, signal.SIGUSR1)
+
+    def session(self, words: list[str]) -> dict:
+        """What a command in it, on a terminal, is started with."""
+        environment = {**self.environment, "TERM": TERMINAL}
+        return {
+            "command": [self.here(word) for word in words],
+            "environment": environment,
+            "folder": self.directory,
+        }
 
     def check(self) -> None:
         """Run its health check if it is time to."""

@@ -26,7 +26,7 @@ class Ecs:
         self.runner = Runner(state.tasks, Images(state.images, env.python), self.store, env)
         self._traffic = Traffic()
         self.scheduler = Scheduler(self.store, self.runner, Addresses(state.root), self._traffic, changed)
-        self.service = Service(self.store, self.scheduler)
+        self.service = Service(self.store, self.scheduler, self.runner.find)
         self.scaling = Scaling(self.service)
         self.agent = Agent(self.store, self.service, self.runner)
         self._calls = calls

@@ -14,7 +14,7 @@ from pathlib import Path
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region, request_scope
 
-from localcloud.ecs import containers, firelens, secrets, taskenv, tasks
+from localcloud.ecs import containers, firelens, secrets, sessions, taskenv, tasks
 from localcloud.ecs.containers import Container
 from localcloud.ecs.errors import StartError
 from localcloud.ecs.images import Image, Images
@@ -38,6 +38,7 @@ class Runner:
         self._store = store
         self._env = env
         self._wakes: dict[str, threading.Event] = {}
+        self._lives: dict[str, Life] = {}
         self._closed = False
         # Set by whoever wants to know: a task's record has changed; a role was used.
         self.on_change: Callable[[dict], None] = lambda task: None
@@ -52,6 +53,11 @@ class Runner:
         event = self._wakes.get(task["taskArn"])
         if event is not None:
             event.set()
+
+    def find(self, task: dict, name: str) -> tuple[Container, Rights | None] | None:
+        """A container of a task that runs, and the rights of the task."""
+        life = self._lives.get(task["taskArn"])
+        return life.find(name) if life is not None else None
 
     def recover(self) -> None:
         """Take over what runs since before; what has ended meanwhile is stopped."""
@@ -76,7 +82,7 @@ class Runner:
 
     # -- a life
     def _live(self, task: dict, again: bool) -> None:
-        life = Life(self, task)
+        life = self._lives[task["taskArn"]] = Life(self, task)
         try:
             life.take_over() if again else life.begin()
             while not self._closed and not life.is_over():
@@ -92,6 +98,7 @@ class Runner:
         if not self._closed:
             life.end()
             self._wakes.pop(task["taskArn"], None)
+            self._lives.pop(task["taskArn"], None)
             self._changed(task)
 
     def _changed(self, task: dict) -> None:
@@ -150,7 +157,11 @@ class Life:
             self._ask_to_stop(WITHOUT_CLOUD, "InfrastructureHealth")
             return
         # Those that only have to end need nothing.
-        unready = [one for one in self._containers.values() if not one.launched or one.health.command]
+        unready = [
+            one
+            for one in self._containers.values()
+            if not one.launched or one.health.command or self._task["enableExecuteCommand"]
+        ]
         if unready and self._task["desiredStatus"] == "RUNNING":
             rights = self._rights()
             for container in unready:
@@ -220,6 +231,13 @@ class Life:
         container.health.command = [places.word(word) for word in container.health.command]
         wanted = definition.get("workingDirectory") or image.config.get("WorkingDir") or "/"
         container.directory = places.word(wanted) if wanted != "/" else str(image.rootfs)
+        container.here = places.word
+
+    def find(self, name: str) -> tuple[Container, Rights | None]:
+        try:
+            return self._containers[name], self._of_task()
+        except StartError:  # the role has gone
+            return self._containers[name], None
 
     # -- while it runs
     def step(self) -> bool:
@@ -292,6 +310,10 @@ class Life:
                 shown |= {"reason": container.reason} if container.reason else {}
             changed |= any(record.get(key) != value for key, value in shown.items())
             record.update(shown)
+            if self._task["enableExecuteCommand"]:
+                changed |= sessions.show(record, container.definition)
+            if container.started:
+                record.setdefault("runtimeId", tasks.runtime_id(self._task))
         health = self._health()
         if changed or health != self._task["healthStatus"]:
             self._task.update(healthStatus=health, version=self._task["version"] + 1)
