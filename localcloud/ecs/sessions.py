@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from localcloud.ecs.containers import MARK, Container
-from localcloud.ecs.errors import StartError, invalid, not_connected
+from localcloud.ecs.errors import invalid, not_connected
 from localcloud.ecs.rights import Rights
 from localcloud.ecs.store import Store, now
 from localcloud.emulator.shapes import Operation

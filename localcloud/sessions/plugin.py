@@ -1,4 +1,4 @@
-"""Stands in for `session-manager-plugin`, with its arguments: `plugin.py VARIABLE REGION OPERATION PROFILE ASKED PLACE`.
+"""Stands in for `session-manager-plugin`, with its arguments: VARIABLE REGION OPERATION PROFILE ASKED PLACE.
 
 The variable holds the session as the API answered it. What is typed goes to the command, Ctrl-C included, and what it
 writes comes here. As AWS's, it knows no exit code of the command; unlike AWS's, it also works without a terminal.

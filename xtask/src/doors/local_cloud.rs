@@ -103,6 +103,13 @@ pub fn wipe(root: &Path, sink: &Sink) -> Result<()> {
     python(root, sink)?.args(["wipe", "--state"]).arg(state(root)).run().map(drop)
 }
 
+/// What stands in for the plugin of the Session Manager, and takes the same arguments.
+pub fn session_plugin(root: &Path, sink: &Sink) -> Result<Cmd> {
+    let venv = toolchain::venv(root, Venv::Cloud, sink)?;
+    let command = Cmd::new(venv.join("bin/python"), Path::new("."));
+    Ok(command.args(["-m", "localcloud.sessions.plugin"]).env("PYTHONPATH", root))
+}
+
 /// `python -m localcloud` with the environment it needs and no other.
 fn python(root: &Path, sink: &Sink) -> Result<Cmd> {
     let venv = toolchain::venv(root, Venv::Cloud, sink)?;
