@@ -9,6 +9,7 @@ from localcloud.base.paths import State
 from localcloud.ecs.agent import Agent
 from localcloud.ecs.api import Service
 from localcloud.ecs.asked import asked
+from localcloud.ecs.docker import Docker
 from localcloud.ecs.images import Images
 from localcloud.ecs.runner import Runner
 from localcloud.ecs.scaling import Scaling
@@ -21,9 +22,11 @@ from localcloud.iam.recording import Calls
 
 
 class Ecs:
-    def __init__(self, state: State, env: HostEnv, changed: Callable[[], None], calls: Calls) -> None:
+    def __init__(
+        self, state: State, env: HostEnv, changed: Callable[[], None], calls: Calls, runs: Docker | None
+    ) -> None:
         self.store = Store()
-        self.runner = Runner(state.tasks, Images(state.images, env.python), self.store, env)
+        self.runner = Runner(state.tasks, Images(state.images, env.python), self.store, env, runs)
         self._traffic = Traffic()
         self.scheduler = Scheduler(self.store, self.runner, Addresses(state.root), self._traffic, changed)
         self.service = Service(self.store, self.scheduler, self.runner.find)

@@ -14,12 +14,13 @@ from pathlib import Path
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region, request_scope
 
-from localcloud.ecs import containers, firelens, secrets, sessions, taskenv, tasks
+from localcloud.ecs import containers, docker, firelens, secrets, sessions, taskenv, tasks
 from localcloud.ecs.containers import Container
+from localcloud.ecs.docker import Docker
+from localcloud.ecs.docker_containers import DockerContainer
 from localcloud.ecs.errors import StartError
 from localcloud.ecs.images import Image, Images
 from localcloud.ecs.logs import Stream, Tail
-from localcloud.ecs.places import Places
 from localcloud.ecs.rights import Rights
 from localcloud.ecs.store import Store, now, tail
 from localcloud.fleet.hostenv import HostEnv
@@ -32,11 +33,12 @@ PULL = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 
 
 class Runner:
-    def __init__(self, folder: Path, images: Images, store: Store, env: HostEnv) -> None:
+    def __init__(self, folder: Path, images: Images, store: Store, env: HostEnv, runs: Docker | None) -> None:
         self._folder = folder
         self._images = images
         self._store = store
         self._env = env
+        self._docker = runs
         self._wakes: dict[str, threading.Event] = {}
         self._lives: dict[str, Life] = {}
         self._closed = False
@@ -119,9 +121,17 @@ class Life:
         definition = self._store.definitions[tail(task["taskDefinitionArn"])]
         self._router = firelens.router(definition["containerDefinitions"])
         self._containers = {
-            one["name"]: Container(one, self._place(one["name"]), self._stream(one))
+            one["name"]: self._container(one, self._place(one["name"]), self._stream(one))
             for one in definition["containerDefinitions"]
         }
+
+    def _container(self, definition: dict, folder: Path, stream: Tail) -> Container:
+        """Run by Docker if the cloud was started so, or was when this one was launched; log routers never are."""
+        launched = (folder / "shim.json").exists()
+        runs = docker.recall(folder) if launched else self._runner._docker
+        if runs is None or definition is self._router:
+            return Container(definition, folder, stream)
+        return DockerContainer(runs, definition, folder, stream, self._task)
 
     def _place(self, name: str) -> Path:
         return self.folder / "containers" / name
@@ -195,7 +205,7 @@ class Life:
         reference = container.definition["image"]
         if self._is_router(container):
             return firelens.stand_in(reference, container.folder)
-        return self._runner._images.pull(reference)
+        return container.pull(self._runner._images)
 
     def _is_router(self, container: Container) -> bool:
         return container.definition is self._router
@@ -216,7 +226,7 @@ class Life:
         definition = container.definition
         if definition.get("secrets") and rights is None:
             raise StartError(f"{secrets.FAILED}the task has no execution role")
-        places = Places(image, container.folder, self.folder / "volumes", definition.get("mountPoints") or [])
+        places = container.places(image, self.folder / "volumes")
         places.make()
         overrides = taskenv.overrides_of(self._task, container.name)
         container.command = (
@@ -307,7 +317,8 @@ class Life:
             shown = {"lastStatus": status, "healthStatus": container.health.status}
             if container.exit_code is not None:
                 shown["exitCode"] = container.exit_code
-                shown |= {"reason": container.reason} if container.reason else {}
+                reason = container.reason or container.told
+                shown |= {"reason": reason} if reason else {}
             changed |= any(record.get(key) != value for key, value in shown.items())
             record.update(shown)
             if self._task["enableExecuteCommand"]:

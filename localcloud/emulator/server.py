@@ -47,18 +47,21 @@ def _configure(state: State, port: int) -> None:
         os.environ.pop(name, None)
 
 
-def serve(state: State, port: int | None, deployment_hours: float) -> int:
+def serve(state: State, port: int | None, deployment_hours: float, in_containers: bool = False) -> int:
     """Serve until SIGTERM or SIGINT. Instances and databases go on running and are found again."""
     lock = open_folder(state)
     listener = bind(state, port)
     actual = listener.getsockname()[1]
+    docker_host = os.environ.get("DOCKER_HOST", "")
     _configure(state, actual)
     logging.getLogger("localcloud").setLevel(logging.INFO)
     logging.getLogger("kms").setLevel(logging.ERROR)  # it warns of a library that only key signing needs
     check_ministack()
     from localcloud.cloud import Cloud
+    from localcloud.ecs import docker
 
-    cloud = Cloud(state, host_env(f"http://{HOST}:{actual}", state.root), deployment_hours)
+    runs = docker.find(docker_host, f"{HOST}:{actual}") if in_containers else None
+    cloud = Cloud(state, host_env(f"http://{HOST}:{actual}", state.root), deployment_hours, runs)
     try:
         asyncio.run(_run(cloud, listener.detach(), state, actual))
     finally:
