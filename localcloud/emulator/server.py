@@ -63,14 +63,14 @@ def serve(state: State, port: int | None, deployment_hours: float, in_containers
     runs = docker.find(docker_host, f"{HOST}:{actual}") if in_containers else None
     cloud = Cloud(state, host_env(f"http://{HOST}:{actual}", state.root), deployment_hours, runs)
     try:
-        asyncio.run(_run(cloud, listener.detach(), state, actual))
+        asyncio.run(_run(cloud, listener.detach(), state, actual, in_containers))
     finally:
         withdraw(state)
         lock.close()
     return 0
 
 
-async def _run(cloud: Cloud, listener_fd: int, state: State, port: int) -> None:
+async def _run(cloud: Cloud, listener_fd: int, state: State, port: int, in_containers: bool) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 
@@ -85,7 +85,7 @@ async def _run(cloud: Cloud, listener_fd: int, state: State, port: int) -> None:
     config.loglevel = "WARNING"
 
     def ready() -> None:
-        write_ready(state, port, time.time())
+        write_ready(state, port, time.time(), in_containers)
         log.info("the local cloud answers at http://%s:%d (state: %s)", HOST, port, Path(state.root))
 
     await hypercorn_serve(cloud.asgi(ready), config, shutdown_trigger=stop.wait)

@@ -25,7 +25,7 @@ CONFIG = {
     "Entrypoint": ["/usr/bin/python3", "-c"], "Env": ["PATH=/usr/bin:/bin", "OWN=image"], "User": str(USER),
     "WorkingDir": "/app", "Volumes": {"/data": {}},
 }  # fmt: skip
-WAIT = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(4)); print('waits', flush=True); time.sleep(999)"
+WAIT = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(4)); print('waits', flush=1); time.sleep(999)"
 TELL = "import json, os; print(json.dumps([os.getcwd(), os.getuid(), dict(os.environ)]), flush=True)"
 DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(999)"
 
