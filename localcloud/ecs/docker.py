@@ -19,7 +19,7 @@ from localcloud.ecs.errors import StartError
 from localcloud.ecs.images import Image
 
 RECORD = "docker.json"
-LABEL = "ductwork.task"
+LABEL, FOLDER = "ductwork.task", "ductwork.folder"  # which task, and where the container's own files are
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class DockerContainer(Container):
         first, *more = self.command
         words = self._docker.words(
             "run", f"--name={self._name}", f"--label={docker.LABEL}={self._task['local']['id']}", "--network=host",
+            f"--label={docker.FOLDER}={self.folder}",
             "--pull=never", "--log-driver=none", f"--workdir={self.directory}", *self._options(image), *names,
             f"--entrypoint={first}", image.name, *more,
         )  # fmt: skip

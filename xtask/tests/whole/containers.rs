@@ -26,6 +26,7 @@ fn airflow_runs_as_containers() {
     let deploy = ["deploy", "--env", "local", "--yes", "--format", "json"];
     let result = project.run_with(&deploy, system_python()).expect(0).json();
     assert_eq!(result["outcome"], "deployed", "{result}");
+    say(&format!("    {} s", result["seconds"]));
     drop(server);
     let names = containers(&project);
     for component in ["api-server", "scheduler", "scaler", "dag-processor", "triggerer", "worker"] {
@@ -45,15 +46,17 @@ fn airflow_runs_as_containers() {
     project.run(&["destroy", "--env", "local", "--yes"]).expect(0);
     until("the end of every container", || containers(&project).is_empty());
     project.run(&["local", "down"]).expect(0);
-    assert_eq!(docker(&["volume", "ls", "--quiet", "--filter", "label=ductwork.task"]), Vec::<String>::new());
+    let volumes = docker(&["volume", "ls", "--quiet"]);
+    let task = names.iter().find_map(|name| name.strip_suffix("-api-server")).unwrap();
+    assert!(!volumes.iter().any(|volume| volume.starts_with(task)), "{volumes:?}");
 }
 
 /// Those of this project's tasks, whatever they do.
 fn containers(project: &Project) -> Vec<String> {
-    let all = docker(&["ps", "--all", "--filter", "label=ductwork.task", "--format", "{{.Names}}"]);
-    let tasks = project.path().join(".ductwork/local/tasks");
-    let is_own = |name: &String| name.split('-').nth(1).is_some_and(|task| tasks.join(task).exists());
-    all.into_iter().filter(is_own).collect()
+    let format = "{{.Names}} {{.Label \"ductwork.folder\"}}";
+    let all = docker(&["ps", "--all", "--filter", "label=ductwork.folder", "--format", format]);
+    let own = |line: &String| line.contains(project.path().to_str().unwrap());
+    all.into_iter().filter(own).map(|line| line.split(' ').next().unwrap().to_owned()).collect()
 }
 
 fn docker(words: &[&str]) -> Vec<String> {
