@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from localcloud.base.files import write_atomic
@@ -73,7 +73,7 @@ def find(host: str, registry: str) -> Docker:
 
 
 def remember(folder: Path, docker: Docker, name: str, task: str) -> None:
-    record = {"program": docker.program, "host": docker.host, "name": name, "task": task}
+    record = {"docker": asdict(docker), "name": name, "task": task}
     write_atomic(folder / RECORD, json.dumps(record))
 
 
@@ -109,4 +109,4 @@ def _records(folder: Path) -> list[dict]:
 
 
 def _of(record: dict) -> Docker:
-    return Docker(record["program"], record["host"])
+    return Docker(**record["docker"])

@@ -64,6 +64,12 @@ def run(place: Place, script: str, **more: object) -> str:
     return place.run(definition, enableExecuteCommand=True)
 
 
+def inside(place: Place, task: str, *words: str) -> str:
+    """What a session shows."""
+    asked = {"cluster": place.name, "task": task, "command": shlex.join(words), "interactive": True}
+    return shown(place.ecs.execute_command(**asked)["session"]).strip()
+
+
 def ended(place: Place, task: str) -> dict:
     found = place.wait(task)
     until(lambda: not left("container", task) and not left("volume", task), what="nothing is left in Docker")
@@ -136,10 +142,7 @@ def test_checks_and_sessions_are_inside(place: Place) -> None:
     task = run(place, WAIT, healthCheck=check)
     until(lambda: place.task(task)["healthStatus"] == "HEALTHY", what="its check succeeds")
     tell = ["/usr/bin/python3", "-c", "import os; print(open('hello').read(), os.getuid(), os.isatty(0))"]
-    session = place.ecs.execute_command(
-        cluster=place.name, task=task, command=shlex.join(tell), interactive=True, container="main"
-    )["session"]
-    assert shown(session).strip() == "from the image 0 True"
+    assert inside(place, task, *tell) == "from the image 0 True"
     place.ecs.stop_task(cluster=place.name, task=task)
     ended(place, task)
 
@@ -152,6 +155,12 @@ def test_containers_outlive_the_cloud_and_end_with_stop(place: Place) -> None:
     assert left("container", task)
     place.cloud.start()  # without --containers: what runs in Docker is still found
     assert place.wait(task, "RUNNING")
+    until(
+        lambda: place.task(task)["containers"][0]["managedAgents"][0]["lastStatus"] == "RUNNING",
+        what="its agent",
+    )
+    assert inside(place, task, "cat", "/app/hello") == "from the image"
+    assert place.task(task)["desiredStatus"] == "RUNNING"
     place.cloud.stop()
     assert not left("container", task) and not left("volume", task)
     place.cloud.start("--containers")

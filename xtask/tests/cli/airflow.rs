@@ -108,6 +108,17 @@ fn any_command_runs_as_one_of_the_host_and_its_exit_code_is_ours() {
 }
 
 #[test]
+fn a_cloud_that_runs_already_goes_on_as_it_was_started() {
+    let (_cloud, project) = local(SCRIPT);
+    insta::assert_snapshot!(project.refused(&["local", "up", "--containers"]), @"
+    error: the local cloud runs already, with tasks as processes
+
+    hint: stop it first: cargo xtask local down
+    ");
+    project.run(&["local", "up"]).expect(0);
+}
+
+#[test]
 fn a_host_without_a_release_of_this_version() {
     let (_cloud, project) = local(SCRIPT);
     project.remove(&format!(".ductwork/local/instances/{HOST}/opt"));
