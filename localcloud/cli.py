@@ -34,6 +34,11 @@ def parser() -> argparse.ArgumentParser:
                 metavar="HOURS",
                 help="How long a CodeDeploy deployment may take, 8 hours as on AWS.",
             )
+            sub.add_argument(
+                "--containers",
+                action="store_true",
+                help="Run tasks of ECS as containers of Docker, on Linux, not as processes.",
+            )
         else:
             sub.add_argument(
                 "--drain",
@@ -63,7 +68,7 @@ def _run(options: argparse.Namespace, state: State) -> int:
         sys.dont_write_bytecode = False
         from localcloud.emulator.server import serve
 
-        return serve(state, options.port, options.deployment_hours)
+        return serve(state, options.port, options.deployment_hours, options.containers)
     from localcloud.life.stopping import stop, wipe
 
     (stop if options.verb == "stop" else wipe)(state, options.drain)

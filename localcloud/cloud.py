@@ -20,6 +20,7 @@ from localcloud.codedeploy.api import TARGET_PREFIX, Service
 from localcloud.codedeploy.engine import Engine
 from localcloud.codedeploy.store import Store
 from localcloud.ecs.api import TARGET_PREFIX as ECS_PREFIX
+from localcloud.ecs.docker import Docker
 from localcloud.ecs.parts import Ecs
 from localcloud.ecs.scaling import TARGET_PREFIX as SCALING_PREFIX
 from localcloud.ecs.taskenv import AGENT
@@ -71,7 +72,9 @@ async def _body(receive: Receive) -> bytes:
 class Cloud:
     """One local cloud. Construction registers the extensions; nothing runs before `asgi` is started."""
 
-    def __init__(self, state: State, env: HostEnv, deployment_hours: float) -> None:
+    def __init__(
+        self, state: State, env: HostEnv, deployment_hours: float, docker: Docker | None = None
+    ) -> None:
         self.state = state
         self.saver = Saver(
             state.services, ministack_app._build_persistence_save_dict, encode, stack_operation_runs
@@ -92,6 +95,7 @@ class Cloud:
             self.fleet,
             partial(self._changed, "ecs", "alb", "autoscaling", "logs", "servicediscovery"),
             self.calls,
+            docker,
         )
         add_service("ecs", ECS_PREFIX, self.ecs.service)
         add_service("application-autoscaling", SCALING_PREFIX, self.ecs.scaling)

@@ -11,6 +11,7 @@ from localcloud.ecs.api_hosts import ContainerInstances
 from localcloud.ecs.api_services import Services
 from localcloud.ecs.api_tasks import Tasks
 from localcloud.ecs.scheduler import Scheduler
+from localcloud.ecs.sessions import Find, Sessions
 from localcloud.ecs.store import Store
 from localcloud.emulator.jsonapi import JsonApi
 
@@ -22,7 +23,7 @@ class Service(JsonApi):
 
     title = "ECS"
 
-    def __init__(self, store: Store, scheduler: Scheduler) -> None:
+    def __init__(self, store: Store, scheduler: Scheduler, find: Find) -> None:
         self.store = store
         operations = {
             **Clusters(store).operations(),
@@ -30,6 +31,7 @@ class Service(JsonApi):
             **Definitions(store).operations(),
             **Services(store, scheduler).operations(),
             **Tasks(store, scheduler).operations(),
+            **Sessions(store, find).operations(),
         }
         super().__init__(operations, store.lock)
         self.get_state = store.get_state

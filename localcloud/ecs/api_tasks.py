@@ -38,6 +38,13 @@ class Tasks:
         definition = store.runnable(request.get("taskDefinition"))
         overrides = request.get("overrides") or {}
         _check_overrides(definition, overrides)
+        if request.get("enableExecuteCommand") and not (
+            overrides.get("taskRoleArn") or definition.get("taskRoleArn")
+        ):
+            raise invalid(
+                "The task couldn't be run because a valid taskRoleArn is not being used. Specify a valid task role in "
+                "your task definition and try again."
+            )
         where = capacity.choose(store, request, cluster, definition)
         network = capacity.network(request, definition)
         count = int(request.get("count") or 1)

@@ -9,17 +9,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO, cast
 
 from localcloud.base import procs
 from localcloud.base.files import remove_tree
+from localcloud.ecs import docker
+from localcloud.ecs.images import Image, Images
 from localcloud.ecs.logs import Tail
+from localcloud.ecs.places import Places
 
 MARK = "DUCTWORK_CONTAINER_FOLDER"  # in the environment of everything that a container starts
 SHIM = Path(__file__).with_name("shim.py")
 STARTING_SECONDS = 1.0  # between health checks until the first that succeeds; AWS waits a whole interval
 STOP_SECONDS = 30.0  # stopTimeout, where the definition says nothing
+TERMINAL = "xterm-256color"  # as the agent says to what it runs
 KILLED, KILL_GRACE = 137, 3.0
 
 
@@ -34,6 +39,9 @@ class Container:
         self.command: list[str] = []
         self.environment: dict[str, str] = {}
         self.directory = ""
+        self.here: Callable[[str], str] = str  # a word of the image as it is on this machine
+        self.told = ""  # what there is to say of its end
+        self.sessions: list[subprocess.Popen] = []  # those opened by this cloud; reaped by poll()
         self._asked: float | None = None  # when it was told to stop
         self._shim: subprocess.Popen | None = None  # only of a container that this cloud has started
 
@@ -70,13 +78,29 @@ class Container:
         )  # fmt: skip
         self._shim = shim  # reaped by poll()
         procs.remember(self.folder / "shim.json", shim.pid)
-        wanted = {"command": self.command, "environment": self.environment, "folder": self.directory}
+        wanted = self.process()
         with contextlib.suppress(BrokenPipeError), cast(TextIO, shim.stdin) as pipe:
             json.dump(wanted, pipe)
         self.health.begin()
 
+    def pull(self, images: Images, machine: str) -> Image:
+        return images.pull(self.definition["image"], machine)
+
+    def places(self, image: Image, volumes: Path) -> Places:
+        """Where what it names is."""
+        return Places(image, self.folder, volumes, self.definition.get("mountPoints") or [])
+
+    def process(self) -> dict:
+        """What the shim starts."""
+        return self.inside(self.command)
+
+    def inside(self, words: list[str]) -> dict:
+        """What a command of this machine in it is started with."""
+        return {"command": words, "environment": self.environment, "folder": self.directory}
+
     def poll(self) -> None:
         """See whether it has ended."""
+        self.sessions = [one for one in self.sessions if one.poll() is None]
         if not self.running:
             return
         if self._shim is not None:
@@ -106,10 +130,15 @@ class Container:
         elif now - self._asked > float(self.definition.get("stopTimeout") or STOP_SECONDS):
             procs.send(shim, signal.SIGUSR1)
 
+    def session(self, words: list[str]) -> dict:
+        """What a command in it, on a terminal, is started with."""
+        made = self.inside([self.here(word) for word in words])
+        return {**made, "environment": {**self.environment, "TERM": TERMINAL}}
+
     def check(self) -> None:
         """Run its health check if it is time to."""
         if self.running:
-            self.health.step(self.environment, self.directory)
+            self.health.step(self.inside)
 
 
 class Health:
@@ -131,7 +160,7 @@ class Health:
     def begin(self) -> None:
         self._begun = self._next = time.monotonic()
 
-    def step(self, environment: dict[str, str], folder: str) -> None:
+    def step(self, inside: Callable[[list[str]], dict]) -> None:
         if not self.command:
             return
         now = time.monotonic()
@@ -141,8 +170,9 @@ class Health:
             kind, *words = self.command
             # Through a shell in both cases: a command that is not there is a check that fails.
             script = ['exec "$@"', "health", *words] if kind == "CMD" else words
+            made = inside(["/bin/sh", "-c", *script])
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", *script], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                made["command"], cwd=made["folder"], env=made["environment"], stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
             self._deadline = now + self._timeout
@@ -174,6 +204,7 @@ class Health:
 
 def end_marked(folder: Path) -> None:
     """End everything that a container, or the containers below a folder, started."""
+    docker.remove(folder)
     prefix = f"{folder}{os.sep}"
     procs.end(
         procs.tagged(lambda env: (env.get(MARK, "") + os.sep).startswith(prefix)), KILL_GRACE, signal.SIGKILL
@@ -189,8 +220,10 @@ def end_all(tasks: Path, drain_seconds: float) -> None:
         procs.send(shim, signal.SIGTERM)
     procs.wait_gone(shims, drain_seconds)
     end_marked(tasks)
+    docker.remove_volumes(tasks)
 
 
 def forget(task_folder: Path) -> None:
     """Nothing stays of a stopped task but its record and its log stream."""
+    docker.remove_volumes(task_folder)
     remove_tree(task_folder)

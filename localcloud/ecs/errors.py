@@ -17,6 +17,13 @@ def invalid(message: str) -> ApiError:
     return ApiError("InvalidParameterException", message)
 
 
+def not_connected() -> ApiError:
+    return ApiError(
+        "TargetNotConnectedException",
+        "The execute command failed due to an internal error. Try again later.",
+    )
+
+
 def no_cluster() -> ApiError:
     return ApiError("ClusterNotFoundException", "Cluster not found.")
 

@@ -48,6 +48,7 @@ class Image:
     writable: tuple[str, ...]  # folders that belong to its user
     python: str  # this machine's, of the version of the image's; empty if it has none
     machine: str = ""  # whose programs it holds, in the words of images; empty if it does not say
+    name: str = ""  # of one that Docker runs, whose root is its own
 
 
 class Images:
@@ -142,6 +143,15 @@ class Images:
             f"it needs Python {version}, which this machine does not have: install it, or build the image with "
             "the Python that is here"
         )
+
+
+def described(reference: str, machine: str) -> tuple[str, str, dict]:
+    """Repository, digest and configuration of an image, which stays where it is."""
+    account, region, repository, version = _parts(reference)
+    with request_scope(account, region):
+        digest, manifest = _manifest(reference, repository, version, machine)
+        document = json.loads(_blob(reference, repository, manifest["config"]["digest"]))
+    return repository, digest, document.get("config") or {}
 
 
 def _parts(reference: str) -> tuple[str, str, str, str]:

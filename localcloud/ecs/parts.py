@@ -10,6 +10,7 @@ from localcloud.ecs import spot
 from localcloud.ecs.agent import Agent
 from localcloud.ecs.api import Service
 from localcloud.ecs.asked import asked
+from localcloud.ecs.docker import Docker
 from localcloud.ecs.hosts import Hosts
 from localcloud.ecs.images import Images
 from localcloud.ecs.managed import Managed
@@ -26,17 +27,23 @@ from localcloud.iam.recording import Calls
 
 class Ecs:
     def __init__(
-        self, state: State, env: HostEnv, fleet: Fleet, changed: Callable[[], None], calls: Calls
+        self,
+        state: State,
+        env: HostEnv,
+        fleet: Fleet,
+        changed: Callable[[], None],
+        calls: Calls,
+        runs: Docker | None,
     ) -> None:
         self.store = Store()
-        self.runner = Runner(state.tasks, Images(state.images, env.python), self.store, env)
+        self.runner = Runner(state.tasks, Images(state.images, env.python), self.store, env, runs)
         self._traffic = Traffic()
         hosts = Hosts(self.store, fleet)
         self.scheduler = Scheduler(
             self.store, self.runner, Addresses(state.root), self._traffic, changed, hosts,
             Managed(self.store, fleet, hosts),
         )  # fmt: skip
-        self.service = Service(self.store, self.scheduler)
+        self.service = Service(self.store, self.scheduler, self.runner.find)
         self.scaling = Scaling(self.service)
         self.agent = Agent(self.store, self.service, self.runner)
         self._fleet = fleet

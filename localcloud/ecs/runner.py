@@ -14,13 +14,25 @@ from pathlib import Path
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region, request_scope
 
-from localcloud.ecs import containers, firelens, names, platforms, secrets, taskenv, tasks, valkey
+from localcloud.ecs import (
+    containers,
+    docker,
+    firelens,
+    names,
+    platforms,
+    secrets,
+    sessions,
+    taskenv,
+    tasks,
+    valkey,
+)
 from localcloud.ecs.containers import Container
+from localcloud.ecs.docker import Docker
+from localcloud.ecs.docker_containers import DockerContainer
 from localcloud.ecs.errors import StartError
 from localcloud.ecs.hosts import needs_host
 from localcloud.ecs.images import Image, Images
 from localcloud.ecs.logs import Stream, Tail
-from localcloud.ecs.places import Places
 from localcloud.ecs.rights import Rights
 from localcloud.ecs.store import Store, now, tail
 from localcloud.fleet.hostenv import HostEnv
@@ -33,12 +45,14 @@ PULL = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 
 
 class Runner:
-    def __init__(self, folder: Path, images: Images, store: Store, env: HostEnv) -> None:
+    def __init__(self, folder: Path, images: Images, store: Store, env: HostEnv, runs: Docker | None) -> None:
         self._folder = folder
         self._images = images
         self._store = store
         self._env = env
+        self._docker = runs
         self._wakes: dict[str, threading.Event] = {}
+        self._lives: dict[str, Life] = {}
         self._closed = False
         # Set by whoever wants to know: a task's record has changed; a role was used.
         self.on_change: Callable[[dict], None] = lambda task: None
@@ -53,6 +67,11 @@ class Runner:
         event = self._wakes.get(task["taskArn"])
         if event is not None:
             event.set()
+
+    def find(self, task: dict, name: str) -> tuple[Container, Rights | None] | None:
+        """A container of a task that runs, and the rights of the task."""
+        life = self._lives.get(task["taskArn"])
+        return life.find(name) if life is not None else None
 
     def recover(self) -> None:
         """Take over what runs since before; what has ended meanwhile is stopped."""
@@ -77,7 +96,7 @@ class Runner:
 
     # -- a life
     def _live(self, task: dict, again: bool) -> None:
-        life = Life(self, task)
+        life = self._lives[task["taskArn"]] = Life(self, task)
         try:
             life.take_over() if again else life.begin()
             while not self._closed and not life.is_over():
@@ -93,6 +112,7 @@ class Runner:
         if not self._closed:
             life.end()
             self._wakes.pop(task["taskArn"], None)
+            self._lives.pop(task["taskArn"], None)
             self._changed(task)
 
     def _changed(self, task: dict) -> None:
@@ -113,9 +133,18 @@ class Life:
         definition = self._definition = self._store.definitions[tail(task["taskDefinitionArn"])]
         self._router = firelens.router(definition["containerDefinitions"])
         self._containers = {
-            one["name"]: Container(one, self._place(one["name"]), self._stream(one))
+            one["name"]: self._container(one, self._place(one["name"]), self._stream(one))
             for one in definition["containerDefinitions"]
         }
+
+    def _container(self, definition: dict, folder: Path, stream: Tail) -> Container:
+        """Run by Docker if the cloud was started so, or was when this one was launched; never what stands in for an
+        image that nobody can pull here."""
+        launched = (folder / "shim.json").exists()
+        runs = docker.recall(folder) if launched else self._runner._docker
+        if runs is None or definition is self._router or valkey.is_meant(definition["image"]):
+            return Container(definition, folder, stream)
+        return DockerContainer(runs, definition, folder, stream, self._task)
 
     def _place(self, name: str) -> Path:
         return self.folder / "containers" / name
@@ -151,7 +180,11 @@ class Life:
             self._ask_to_stop(WITHOUT_CLOUD, "InfrastructureHealth")
             return
         # Those that only have to end need nothing.
-        unready = [one for one in self._containers.values() if not one.launched or one.health.command]
+        unready = [
+            one
+            for one in self._containers.values()
+            if not one.launched or one.health.command or self._task["enableExecuteCommand"]
+        ]
         if unready and self._task["desiredStatus"] == "RUNNING":
             rights = self._rights()
             for container in unready:
@@ -188,7 +221,7 @@ class Life:
             return firelens.stand_in(reference, container.folder)
         if valkey.is_meant(reference):
             return valkey.stand_in(reference, self._runner._images.public / "valkey")
-        return self._runner._images.pull(reference, platforms.wanted(self._definition))
+        return container.pull(self._runner._images, platforms.wanted(self._definition))
 
     def _is_public(self, container: Container) -> bool:
         """Then no right is needed."""
@@ -213,7 +246,7 @@ class Life:
         definition = container.definition
         if definition.get("secrets") and rights is None:
             raise StartError(f"{secrets.FAILED}the task has no execution role")
-        places = Places(image, container.folder, self.folder / "volumes", definition.get("mountPoints") or [])
+        places = container.places(image, self.folder / "volumes")
         places.make()
         overrides = taskenv.overrides_of(self._task, container.name)
         container.command = (
@@ -237,6 +270,13 @@ class Life:
         container.health.command = [places.word(word) for word in container.health.command]
         wanted = definition.get("workingDirectory") or image.config.get("WorkingDir") or "/"
         container.directory = places.word(wanted) if wanted != "/" else str(image.rootfs)
+        container.here = places.word
+
+    def find(self, name: str) -> tuple[Container, Rights | None]:
+        try:
+            return self._containers[name], self._of_task()
+        except StartError:  # the role has gone
+            return self._containers[name], None
 
     # -- while it runs
     def step(self) -> bool:
@@ -306,9 +346,14 @@ class Life:
             shown = {"lastStatus": status, "healthStatus": container.health.status}
             if container.exit_code is not None:
                 shown["exitCode"] = container.exit_code
-                shown |= {"reason": container.reason} if container.reason else {}
+                reason = container.reason or container.told
+                shown |= {"reason": reason} if reason else {}
             changed |= any(record.get(key) != value for key, value in shown.items())
             record.update(shown)
+            if self._task["enableExecuteCommand"]:
+                changed |= sessions.show(record, container.definition)
+            if container.started:
+                record.setdefault("runtimeId", tasks.runtime_id(self._task))
         health = self._health()
         if changed or health != self._task["healthStatus"]:
             self._task.update(healthStatus=health, version=self._task["version"] + 1)

@@ -46,7 +46,8 @@ def environment(
     for more in (container.definition.get("environment"), overrides.get("environment")):
         given |= {one["name"]: one.get("value", "") for one in more or []}
     made = names.resolved(places.variables(given), known)
-    return {**_own(container.folder, made), **made, **secrets, **_of_ecs(env, task, container, image)}
+    own = {} if image.name else _own(container.folder, made)
+    return {**own, **made, **secrets, **_of_ecs(env, task, container, image)}
 
 
 def _own(folder: Path, made: dict[str, str]) -> dict[str, str]:

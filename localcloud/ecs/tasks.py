@@ -154,6 +154,13 @@ def _container(definition: dict, task: str, address: str) -> dict:
     }
 
 
+def runtime_id(task: dict) -> str:
+    """As Fargate and Docker name a container that was started."""
+    if task["launchType"] == "FARGATE":
+        return f"{task['local']['id']}-{secrets.randbelow(10**10):010}"
+    return new_id() + new_id()
+
+
 def place(where: dict, used: Iterable[str]) -> dict:
     """Of a launch type or a strategy, what the next task gets."""
     strategy = where.get("capacityProviderStrategy")

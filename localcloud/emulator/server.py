@@ -47,27 +47,30 @@ def _configure(state: State, port: int) -> None:
         os.environ.pop(name, None)
 
 
-def serve(state: State, port: int | None, deployment_hours: float) -> int:
+def serve(state: State, port: int | None, deployment_hours: float, in_containers: bool = False) -> int:
     """Serve until SIGTERM or SIGINT. Instances and databases go on running and are found again."""
     lock = open_folder(state)
     listener = bind(state, port)
     actual = listener.getsockname()[1]
+    docker_host = os.environ.get("DOCKER_HOST", "")
     _configure(state, actual)
     logging.getLogger("localcloud").setLevel(logging.INFO)
     logging.getLogger("kms").setLevel(logging.ERROR)  # it warns of a library that only key signing needs
     check_ministack()
     from localcloud.cloud import Cloud
+    from localcloud.ecs import docker
 
-    cloud = Cloud(state, host_env(f"http://{HOST}:{actual}", state.root), deployment_hours)
+    runs = docker.find(docker_host, f"{HOST}:{actual}") if in_containers else None
+    cloud = Cloud(state, host_env(f"http://{HOST}:{actual}", state.root), deployment_hours, runs)
     try:
-        asyncio.run(_run(cloud, listener.detach(), state, actual))
+        asyncio.run(_run(cloud, listener.detach(), state, actual, in_containers))
     finally:
         withdraw(state)
         lock.close()
     return 0
 
 
-async def _run(cloud: Cloud, listener_fd: int, state: State, port: int) -> None:
+async def _run(cloud: Cloud, listener_fd: int, state: State, port: int, in_containers: bool) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 
@@ -82,7 +85,7 @@ async def _run(cloud: Cloud, listener_fd: int, state: State, port: int) -> None:
     config.loglevel = "WARNING"
 
     def ready() -> None:
-        write_ready(state, port, time.time())
+        write_ready(state, port, time.time(), in_containers)
         log.info("the local cloud answers at http://%s:%d (state: %s)", HOST, port, Path(state.root))
 
     await hypercorn_serve(cloud.asgi(ready), config, shutdown_trigger=stop.wait)

@@ -128,13 +128,14 @@ def bind(state: State, wanted: int | None) -> socket.socket:
     return listener
 
 
-def write_ready(state: State, port: int, started: float) -> None:
+def write_ready(state: State, port: int, started: float, in_containers: bool = False) -> None:
     """cloud.json: what the Rust tool reads."""
     record = {
         "endpoint": f"http://{HOST}:{port}",
         "port": port,
         "pid": os.getpid(),
         "started": started,
+        "containers": in_containers,
     }
     write_atomic(state.cloud_json, json.dumps(record) + "\n", mode=0o644)
 

@@ -124,7 +124,10 @@ class Registry:
 
     def push(self, layers: list[bytes], config: dict, tag: str = "", machine: str = ARCHITECTURE) -> str:
         """The reference of the image by its digest, or by its tag."""
-        descriptor = self.blob(json.dumps({"config": config, "architecture": machine}).encode())
+        unpacked = [digest_of(gzip.decompress(one)) for one in layers if one.startswith(b"\x1f\x8b")]
+        whole = {"config": config, "architecture": machine, "os": "linux"}
+        whole["rootfs"] = {"type": "layers", "diff_ids": unpacked}
+        descriptor = self.blob(json.dumps(whole).encode())
         stored = [self.blob(one) for one in layers]
         document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor, "layers": stored}
         digest = self.manifest(document, tag)

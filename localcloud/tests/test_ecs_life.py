@@ -87,7 +87,9 @@ def checked(script: str, until_status: str, tmp_path: Path, **more: float) -> in
     health.begin()
 
     def said() -> bool:
-        health.step({"PATH": "/usr/bin:/bin"}, str(tmp_path))
+        health.step(
+            lambda words: {"command": words, "environment": {"PATH": "/usr/bin:/bin"}, "folder": tmp_path}
+        )
         return health.status == until_status
 
     until(said, what=until_status)

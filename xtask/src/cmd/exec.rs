@@ -9,8 +9,9 @@ use clap::Args;
 
 /// Open a session in a running component, with its settings and secrets.
 ///
-/// On ECS it is in the container of a task, on EC2 on a host of the schedulers. It needs the plugin of the Session
-/// Manager on this machine; what is missing is told with the cure.
+/// On ECS it is in the container of a task, on EC2 on a host of the schedulers. On AWS it needs a terminal, and the plugin
+/// of the Session Manager on this machine; what is missing is told with the cure. A session has no exit code of the
+/// command: use `run` for that.
 ///
 /// Example: cargo xtask exec --env dev scheduler
 #[derive(Args, Debug)]
@@ -30,11 +31,6 @@ pub struct Exec {
 pub async fn run(args: &Exec) -> Result<()> {
     let session = Session::open(&args.env.env).await?;
     let environment = &session.environment.name;
-    if session.environment.is_local() {
-        return Err(Fail::usage("components of the local cloud are processes of this machine").hint(
-            format!("run a command like one of them: cargo xtask run --env {environment} -- airflow info"),
-        ));
-    }
     if session.environment.engine.is_ecs() {
         let name = session.environment.stack_name();
         let stack = stack::existing(&session.aws.cloudformation, &name, environment.as_str()).await?;
@@ -48,5 +44,9 @@ pub async fn run(args: &Exec) -> Result<()> {
             .hint(format!("run one command: cargo xtask run --env {environment} -- airflow info")));
     }
     let host = airflow::host(&session).await?;
+    if session.environment.is_local() {
+        let shell = ["--run", "sh"].map(str::to_owned);
+        return Err(airflow::on_this_machine(&session, &host, &shell));
+    }
     Err(exec::on_host(&session, &host).await)
 }

@@ -16,7 +16,11 @@ pub enum Local {
     /// Start the local cloud and what ran in it before.
     ///
     /// Example: cargo xtask local up
-    Up,
+    Up {
+        /// Run tasks of ECS as containers of Docker, on Linux; their image needs a base (`image.base`).
+        #[arg(long)]
+        containers: bool,
+    },
     /// Stop the local cloud, Airflow and the database; their state is kept.
     ///
     /// Example: cargo xtask local down
@@ -36,8 +40,9 @@ pub fn run(verb: &Local, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let sink = ui.sink().step("local cloud");
     let (text, endpoint) = match verb {
-        Local::Up => {
-            let cloud = local_cloud::up(&project.root, &sink)?;
+        Local::Up { containers } => {
+            let up = if *containers { local_cloud::up_with_containers } else { local_cloud::up };
+            let cloud = up(&project.root, &sink)?;
             (format!("the local cloud runs at {}\n", cloud.endpoint), Some(cloud.endpoint))
         }
         Local::Down => {

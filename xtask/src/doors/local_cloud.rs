@@ -16,6 +16,17 @@ use std::time::Duration;
 pub struct Cloud {
     pub endpoint: String,
     pub pid: u32,
+    /// Whether it runs tasks of ECS as containers of Docker.
+    #[serde(default)]
+    pub containers: bool,
+}
+
+/// What tasks of ECS are on this machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tasks {
+    Processes,
+    /// Of Docker, which has to be there.
+    Containers,
 }
 
 /// Where the local cloud keeps everything.
@@ -50,12 +61,29 @@ pub fn running(root: &Path) -> Result<Option<Cloud>> {
     Ok(answer.is_ok_and(|answer| answer.status == 200).then_some(cloud))
 }
 
+/// The same with tasks of ECS as containers; one that runs already has them as it was told when it was started.
+pub fn up_with_containers(root: &Path, sink: &Sink) -> Result<Cloud> {
+    let cloud = start(root, Tasks::Containers, sink)?;
+    if cloud.containers {
+        return Ok(cloud);
+    }
+    Err(Fail::usage("the local cloud runs already, with tasks as processes")
+        .hint("stop it first: cargo xtask local down"))
+}
+
 /// The running cloud, started first if it is not running.
 pub fn up(root: &Path, sink: &Sink) -> Result<Cloud> {
+    start(root, Tasks::Processes, sink)
+}
+
+fn start(root: &Path, tasks: Tasks, sink: &Sink) -> Result<Cloud> {
     if let Some(cloud) = running(root)? {
         return Ok(cloud);
     }
-    let command = python(root, sink)?.args(["serve", "--state"]).arg(state(root));
+    let mut command = python(root, sink)?.args(["serve", "--state"]).arg(state(root));
+    if tasks == Tasks::Containers {
+        command = command.arg("--containers").envs(env::for_builders());
+    }
     // Two commands that find it down at the same moment start it once. The lock lies beside the state,
     // which `wipe` deletes.
     let _turn = fs::lock(&root.join(".ductwork/local.lock"))?;
@@ -101,6 +129,13 @@ pub fn wipe(root: &Path, sink: &Sink) -> Result<()> {
         return Ok(());
     }
     python(root, sink)?.args(["wipe", "--state"]).arg(state(root)).run().map(drop)
+}
+
+/// What stands in for the plugin of the Session Manager, and takes the same arguments.
+pub fn session_plugin(root: &Path, sink: &Sink) -> Result<Cmd> {
+    let venv = toolchain::venv(root, Venv::Cloud, sink)?;
+    let command = Cmd::new(venv.join("bin/python"), Path::new("."));
+    Ok(command.args(["-m", "localcloud.sessions.plugin"]).env("PYTHONPATH", root))
 }
 
 /// `python -m localcloud` with the environment it needs and no other.

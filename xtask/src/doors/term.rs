@@ -11,10 +11,16 @@ pub fn is_live() -> bool {
     std::io::stderr().is_terminal() && !super::env::ci()
 }
 
+/// Whether standard input is a terminal.
+#[must_use]
+pub fn can_be_typed_at() -> bool {
+    std::io::stdin().is_terminal()
+}
+
 /// Whether somebody can be asked.
 #[must_use]
 pub fn can_ask() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    can_be_typed_at() && std::io::stderr().is_terminal()
 }
 
 /// Asks until the answer is yes or no; the end of input is a no.

@@ -1,13 +1,14 @@
 //! A session in a running component: in the container of a task by ECS, on a host by Systems Manager. Both need the
-//! plugin of the Session Manager, which this process becomes.
+//! plugin of the Session Manager, which this process becomes; on the local cloud, what stands in for it.
 
 use super::Session;
 use crate::apply::task::Place;
 use crate::doors::ecs::{Cluster, Container, Filter, Session as Opened, Task};
 use crate::doors::proc::{self, Cmd};
 use crate::doors::signed::Service as Signed;
-use crate::doors::{env, ssm};
+use crate::doors::{env, local_cloud, ssm, term};
 use crate::fail::{Fail, Problem, Result};
+use crate::model::event::Sink;
 use crate::model::image::places;
 use crate::model::names::{self, Service};
 use crate::model::stack::StackFacts;
@@ -47,7 +48,7 @@ async fn opened_in_task(
     let cluster = place.cluster(&session.aws);
     let task = chosen(cluster, &service, task).await?;
     let container = main_container(&task, &service)?;
-    let mut problems: Vec<Problem> = plugin_problem(session).into_iter().collect();
+    let mut problems = plugin_problems(session);
     problems.extend(task_problem(&task, container, &session.file()));
     if !problems.is_empty() {
         return Err(Fail::problems("no session can be opened", problems));
@@ -56,17 +57,25 @@ async fn opened_in_task(
         fail.hint("whoever opens sessions needs the right `ecs:ExecuteCommand` on the cluster and its tasks")
     })?;
     let target = format!("ecs:{}_{}_{}", place.cluster, task.id(), container.runtime_id);
-    Ok(plugin(&session.aws.region, session.aws.endpoint.as_deref(), &opened, &target))
+    let base = if session.environment.is_local() {
+        local_cloud::session_plugin(&session.project.root, &Sink::null())?
+    } else {
+        Cmd::new(PLUGIN, Path::new("."))
+    };
+    Ok(plugin(base, &session.aws.region, session.aws.endpoint.as_deref(), &opened, &target))
 }
 
 /// On a host; its own shell.
 pub async fn on_host(session: &Session, host: &str) -> Fail {
-    if let Some(problem) = plugin_problem(session) {
-        return Fail::problems("no session can be opened", vec![problem]);
+    let problems = plugin_problems(session);
+    if !problems.is_empty() {
+        return Fail::problems("no session can be opened", problems);
     }
     match ssm::session(&session.aws, host).await {
         Ok(opened) => {
-            plugin(&session.aws.region, session.aws.endpoint.as_deref(), &opened, host).replace_this_process()
+            let base = Cmd::new(PLUGIN, Path::new("."));
+            plugin(base, &session.aws.region, session.aws.endpoint.as_deref(), &opened, host)
+                .replace_this_process()
         }
         Err(fail) => fail.hint("whoever opens sessions needs the right `ssm:StartSession` on the host"),
     }
@@ -113,18 +122,33 @@ fn line(command: &[String]) -> String {
 
 /// What the plugin takes (`session/session.go` in its source): the name of the variable, region, operation, profile,
 /// what was asked, and where.
-fn plugin(region: &str, endpoint: Option<&str>, opened: &Opened, target: &str) -> Cmd {
+fn plugin(base: Cmd, region: &str, endpoint: Option<&str>, opened: &Opened, target: &str) -> Cmd {
     let place = endpoint.map_or_else(|| Signed::Ssm.place(region).0, str::to_owned);
     let asked = json!({ "Target": target }).to_string();
     let profile = env::aws_profile().unwrap_or_default();
-    Cmd::new(PLUGIN, Path::new("."))
-        .args([RESPONSE, region, "StartSession", &profile, &asked, &place])
+    base.args([RESPONSE, region, "StartSession", &profile, &asked, &place])
         .envs(env::for_people())
         .envs(env::for_aws())
         .env(RESPONSE, opened.0.to_string())
 }
 
-fn plugin_problem(session: &Session) -> Option<Problem> {
+/// AWS's plugin takes the end of its input for the end of the session (amazon-ssm-agent#354).
+fn plugin_problems(session: &Session) -> Vec<Problem> {
+    if session.environment.is_local() {
+        return Vec::new();
+    }
+    let blind = (!term::can_be_typed_at()).then(|| {
+        let what = format!("`{PLUGIN}` works on a terminal only, and standard input is none");
+        let cure = format!(
+            "run the command by itself: cargo xtask run --env {} -- airflow info",
+            session.environment.name
+        );
+        Problem::new("no_terminal", session.file(), what, cure)
+    });
+    plugin_problem(&session.file()).into_iter().chain(blind).collect()
+}
+
+fn plugin_problem(file: &str) -> Option<Problem> {
     let found = proc::find(PLUGIN);
     let version = found.as_ref().and_then(|path| {
         let asked = Cmd::new(path, Path::new("/")).arg("--version").envs(env::for_people()).output().ok()?;
@@ -139,7 +163,7 @@ fn plugin_problem(session: &Session) -> Option<Problem> {
             version.unwrap_or_default()
         ),
     };
-    Some(Problem::new("no_plugin", session.file(), what, GET_PLUGIN))
+    Some(Problem::new("no_plugin", file, what, GET_PLUGIN))
 }
 
 fn is_new(version: &str) -> bool {

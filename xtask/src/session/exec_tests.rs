@@ -85,7 +85,7 @@ fn a_task_without_sessions_says_so() {
 #[test]
 fn the_token_is_in_no_argument() {
     let opened = Opened(json!({ "tokenValue": "secret" }));
-    let cmd = plugin("eu-central-1", None, &opened, "ecs:c_t_r");
+    let cmd = plugin(Cmd::new(PLUGIN, Path::new(".")), "eu-central-1", None, &opened, "ecs:c_t_r");
     assert!(!cmd.to_string().contains("secret"), "{cmd}");
     assert!(
         cmd.to_string()

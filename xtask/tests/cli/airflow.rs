@@ -97,12 +97,25 @@ fn any_command_runs_as_one_of_the_host_and_its_exit_code_is_ours() {
         cure: use `cpu=UNITS` (1024 are one CPU), `memory=MIB` or `spot`
     ");
     assert!(project.refused(&["run", "--timeout", "soon", "--", "true"]).contains("write `90s` or `1h 30m`"));
-    insta::assert_snapshot!(project.refused(&["exec", "scheduler"]), @r"
-    error: components of the local cloud are processes of this machine
+    let shell = project.run(&["exec", "--env", "local", "scheduler"]).expect(7);
+    assert_eq!(shell.stdout, "--run|sh||\n", "hosts of this machine are processes, so a session is one, too");
+    insta::assert_snapshot!(project.refused(&["exec", "worker"]), @r"
+    error: on EC2 a session is a shell on a host of the schedulers
 
-    hint: run a command like one of them:
-          cargo xtask run --env local -- airflow info
+    hint: open it: cargo xtask exec --env local scheduler
+    hint: run one command: cargo xtask run --env local -- airflow info
     ");
+}
+
+#[test]
+fn a_cloud_that_runs_already_goes_on_as_it_was_started() {
+    let (_cloud, project) = local(SCRIPT);
+    insta::assert_snapshot!(project.refused(&["local", "up", "--containers"]), @"
+    error: the local cloud runs already, with tasks as processes
+
+    hint: stop it first: cargo xtask local down
+    ");
+    project.run(&["local", "up"]).expect(0);
 }
 
 #[test]

@@ -31,6 +31,9 @@ fn airflow_runs_as_tasks_of_ecs() {
     say("--- on ECS: first deployment");
     first_deployment(&project);
 
+    say("--- on ECS: a session");
+    a_session_is_in_the_container(&project);
+
     let mut stages = Stages::new(&project, |project| drop(project.deploy()));
     stages.run("on ECS: nothing changed", unchanged);
     stages.run("on ECS: a changed DAG", a_changed_dag_restarts_no_task);
@@ -87,6 +90,20 @@ fn first_deployment(project: &Project) {
     let services = status["services"].as_array().unwrap();
     assert_eq!(services.len(), 5, "{status}");
     assert!(services.iter().all(|service| service["running"] == 1 && service["draining"] == 0), "{status}");
+}
+
+/// With the settings and secrets of the component, and without a terminal.
+fn a_session_is_in_the_container(project: &Project) {
+    let words = ["airflow", "config", "get-value", "core", "executor"];
+    let scheduler =
+        project.run(&[&["exec", "--env", "local", "scheduler", "--"][..], &words].concat()).expect(0);
+    assert!(scheduler.stdout.contains("CeleryExecutor"), "{}{}", scheduler.stdout, scheduler.stderr);
+    let tell =
+        "import os; print(os.environ['ECS_CONTAINER_METADATA_URI_V4'].rpartition('/')[2], os.isatty(0))";
+    let worker = project.run(&["exec", "--env", "local", "worker", "--", "python", "-c", tell]).expect(0);
+    assert!(worker.stdout.contains("worker True"), "{}{}", worker.stdout, worker.stderr);
+    let refused = project.run(&["exec", "--env", "local", "worker", "--task", "none"]).expect(2);
+    assert!(refused.stderr.contains("no task `none`"), "{}", refused.stderr);
 }
 
 /// Neither build nor push, no change set and no task.

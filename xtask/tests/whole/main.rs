@@ -5,6 +5,7 @@
 mod arm;
 mod builders;
 mod clone;
+mod containers;
 mod fargate;
 mod image;
 mod python;

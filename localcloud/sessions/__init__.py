@@ -1,0 +1,1 @@
+"""Sessions in containers: the end that runs the command, and the stand-in for AWS's plugin. Standard library only."""
