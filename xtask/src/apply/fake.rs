@@ -111,6 +111,7 @@ pub(crate) fn parts(bundle: &str, host: &str, template: &str) -> Parts {
         runtime: Runtime::Hosts(digest(host)),
         stack: StackSpec { template: digest(template), parameters: BTreeMap::new() },
         objects: Objects::default(),
+        schema: None,
         commit: None,
     }
 }

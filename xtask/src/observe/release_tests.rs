@@ -28,6 +28,7 @@ fn recorded(bucket: &Bucket) -> (Release, String, Digest) {
         runtime: Runtime::Hosts(digest("host")),
         stack: StackSpec { template: digest(&root), parameters: BTreeMap::new() },
         objects: Objects::default(),
+        schema: None,
         commit: None,
     });
     bucket.set_bytes(&names::bundle_key(&release.bundle), b"bundle");

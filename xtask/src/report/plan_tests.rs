@@ -21,6 +21,7 @@ fn target() -> Release {
         runtime: Runtime::Hosts(digest("host")),
         stack: StackSpec { template: digest("template"), parameters: BTreeMap::new() },
         objects: Objects::default(),
+        schema: None,
         commit: None,
     })
 }

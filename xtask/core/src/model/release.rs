@@ -6,6 +6,7 @@ use super::digest::Digest;
 use super::engine::Engine;
 use super::names;
 use super::objects::Objects;
+use super::schema::Schema;
 use super::secret::Versions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub stack: StackSpec,
     /// Connections, variables and pools of Airflow.
     pub objects: Objects,
+    /// What the locked Airflow keeps in its database. Records of before have none.
+    pub schema: Option<Schema>,
     /// The commit of the tree, with `-dirty` appended if the tree had changes; none outside git.
     pub commit: Option<String>,
 }
@@ -217,6 +220,7 @@ mod tests {
                 parameters: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
             },
             objects: Objects::default(),
+            schema: None,
             commit: Some("abc".to_owned()),
         }
     }

@@ -8,6 +8,7 @@ use super::{Parts, Release, Runtime, StackSpec};
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
 use crate::model::objects::Objects;
+use crate::model::schema::Schema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub(super) struct Record {
     id: String,
     artifacts: Vec<Artifact>,
     environment: EnvironmentHalf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Schema>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
 }
@@ -78,6 +81,7 @@ impl Record {
                 parameters: parts.stack.parameters.clone(),
                 objects: parts.objects.clone(),
             },
+            schema: parts.schema.clone(),
             commit: parts.commit.clone(),
         }
     }
@@ -163,6 +167,7 @@ impl TryFrom<AnyRecord> for Release {
                     runtime: Runtime::Hosts(first.host),
                     stack: StackSpec { template: first.template, parameters: first.parameters },
                     objects: Objects::default(),
+                    schema: None,
                     commit: first.commit,
                 },
             }),
@@ -189,6 +194,7 @@ fn current(record: Record) -> Result<Release, String> {
         runtime,
         stack: StackSpec { template: record.environment.template, parameters: record.environment.parameters },
         objects: record.environment.objects,
+        schema: record.schema,
         commit: record.commit,
     };
     Ok(Release { id: record.id, parts })
