@@ -206,6 +206,7 @@ def host_environment(
         "AWS_REGION": host.region,
         "AWS_DEFAULT_REGION": host.region,  # the only name that boto3 reads
         **{passed_on_as(name): outputs[name] for name in contract.OUTPUTS if is_passed_on(name)},
+        "DUCTWORK_ARTIFACT_BUCKET": outputs["ArtifactBucket"],
         "DUCTWORK_ADDRESS": outputs["AddressAllocationId"],
         "DUCTWORK_AIRFLOW_PORT": parameters["AirflowPort"],
         "DUCTWORK_APPLICATION": outputs["CodeDeployApplication"],

@@ -95,6 +95,20 @@ def lacking(connection: Connection) -> list[str]:
     return found
 
 
+def is_new(connection: Connection) -> bool:
+    """Whether no Airflow has ever made its tables there."""
+    return not recorded(connection, "alembic_version")
+
+
+def unknown(connection: Connection) -> list[str]:
+    """The revisions of the database that this Airflow does not know: they are of a newer one."""
+    return sorted(
+        revision
+        for table, here in installed().items()
+        for revision in recorded(connection, table) - here.known
+    )
+
+
 def main() -> int:
     """The command line, without arguments."""
     revisions = {table: each.ordered for table, each in installed().items()}

@@ -35,6 +35,7 @@ pub enum Service {
     Kms,
     Logs,
     Quotas,
+    Rds,
     Route53,
     Ssm,
 }
@@ -50,6 +51,7 @@ impl Service {
             Self::Kms => "kms",
             Self::Logs => "logs",
             Self::Quotas => "servicequotas",
+            Self::Rds => "rds",
             Self::Route53 => "route53",
             Self::Ssm => "ssm",
         }

@@ -65,6 +65,7 @@ fn everything_runs() -> Running {
         pools: Some(target.objects.pools.clone()),
         runtime: Some(target.runtime),
         served: None,
+        schema: target.schema.clone(),
         proven: true,
     }
 }

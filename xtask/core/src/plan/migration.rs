@@ -16,6 +16,33 @@ pub struct Moving {
     pub dumps: bool,
 }
 
+/// What a database was saved as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// A snapshot of RDS, by its name.
+    Snapshot(String),
+    /// A dump in the artifact bucket, by its key.
+    Dump(String),
+}
+
+impl Saved {
+    /// How the database comes back, in the words to type. Nothing does it by itself: what was written since is lost.
+    #[must_use]
+    pub fn restore(&self, environment: &str) -> String {
+        match self {
+            Saved::Snapshot(name) => format!(
+                "or restore the database, which loses what was written since: set `snapshot = \"{name}\"` under \
+                 `[database]` in environments/{environment}.toml of the earlier commit, then: cargo xtask deploy --env \
+                 {environment}"
+            ),
+            Saved::Dump(key) => format!(
+                "or restore the database, which loses what was written since: cargo xtask run --env {environment} -- \
+                 python -m ductwork_airflow.release.dump restore {key}"
+            ),
+        }
+    }
+}
+
 /// None if the environment has no database yet, and if the code that uses it stays.
 #[must_use]
 pub(super) fn of(release: &Release, facts: &Facts) -> Option<Migration> {
