@@ -108,6 +108,7 @@ fn deployment(id: &str) -> Deployment {
         seconds: 1.0,
         by: "me".to_owned(),
         run_url: None,
+        saved: None,
         steps: Vec::new(),
     }
 }

@@ -80,6 +80,7 @@ fn json(preview: &Preview) -> Value {
         },
         "dags": preview.dags,
         "secrets": plan.secrets,
+        "migration": plan.migration,
         "env": preview.contents.env,
         "objects": preview.contents.objects,
         "gates": preview.gates,
@@ -97,6 +98,9 @@ fn text(preview: &Preview) -> String {
         let from = plan.previous.as_deref().map(|id| format!(" (now {id})")).unwrap_or_default();
         let _ = writeln!(out, "release  {id}{from}");
         row(&mut out, "steps", &plan.names().join(", "));
+        if let Some(migration) = &plan.migration {
+            row(&mut out, "database", &migration.to_string());
+        }
         dags(&mut out, &preview.dags);
         contents(&mut out, &preview.contents);
         if !plan.secrets.is_empty() {

@@ -7,6 +7,7 @@ use crate::model::digest::Digest;
 use crate::model::engine::Engine;
 use crate::model::objects::{Objects, Pool, Variable};
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
+use crate::model::schema::{Migration, Schema};
 use crate::plan::deployment::{Facts, Source, plan};
 use crate::plan::running::{Records, Running};
 use std::collections::BTreeMap;
@@ -207,4 +208,22 @@ fn the_json_has_the_keys_of_the_contract() {
     let hosts_only = Running { runtime: None, ..everything_runs() };
     let value = json(&self::preview(hosts_only));
     assert_eq!((&value["bundle"]["action"], &value["host"]["action"]), (&json!("present"), &json!("upload")));
+}
+
+#[test]
+fn a_migration_is_told_in_every_form() {
+    let mut preview = preview(Running::default());
+    let schema = |airflow: &str, all: &[&str]| Schema {
+        airflow: airflow.to_owned(),
+        revisions: [("alembic_version".to_owned(), all.iter().map(|one| (*one).to_owned()).collect())].into(),
+    };
+    let (old, new) = (schema("3.2.1", &["a"]), schema("3.3.2", &["a", "b", "c"]));
+    preview.plan.migration = Migration::between(Some(&old), &new);
+    let told = "migrates the database: 3.2.1 → 3.3.2, 2 revisions";
+    assert!(fits(&preview).contains(&format!("\ndatabase {told}\n")), "{}", text(&preview));
+    assert!(preview.markdown().contains(&format!("| database | {told} |")), "{}", preview.markdown());
+    let expected = json!({ "from": "3.2.1", "to": "3.3.2", "direction": "up", "revisions": 2 });
+    assert_eq!(json(&preview)["migration"], expected);
+    preview.plan.migration = None;
+    assert_eq!(json(&preview)["migration"], Value::Null);
 }

@@ -218,6 +218,7 @@ impl Preparing {
             secrets,
             account,
             pools,
+            migration: self.plan.migration.clone(),
             dags,
             live,
             unfinished: Fact::Unneeded("no DAG is moved or removed"),

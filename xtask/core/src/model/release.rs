@@ -200,6 +200,9 @@ pub struct Deployment {
     /// The page of the CI job; none if a person deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_url: Option<String>,
+    /// What the database was saved as before a migration: a snapshot of RDS, or a key in the artifact bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<String>,
     pub steps: Vec<StepRecord>,
 }
 

@@ -26,6 +26,12 @@ pub enum Saved {
 }
 
 impl Saved {
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let (Saved::Snapshot(name) | Saved::Dump(name)) = self;
+        name
+    }
+
     /// How the database comes back, in the words to type. Nothing does it by itself: what was written since is lost.
     #[must_use]
     pub fn restore(&self, environment: &str) -> String {

@@ -106,3 +106,84 @@ fn element(text: &str, name: &str) -> String {
     let found = document.descendants().find(|node| node.tag_name().name() == name);
     found.and_then(|node| node.text()).unwrap_or_default().trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::fake::context;
+    use super::*;
+    use crate::doors::aws::Aws;
+    use crate::doors::fake::Server;
+    use aws_sdk_cloudformation::Client;
+    use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksOutput;
+    use aws_sdk_cloudformation::primitives::DateTime;
+    use aws_sdk_cloudformation::types::{Output, Stack, StackStatus};
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use serde_json::Value;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// An RDS whose snapshot goes through these states, in front of which a stack names a database.
+    async fn taken(engine: &str, states: &'static [&'static str]) -> (Result<Ended>, Vec<String>, State) {
+        let looks = AtomicUsize::new(0);
+        let server = Server::new(move |asked| {
+            let body = asked.body.as_str().unwrap_or_default();
+            if body.starts_with("Action=Create") {
+                return (200, Value::String("<R/>".to_owned()));
+            }
+            let look = looks.fetch_add(1, Ordering::Relaxed).min(states.len() - 1);
+            let answer =
+                format!("<R><Status>{}</Status><PercentProgress>7</PercentProgress></R>", states[look]);
+            (200, Value::String(answer))
+        });
+        let mut aws = Aws::signed_at(&server.url);
+        aws.cloudformation = mock_client!(
+            aws_sdk_cloudformation,
+            RuleMode::MatchAny,
+            [&mock!(Client::describe_stacks).then_output(|| {
+                let host = Output::builder()
+                    .output_key("DatabaseHost")
+                    .output_value("db-1.abc.eu.rds.amazonaws.com");
+                let stack = Stack::builder().stack_name("p-dev").stack_status(StackStatus::UpdateComplete);
+                let stack = stack.creation_time(DateTime::from_secs(1)).outputs(host.build());
+                DescribeStacksOutput::builder().stacks(stack.build()).build()
+            })]
+        );
+        let mut state = State::default();
+        let mut context = context(aws);
+        context.tags.insert("environment".to_owned(), "dev".to_owned());
+        let ended = run(&context, engine, "0123456789ab", &mut state, &Sink::null()).await;
+        let asked =
+            server.asked().into_iter().map(|asked| asked.body.as_str().unwrap_or_default().to_owned());
+        (ended, asked.collect(), state)
+    }
+
+    #[tokio::test]
+    async fn the_database_is_saved_by_rds_and_waited_for() {
+        let (ended, asked, state) = taken("postgres", &["creating", "available"]).await;
+        let name = ended.unwrap().summary;
+        assert!(name.starts_with("p-dev-before-0123456789ab-0"), "{name}");
+        let expected = format!(
+            "Action=CreateDBSnapshot&Version=2014-10-31&DBSnapshotIdentifier={name}&DBInstanceIdentifier=db-1\
+             &Tags.Tag.1.Key=environment&Tags.Tag.1.Value=dev"
+        );
+        assert_eq!(asked[0], expected);
+        assert_eq!(asked.len(), 3);
+        assert_eq!(state.saved, Some(Saved::Snapshot(name)));
+    }
+
+    #[tokio::test]
+    async fn a_cluster_of_aurora_has_its_own_words() {
+        let (ended, asked, _) = taken("aurora-postgresql", &["available"]).await;
+        ended.unwrap();
+        assert!(asked[0].starts_with("Action=CreateDBClusterSnapshot&"), "{asked:?}");
+        assert!(asked[0].contains("&DBClusterIdentifier=db-1"), "{asked:?}");
+        assert!(asked[1].starts_with("Action=DescribeDBClusterSnapshots&"), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn without_a_snapshot_nothing_goes_on() {
+        let (ended, _, state) = taken("mysql", &["creating", "failed"]).await;
+        let fail = ended.unwrap_err();
+        assert!(fail.message().ends_with("failed"), "{fail}");
+        assert_eq!(state.saved, None);
+    }
+}

@@ -3,6 +3,7 @@
 
 mod account;
 mod dags;
+mod migration;
 mod network;
 mod pools;
 mod ports;
@@ -15,6 +16,7 @@ use super::stack::Decision;
 use crate::fail::{Fail, Problem};
 use crate::model::account::Account;
 use crate::model::dags::{DagIndex, Parsed};
+use crate::model::schema::Migration;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +55,8 @@ pub struct Facts {
     pub account: Fact<Account>,
     /// What is wrong between the pools of the release and those that Airflow has.
     pub pools: Fact<Vec<Problem>>,
+    /// What happens to the database.
+    pub migration: Option<Migration>,
     pub dags: Fact<Parsed>,
     /// The DAGs of the bundle that runs now.
     pub live: DagIndex,
@@ -113,13 +117,14 @@ impl Gate {
 type Judge = fn(&Facts) -> Verdict;
 
 /// Every gate, in the order in which they are shown. A new one is a file here and a line below.
-const GATES: [(&str, Judge); 9] = [
+const GATES: [(&str, Judge); 10] = [
     ("stack", stack::judge),
     ("protection", protected::judge),
     ("ports", ports::judge),
     ("network", network::judge),
     ("secrets", secrets::judge),
     ("account", account::judge),
+    ("migration", migration::judge),
     ("pools", pools::judge),
     ("dags", dags::judge),
     ("unfinished-runs", runs::judge),
@@ -166,6 +171,7 @@ pub(crate) mod tests {
             secrets: Fact::Unneeded("no host is changed"),
             account: Fact::Unneeded("the stack is not changed"),
             pools: Fact::Unneeded("no pool is changed"),
+            migration: None,
             dags: Fact::Unneeded("no DAG is changed"),
             live: DagIndex::default(),
             unfinished: Fact::Unneeded("no DAG is moved or removed"),
@@ -184,6 +190,7 @@ pub(crate) mod tests {
             ("network", "skipped"),
             ("secrets", "skipped"),
             ("account", "skipped"),
+            ("migration", "skipped"),
             ("pools", "skipped"),
             ("dags", "skipped"),
             ("unfinished-runs", "skipped"),
