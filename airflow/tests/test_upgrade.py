@@ -108,7 +108,9 @@ def test_an_upgrade_that_fails_later_goes_back_by_the_newer_airflow(older, url):
     assert migrate(older, url, None)[0] == 0, "a new database needs no word of the tool"
     assert there(url) == at(older)
     with database.open_url(url) as connection:
-        connection.exec_driver_sql("insert into variable (key, val, is_encrypted) values ('lake', 'blue', false)")
+        connection.exec_driver_sql(
+            "insert into variable (key, val, is_encrypted) values ('lake', 'blue', false)"
+        )
     code, said = migrate(NEWER, url, None)
     assert code == 1 and "nobody has asked this host to migrate: deploy" in said
     assert there(url) == at(older)
@@ -142,7 +144,9 @@ def test_what_was_saved_before_the_migration_comes_back(older, url, s3):
     s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     assert migrate(older, url, None)[0] == 0
     with database.open_url(url) as connection:
-        connection.exec_driver_sql("insert into variable (key, val, is_encrypted) values ('lake', 'blue', false)")
+        connection.exec_driver_sql(
+            "insert into variable (key, val, is_encrypted) values ('lake', 'blue', false)"
+        )
     key = "environments/test/dumps/1.dump"
     code, said = migrate(NEWER, url, up(NEWER, key))
     assert code == 0 and f"database saved as s3://artifacts/{key}" in said

@@ -3,8 +3,8 @@
 A component runs by the same command as on hosts. Its settings are those of the environment's stack if the container is
 a task of its ECS cluster (`task.py`), and the variables of the container otherwise. Anything else is a command of the
 image: `airflow db check`, `python`, `sh`; in a task with the same settings. Either becomes the process itself, which
-the image's init sends SIGTERM to. `migrate`, which only tasks have, migrates the database, or takes a migration back, and
-ends.
+the image's init sends SIGTERM to. `migrate`, which only tasks have, migrates the database, or takes a migration
+back, and ends.
 """
 
 from __future__ import annotations

@@ -40,7 +40,12 @@ def connection_of(url: str) -> dict[str, str]:
     from sqlalchemy import make_url
 
     parts = make_url(url)
-    values = {"PGHOST": parts.host, "PGPORT": parts.port, "PGUSER": parts.username, "PGPASSWORD": parts.password}
+    values = {
+        "PGHOST": parts.host,
+        "PGPORT": parts.port,
+        "PGUSER": parts.username,
+        "PGPASSWORD": parts.password,
+    }
     named = values | {"PGDATABASE": parts.database, "PGSSLMODE": parts.query.get("sslmode")}
     named |= {"PGSSLROOTCERT": parts.query.get("sslrootcert")}
     return {name: str(value) for name, value in named.items() if value}
@@ -57,13 +62,20 @@ def run(name: str, *words: str, url: str) -> None:
 def save(env: Mapping[str, str], url: str, key: str) -> None:
     """Dumps the database to the key, encrypted as the bucket is."""
     if not url.startswith("postgresql"):
-        log.warning("an existing MySQL database is not saved before its migration; restore it from your own backups")
+        log.warning(
+            "an existing MySQL database is not saved before its migration; restore it from your own backups"
+        )
         return
     with tempfile.TemporaryDirectory(prefix="ductwork-dump-") as folder:
         file = Path(folder, "dump")
         run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={file}", url=url)
         told.client().upload_file(str(file), env["DUCTWORK_ARTIFACT_BUCKET"], key)
-        log.info("database saved as s3://%s/%s, %d bytes", env["DUCTWORK_ARTIFACT_BUCKET"], key, file.stat().st_size)
+        log.info(
+            "database saved as s3://%s/%s, %d bytes",
+            env["DUCTWORK_ARTIFACT_BUCKET"],
+            key,
+            file.stat().st_size,
+        )
 
 
 def restore(env: Mapping[str, str], url: str, key: str) -> None:

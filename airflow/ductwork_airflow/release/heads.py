@@ -115,7 +115,7 @@ def main() -> int:
     if "alembic_version" not in revisions:
         sys.stderr.write("error: this Airflow has no migrations\n")
         return 1
-    print(json.dumps({"airflow": metadata.version("apache-airflow"), "revisions": revisions}))
+    json.dump({"airflow": metadata.version("apache-airflow"), "revisions": revisions}, sys.stdout)
     return 0
 
 

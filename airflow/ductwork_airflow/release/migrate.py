@@ -3,8 +3,8 @@
 One process for all, because each start of Airflow costs seconds. Safe when several hosts run it at once: they take
 turns by a lock of the database, and the second finds nothing to do. A host makes the tables of a new database, and
 changes those that are there only if the release tool has told so (`told.py`). With `back`, which the next revision
-calls before it replaces this one, it undoes migrations if that was told. Passwords are those of Secrets Manager; a user or
-password changed by hand is set back, so that the secret is the truth.
+calls before it replaces this one, it undoes migrations if that was told. Passwords are those of Secrets Manager; a
+user or password changed by hand is set back, so that the secret is the truth.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def migrate_schema(env: Mapping[str, str], connection: Connection, wanted: Told 
     """Brings the tables to this Airflow if any are missing; True when it did."""
     if newer := heads.unknown(connection):
         raise MigrationError(
-            f"the database is newer than this Airflow, which does not know {', '.join(newer)}; deploy the newer release,"
-            " then roll back, or restore what was saved before its migration"
+            f"the database is newer than this Airflow, which does not know {', '.join(newer)}; deploy the newer"
+            " release, then roll back, or restore what was saved before its migration"
         )
     lacking = heads.lacking(connection)
     if not lacking:
@@ -137,7 +137,9 @@ def downgrade(env: Mapping[str, str], connection: Connection, wanted: Told) -> b
             FABDBManager(session).downgrade(to_revision=revision)
     if revision := steps.get("alembic_version"):
         db.downgrade(to_revision=revision)
-    log.info("database schema: taken back to %s", ", ".join(f"{table} {head}" for table, head in steps.items()))
+    log.info(
+        "database schema: taken back to %s", ", ".join(f"{table} {head}" for table, head in steps.items())
+    )
     return True
 
 

@@ -56,6 +56,8 @@ def of_host(env: Mapping[str, str]) -> Told | None:
     """What the tool has told the hosts of this environment; None if it never has."""
     from botocore.exceptions import ClientError
 
+    if "DUCTWORK_ARTIFACT_BUCKET" not in env:  # written by a revision that knew nothing of this
+        return None
     key = contract.migration_key(env["DUCTWORK_ENVIRONMENT"])
     try:
         body = client().get_object(Bucket=env["DUCTWORK_ARTIFACT_BUCKET"], Key=key)["Body"].read()
