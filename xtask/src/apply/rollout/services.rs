@@ -157,7 +157,7 @@ pub(super) async fn migrate(
     let end = running
         .end(state, |line| {
             if told.is_some() {
-                progress(line)
+                progress(line);
             }
         })
         .await?;

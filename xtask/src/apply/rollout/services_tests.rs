@@ -256,7 +256,7 @@ async fn the_way_back_is_the_newer_code_s_and_its_failure_tells_why() {
         assert_eq!(asked["startedBy"], format!("ductwork/downgrade/{}", image().short()));
         match ended {
             Ok(ended) => {
-                assert!(code == 0 && ended.summary.starts_with("database taken back to Airflow 3.3.2"))
+                assert!(code == 0 && ended.summary.starts_with("database taken back to Airflow 3.3.2"));
             }
             Err(fail) => {
                 assert_eq!((code, fail.message()), (1, "the database could not be taken back"));
