@@ -164,3 +164,16 @@ def test_without_a_dump_nothing_is_migrated(older, url, monkeypatch):
     code, said = migrate(NEWER, url, up(NEWER, "environments/test/dumps/2.dump"), bare="yes")
     assert code == 1 and "`pg_dump` is not installed here" in said
     assert there(url) == at(older)
+
+
+def test_a_host_is_told_beside_the_pointer(s3):
+    env = {"DUCTWORK_ARTIFACT_BUCKET": "told", "DUCTWORK_ENVIRONMENT": "test"}
+    s3.create_bucket(Bucket="told", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    assert told.of_host(env) is None
+    assert told.of_host({}) is None, "settings that an older revision has written"
+    wanted = {"direction": "down", "heads": {"alembic_version": "a"}, "dump": "d"}
+    s3.put_object(Bucket="told", Key="environments/test/migration.json", Body=json.dumps(wanted).encode())
+    assert told.of_host(env) == told.Told(told.DOWN, {"alembic_version": "a"}, "d")
+    for text in ('{"direction": "sideways", "heads": {}}', '{"direction": "up"}', "[]"):
+        with pytest.raises(ValueError, match="not a"):
+            told.parse(text)

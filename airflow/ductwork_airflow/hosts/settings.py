@@ -217,6 +217,7 @@ def host_environment(
         "DUCTWORK_COMPONENTS": " ".join(worker_sets.effective_components(host.components, serves)),
         "DUCTWORK_DATABASE_KIND": database,
         "DUCTWORK_DRAIN_SECONDS": parameters["DrainSeconds"],
+        "DUCTWORK_ENVIRONMENT": host.environment,
         "DUCTWORK_GOOGLE_SECRET": contract.google_secret(host.environment),
         "DUCTWORK_LOGIN": _one_line(parameters.get("LoginConfig") or "{}"),
         "DUCTWORK_PACKAGES": parameters.get("HostPackages", ""),

@@ -1,17 +1,20 @@
 """What the release tool has told of a migration: which way, to which revisions, and whether the data is saved first.
 
 A host finds it in the artifact bucket beside the pointer, a task in its command line. Without it, no host changes the
-tables of a database that has any.
+tables of a database that has any. `python -m ductwork_airflow.release.told` prints the direction that a host is told.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ductwork_airflow import contract
+from ductwork_airflow.hosts import envfile
 from ductwork_airflow.release import heads
 
 UP, DOWN = "up", "down"
@@ -56,7 +59,8 @@ def of_host(env: Mapping[str, str]) -> Told | None:
     """What the tool has told the hosts of this environment; None if it never has."""
     from botocore.exceptions import ClientError
 
-    if "DUCTWORK_ARTIFACT_BUCKET" not in env:  # written by a revision that knew nothing of this
+    # Settings that were written by a revision which knew nothing of this.
+    if not {"DUCTWORK_ARTIFACT_BUCKET", "DUCTWORK_ENVIRONMENT"} <= env.keys():
         return None
     key = contract.migration_key(env["DUCTWORK_ENVIRONMENT"])
     try:
@@ -67,3 +71,16 @@ def of_host(env: Mapping[str, str]) -> Told | None:
             return None
         raise
     return parse(body)
+
+
+def main() -> int:
+    """The command line, without arguments."""
+    env = envfile.read_lines(envfile.airflow_file())
+    os.environ.update({name: value for name, value in env.items() if name.startswith("AWS_")})
+    wanted = of_host(env)
+    sys.stdout.write(f"{wanted.direction if wanted else '-'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
