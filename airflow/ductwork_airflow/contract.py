@@ -64,6 +64,11 @@ def release_key(environment: str, release: str) -> str:
     return str(_CONTRACT["keys"]["release"]).replace("{environment}", environment).replace("{id}", release)
 
 
+def migration_key(environment: str) -> str:
+    """Where the artifact bucket tells hosts of a migration."""
+    return str(_CONTRACT["keys"]["migration"]).replace("{environment}", environment)
+
+
 def google_secret(environment: str) -> str:
     """The name of the secret that belongs to the Google client."""
     return str(_CONTRACT["secrets"]["google"]).replace("{environment}", environment)

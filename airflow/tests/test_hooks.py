@@ -102,6 +102,31 @@ def test_before_install_removes_the_files_of_the_revision_before(host):
     assert not old.exists()
 
 
+@pytest.mark.parametrize(
+    ("components", "told", "asked"),
+    [("api-server worker", "down", True), ("api-server", "up", False), ("scheduler worker", "down", False)],
+)
+def test_the_newer_code_takes_its_migrations_back_before_it_is_removed(host, components, told, asked):
+    """By its own modules and environment; what it answers decides whether the older code may come."""
+    before = host.root / "opt/ductwork/revision"
+    before.mkdir(parents=True)
+    python = host.root / "opt/ductwork/venv/bin/python"
+    python.parent.mkdir(parents=True)
+    said = host.root / "said"
+    python.write_text(
+        f'#!/bin/sh\n[ "$2" != ductwork_airflow.release.told ] || {{ echo {told}; exit 1; }}\n'
+        f'echo "$PYTHONPATH $*" >"{said}"\nexit 3\n'
+    )
+    python.chmod(0o755)
+    (host.root / "etc/ductwork/airflow.env").write_text(f"DUCTWORK_COMPONENTS={components}\n")
+    done = host.hook("before_install")
+    assert (done.returncode, said.exists(), before.exists()) == (
+        (3, True, True) if asked else (0, False, False)
+    )
+    if asked:
+        assert said.read_text() == f"{before} -m ductwork_airflow.release.migrate back\n"
+
+
 def test_the_components_of_a_host_come_in_the_order_of_their_start(host):
     file = host.root / "etc/ductwork/airflow.env"
     file.write_text("DUCTWORK_COMPONENTS=worker scheduler triggerer\n")

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from localcloud.databases.postgres import binaries
 from localcloud.ecs.images import Image
 
 SYSTEM = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")
@@ -56,6 +57,7 @@ class Places:
         return ":".join(self.of(part) if part.startswith("/") else part for part in text.split(":"))
 
     def variables(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Variables with their places; this machine's system folders end the PATH."""
+        """Variables with their places; this machine's system folders end the PATH, and the client of the
+        databases here, whose version pg_dump has to have."""
         made = {key: self.word(value) for key, value in given.items()}
-        return {**made, "PATH": made.get("PATH") or SYSTEM_PATH}
+        return {**made, "PATH": f"{made.get('PATH') or SYSTEM_PATH}:{binaries()}"}

@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcloud.databases.postgres import binaries
+
 # Every process of an instance carries this variable, so that the last of them can be found and ended.
 MARK = "DUCTWORK_HOST_ROOT"
 METADATA = "/_localcloud/metadata"  # below it, each instance's metadata service
@@ -44,7 +46,8 @@ class HostEnv:
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self.endpoint}{METADATA}/{root.name}",
             "HOME": str(root / "root"),
-            "PATH": SYSTEM_PATH,
+            # Ended by the client of the databases here: pg_dump is of their very version.
+            "PATH": f"{SYSTEM_PATH}:{binaries()}",
             "LANG": "C.UTF-8",
         }
         return {key: value for key, value in env.items() if value}

@@ -206,6 +206,7 @@ def host_environment(
         "AWS_REGION": host.region,
         "AWS_DEFAULT_REGION": host.region,  # the only name that boto3 reads
         **{passed_on_as(name): outputs[name] for name in contract.OUTPUTS if is_passed_on(name)},
+        "DUCTWORK_ARTIFACT_BUCKET": outputs["ArtifactBucket"],
         "DUCTWORK_ADDRESS": outputs["AddressAllocationId"],
         "DUCTWORK_AIRFLOW_PORT": parameters["AirflowPort"],
         "DUCTWORK_APPLICATION": outputs["CodeDeployApplication"],
@@ -216,6 +217,7 @@ def host_environment(
         "DUCTWORK_COMPONENTS": " ".join(worker_sets.effective_components(host.components, serves)),
         "DUCTWORK_DATABASE_KIND": database,
         "DUCTWORK_DRAIN_SECONDS": parameters["DrainSeconds"],
+        "DUCTWORK_ENVIRONMENT": host.environment,
         "DUCTWORK_GOOGLE_SECRET": contract.google_secret(host.environment),
         "DUCTWORK_LOGIN": _one_line(parameters.get("LoginConfig") or "{}"),
         "DUCTWORK_PACKAGES": parameters.get("HostPackages", ""),

@@ -3,8 +3,8 @@
 A component runs by the same command as on hosts. Its settings are those of the environment's stack if the container is
 a task of its ECS cluster (`task.py`), and the variables of the container otherwise. Anything else is a command of the
 image: `airflow db check`, `python`, `sh`; in a task with the same settings. Either becomes the process itself, which
-the image's init sends SIGTERM to. `migrate`, which only tasks have, migrates the database and ends; `flower`, likewise,
-is Celery's monitor.
+the image's init sends SIGTERM to. `migrate`, which only tasks have, migrates the database, or takes a migration
+back, and ends; `flower`, likewise, is Celery's monitor.
 """
 
 from __future__ import annotations
@@ -62,15 +62,20 @@ def own_place(environ: dict[str, str]) -> tuple[str, Ports | None]:
     return (place.own_address(environ), place.free_ports()) if is_local(parameters) else ("", None)
 
 
-def migrate() -> int:
-    """Migrates the database of the environment and keeps its users."""
-    from ductwork_airflow.release import migrate
+def migrate(words: list[str]) -> int:
+    """Migrates the database of the environment and keeps its users; with `--told JSON` as the release tool says."""
+    from ductwork_airflow.release import dump, migrate, told
 
     environ = dict(os.environ)
     env = task.environment(environ, task.of(environ, ""), like="")
     for name in environ.keys() - env.keys():
         del os.environ[name]
-    migrate.migrate(env, task.fetch(environ))
+    wanted = told.parse(words[-1]) if words else told.of_this_airflow()
+    try:
+        migrate.migrate(env, task.fetch(environ), wanted)
+    except (migrate.MigrationError, dump.DumpError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     return 0
 
 
@@ -87,6 +92,11 @@ def command(words: list[str]) -> int:
     raise AssertionError("exec does not return")
 
 
+def is_migration(given: list[str]) -> bool:
+    """Whether these words are for `migrate`."""
+    return given[:1] == [MIGRATE] and (not given[1:] or (given[1] == "--told" and len(given) == 3))
+
+
 def refused(given: list[str]) -> str | None:
     """Why nothing can be started by these words."""
     names = [name for name in run.COMMANDS if name != OF_HOSTS]
@@ -97,7 +107,7 @@ def refused(given: list[str]) -> str | None:
     if given[0] in names and given[1:]:
         return f"`{given[0]}` takes no arguments; see `airflow {given[0]} --help`"
     instead = {MIGRATE: "airflow db migrate", flower.NAME: "airflow celery flower"}
-    if given in ([MIGRATE], [flower.NAME]) and not task.is_told(os.environ):
+    if (is_migration(given) or given == [flower.NAME]) and not task.is_told(os.environ):
         return f"`{given[0]}` is for tasks of an environment; use `{instead[given[0]]}` instead"
     return None
 
@@ -115,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
             component(given[0])
         if given == [flower.NAME]:
             flower.become(os.environ)
-        return migrate() if given == [MIGRATE] else command(given)
+        return migrate(given[1:]) if is_migration(given) else command(given)
     except (SettingsError, OSError) as error:  # a migration that never came is one of the second
         sys.stderr.write(f"error: {error}\n")
         return 1

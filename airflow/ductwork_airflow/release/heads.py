@@ -1,14 +1,20 @@
-"""Whether the database has the tables of the Airflow that is installed here, asked without importing Airflow.
+"""Which tables the Airflow that is installed here has, and whether the database has them; without importing Airflow.
 
 Airflow's own check (`db.check_migrations`) costs seconds of each start, and it calls tables that are newer than this
 Airflow unready: after a rollback it would wait for ever. The revisions are read from the scripts as alembic names them.
+
+`python -m ductwork_airflow.release.heads` prints Airflow's version and its revisions as JSON: the release tool compares
+them with those of the release that runs.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
+import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +34,7 @@ class Scripts(NamedTuple):
 
     known: frozenset[str]
     heads: frozenset[str]
+    ordered: tuple[str, ...]  # each after those that it follows
 
 
 def package() -> Path:
@@ -40,15 +47,28 @@ def package() -> Path:
 
 def scripts(folder: Path) -> Scripts:
     """What the scripts say of themselves."""
-    known: set[str] = set()
-    followed: set[str] = set()
-    for file in folder.glob("*.py"):
+    before: dict[str, tuple[str, ...]] = {}
+    for file in sorted(folder.glob("*.py")):
         assigned = dict(_ASSIGNED.findall(file.read_text(encoding="utf-8")))
         if "revision" in assigned:
-            known.add(ast.literal_eval(assigned["revision"]))
-            before = ast.literal_eval(assigned.get("down_revision", "None"))
-            followed |= {before} if isinstance(before, str) else set(before or ())
-    return Scripts(frozenset(known), frozenset(known - followed))
+            down = ast.literal_eval(assigned.get("down_revision", "None"))
+            before[ast.literal_eval(assigned["revision"])] = (
+                (down,) if isinstance(down, str) else tuple(down or ())
+            )
+    followed = {revision for downs in before.values() for revision in downs}
+    ordered: list[str] = []
+    while waiting := [revision for revision in before if revision not in ordered]:
+        ready = [one for one in waiting if not any(down in waiting for down in before[one])]
+        if not ready:
+            raise ValueError(f"the migrations in {folder} follow one another in a circle")
+        ordered += ready
+    return Scripts(frozenset(before), frozenset(before.keys() - followed), tuple(ordered))
+
+
+def installed() -> dict[str, Scripts]:
+    """The migrations of each table; a provider that is not installed has none."""
+    found = {table: scripts(package() / folder) for table, folder in TABLES.items()}
+    return {table: each for table, each in found.items() if each.known}
 
 
 def recorded(connection: Connection, table: str) -> set[str]:
@@ -66,11 +86,38 @@ def lacking(connection: Connection) -> list[str]:
     """The parts of the database that are older than the Airflow here. A revision that is not known here is a newer
     one: components then work with it, as do those that still run while an upgrade migrates."""
     found = []
-    for table, folder in TABLES.items():
-        known, heads = scripts(package() / folder)
+    for table, here in installed().items():
         there = recorded(connection, table)
-        if there <= known and there != heads:
+        if there <= here.known and there != here.heads:
             found.append(
-                f"`{table}` is at {', '.join(sorted(there)) or 'nothing'} instead of {', '.join(sorted(heads))}"
+                f"`{table}` is at {', '.join(sorted(there)) or 'nothing'} instead of {', '.join(sorted(here.heads))}"
             )
     return found
+
+
+def is_new(connection: Connection) -> bool:
+    """Whether no Airflow has ever made its tables there."""
+    return not recorded(connection, "alembic_version")
+
+
+def unknown(connection: Connection) -> list[str]:
+    """The revisions of the database that this Airflow does not know: they are of a newer one."""
+    return sorted(
+        revision
+        for table, here in installed().items()
+        for revision in recorded(connection, table) - here.known
+    )
+
+
+def main() -> int:
+    """The command line, without arguments."""
+    revisions = {table: each.ordered for table, each in installed().items()}
+    if "alembic_version" not in revisions:
+        sys.stderr.write("error: this Airflow has no migrations\n")
+        return 1
+    json.dump({"airflow": metadata.version("apache-airflow"), "revisions": revisions}, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

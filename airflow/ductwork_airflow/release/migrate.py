@@ -1,8 +1,10 @@
 """Migrates the database to this Airflow and keeps the local users: `python -m ductwork_airflow.release.migrate`.
 
 One process for all, because each start of Airflow costs seconds. Safe when several hosts run it at once: they take
-turns by a lock of the database, and the second finds nothing to do. Passwords are those of Secrets Manager; a user or
-password changed by hand is set back, so that the secret is the truth.
+turns by a lock of the database, and the second finds nothing to do. A host makes the tables of a new database, and
+changes those that are there only if the release tool has told so (`told.py`). With `back`, which the next revision
+calls before it replaces this one, it undoes migrations if that was told. Passwords are those of Secrets Manager; a
+user or password changed by hand is set back, so that the secret is the truth.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +20,8 @@ from typing import TYPE_CHECKING
 from ductwork_airflow.extensions import login
 from ductwork_airflow.hosts import database, envfile, secret
 from ductwork_airflow.hosts.run import component_environment, prepare_home
+from ductwork_airflow.release import dump, heads, told
+from ductwork_airflow.release.told import Told
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -57,16 +62,85 @@ def local_users(env: Mapping[str, str], fetch: secret.Fetch) -> list[LocalUser]:
     return users
 
 
-def migrate_schema() -> bool:
-    """Runs the migrations of Airflow and of its FAB tables if any are missing; True when it ran them."""
+class MigrationError(RuntimeError):
+    """The database must not or cannot be migrated; the message says the way out."""
+
+
+def upgrade() -> None:
+    """Runs the migrations of Airflow and of its FAB tables."""
     from airflow.utils import db
 
-    try:
-        db.check_migrations(timeout=1)
-    except TimeoutError:
-        db.upgradedb()
+    db.upgradedb()
+
+
+def migrate_schema(env: Mapping[str, str], connection: Connection, wanted: Told | None) -> bool:
+    """Brings the tables to this Airflow if any are missing; True when it did."""
+    if newer := heads.unknown(connection):
+        raise MigrationError(
+            f"the database is newer than this Airflow, which does not know {', '.join(newer)}; deploy the newer"
+            " release, then roll back, or restore what was saved before its migration"
+        )
+    lacking = heads.lacking(connection)
+    if not lacking:
+        return False
+    if heads.is_new(connection):
+        upgrade()
         return True
-    return False
+    if wanted is None or wanted.direction != told.UP or not _is_ours(wanted):
+        raise MigrationError(
+            f"{'; '.join(lacking)}, and nobody has asked this host to migrate: deploy, which migrates first"
+        )
+    _save(env, connection, wanted)
+    log.info("migrating: %s", "; ".join(lacking))
+    upgrade()
+    return True
+
+
+def _is_ours(wanted: Told) -> bool:
+    return all(here.heads == {wanted.heads.get(table)} for table, here in heads.installed().items())
+
+
+def _save(env: Mapping[str, str], connection: Connection, wanted: Told) -> None:
+    if wanted.dump:
+        dump.save(env, connection.engine.url.render_as_string(hide_password=False), wanted.dump)
+
+
+def downgrade(env: Mapping[str, str], connection: Connection, wanted: Told) -> bool:
+    """Takes the tables back by this Airflow, which knows how, to the heads of an older one; True when it did."""
+    from airflow.utils import db
+    from airflow.utils.session import create_session
+
+    here = heads.installed()
+    steps = {
+        table: revision
+        for table, revision in wanted.heads.items()
+        if heads.recorded(connection, table) != {revision}
+    }
+    if not steps:
+        return False
+    strange = [
+        revision
+        for table, revision in steps.items()
+        if table not in here or revision not in here[table].known
+    ]
+    if newer := [*strange, *heads.unknown(connection)]:
+        raise MigrationError(
+            f"this Airflow does not know {', '.join(newer)} and cannot take the database back; restore what was saved"
+            " before the migration"
+        )
+    _save(env, connection, wanted)
+    # The users' tables first: they came last.
+    if revision := steps.get("alembic_version_fab"):
+        from airflow.providers.fab.auth_manager.models.db import FABDBManager
+
+        with create_session() as session:
+            FABDBManager(session).downgrade(to_revision=revision)
+    if revision := steps.get("alembic_version"):
+        db.downgrade(to_revision=revision)
+    log.info(
+        "database schema: taken back to %s", ", ".join(f"{table} {head}" for table, head in steps.items())
+    )
+    return True
 
 
 def default_connections() -> None:
@@ -116,13 +190,17 @@ def set_users(users: list[LocalUser]) -> None:
             manager.update_user(user)
 
 
-def run(env: Mapping[str, str], fetch: secret.Fetch) -> None:
+def run(env: Mapping[str, str], fetch: secret.Fetch, wanted: Told | None = None) -> None:
     """Migrates and keeps the users; `env` is already this process's environment."""
+    if wanted and wanted.direction == told.DOWN:
+        _run_back(env, fetch, wanted)
+        return
     users = local_users(env, fetch)
     connection = database.connect(env, fetch)
     try:
         with database.taking_turns(connection, "migrate"):
-            log.info("database schema: %s", "migrated" if migrate_schema() else "nothing to do")
+            did = migrate_schema(env, connection, wanted)
+            log.info("database schema: %s", "migrated" if did else "nothing to do")
             default_connections()
             wrong = [user for user in users if not is_right(connection, user)]
             if wrong:
@@ -133,22 +211,43 @@ def run(env: Mapping[str, str], fetch: secret.Fetch) -> None:
         connection.close()
 
 
-def migrate(env: dict[str, str], fetch: secret.Fetch) -> None:
+def _run_back(env: Mapping[str, str], fetch: secret.Fetch, wanted: Told) -> None:
+    connection = database.connect(env, fetch)
+    try:
+        with database.taking_turns(connection, "migrate"):
+            if not downgrade(env, connection, wanted):
+                log.info("database schema: nothing to take back")
+    finally:
+        connection.close()
+
+
+def migrate(env: dict[str, str], fetch: secret.Fetch, wanted: Told | None = None) -> None:
     """Makes `env` the environment of this process, and migrates."""
     envfile.log_beside_airflow(log)
+    envfile.log_beside_airflow(dump.log)
     # Airflow names every permission that it makes; only the settings of this process are quieter.
     quiet = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING", "AIRFLOW__LOGGING__FAB_LOGGING_LEVEL": "WARNING"}
     env = env | quiet
     prepare_home(env)
     os.environ.update(env)
-    run(env, fetch)
+    run(env, fetch, wanted)
 
 
-def main() -> int:
-    """The command line, without arguments."""
+def main(arguments: list[str] | None = None) -> int:
+    """The command line of a host: no argument, or `back`."""
     envfile.log_to_stderr()
+    given = sys.argv[1:] if arguments is None else arguments
     env = component_environment()
-    migrate(env, secret.secrets_manager(env["AWS_REGION"]))
+    wanted = told.of_host(env)
+    if given == ["back"] and (wanted is None or wanted.direction != told.DOWN):
+        return 0
+    if given != ["back"] and wanted and wanted.direction == told.DOWN:
+        wanted = None  # it is done by now
+    try:
+        migrate(env, secret.secrets_manager(env["AWS_REGION"]), wanted)
+    except (MigrationError, dump.DumpError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     return 0
 
 

@@ -12,10 +12,11 @@ use crate::model::dags::DagIndex;
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use crate::model::names::outputs;
-use crate::model::release::{Pointer, StepRecord};
+use crate::model::release::{Pointer, Runtime, StepRecord};
 use crate::model::secret::Versions;
 use crate::observe::airflow;
 use crate::plan::consent::Guard;
+use crate::plan::migration::Saved;
 use crate::plan::running::Running;
 use crate::plan::templates::Packaged;
 use std::collections::BTreeMap;
@@ -139,6 +140,10 @@ pub struct State {
     /// The versions of the secrets that hosts read.
     pub secrets: Versions,
     pub uploads: usize,
+    /// The runtime whose migration has just been run.
+    pub migrated: Option<Runtime>,
+    /// What the database was saved as before its migration.
+    pub saved: Option<Saved>,
     /// Tasks of before that end only when their work does.
     pub draining: usize,
     pub session: Option<Airflow>,

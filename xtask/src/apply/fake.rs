@@ -111,6 +111,7 @@ pub(crate) fn parts(bundle: &str, host: &str, template: &str) -> Parts {
         runtime: Runtime::Hosts(digest(host)),
         stack: StackSpec { template: digest(template), parameters: BTreeMap::new() },
         objects: Objects::default(),
+        schema: None,
         commit: None,
         git: None,
     }
@@ -123,7 +124,7 @@ pub(crate) fn release(bundle: &str, host: &str, template: &str) -> Release {
 /// A plan of these steps alone.
 pub(crate) fn plan(target: &Release, steps: Vec<Step>) -> Plan {
     let (release, source) = (target.clone(), Source::Record);
-    Plan { release, previous: None, source, validates: false, secrets: Vec::new(), steps }
+    Plan { release, previous: None, source, validates: false, secrets: Vec::new(), migration: None, steps }
 }
 
 /// The pointer moved to the release.

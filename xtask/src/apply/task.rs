@@ -71,7 +71,13 @@ pub struct Running<'a> {
 }
 
 /// Starts a task; or takes the one that `by` has started and that has not ended, after an interruption.
-pub async fn once<'a>(place: &'a Place, aws: &'a Aws, definition: &str, by: &str) -> Result<Running<'a>> {
+pub async fn once<'a>(
+    place: &'a Place,
+    aws: &'a Aws,
+    definition: &str,
+    by: &str,
+    changes: &Changes,
+) -> Result<Running<'a>> {
     let found = place.cluster(aws).tasks(Filter::StartedBy(by)).await?;
     let ours = found.into_iter().find(|task| task.task_definition_arn == definition);
     match ours {
@@ -79,7 +85,7 @@ pub async fn once<'a>(place: &'a Place, aws: &'a Aws, definition: &str, by: &str
             let container = main_container(&ecs::task_definition(aws, definition).await?)?;
             Ok(Running { cluster: place.cluster(aws), task, container })
         }
-        None => start(place, aws, definition, by, &Changes::default()).await,
+        None => start(place, aws, definition, by, changes).await,
     }
 }
 

@@ -34,7 +34,7 @@ fn way(code: i32) -> [Value; 3] {
 async fn whole(ecs: &FakeEcs) -> (Result<End>, Vec<String>, Vec<String>) {
     let (place, aws) = (place(), ecs.aws());
     let (mut states, mut lines) = (Vec::new(), Vec::new());
-    let running = once(&place, &aws, MIGRATE, "ductwork/migrate/1").await.unwrap();
+    let running = once(&place, &aws, MIGRATE, "ductwork/migrate/1", &Changes::default()).await.unwrap();
     let end = running.end(|state| states.push(state.to_owned()), |line| lines.push(line.to_owned())).await;
     (end, states, lines)
 }
@@ -132,7 +132,7 @@ async fn a_task_that_cannot_be_placed_says_why() {
     let why = json!({ "tasks": [], "failures": [{ "reason": "RESOURCE:MEMORY", "arn": "instance/1" }] });
     let ecs = cluster("EC2").starts([why]);
     let (place, aws) = (place(), ecs.aws());
-    let fail = once(&place, &aws, MIGRATE, "me").await.map(drop).unwrap_err();
+    let fail = once(&place, &aws, MIGRATE, "me", &Changes::default()).await.map(drop).unwrap_err();
     assert_eq!(fail.causes(), ["RESOURCE:MEMORY: instance/1"]);
 }
 
@@ -142,7 +142,7 @@ async fn a_failure_tells_its_reasons_and_its_last_lines() {
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let ecs = cluster("FARGATE").starts(way(3)).logs("t-1", &lines);
     let (place, aws) = (place(), ecs.aws());
-    let running = once(&place, &aws, MIGRATE, "me").await.unwrap();
+    let running = once(&place, &aws, MIGRATE, "me", &Changes::default()).await.unwrap();
     let end = running.end(|_| (), |_| ()).await.unwrap();
     let told = error::text(&failed(&running, &end, "it failed").await);
     assert!(told.contains("container airflow of task t-1: exit code 3"), "{told}");
@@ -152,7 +152,7 @@ async fn a_failure_tells_its_reasons_and_its_last_lines() {
     never["stoppedReason"] = "CannotPullContainerError: not found".into();
     let ecs = cluster("FARGATE").starts([task("t-2", MIGRATE, "PENDING"), never]);
     let aws = ecs.aws();
-    let running = once(&place, &aws, MIGRATE, "me").await.unwrap();
+    let running = once(&place, &aws, MIGRATE, "me", &Changes::default()).await.unwrap();
     let end = running.end(|_| (), |_| ()).await.unwrap();
     assert_eq!(end.code, None);
     let fail = failed(&running, &end, "it failed").await;

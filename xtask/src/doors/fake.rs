@@ -254,7 +254,8 @@ impl Server {
                 let Some(request) = read_request(&stream) else { continue };
                 let (status, body) = answer(&request);
                 log.lock().unwrap().push(request);
-                let body = body.to_string();
+                // Text is XML, of a service with a query API.
+                let body = if let Value::String(text) = body { text } else { body.to_string() };
                 let head =
                     format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close");
                 let _ = write!(&stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -288,6 +289,9 @@ pub(crate) fn read_request(stream: &TcpStream) -> Option<Asked> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    asked.body = serde_json::from_slice(&body).unwrap_or_default();
+    asked.body = serde_json::from_slice(&body).unwrap_or_else(|_| match body.is_empty() {
+        true => Value::Null,
+        false => String::from_utf8_lossy(&body).into(),
+    });
     Some(asked)
 }

@@ -36,6 +36,7 @@ pub enum Service {
     Kms,
     Logs,
     Quotas,
+    Rds,
     Route53,
     Ssm,
 }
@@ -52,6 +53,7 @@ impl Service {
             Self::Kms => "kms",
             Self::Logs => "logs",
             Self::Quotas => "servicequotas",
+            Self::Rds => "rds",
             Self::Route53 => "route53",
             Self::Ssm => "ssm",
         }

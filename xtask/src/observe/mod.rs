@@ -14,6 +14,7 @@ pub mod lint;
 pub mod objects;
 mod pack;
 pub mod release;
+pub mod schema;
 pub mod secrets;
 pub mod services;
 pub mod stack;

@@ -28,6 +28,7 @@ fn recorded(bucket: &Bucket) -> (Release, String, Digest) {
         runtime: Runtime::Hosts(digest("host")),
         stack: StackSpec { template: digest(&root), parameters: BTreeMap::new() },
         objects: Objects::default(),
+        schema: None,
         commit: None,
         git: None,
     });
@@ -108,6 +109,7 @@ fn deployment(id: &str) -> Deployment {
         seconds: 1.0,
         by: "me".to_owned(),
         run_url: None,
+        saved: None,
         steps: Vec::new(),
     }
 }

@@ -44,6 +44,7 @@ impl Serialize for Closing {
             "aws_calls": self.aws_calls,
             "uploads": self.uploads,
             "draining": self.draining,
+            "saved": deployment.saved,
             "url": self.url,
         });
         if let Some(error) = &self.error {
@@ -137,6 +138,7 @@ mod tests {
             seconds: 0.4,
             by: "me".to_owned(),
             run_url: None,
+            saved: None,
             steps: vec![],
         };
         let url = Some("http://127.0.0.1:8080".to_owned());

@@ -20,6 +20,8 @@ struct Entry {
     by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved: Option<String>,
 }
 
 impl History {
@@ -33,6 +35,7 @@ impl History {
             seconds: one.seconds,
             by: one.by,
             run_url: one.run_url,
+            saved: one.saved,
         };
         Self(deployments.into_iter().map(entry).collect())
     }
@@ -72,6 +75,7 @@ mod tests {
             seconds: 1.0,
             by: "ada".to_owned(),
             run_url: run_url.map(str::to_owned),
+            saved: None,
         };
         let text =
             History(vec![entry(Some("https://ci.example/2")), entry(Some("https://ci.example/1"))]).text();
@@ -90,6 +94,7 @@ mod tests {
             seconds: 4.2,
             by: "me".to_owned(),
             run_url: None,
+            saved: None,
             steps: Vec::new(),
         };
         let history = History::new(vec![deployment]);

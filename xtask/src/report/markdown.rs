@@ -30,6 +30,7 @@ fn preview_rows(preview: &Preview) -> Vec<(String, String)> {
     let plan = &preview.plan;
     let mut rows = vec![("steps".to_owned(), plan.names().join(", "))];
     rows.extend(preview.contents.engine.map(|change| ("engine".to_owned(), change.text())));
+    rows.extend(plan.migration.iter().map(|migration| ("database".to_owned(), migration.to_string())));
     let DagDiff { added, removed, moved, changed } = &preview.dags;
     for (word, ids) in [("added", added), ("removed", removed), ("moved", moved), ("changed", changed)] {
         rows.extend((!ids.is_empty()).then(|| (format!("DAGs {word}"), codes(ids))));

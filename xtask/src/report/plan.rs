@@ -81,6 +81,7 @@ fn json(preview: &Preview) -> Value {
         "dags": preview.dags,
         "engine": preview.contents.engine,
         "secrets": plan.secrets,
+        "migration": plan.migration,
         "env": preview.contents.env,
         "objects": preview.contents.objects,
         "git": preview.contents.git,
@@ -101,6 +102,9 @@ fn text(preview: &Preview) -> String {
         row(&mut out, "steps", &plan.names().join(", "));
         if let Some(change) = preview.contents.engine {
             row(&mut out, "engine", &change.text());
+        }
+        if let Some(migration) = &plan.migration {
+            row(&mut out, "database", &migration.to_string());
         }
         dags(&mut out, &preview.dags);
         contents(&mut out, &preview.contents);

@@ -8,6 +8,7 @@ use crate::model::engine::Engine;
 use crate::model::git::GitSource;
 use crate::model::objects::{Objects, Pool, Variable};
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
+use crate::model::schema::{Migration, Schema};
 use crate::plan::deployment::{Facts, Source, plan};
 use crate::plan::running::{Records, Running};
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ fn target() -> Release {
         runtime: Runtime::Hosts(digest("host")),
         stack: StackSpec { template: digest("template"), parameters: BTreeMap::new() },
         objects: Objects::default(),
+        schema: None,
         commit: None,
         git: None,
     })
@@ -66,6 +68,7 @@ fn everything_runs() -> Running {
         pools: Some(target.objects.pools.clone()),
         runtime: Some(target.runtime),
         served: None,
+        schema: target.schema.clone(),
         proven: true,
     }
 }
@@ -247,4 +250,22 @@ fn the_json_has_the_keys_of_the_contract() {
     let hosts_only = Running { runtime: None, ..everything_runs() };
     let value = json(&self::preview(hosts_only));
     assert_eq!((&value["bundle"]["action"], &value["host"]["action"]), (&json!("present"), &json!("upload")));
+}
+
+#[test]
+fn a_migration_is_told_in_every_form() {
+    let mut preview = preview(Running::default());
+    let schema = |airflow: &str, all: &[&str]| Schema {
+        airflow: airflow.to_owned(),
+        revisions: [("alembic_version".to_owned(), all.iter().map(|one| (*one).to_owned()).collect())].into(),
+    };
+    let (old, new) = (schema("3.2.1", &["a"]), schema("3.3.2", &["a", "b", "c"]));
+    preview.plan.migration = Migration::between(Some(&old), &new);
+    let told = "migrates the database: 3.2.1 → 3.3.2, 2 revisions";
+    assert!(fits(&preview).contains(&format!("\ndatabase {told}\n")), "{}", text(&preview));
+    assert!(preview.markdown().contains(&format!("| database | {told} |")), "{}", preview.markdown());
+    let expected = json!({ "from": "3.2.1", "to": "3.3.2", "direction": "up", "revisions": 2 });
+    assert_eq!(json(&preview)["migration"], expected);
+    preview.plan.migration = None;
+    assert_eq!(json(&preview)["migration"], Value::Null);
 }

@@ -66,6 +66,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         seconds: time::seconds(watch.elapsed()),
         by: env::actor(),
         run_url: env::run_url(),
+        saved: progress.state.saved.as_ref().map(|saved| saved.name().to_owned()),
         steps: std::mem::take(&mut progress.records),
     };
     if let Some(lease) = progress.lease.take() {

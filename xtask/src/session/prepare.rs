@@ -18,12 +18,12 @@ use crate::model::account::{Account, ImageDemand};
 use crate::model::dags::{DagDiff, DagIndex, Parsed};
 use crate::model::event::Sink;
 use crate::model::names;
-use crate::model::release::Release;
+use crate::model::release::{Parts, Release};
 use crate::model::stack::{Protection, StackFacts};
 use crate::model::text::count;
 use crate::observe::dags::Parsing;
 use crate::observe::lease::Seen;
-use crate::observe::{account, airflow, dags, secrets, workers};
+use crate::observe::{account, airflow, dags, schema, secrets, workers};
 use crate::plan::consent::Guard;
 use crate::plan::deployment::{Facts, Plan, Source, plan};
 use crate::plan::gates::{self, Fact, Gate, NeededSecret, Runs, Unfinished};
@@ -70,7 +70,27 @@ impl Setup {
     pub async fn look(&self) -> Result<(Candidate, Observed)> {
         let (target, observed) = tokio::join!(self.tree(), self.session.observe());
         // What is wrong with the tree is told first.
-        Ok((target?, observed?))
+        let (target, observed) = (target?, observed?);
+        let target = self.with_schema(target, observed.current.release.as_ref()).await?;
+        Ok((target, observed))
+    }
+
+    /// With the migrations of its Airflow. Code that runs already has those of its record, which costs no look.
+    async fn with_schema(&self, target: Candidate, running: Option<&Release>) -> Result<Candidate> {
+        let schema = match running.filter(|running| running.runtime == target.release.runtime) {
+            Some(running) => running.schema.clone(),
+            None => {
+                let Session { project, environment, .. } = &self.session;
+                let index = package_index::of_airflow(&project.root, environment.name.as_str()).await?;
+                let (root, sink) = (project.root.clone(), self.sink.step("setup"));
+                let read = tokio::task::spawn_blocking(move || schema::of_lock(&root, index, &sink)).await;
+                Some(
+                    read.map_err(|e| Fail::bug("the look at the migrations ended unexpectedly").because(e))??,
+                )
+            }
+        };
+        let release = Release::new(Parts { schema, ..(*target.release).clone() });
+        Ok(Candidate { release, ..target })
     }
 
     /// The tree as a release, with the image that hosts would be launched from now.
@@ -200,6 +220,7 @@ impl Preparing {
             secrets,
             account,
             pools,
+            migration: self.plan.migration.clone(),
             dags,
             live,
             unfinished: Fact::Unneeded("no DAG is moved or removed"),

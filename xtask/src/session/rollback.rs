@@ -32,11 +32,17 @@ pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
         Ok(()) => fail
             .context(format!("release {failed} failed and {} is back", previous.id()))
             .with_kind(Kind::RolledBack),
-        Err(second) => fail
-            .context(format!("release {failed} failed and so did the rollback to {}", previous.id()))
-            .cause(format!("during the rollback: {second}"))
-            .hint("fix the problems above, then deploy again: the deployment continues from any state")
-            .with_kind(Kind::RollbackFailed),
+        Err(second) => {
+            let fail = fail
+                .context(format!("release {failed} failed and so did the rollback to {}", previous.id()))
+                .cause(format!("during the rollback: {second}"))
+                .hint("fix the problems above, then deploy again: the deployment continues from any state")
+                .with_kind(Kind::RollbackFailed);
+            match &prepared.progress.state.saved {
+                Some(saved) => fail.hint(saved.restore(prepared.context.environment())),
+                None => fail,
+            }
+        }
     }
 }
 

@@ -64,6 +64,7 @@ pub fn from_tree(
             parameters: environment.parameters(&images, index.as_ref()),
         },
         objects,
+        schema: None,
         commit: git::commit(project),
         git,
     });

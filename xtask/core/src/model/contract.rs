@@ -144,6 +144,9 @@ pub struct Keys {
     pub environment: String,
     pub pointer: String,
     pub lease: String,
+    /// What hosts are told of a migration, and where they save the database before it.
+    pub migration: String,
+    pub dump: String,
     pub leftovers: String,
     pub release: String,
     pub deployment: String,

@@ -17,6 +17,7 @@ pub mod objects;
 pub mod package_index;
 pub mod python;
 pub mod release;
+pub mod schema;
 pub mod secret;
 pub mod services;
 pub mod stack;

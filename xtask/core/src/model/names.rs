@@ -18,6 +18,7 @@ pub mod outputs {
     /// Outlives the stack as well; the contract's word for none if a load balancer keeps no logs.
     pub const ACCESS_LOG_BUCKET: &str = "AccessLogBucket";
     pub const FERNET_KEY_SECRET: &str = "FernetKeySecretArn";
+    pub const DATABASE_HOST: &str = "DatabaseHost";
     pub const AIRFLOW_URL: &str = "AirflowUrl";
     pub const SCHEDULER_GROUP: &str = "SchedulerAutoScalingGroup";
     /// Of engines on ECS: the cluster, where a task without a service is placed, and what migrates the database.
@@ -262,6 +263,24 @@ pub fn lock_key(environment: &str) -> String {
 #[must_use]
 pub fn leftovers_key(environment: &str) -> String {
     of_environment(&CONTRACT.keys.leftovers, environment)
+}
+
+/// Where hosts read what they are told of a migration.
+#[must_use]
+pub fn migration_key(environment: &str) -> String {
+    of_environment(&CONTRACT.keys.migration, environment)
+}
+
+/// Where the database is saved before a migration that RDS makes no snapshot for.
+#[must_use]
+pub fn dump_key(environment: &str, id: &str) -> String {
+    filled(&of_environment(&CONTRACT.keys.dump, environment), "id", id)
+}
+
+/// A snapshot of RDS: lower-case letters, digits and single hyphens.
+#[must_use]
+pub fn snapshot(stack: &str, release: &str, ulid: &str) -> String {
+    format!("{stack}-before-{release}-{}", ulid.to_lowercase())
 }
 
 #[must_use]

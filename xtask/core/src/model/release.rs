@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::git::GitSource;
 use super::names;
 use super::objects::Objects;
+use super::schema::Schema;
 use super::secret::Versions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub stack: StackSpec,
     /// Connections, variables and pools of Airflow.
     pub objects: Objects,
+    /// What the locked Airflow keeps in its database. Records of before have none.
+    pub schema: Option<Schema>,
     /// The commit of the tree, with `-dirty` appended if the tree had changes; none outside git.
     pub commit: Option<String>,
     /// Where the DAGs come from, if not from that tree.
@@ -200,6 +203,9 @@ pub struct Deployment {
     /// The page of the CI job; none if a person deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_url: Option<String>,
+    /// What the database was saved as before a migration: a snapshot of RDS, or a key in the artifact bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<String>,
     pub steps: Vec<StepRecord>,
 }
 
@@ -220,6 +226,7 @@ mod tests {
                 parameters: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
             },
             objects: Objects::default(),
+            schema: None,
             commit: Some("abc".to_owned()),
             git: Some(GitSource {
                 url: "u".to_owned(),

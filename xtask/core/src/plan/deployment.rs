@@ -2,10 +2,12 @@
 //! earlier release.
 
 use super::contents::same_to_dags;
+use super::migration::{self, Moving};
 use super::running::Running;
 use crate::model::digest::Digest;
 use crate::model::objects::Pool;
 use crate::model::release::{Release, Runtime, StackSpec};
+use crate::model::schema::Migration;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,6 +28,12 @@ pub enum Step {
     Platform { spec: StackSpec, release: String },
     /// Templates to S3, change set, update; every resource that is touched is tagged with the release.
     Stack { spec: StackSpec, release: String },
+    /// A snapshot of the database by RDS, before its schema changes.
+    Snapshot { engine: String, release: String },
+    /// The database to the schema of the release, once, by the new code and before anything runs it.
+    Migration(Box<Moving>),
+    /// The database back to an earlier schema, by the code that runs now, before the earlier one comes back.
+    Downgrade(Box<Moving>),
     /// The runtime to S3 and to everything that does not run it yet.
     Rollout(Rollout),
     /// The pools of the release in Airflow, before any DAG asks for them.
@@ -66,6 +74,9 @@ impl Step {
             Step::TaskImages(_) => "task images",
             Step::Platform { .. } => "platform",
             Step::Stack { .. } => "stack",
+            Step::Snapshot { .. } => "snapshot",
+            Step::Migration(_) => "migration",
+            Step::Downgrade(_) => "downgrade",
             Step::Rollout(Rollout { runtime: Runtime::Hosts(_), .. }) => "hosts",
             Step::Rollout(Rollout { runtime: Runtime::Services(_), .. }) => "services",
             Step::Pools(_) => "pools",
@@ -86,7 +97,8 @@ impl Step {
     /// Whether CloudFormation, CodeDeploy or ECS go on with it if this command ends.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        matches!(self, Step::Bootstrap | Step::Platform { .. } | Step::Stack { .. } | Step::Rollout(_))
+        use Step::{Bootstrap, Downgrade, Migration, Platform, Rollout, Stack};
+        matches!(self, Bootstrap | Platform { .. } | Stack { .. } | Migration(_) | Downgrade(_) | Rollout(_))
     }
 }
 
@@ -136,6 +148,8 @@ pub struct Plan {
     pub validates: bool,
     /// The secrets that hosts have to read again.
     pub secrets: Vec<String>,
+    /// What happens to the database on the way.
+    pub migration: Option<Migration>,
     pub steps: Vec<Step>,
 }
 
@@ -179,23 +193,38 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let pools = running.pools.as_ref() != Some(&release.objects.pools);
     let objects = running.objects.as_ref() != Some(&release.objects);
     let secrets = !facts.secrets.is_empty();
+    let migration = migration::of(release, facts);
     let image = running.image != release.image;
-    let changed = bundle || image || dags || runtime || stack || pools || objects || renamed || secrets;
+    let changed = bundle
+        || image
+        || dags
+        || runtime
+        || stack
+        || pools
+        || objects
+        || renamed
+        || secrets
+        || migration.is_some();
     let tasks = release.stack.task_images().any(|image| !ran(running, image));
-    let rollout = runtime || stack || secrets;
+    let rollout = runtime || stack || secrets || migration.is_some();
     let tree = source == Source::Tree;
     let repeat = if facts.unhealthy { Repeat::Yes } else { Repeat::No };
     let id = || release.id().to_owned();
+    let moves = migration::steps(migration.as_ref(), release, facts);
     let wanted = |wanted: bool, step: Step| wanted.then_some(step);
-    let steps = [
+    let uploads = [
         wanted(facts.without_bucket || (tree && asks_for_provider(running, release)), Step::Bootstrap),
         wanted(tree && bundle, Step::Bundle(release.bundle)),
         release.image.filter(|_| tree && image).map(Step::Image),
         wanted(tree && tasks, Step::TaskImages(release.stack.task_images().map(str::to_owned).collect())),
+    ];
+    let stacks = [
         platform(running, &release.stack)
             .filter(|_| stack)
             .map(|spec| Step::Platform { spec, release: id() }),
         wanted(stack, Step::Stack { spec: release.stack.clone(), release: id() }),
+    ];
+    let goes_live = [
         // After a mere stack update too: hosts read settings from its outputs, and tasks have theirs from it.
         wanted(rollout, Step::Rollout(Rollout { runtime: release.runtime, repeat })),
         wanted(pools, Step::Pools(release.objects.pools.clone())),
@@ -203,14 +232,17 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         wanted(dags, Step::Dags(release.bundle)),
         wanted(rollout, Step::Smoke { runtime: release.runtime, release: id() }),
     ];
+    let steps = uploads.into_iter().flatten().chain(moves.first).chain(stacks.into_iter().flatten());
+    let steps = steps.chain(moves.after_stack).chain(goes_live.into_iter().flatten());
     Plan {
         // What is said of an unchanged environment is said of the release that runs.
         release: facts.previous.as_ref().filter(|_| !changed).unwrap_or(release).clone(),
         previous: facts.previous.as_ref().map(|release| release.id().to_owned()),
         source,
         secrets: facts.secrets.clone(),
+        migration,
         validates: tree && changed && (bundle || runtime || variables || objects),
-        steps: if changed { steps.into_iter().flatten().collect() } else { vec![Step::Health] },
+        steps: if changed { steps.collect() } else { vec![Step::Health] },
     }
 }
 
@@ -255,6 +287,7 @@ mod tests {
                 parameters: BTreeMap::from([("P".to_owned(), parameter.to_owned())]),
             },
             objects: Objects::default(),
+            schema: None,
             commit: None,
             git: None,
         }

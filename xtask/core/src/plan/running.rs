@@ -4,6 +4,7 @@ use super::deployment::Step;
 use crate::model::digest::Digest;
 use crate::model::objects::{Objects, Pool};
 use crate::model::release::{Pointer, Release, Runtime, StackSpec};
+use crate::model::schema::Schema;
 use crate::model::services::ServiceState;
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ pub struct Running {
     /// The image that the first service to get a new one runs, and for which the database was therefore
     /// migrated; none on engines without services.
     pub served: Option<String>,
+    /// What the database is at, or is on its way to.
+    pub schema: Option<Schema>,
     /// Whether a task has run on that runtime.
     pub proven: bool,
 }
@@ -81,6 +84,8 @@ impl Running {
             },
             runtime: trusted.map(|release| release.runtime),
             served: trusted.and_then(|release| release.stack.image()).map(str::to_owned),
+            // Whoever interrupted a deployment to another schema deploys that one again; Airflow refuses another.
+            schema: release.and_then(|release| release.schema.clone()),
             proven: trusted.is_some(),
         }
     }
@@ -101,6 +106,12 @@ impl Running {
         self.proven = false;
     }
 
+    /// A migration begins: what has run of it, only the Airflow of this schema can tell and undo.
+    pub fn unsettle_schema(&mut self, to: &Schema) {
+        self.unsettle_runtime();
+        self.schema = Some(to.clone());
+    }
+
     /// Pools begin to change: until that ends, nobody knows which there are.
     pub fn unsettle_pools(&mut self) {
         self.pools = None;
@@ -109,7 +120,13 @@ impl Running {
     /// The step succeeded.
     pub fn advance(&mut self, step: &Step) {
         match step {
-            Step::Bootstrap | Step::Bundle(_) | Step::Image(_) | Step::TaskImages(_) | Step::Health => {}
+            Step::Bootstrap
+            | Step::Bundle(_)
+            | Step::Image(_)
+            | Step::TaskImages(_)
+            | Step::Snapshot { .. }
+            | Step::Health => {}
+            Step::Migration(moving) | Step::Downgrade(moving) => self.schema = Some(moving.to.clone()),
             Step::Platform { spec, .. } | Step::Stack { spec, .. } => self.stack = Some(spec.clone()),
             Step::Rollout(rollout) => {
                 self.proven &= self.runtime == Some(rollout.runtime);

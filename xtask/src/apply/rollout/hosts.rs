@@ -26,13 +26,37 @@ pub(super) async fn run(
     sink: &Sink,
 ) -> Result<Ended> {
     read_outputs(context, state).await?;
+    let groups = names::deployment_groups(&state.outputs);
+    roll(context, revision, repeat, &groups, state, sink).await
+}
+
+/// To the hosts of the API alone, which migrate the database if they are told to.
+pub(super) async fn run_on_api(
+    context: &Context,
+    revision: &Digest,
+    state: &mut State,
+    sink: &Sink,
+) -> Result<Ended> {
+    read_outputs(context, state).await?;
+    let groups = names::deployment_groups(&state.outputs);
+    roll(context, revision, Repeat::No, groups.get(..1).unwrap_or_default(), state, sink).await
+}
+
+async fn roll(
+    context: &Context,
+    revision: &Digest,
+    repeat: Repeat,
+    groups: &[String],
+    state: &mut State,
+    sink: &Sink,
+) -> Result<Ended> {
     let key = names::host_key(revision);
     let secrets = host_secrets::host_secrets(&state.outputs, &state.parameters);
     state.secrets = secrets::versions(&context.aws, &secrets).await?;
     let mut rolled = 0;
-    for name in names::deployment_groups(&state.outputs) {
-        let mark = mark(revision, &name, &secrets, state);
-        let group = state.output(&name)?.to_owned();
+    for name in groups {
+        let mark = mark(revision, name, &secrets, state);
+        let group = state.output(name)?.to_owned();
         let application = state.output(outputs::CODEDEPLOY_APPLICATION)?.to_owned();
         let order = Order {
             application: &application,

@@ -4,6 +4,7 @@ mod codedeploy;
 mod ecs;
 mod failure;
 mod hosts;
+mod migration;
 mod services;
 
 use super::airflow;
@@ -13,6 +14,8 @@ use crate::fail::Result;
 use crate::model::event::Sink;
 use crate::model::release::Runtime;
 use crate::plan::deployment::Rollout;
+
+pub(super) use migration::{down, up};
 
 /// Carries the rollout out; which service does it is decided by the runtime alone.
 pub(super) async fn run(

@@ -3,9 +3,10 @@
 
 use super::super::context::{Context, State};
 use super::super::stack::read_outputs;
-use super::super::task::{self, Place};
+use super::super::task::{self, Changes, Place};
 use super::super::timed::Ended;
 use super::ecs::{self, Count, Order, Seen};
+use super::migration::{Told, Way};
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
@@ -44,10 +45,10 @@ pub(super) async fn run(
     }
     // A new stack has its services on this image already; they wait for the migration.
     let unknown = state.running.runtime != Some(Runtime::Services(*image));
-    let migrates = unknown || moved;
+    let migrates = (unknown || moved) && state.migrated != Some(Runtime::Services(*image));
     if migrates {
         state.running.unsettle_runtime();
-        migrate(context, &place, image, state, sink).await?;
+        migrate(context, image, None, state, sink).await?;
     }
     if !waiting.is_empty() {
         state.running.unsettle_runtime();
@@ -74,7 +75,7 @@ fn ended(image: &Digest, rolled: usize, draining: usize, migrated: bool) -> Ende
 }
 
 /// What services get is what the stack has: it must be this release's.
-fn agrees(state: &State, image: &Digest) -> Result<()> {
+pub(super) fn agrees(state: &State, image: &Digest) -> Result<()> {
     let has = state.parameters.get(IMAGE_PARAMETER).map_or("none", String::as_str);
     if has.ends_with(&format!("@sha256:{image}")) {
         return Ok(());
@@ -136,17 +137,36 @@ fn counted(
 }
 
 /// Before any service gets the image. ECS calls what started it by its name, so that an interrupted deployment finds
-/// it again.
-async fn migrate(context: &Context, place: &Place, image: &Digest, state: &State, sink: &Sink) -> Result<()> {
-    let by = format!("ductwork/migrate/{}", image.short());
-    let running = task::once(place, &context.aws, state.output(outputs::MIGRATE)?, &by).await?;
-    let told = |status: &str| sink.progress(format!("migration: task is {}", status.to_lowercase()));
-    let end = running.end(told, |_| ()).await?;
-    match end.code {
-        Some(0) => Ok(()),
-        _ => Err(task::failed(&running, &end, "the migration of the database failed")
+/// it again. The database itself lets only one migrate at a time.
+pub(super) async fn migrate(
+    context: &Context,
+    image: &Digest,
+    told: Option<&Told>,
+    state: &State,
+    sink: &Sink,
+) -> Result<()> {
+    let place = Place::of(&state.outputs)?;
+    let back = told.is_some_and(|told| told.direction == Way::Down);
+    let what = if back { "downgrade" } else { "migrate" };
+    let by = format!("ductwork/{what}/{}", image.short());
+    let command = told.map(Told::command);
+    let changes = Changes { command, ..Changes::default() };
+    let running = task::once(&place, &context.aws, state.output(outputs::MIGRATE)?, &by, &changes).await?;
+    let progress = |text: &str| sink.progress(format!("migration: {text}"));
+    let state = |status: &str| progress(&format!("task is {}", status.to_lowercase()));
+    let end = running
+        .end(state, |line| {
+            if told.is_some() {
+                progress(line);
+            }
+        })
+        .await?;
+    match (end.code, back) {
+        (Some(0), _) => Ok(()),
+        (_, false) => Err(task::failed(&running, &end, "the migration of the database failed")
             .await
             .hint("no service was moved: repair what the task says, then run the same command again")),
+        (_, true) => Err(task::failed(&running, &end, "the database could not be taken back").await),
     }
 }
 

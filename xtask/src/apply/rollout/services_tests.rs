@@ -1,9 +1,12 @@
 //! The rollout on ECS: migrated first, then each service in its order, and nothing twice.
 
 use super::super::super::fake::context;
+use super::super::migration;
 use super::*;
 use crate::doors::fake_ecs::{FakeEcs, deployment, ended, task};
 use crate::model::event::Ending;
+use crate::model::schema::Schema;
+use crate::plan::migration::Moving;
 use crate::report::error;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksOutput;
@@ -67,11 +70,15 @@ fn migrates(ecs: FakeEcs, code: i32) -> FakeEcs {
 }
 
 async fn carried_out(ecs: &FakeEcs, state: &mut State) -> Result<Ended> {
+    run(&around(ecs), &image(), Repeat::No, state, &Sink::null()).await
+}
+
+fn around(ecs: &FakeEcs) -> Context {
     let answer = || DescribeStacksOutput::builder().stacks(stack()).build();
     let describe = mock!(Client::describe_stacks).then_compute_output(move |_| answer());
     let mut aws = ecs.aws();
     aws.cloudformation = mock_client!(aws_sdk_cloudformation, RuleMode::MatchAny, [&describe]);
-    run(&context(aws), &image(), Repeat::No, state, &Sink::null()).await
+    context(aws)
 }
 
 /// What is known if the environment runs this image.
@@ -215,4 +222,46 @@ fn numbers_are_ours_only_where_nobody_else_owns_them() {
     assert_eq!(count(Serves::Component("Scheduler")), Count::Exactly(1));
     assert_eq!(count(Serves::Component("Triggerer")), Count::Any);
     assert_eq!(count(Serves::Workers("small".to_owned())), Count::AtLeast(3), "the scaler may want more");
+}
+
+/// A migration with a step of its own.
+fn moving() -> Moving {
+    let revisions = [("alembic_version".to_owned(), vec!["a".to_owned()])];
+    let to = Schema { airflow: "3.3.2".to_owned(), revisions: revisions.into() };
+    Moving { release: "r".to_owned(), to, runtime: Runtime::Services(image()), dumps: true }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_told_of_the_migration_once_and_services_follow_without_another() {
+    let ecs = migrates(cluster(1), 0);
+    let mut state = running(Digest::of(b"old"));
+    let ended = migration::up(&around(&ecs), &moving(), &mut state, &Sink::null()).await.unwrap();
+    assert!(ended.summary.starts_with("database to Airflow 3.3.2, saved before as environments/dev/dumps/"));
+    let command = &ecs.asked("RunTask")[0]["overrides"]["containerOverrides"][0]["command"];
+    assert_eq!((&command[0], &command[1]), (&"migrate".into(), &"--told".into()));
+    let told: serde_json::Value = serde_json::from_str(command[2].as_str().unwrap()).unwrap();
+    assert_eq!((&told["direction"], &told["heads"]["alembic_version"]), (&"up".into(), &"a".into()));
+    carried_out(&ecs, &mut state).await.unwrap();
+    assert_eq!(ecs.asked("RunTask").len(), 1);
+    assert_eq!(ecs.calls()[1], "update ApiServer to ApiServer:2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_back_is_the_newer_code_s_and_its_failure_tells_why() {
+    for code in [0, 1] {
+        let ecs = migrates(cluster(2), code);
+        let mut state = running(image());
+        let ended = migration::down(&around(&ecs), &moving(), &mut state, &Sink::null()).await;
+        let asked = &ecs.asked("RunTask")[0];
+        assert_eq!(asked["startedBy"], format!("ductwork/downgrade/{}", image().short()));
+        match ended {
+            Ok(ended) => {
+                assert!(code == 0 && ended.summary.starts_with("database taken back to Airflow 3.3.2"));
+            }
+            Err(fail) => {
+                assert_eq!((code, fail.message()), (1, "the database could not be taken back"));
+                assert!(fail.to_string().contains("alembic: cannot locate revision"), "{fail}");
+            }
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod image;
 mod pointer;
 mod pools;
 mod smoke;
+mod snapshot;
 mod stack;
 
 use super::context::{Context, State};
@@ -27,6 +28,9 @@ pub async fn run(context: &Context, step: &Step, state: &mut State, sink: &Sink)
         Step::Platform { spec, release } | Step::Stack { spec, release } => {
             stack::run(context, spec, release, state, sink).await
         }
+        Step::Snapshot { engine, release } => snapshot::run(context, engine, release, state, sink).await,
+        Step::Migration(moving) => rollout::up(context, moving, state, sink).await,
+        Step::Downgrade(moving) => rollout::down(context, moving, state, sink).await,
         Step::Rollout(rollout) => rollout::run(context, rollout, state, sink).await,
         Step::Pools(pools) => pools::run(context, pools, state, sink).await,
         Step::Pointer(release) => pointer::run(context, release, state).await,

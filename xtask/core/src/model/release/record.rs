@@ -9,6 +9,7 @@ use crate::model::digest::Digest;
 use crate::model::engine::Engine;
 use crate::model::git::GitSource;
 use crate::model::objects::Objects;
+use crate::model::schema::Schema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ pub(super) struct Record {
     id: String,
     artifacts: Vec<Artifact>,
     environment: EnvironmentHalf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Schema>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
     /// What the bundle is of, if it is of a git repository.
@@ -82,6 +85,7 @@ impl Record {
                 parameters: parts.stack.parameters.clone(),
                 objects: parts.objects.clone(),
             },
+            schema: parts.schema.clone(),
             commit: parts.commit.clone(),
             git: parts.git.clone(),
         }
@@ -113,7 +117,7 @@ impl From<Release> for Record {
 /// A record of any version that this tool can read.
 #[derive(Debug)]
 pub(super) enum AnyRecord {
-    Current(Record),
+    Current(Box<Record>),
     First(First),
 }
 
@@ -122,7 +126,9 @@ impl<'de> Deserialize<'de> for AnyRecord {
         let value = serde_json::Value::deserialize(deserializer)?;
         let record = match value["version"].as_u64() {
             None => serde_json::from_value(value).map(Self::First),
-            Some(version) if version <= VERSION.into() => serde_json::from_value(value).map(Self::Current),
+            Some(version) if version <= VERSION.into() => {
+                serde_json::from_value(value).map(|record| Self::Current(Box::new(record)))
+            }
             Some(version) => {
                 return Err(D::Error::custom(format!(
                     "the record has version {version}, this tool reads up to {VERSION}: update your clone"
@@ -157,7 +163,7 @@ impl TryFrom<AnyRecord> for Release {
 
     fn try_from(record: AnyRecord) -> Result<Self, String> {
         match record {
-            AnyRecord::Current(record) => current(record),
+            AnyRecord::Current(record) => current(*record),
             AnyRecord::First(first) => Ok(Self {
                 id: first.id(),
                 parts: Parts {
@@ -168,6 +174,7 @@ impl TryFrom<AnyRecord> for Release {
                     runtime: Runtime::Hosts(first.host),
                     stack: StackSpec { template: first.template, parameters: first.parameters },
                     objects: Objects::default(),
+                    schema: None,
                     commit: first.commit,
                     git: None,
                 },
@@ -195,6 +202,7 @@ fn current(record: Record) -> Result<Release, String> {
         runtime,
         stack: StackSpec { template: record.environment.template, parameters: record.environment.parameters },
         objects: record.environment.objects,
+        schema: record.schema,
         commit: record.commit,
         git: record.git,
     };

@@ -4,6 +4,7 @@
 mod account;
 mod dags;
 mod engine;
+mod migration;
 mod network;
 mod pools;
 mod ports;
@@ -16,6 +17,7 @@ use super::stack::Decision;
 use crate::fail::{Fail, Problem};
 use crate::model::account::Account;
 use crate::model::dags::{DagIndex, Parsed};
+use crate::model::schema::Migration;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +56,8 @@ pub struct Facts {
     pub account: Fact<Account>,
     /// What is wrong between the pools of the release and those that Airflow has.
     pub pools: Fact<Vec<Problem>>,
+    /// What happens to the database.
+    pub migration: Option<Migration>,
     pub dags: Fact<Parsed>,
     /// The DAGs of the bundle that runs now.
     pub live: DagIndex,
@@ -114,7 +118,7 @@ impl Gate {
 type Judge = fn(&Facts) -> Verdict;
 
 /// Every gate, in the order in which they are shown. A new one is a file here and a line below.
-const GATES: [(&str, Judge); 10] = [
+const GATES: [(&str, Judge); 11] = [
     ("stack", stack::judge),
     ("protection", protected::judge),
     ("ports", ports::judge),
@@ -122,6 +126,7 @@ const GATES: [(&str, Judge); 10] = [
     ("secrets", secrets::judge),
     ("account", account::judge),
     ("engine", engine::judge),
+    ("migration", migration::judge),
     ("pools", pools::judge),
     ("dags", dags::judge),
     ("unfinished-runs", runs::judge),
@@ -168,6 +173,7 @@ pub(crate) mod tests {
             secrets: Fact::Unneeded("no host is changed"),
             account: Fact::Unneeded("the stack is not changed"),
             pools: Fact::Unneeded("no pool is changed"),
+            migration: None,
             dags: Fact::Unneeded("no DAG is changed"),
             live: DagIndex::default(),
             unfinished: Fact::Unneeded("no DAG is moved or removed"),
@@ -187,6 +193,7 @@ pub(crate) mod tests {
             ("secrets", "skipped"),
             ("account", "skipped"),
             ("engine", "passed"),
+            ("migration", "skipped"),
             ("pools", "skipped"),
             ("dags", "skipped"),
             ("unfinished-runs", "skipped"),
