@@ -98,7 +98,9 @@ def _plain(name: Any) -> set[str]:
 
 def _of_task(task: Any, names: Names) -> None:
     # A mapped task has its arguments as it was given them.
+    expanded = getattr(getattr(task, "expand_input", None), "value", None)
     arguments = {**getattr(task, "partial_kwargs", {}), **vars(task)}
+    arguments |= expanded if isinstance(expanded, dict) else {}
     for key, value in arguments.items():
         if key.endswith("conn_id"):
             names["connections"].update(_plain(value))
