@@ -41,7 +41,7 @@ def test_a_dag_is_described(tmp_path):
     assert found["paused"] is True
     assert found["connections"] == ["ftp", "hook", "keyword", "sdk", "warehouse"]
     assert found["variables"] == ["each", "get", "lake", "plain", "table"]
-    assert found["pools"] == ["default_pool", "heavy", "wide"]
+    assert found["pools"] == ["heavy", "wide"]
     before = found["params"]
     write(tmp_path, {"a.py": DAG.replace("Param(1,", "Param(3,")})
     after = judge(tmp_path)["dags"][0]["params"]

@@ -42,6 +42,7 @@ def described(dag: Any, source: Names) -> dict[str, Any]:
     for task in dag.tasks:
         _of_task(task, names)
     names["connections"] -= _OPTIONAL
+    names["pools"] -= {"default_pool"}  # every Airflow has it
     return {
         "schedule": schedule_text(dag),
         "tasks": sorted(task.task_id for task in dag.tasks),

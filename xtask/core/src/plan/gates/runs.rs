@@ -68,10 +68,7 @@ mod tests {
         let dag = |id: &str, file: &str| DagEntry {
             dag_id: id.to_owned(),
             file: file.to_owned(),
-            schedule: None,
-            tasks: Vec::new(),
-            tags: Vec::new(),
-            content: None,
+            ..DagEntry::default()
         };
         DagIndex(vec![dag("moved", file), dag("same", "b.py")])
     }
