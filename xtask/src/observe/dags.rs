@@ -129,6 +129,8 @@ fn prepare(root: &Path, bundle: &Path, how: &Parsing, sink: &Sink) -> Result<(Cm
         .arg(&dags)
         .arg("--plugins")
         .arg(root.join("plugins"))
+        .arg("--cache")
+        .arg(root.join(".ductwork/cache/dags"))
         .envs(env::for_dags())
         .env("PYTHONPATH", root.join("airflow"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
