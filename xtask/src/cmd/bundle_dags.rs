@@ -1,4 +1,4 @@
-//! `bundle-dags`: the DAG bundle of this tree, and with `--env` its upload.
+//! `bundle-dags`: the DAG bundle of this tree, and with `--env` what it changes there, and its upload.
 
 use crate::doors::store::{Content, Sent};
 use crate::fail::Result;
@@ -20,7 +20,8 @@ use clap::Args;
 /// Example: cargo xtask bundle-dags
 #[derive(Args, Debug)]
 pub struct BundleDags {
-    /// Upload it to the artifact bucket of this environment; nothing points to it yet.
+    /// Parse its DAGs, show what they change in this environment, and upload it to the artifact bucket there; nothing
+    /// points to it yet.
     #[arg(long, value_name = "NAME")]
     pub env: Option<String>,
 }
@@ -28,18 +29,19 @@ pub struct BundleDags {
 pub async fn run(args: &BundleDags, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let made = observe::bundle::bundle(&project.root, &project.state().join("cache"))?;
-    let uploaded = match &args.env {
-        Some(env) => Some(upload(project, env, &made, ui).await?),
-        None => None,
-    };
-    ui.show(&Made { bundle: made, uploaded });
+    let mut shown = Made { bundle: made, environment: args.env.clone(), uploaded: None, dags: None };
+    if let Some(env) = &args.env {
+        let environment = project.environment(env)?;
+        let session = Session::open_for_writing(project, environment, &ui.sink().step("setup")).await?;
+        shown.dags = Some(session.changes_of(&shown.bundle.path, &ui.sink().step("validate")).await?);
+        shown.uploaded = Some(upload(&session, &shown.bundle).await?);
+    }
+    ui.show(&shown);
     Ok(())
 }
 
 /// Whether it had to be sent.
-async fn upload(project: Project, env: &str, made: &Bundle, ui: &Ui) -> Result<bool> {
-    let environment = project.environment(env)?;
-    let session = Session::open_for_writing(project, environment, &ui.sink().step("setup")).await?;
+async fn upload(session: &Session, made: &Bundle) -> Result<bool> {
     let key = names::bundle_key(&made.digest);
     let sent = session.store.upload(&key, Content::File(&made.path), &made.digest).await?;
     Ok(sent == Sent::Yes)

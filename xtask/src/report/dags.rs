@@ -1,7 +1,7 @@
 //! What becomes of DAGs: rows for a plan, a comment or a terminal.
 
 use super::wrap;
-use crate::model::dags::{DagChange, DagDiff, Fate, Need, Turn};
+use crate::model::dags::{DagChange, DagDiff, DagFate, Need, Turn};
 use crate::model::difference::Difference;
 use crate::model::text::count;
 use std::fmt::Write as _;
@@ -43,13 +43,13 @@ pub(super) fn rows(diff: &DagDiff, marks: Marks) -> Vec<(&'static str, String)> 
         some(&wanted.map(told).collect::<Vec<String>>())
     };
     let schedule = |one: &DagChange| vec![turn(one.schedule.as_ref(), marks, "no schedule")];
-    let changes = |one: &DagChange| matches!(one.change, Fate::Moved | Fate::Changed);
+    let changes = |one: &DagChange| matches!(one.change, DagFate::Moved | DagFate::Changed);
     let rows = [
-        ("added", those(&|one| one.change == Fate::Added, &|one| vec![first(one, marks)])),
-        ("removed", those(&|one| one.change == Fate::Removed, &|_| Vec::new())),
+        ("added", those(&|one| one.change == DagFate::Added, &|one| vec![first(one, marks)])),
+        ("removed", those(&|one| one.change == DagFate::Removed, &|_| Vec::new())),
         (
             "moved",
-            those(&|one| one.change == Fate::Moved, &|one| vec![turn(one.file.as_ref(), marks, "")]),
+            those(&|one| one.change == DagFate::Moved, &|one| vec![turn(one.file.as_ref(), marks, "")]),
         ),
         ("rescheduled", those(&DagChange::is_rescheduled, &schedule)),
         (
@@ -63,9 +63,9 @@ pub(super) fn rows(diff: &DagDiff, marks: Marks) -> Vec<(&'static str, String)> 
 /// What people would wonder about when a DAG does not run.
 fn state(change: &DagChange) -> Option<&'static str> {
     match (change.change, change.paused) {
-        (Fate::Removed, _) | (_, None) => None,
+        (DagFate::Removed, _) | (_, None) => None,
         (_, Some(true)) => Some("paused"),
-        (Fate::Added, Some(false)) => Some("runs at once"),
+        (DagFate::Added, Some(false)) => Some("runs at once"),
         (_, Some(false)) => None,
     }
 }

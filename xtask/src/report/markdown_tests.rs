@@ -8,8 +8,7 @@ use crate::report::plan::tests::preview_of_everything;
 #[test]
 fn a_plan_names_what_changes_and_puts_replacements_first() {
     let mut preview = preview_of_everything();
-    preview.dags.added = vec!["orders".to_owned(), "invoices".to_owned()];
-    preview.dags.removed = vec!["old".to_owned()];
+    preview.dags = dags::tests::everything();
     let change = |path: &str, replacement| Change {
         path: path.to_owned(),
         kind: "AWS::RDS::DBInstance".to_owned(),

@@ -1,16 +1,21 @@
 //! What a release changes about DAGs, completed by what only the environment knows: which of them are paused, and
 //! which connections, variables and pools that they name it does not have. Nothing of this refuses a deployment.
 
-use super::Session;
+use super::{Session, package_index};
 use crate::doors::airflow::Airflow;
-use crate::fail::Result;
+use crate::fail::{Fail, Result};
 use crate::model::account::SecretState;
-use crate::model::dags::{DagDiff, DagIndex, Fate, Need, NeedKind, new_needs};
+use crate::model::dags::{DagChange, DagDiff, DagIndex, DagFate, Need, NeedKind, new_needs};
+use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::objects::{Objects, Pool};
-use crate::observe::{airflow, secrets};
+use crate::model::text::count;
+use crate::observe::dags::{self, Parsing};
+use crate::observe::{airflow, objects, secrets};
 use crate::plan::needs::{keeps_pool, undeclared};
+use crate::plan::running::Running;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// More DAGs are not asked for one by one.
 const ASKED: usize = 100;
@@ -52,12 +57,31 @@ impl Session {
         diff
     }
 
+    /// The same for a bundle that nobody deploys yet; fails if its DAGs have problems.
+    pub async fn changes_of(&self, bundle: &Path, sink: &Sink) -> Result<DagDiff> {
+        let (root, name) = (&self.project.root, self.environment.name.as_str());
+        let objects = objects::load(root, name)?;
+        let index = package_index::of_airflow(root, name).await?;
+        let how = Parsing { index, ..Parsing::of(&self.environment, &objects) };
+        let (parsed, observed) = tokio::join!(dags::parse(root, bundle, how, sink), self.observe());
+        let (parsed, observed) = (parsed?, observed?);
+        if !parsed.problems.is_empty() {
+            let headline = format!("{} in the DAGs, nothing was uploaded", count(parsed.problems.len(), "problem"));
+            return Err(Fail::problems(headline, parsed.problems));
+        }
+        let is_live = observed.current.pointer.is_some();
+        let mut state = observed.state(&Running::default());
+        let airflow = if is_live { state.airflow(&self.aws, self.cloud()).await.ok() } else { None };
+        let old = observed.current.dags.unwrap_or_default();
+        Ok(self.dag_diff(&Live::of(is_live, airflow), &old, &parsed.dags, &objects).await)
+    }
+
     fn variables(&self) -> BTreeMap<String, String> {
         self.environment.env.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
     }
 
     /// A DAG that Airflow has known before keeps its state, whatever its file says.
-    async fn pause(&self, details: &mut [crate::model::dags::DagChange], live: &Live) {
+    async fn pause(&self, details: &mut [DagChange], live: &Live) {
         let ids: Vec<String> = details.iter().take(ASKED).map(|one| one.dag_id.clone()).collect();
         let told = match live {
             Live::Answers(airflow) => airflow::ask(airflow, move |airflow| states(airflow, &ids)).await.ok(),
@@ -69,7 +93,7 @@ impl Session {
         for one in details {
             let of_file = one.paused.take();
             one.paused = told.get(&one.dag_id).copied().or_else(|| {
-                (known && one.change == Fate::Added).then(|| of_file.unwrap_or(at_first))
+                (known && one.change == DagFate::Added).then(|| of_file.unwrap_or(at_first))
             });
         }
     }

@@ -6,7 +6,7 @@ use crate::fail::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use diff::{DagChange, DagDiff, Fate, Need, NeedKind, Turn, new_needs};
+pub use diff::{DagChange, DagDiff, DagFate, Need, NeedKind, Turn, new_needs};
 
 /// One DAG as the validator saw it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

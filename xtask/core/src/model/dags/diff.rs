@@ -27,7 +27,7 @@ pub struct DagDiff {
 /// What happens to a DAG.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum DagFate {
     Added,
     Removed,
     Moved,
@@ -46,7 +46,7 @@ pub struct Turn {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DagChange {
     pub dag_id: String,
-    pub change: Fate,
+    pub change: DagFate,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<Turn>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,11 +100,11 @@ impl DagDiff {
             details.iter().filter(|one| wanted(one)).map(|one| one.dag_id.clone()).collect()
         };
         Self {
-            added: those(&|one| one.change == Fate::Added),
-            removed: those(&|one| one.change == Fate::Removed),
-            moved: those(&|one| one.change == Fate::Moved),
+            added: those(&|one| one.change == DagFate::Added),
+            removed: those(&|one| one.change == DagFate::Removed),
+            moved: those(&|one| one.change == DagFate::Moved),
             rescheduled: those(&DagChange::is_rescheduled),
-            changed: those(&|one| one.change == Fate::Changed),
+            changed: those(&|one| one.change == DagFate::Changed),
             details,
             ..Self::default()
         }
@@ -121,17 +121,17 @@ impl DagDiff {
 impl DagChange {
     #[must_use]
     pub fn is_rescheduled(&self) -> bool {
-        self.schedule.is_some() && matches!(self.change, Fate::Moved | Fate::Changed)
+        self.schedule.is_some() && matches!(self.change, DagFate::Moved | DagFate::Changed)
     }
 }
 
 fn change(old: Option<&DagEntry>, new: Option<&DagEntry>) -> Option<DagChange> {
     let file = turn(old, new, |dag| Some(dag.file.clone()));
     let change = match (old, new) {
-        (None, _) => Fate::Added,
-        (_, None) => Fate::Removed,
-        _ if file.is_some() => Fate::Moved,
-        _ => Fate::Changed,
+        (None, _) => DagFate::Added,
+        (_, None) => DagFate::Removed,
+        _ if file.is_some() => DagFate::Moved,
+        _ => DagFate::Changed,
     };
     let some = |names: &[String]| Some(names.iter().map(|name| (name.clone(), String::new())).collect());
     let found = DagChange {
