@@ -37,7 +37,10 @@ impl Output for Made {
 
 impl Made {
     fn diff(&self, told: impl Fn(&DagDiff, &str) -> String) -> String {
-        self.dags.as_ref().zip(self.environment.as_ref()).map_or_else(String::new, |(diff, env)| told(diff, env))
+        self.dags
+            .as_ref()
+            .zip(self.environment.as_ref())
+            .map_or_else(String::new, |(diff, env)| told(diff, env))
     }
 
     fn bundle_rows(&self) -> String {

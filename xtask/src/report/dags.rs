@@ -52,10 +52,7 @@ pub(super) fn rows(diff: &DagDiff, marks: Marks) -> Vec<(&'static str, String)> 
             those(&|one| one.change == DagFate::Moved, &|one| vec![turn(one.file.as_ref(), marks, "")]),
         ),
         ("rescheduled", those(&DagChange::is_rescheduled, &schedule)),
-        (
-            "changed",
-            those(&|one| changes(one) && !parts(one, marks).is_empty(), &|one| parts(one, marks)),
-        ),
+        ("changed", those(&|one| changes(one) && !parts(one, marks).is_empty(), &|one| parts(one, marks))),
     ];
     rows.into_iter().filter(|(_, text)| !text.is_empty()).collect()
 }
@@ -117,12 +114,15 @@ pub(super) fn notes(diff: &DagDiff, environment: &str) -> Vec<String> {
         )
     });
     let unsure = diff.unsure.iter().map(|need| {
-        format!("{}; whether `{environment}` has it cannot be told, as it does not answer", what(need))
+        format!("{}; whether `{environment}` has it cannot be told, as it gave no answer", what(need))
     });
     let mut notes: Vec<String> = lacking.chain(unsure).collect();
     if let Some(more) = notes.len().checked_sub(NAMES).filter(|more| *more > 0) {
         notes.truncate(NAMES);
-        notes.push(format!("{} that DAGs name; all of them with --format json", count(more, "further object")));
+        notes.push(format!(
+            "{} that DAGs name; all of them with --format json",
+            count(more, "further object")
+        ));
     }
     notes
 }

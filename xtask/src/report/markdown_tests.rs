@@ -39,8 +39,11 @@ fn a_plan_names_what_changes_and_puts_replacements_first() {
     | | |
     |---|---|
     | steps | validate, bootstrap, bundle, stack, hosts, pools, pointer, dags, smoke |
-    | DAGs added | `orders`, `invoices` |
-    | DAGs removed | `old` |
+    | DAGs added | `orders` (`@hourly`; runs at once) |
+    | DAGs removed | `gone` |
+    | DAGs moved | `stock` (`old.py` → `new.py`; paused) |
+    | DAGs rescheduled | `nightly` (`0 1 * * *` → no schedule) |
+    | DAGs changed | `revenue` (tasks added `load`, removed `extract`; params changed `day`) |
     | host revision | `4740ae6347b0` |
 
     The stack `ductwork-dev` is updated.
@@ -54,6 +57,10 @@ fn a_plan_names_what_changes_and_puts_replacements_first() {
           DBInstanceClass
     1 to change, 1 to replace
     ```
+
+    > DAG `orders` and 1 more name the connection `warehouse`, which `dev` does not have: declare it in airflow/objects.toml, or create it in Airflow
+
+    > DAG `orders` names the variable `lake`; whether `dev` has it cannot be told, as it gave no answer
 
     Gates refused: dags; passed: stack; skipped: ports
 

@@ -3,8 +3,8 @@
 use super::*;
 use crate::fail::Problem;
 use crate::model::change::{Change, ChangeAction, Evidence, Fate, Replacement};
-use crate::model::digest::Digest;
 use crate::model::dags::{DagChange, DagFate};
+use crate::model::digest::Digest;
 use crate::model::engine::Engine;
 use crate::model::objects::{Objects, Pool, Variable};
 use crate::model::release::{Parts, Release, Runtime, StackSpec};
@@ -109,11 +109,13 @@ fn the_first_deployment() {
     let mut preview = preview(Running::recorded(None, None, Records::Trusted));
     preview.plan.previous = None;
     preview.stack = StackPreview::Create;
-    preview.dags.added = vec!["orders".to_owned(), "stock".to_owned()];
+    let added =
+        |id: &str| DagChange { dag_id: id.to_owned(), change: DagFate::Added, ..DagChange::default() };
+    preview.dags.details = vec![added("orders"), added("stock")];
     insta::assert_snapshot!(fits(&preview), @r"
     release  65b538219a12
     steps    validate, bootstrap, bundle, stack, hosts, pointer, dags, smoke
-    DAGs     added: orders, stock
+    DAGs     added: orders (no schedule), stock (no schedule)
     stack    `ductwork-dev` is created
     gates    passed: stack
     gates    skipped: ports (not on this machine)
@@ -147,7 +149,10 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
     let text = fits(&preview);
     assert!(text.contains("a_dag_with_a_long_name_019 and 481 more"), "{text}");
     insta::assert_snapshot!(text.split_once("more\nDAGs     moved").unwrap().1, @r"
-    : stock
+    : stock (old.py → new.py; paused)
+    DAGs     rescheduled: nightly (0 1 * * * → no schedule)
+    DAGs     changed: revenue (tasks added load, removed extract; params changed
+             day)
     stack    `ductwork-dev` is updated
     stack    changes inside nested stacks cannot be previewed: Template error:
              nothing there
@@ -156,6 +161,11 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
           REPLACED: QueueName
     1 to replace
 
+    note     DAG `orders` and 1 more name the connection `warehouse`, which `dev`
+             does not have: declare it in airflow/objects.toml, or create it in
+             Airflow
+    note     DAG `orders` names the variable `lake`; whether `dev` has it cannot be
+             told, as it gave no answer
     gates    passed: stack
     gates    skipped: ports (not on this machine)
     gates    refused: dags

@@ -5,7 +5,7 @@ use super::{Session, package_index};
 use crate::doors::airflow::Airflow;
 use crate::fail::{Fail, Result};
 use crate::model::account::SecretState;
-use crate::model::dags::{DagChange, DagDiff, DagIndex, DagFate, Need, NeedKind, new_needs};
+use crate::model::dags::{DagChange, DagDiff, DagFate, DagIndex, Need, NeedKind, new_needs};
 use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::objects::{Objects, Pool};
@@ -66,7 +66,8 @@ impl Session {
         let (parsed, observed) = tokio::join!(dags::parse(root, bundle, how, sink), self.observe());
         let (parsed, observed) = (parsed?, observed?);
         if !parsed.problems.is_empty() {
-            let headline = format!("{} in the DAGs, nothing was uploaded", count(parsed.problems.len(), "problem"));
+            let headline =
+                format!("{} in the DAGs, nothing was uploaded", count(parsed.problems.len(), "problem"));
             return Err(Fail::problems(headline, parsed.problems));
         }
         let is_live = observed.current.pointer.is_some();
@@ -92,9 +93,10 @@ impl Session {
         let told = told.unwrap_or_default();
         for one in details {
             let of_file = one.paused.take();
-            one.paused = told.get(&one.dag_id).copied().or_else(|| {
-                (known && one.change == DagFate::Added).then(|| of_file.unwrap_or(at_first))
-            });
+            one.paused = told
+                .get(&one.dag_id)
+                .copied()
+                .or_else(|| (known && one.change == DagFate::Added).then(|| of_file.unwrap_or(at_first)));
         }
     }
 

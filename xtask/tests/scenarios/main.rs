@@ -7,6 +7,7 @@
 
 mod account;
 mod cloud;
+mod dags;
 mod entry;
 mod environments;
 mod hosts;

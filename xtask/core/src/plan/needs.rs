@@ -10,11 +10,7 @@ const MAIL: &str = "smtp_default";
 
 /// Those that neither the objects of the release nor the environment variables of tasks are.
 #[must_use]
-pub fn undeclared(
-    needs: Vec<Need>,
-    objects: &Objects,
-    variables: &BTreeMap<String, String>,
-) -> Vec<Need> {
+pub fn undeclared(needs: Vec<Need>, objects: &Objects, variables: &BTreeMap<String, String>) -> Vec<Need> {
     let has = |Need { kind, name, .. }: &Need| {
         let variable = |prefix: &str| variables.contains_key(&format!("{prefix}{}", name.to_uppercase()));
         match kind {

@@ -20,11 +20,22 @@ fn strings(list: &[&str]) -> Vec<String> {
 
 #[test]
 fn each_kind_of_change_is_told() {
-    let dag = |id: &str, file: &str, schedule: &str| json!({ "dag_id": id, "file": file, "schedule": schedule });
-    let old = json!([dag("same", "a.py", "1"), dag("gone", "a.py", "1"), dag("moved", "a.py", "1"),
-        dag("changed", "a.py", "1"), dag("both", "a.py", "1")]);
-    let new = json!([dag("same", "a.py", "1"), dag("moved", "b.py", "1"), dag("changed", "a.py", "2"),
-        dag("new", "b.py", "1"), dag("both", "b.py", "2")]);
+    let dag =
+        |id: &str, file: &str, schedule: &str| json!({ "dag_id": id, "file": file, "schedule": schedule });
+    let old = json!([
+        dag("same", "a.py", "1"),
+        dag("gone", "a.py", "1"),
+        dag("moved", "a.py", "1"),
+        dag("changed", "a.py", "1"),
+        dag("both", "a.py", "1")
+    ]);
+    let new = json!([
+        dag("same", "a.py", "1"),
+        dag("moved", "b.py", "1"),
+        dag("changed", "a.py", "2"),
+        dag("new", "b.py", "1"),
+        dag("both", "b.py", "2")
+    ]);
     let diff = DagDiff::between(&index(&old), &index(&new));
     assert_eq!((&diff.added, &diff.removed), (&strings(&["new"]), &strings(&["gone"])));
     assert_eq!((&diff.moved, &diff.changed), (&strings(&["both", "moved"]), &strings(&["changed"])));
@@ -56,7 +67,9 @@ fn a_changed_dag_says_what_is_different() {
 
 #[test]
 fn what_an_earlier_list_does_not_say_has_not_changed() {
-    let old = index(&json!([{ "dag_id": "a", "file": "a.py", "schedule": "@daily", "tasks": ["x", "y"], "tags": ["t"] }]));
+    let old = index(
+        &json!([{ "dag_id": "a", "file": "a.py", "schedule": "@daily", "tasks": ["x", "y"], "tags": ["t"] }]),
+    );
     assert_eq!(DagDiff::between(&old, &one(&json!({}))), DagDiff::default());
 }
 
