@@ -77,7 +77,9 @@ def test_settings_count_for_every_file(tree):
 
 
 def test_a_file_with_a_problem_is_never_believed(tree):
-    tree.write(broken__py="from airflow.sdk import dag\n1/0\n", slow__py=dag("slow", "import time; time.sleep(1)"))
+    tree.write(
+        broken__py="from airflow.sdk import dag\n1/0\n", slow__py=dag("slow", "import time; time.sleep(1)")
+    )
     tree.options = ["--slow-seconds", "0.9"]
     assert tree.parsed() == 4
     assert tree.parsed() == 2

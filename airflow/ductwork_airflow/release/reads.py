@@ -20,7 +20,7 @@ _FOLDERS = {"os.listdir", "os.scandir"}
 _FILES = {"open", "sqlite3.connect"}
 _IMPORTER = "<frozen importlib._bootstrap_external>"
 # The same for everyone who has the same Python, or without meaning.
-_SYSTEM = ("/usr/share/zoneinfo", "/dev/null", "/dev/urandom", "/dev/shm", "/proc", "/etc/localtime")
+_SYSTEM = ("/usr/share/zoneinfo", "/dev/null", "/dev/urandom", "/proc", "/etc/localtime")
 
 
 class Reads:

@@ -4,8 +4,8 @@ A result is believed for a DAG file as long as these are the same:
 
 - the file itself;
 - every other file of the bundle that is not a module of its own: all that is not Python, packages' `__init__.py`, and
-  each module that any file imports. Which of them a DAG file uses cannot be told for sure, as a process imports a module
-  only once, so they count for every DAG file;
+  each module that any file imports. Which of them a DAG file uses cannot be told for sure, as a process imports a
+  module only once, so they count for every DAG file;
 - each module that was read in another way while any DAG file was parsed (`reads.py`), from then on; and once a DAG file
   has listed a folder of the bundle, the names of all files;
 - what is installed, Python, this package, plugins, options and environment variables;
@@ -110,8 +110,8 @@ class Memory:
         common = self._common()
         kept = {self._key(file, common): result for file, result in results.items()}
         document = {
-            "airflow": airflow, "tree": self._tree(), "listing": listing, "shared": sorted(self._shared), "names": self._names,
-            "results": kept,
+            "airflow": airflow, "tree": self._tree(), "listing": listing, "shared": sorted(self._shared),
+            "names": self._names, "results": kept,
         }  # fmt: skip
         self._save(document)
 
@@ -140,7 +140,10 @@ class Memory:
         return _digest([f"{file}\n{own}\n{common}".encode()])
 
     def _tree(self) -> str:
-        parts = (name.encode() + b"\n" + hashlib.sha256(text).digest() for name, text in sorted(self._texts.items()))
+        parts = (
+            name.encode() + b"\n" + hashlib.sha256(text).digest()
+            for name, text in sorted(self._texts.items())
+        )
         return _digest(parts)
 
     def _load(self) -> dict[str, Any]:

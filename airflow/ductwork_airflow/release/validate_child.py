@@ -1,6 +1,6 @@
 """Parses DAG files with the locked Airflow and reports each; run by validate.py as a script, never imported.
 
-Arguments: directory of the DAGs, number of the file descriptor for messages, a file with the files to leave out in JSON.
+Arguments: directory of the DAGs, number of the file descriptor for messages, the JSON file of files to leave out.
 It does what the DAG processor does to a file (import, validate, policies, serialise) and needs no database.
 """
 

@@ -57,7 +57,7 @@ fn what_becomes_of_dags() {
         "DAGs     removed: gone\n",
         "DAGs     moved: moved (moved.py → elsewhere.py)\n",
         "DAGs     rescheduled: paused_one (@daily → @hourly; paused)\n",
-        "note     DAG `paused_one` names the connection `warehouse`, which `local`\n",
+        "note     DAG `paused_one` names the connection `warehouse`, which `local` does\n",
     ] {
         assert!(text.contains(row), "{row} in {text}");
     }
