@@ -59,12 +59,7 @@ pub(super) fn rows(diff: &DagDiff, marks: Marks) -> Vec<(&'static str, String)> 
 
 /// What people would wonder about when a DAG does not run.
 fn state(change: &DagChange) -> Option<&'static str> {
-    match (change.change, change.paused) {
-        (DagFate::Removed, _) | (_, None) => None,
-        (_, Some(true)) => Some("paused"),
-        (DagFate::Added, Some(false)) => Some("runs at once"),
-        (_, Some(false)) => None,
-    }
+    (change.paused == Some(true) && change.change != DagFate::Removed).then_some("paused")
 }
 
 /// The schedule of a new one.

@@ -45,7 +45,7 @@ fn each_kind_of_change_has_its_row() {
     let text = text(&everything(), "dev");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     insta::assert_snapshot!(text, @r"
-    DAGs     added: orders (@hourly; runs at once)
+    DAGs     added: orders (@hourly)
     DAGs     removed: gone
     DAGs     moved: stock (old.py → new.py; paused)
     DAGs     rescheduled: nightly (0 1 * * * → no schedule)
@@ -65,7 +65,7 @@ fn a_page_marks_names() {
     let (rows, notes) = markdown(&everything(), "dev");
     let rows: Vec<String> = rows.into_iter().map(|(name, text)| format!("| {name} | {text} |")).collect();
     insta::assert_snapshot!(format!("{}\n{notes}", rows.join("\n")), @r"
-    | DAGs added | `orders` (`@hourly`; runs at once) |
+    | DAGs added | `orders` (`@hourly`) |
     | DAGs removed | `gone` |
     | DAGs moved | `stock` (`old.py` → `new.py`; paused) |
     | DAGs rescheduled | `nightly` (`0 1 * * *` → no schedule) |

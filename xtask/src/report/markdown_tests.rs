@@ -39,7 +39,7 @@ fn a_plan_names_what_changes_and_puts_replacements_first() {
     | | |
     |---|---|
     | steps | validate, bootstrap, bundle, stack, hosts, pools, pointer, dags, smoke |
-    | DAGs added | `orders` (`@hourly`; runs at once) |
+    | DAGs added | `orders` (`@hourly`) |
     | DAGs removed | `gone` |
     | DAGs moved | `stock` (`old.py` → `new.py`; paused) |
     | DAGs rescheduled | `nightly` (`0 1 * * *` → no schedule) |
