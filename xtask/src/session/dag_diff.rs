@@ -173,3 +173,7 @@ fn states(airflow: &Airflow, ids: &[String]) -> Result<BTreeMap<String, bool>> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+#[path = "dag_diff_tests.rs"]
+mod tests;

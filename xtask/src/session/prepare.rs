@@ -309,7 +309,7 @@ impl Preparing {
             let parsed = parsed?;
             let live = observed.current.dags.clone().unwrap_or_default();
             let ended = match parsed.problems.len() {
-                0 => Ended::done(format!("{} parsed", count(parsed.dags.0.len(), "DAG"))),
+                0 => Ended::done(parsed.summary()),
                 found => Ended::failed(count(found, "problem")),
             };
             Ok((ended, (Fact::Known(parsed), live)))

@@ -2,6 +2,7 @@
 
 mod diff;
 
+use super::text::count;
 use crate::fail::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +73,21 @@ impl DagIndex {
 pub struct Parsed {
     pub dags: DagIndex,
     pub problems: Vec<Problem>,
+    /// How many DAG files there are, and how many of them had to be parsed.
+    pub files: usize,
+    pub parsed: usize,
+}
+
+impl Parsed {
+    /// What was done, in a line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let dags = count(self.dags.0.len(), "DAG");
+        if self.parsed == self.files {
+            return format!("{dags} parsed");
+        }
+        format!("{dags} in {}, {} parsed anew", count(self.files, "file"), self.parsed)
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +101,15 @@ mod tests {
 
     fn made_of(id: &str, content: &str) -> DagEntry {
         DagEntry { content: Some(content.to_owned()), ..dag(id, "a.py", "1") }
+    }
+
+    #[test]
+    fn files_that_are_remembered_are_not_called_parsed() {
+        let dags = DagIndex(vec![made_of("a", "1"), made_of("b", "1")]);
+        let mut parsed = Parsed { dags, files: 2, parsed: 2, ..Parsed::default() };
+        assert_eq!(parsed.summary(), "2 DAGs parsed");
+        parsed.parsed = 1;
+        assert_eq!(parsed.summary(), "2 DAGs in 2 files, 1 parsed anew");
     }
 
     #[test]
