@@ -18,22 +18,27 @@ _WORD = re.compile(r"\w+")
 
 def digests(dags: Path, dag_files: Iterable[str]) -> dict[str, str]:
     """For each DAG file, relative to `dags`: the digest of what its DAGs may be made of."""
-    texts = {
-        path.relative_to(dags).as_posix(): path.read_bytes() for path in dags.rglob("*") if path.is_file()
-    }
-    files = [file for file in dag_files if file in texts]
-    importers = _importers(texts)
-    own = {file for file in files if importers.get(Path(file).stem, set()) <= {file}}
+    found = texts(dags)
+    files = [file for file in dag_files if file in found]
+    imported = importers(found)
+    own = {file for file in files if imported.get(Path(file).stem, set()) <= {file}}
     common = _digest(
-        f"{name} {_digest(text)}\n".encode() for name, text in sorted(texts.items()) if name not in own
+        f"{name} {_digest(text)}\n".encode() for name, text in sorted(found.items()) if name not in own
     )
-    return {file: _digest([common.encode(), texts[file] if file in own else b""]) for file in files}
+    return {file: _digest([common.encode(), found[file] if file in own else b""]) for file in files}
 
 
-def _importers(texts: dict[str, bytes]) -> dict[str, set[str]]:
+def texts(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its place in it."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def importers(files: dict[str, bytes]) -> dict[str, set[str]]:
     """Every name that is imported, with the files that do so."""
     found: dict[str, set[str]] = {}
-    for name, text in texts.items():
+    for name, text in files.items():
         if name.endswith(".py"):
             statements = " ".join(_IMPORT.findall(text.decode(errors="replace")))
             for word in set(_WORD.findall(statements)):

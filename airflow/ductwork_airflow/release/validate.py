@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ductwork_airflow.hosts import executors
-from ductwork_airflow.release import contents
+from ductwork_airflow.release import contents, remembered
 
 CHILD = Path(__file__).with_name("validate_child.py")
 # Airflow's imports alone; a child that has not begun its first file by then is broken, not slow.
@@ -74,7 +74,9 @@ class Child:
 
     def __init__(self, dags: Path, skip: list[str], environment: dict[str, str]) -> None:
         reader, writer = os.pipe()
-        command = [sys.executable, str(CHILD), str(dags), str(writer), json.dumps(skip)]
+        left_out = Path(environment["HOME"], "done.json")  # more than an argument may hold
+        left_out.write_text(json.dumps(skip))
+        command = [sys.executable, str(CHILD), str(dags), str(writer), str(left_out)]
         with open(os.path.join(environment["HOME"], "child.log"), "ab") as log:  # noqa: PTH118, PTH123
             self.process = subprocess.Popen(
                 command, env=environment, pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -107,23 +109,74 @@ class Child:
         return self.process.wait()
 
 
+class Run:
+    """One judgement: what is known by now."""
+
+    def __init__(self) -> None:
+        self.airflow: str | None = None
+        # What every file that was parsed gave, beside what was read meanwhile; of one that was killed nobody knows.
+        self.parsed: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self.results: dict[str, dict[str, Any]] = {}
+        self.listing: list[str] = []
+        self.number = 0  # of files that were parsed now
+
+    def recall(self, memory: remembered.Memory) -> None:
+        """Begins with what is remembered."""
+        self.airflow, self.listing, self.results = memory.airflow, memory.listing, dict(memory.known)
+
+    def came_back(self, message: dict[str, Any]) -> None:
+        """What a child says of a file."""
+        result = {key: message[key] for key in ("file", "seconds", "dags", "problems")}
+        self.number += 1
+        self.parsed.append((result, message["read"]))
+        self.results[message["file"]] = result
+
+    def killed(self, file: str, seconds: float, found: Problem) -> None:
+        """A file that did not come back."""
+        self.number += 1
+        self.results[file] = {"file": file, "seconds": round(seconds, 3), "dags": [], "problems": [found]}
+
+    def report(self) -> dict[str, Any]:
+        """The contract's document, without what only shows over all files."""
+        results = [self.results[file] for file in self.listing if file in self.results]
+        return {
+            "airflow": self.airflow,
+            "dags": [dag for result in results for dag in result["dags"]],
+            "problems": [found for result in results for found in result["problems"]],
+            "files": [{"file": result["file"], "seconds": result["seconds"]} for result in results],
+            "parsed": self.number,
+        }
+
+
 def judge(
-    dags: Path, plugins: Path | None, timeout: float, slow: float, variables: dict[str, str], executor: str
+    dags: Path,
+    plugins: Path | None,
+    timeout: float,
+    slow: float,
+    variables: dict[str, str],
+    executor: str,
+    cache: Path | None = None,
 ) -> dict[str, Any]:
-    """Parses and serialises every DAG below `dags`; returns the contract's document."""
+    """Parses and serialises every DAG below `dags`; returns the contract's document.
+
+    With a folder for a cache, files that cannot give another result than last time are not parsed again.
+    """
     began = time.monotonic()
-    report: dict[str, Any] = {"airflow": None, "dags": [], "problems": [], "files": []}
+    run = Run()
     with tempfile.TemporaryDirectory(prefix="ductwork-validate-") as folder:
         home = Path(folder)
         (home / "airflow.cfg").touch()  # without one, Airflow spends half a second on writing its default
         environment = clean_environment(home, plugins, timeout, variables, executor)
-        done: list[str] = []
-        try:
-            while _run_child(dags, done, environment, timeout, report):
-                pass
-        except ValidatorBroken as error:
-            tail = (home / "child.log").read_text(errors="replace").strip().splitlines()[-8:]
-            raise ValidatorBroken("\n".join([str(error), *tail])) from error
+        memory = None
+        if cache is not None:
+            context = remembered.context(environment, plugins, timeout, slow)
+            memory = remembered.Memory(cache, context, dags)
+            run.recall(memory)
+        if memory is None or not memory.knows_all():
+            _parse(run, dags, environment, timeout)
+            if memory is not None:
+                memory.keep(run.airflow, run.listing, run.parsed, slow)
+    report = run.report()
     _judge_whole(report, slow)
     made_of = contents.digests(dags, {dag["file"] for dag in report["dags"]})
     for dag in report["dags"]:
@@ -132,11 +185,20 @@ def judge(
     return report
 
 
-def _run_child(
-    dags: Path, done: list[str], environment: dict[str, str], timeout: float, report: dict[str, Any]
-) -> bool:
+def _parse(run: Run, dags: Path, environment: dict[str, str], timeout: float) -> None:
+    """Parses what is not known, in as many children as it takes."""
+    try:
+        while _run_child(run, dags, environment, timeout):
+            pass
+    except ValidatorBroken as error:
+        log = Path(environment["HOME"], "child.log")
+        tail = log.read_text(errors="replace").strip().splitlines()[-8:]
+        raise ValidatorBroken("\n".join([str(error), *tail])) from error
+
+
+def _run_child(run: Run, dags: Path, environment: dict[str, str], timeout: float) -> bool:
     """Runs one child to its end or its death; True when files remain for another one."""
-    child = Child(dags, done, environment)
+    child = Child(dags, list(run.results), environment)
     current: str | None = None
     began = time.monotonic()
     limit = START_SECONDS
@@ -145,15 +207,12 @@ def _run_child(
         while message := child.line(limit):
             match message["event"]:
                 case "ready":
-                    report["airflow"] = message["airflow"]
+                    run.airflow, run.listing = message["airflow"], message["files"]
                 case "begin":
                     current, began, limit = message["file"], time.monotonic(), timeout + GRACE_SECONDS
                 case "file":
-                    done.append(message["file"])
                     current, limit = None, START_SECONDS
-                    report["files"].append({"file": message["file"], "seconds": message["seconds"]})
-                    report["dags"] += message["dags"]
-                    report["problems"] += message["problems"]
+                    run.came_back(message)
                 case "end":
                     return False
     except TimeoutError:
@@ -161,17 +220,15 @@ def _run_child(
     finally:
         status = child.end()
     if current is None:
-        what = "between two files" if report["airflow"] else "before Airflow had started"
+        what = "between two files" if run.airflow else "before Airflow had started"
         raise ValidatorBroken(f"the validating process ended {what} (status {status} {reason})")
-    done.append(current)
-    report["files"].append({"file": current, "seconds": round(time.monotonic() - began, 3)})
     if reason == "timeout":
         found = problem("timeout", current, None, f"takes longer than {timeout:g} s to import",
                         "move slow work from the module's top level into a task")  # fmt: skip
     else:
         found = problem("import_error", current, None, f"ends the process that imports it (status {status})",
                         "remove exit calls and native crashes from the module's top level")  # fmt: skip
-    report["problems"].append(found)
+    run.killed(current, time.monotonic() - began, found)
     return True
 
 
@@ -222,6 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--variables", type=json.loads, default={}, help="environment variables of DAGs, a JSON object"
     )
+    parser.add_argument("--cache", type=Path, help="where results are kept for files that do not change")
     parser.add_argument(
         "--executors", default=executors.CELERY, help="what runs tasks: celery, ecs or both, with a comma"
     )
@@ -234,7 +292,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValidatorBroken(f"`{options.dags}` is not a directory")
         report = judge(
             dags, plugins if plugins.is_dir() else None, options.timeout_seconds, slow, options.variables,
-            executors.option(options.executors.split(",")),
+            executors.option(options.executors.split(",")), options.cache,
         )  # fmt: skip
     except ValidatorBroken as error:
         sys.stderr.write(f"error: {error}\n")

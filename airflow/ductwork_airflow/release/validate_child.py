@@ -1,6 +1,6 @@
 """Parses DAG files with the locked Airflow and reports each; run by validate.py as a script, never imported.
 
-Arguments: directory of the DAGs, number of the file descriptor for messages, JSON list of files to leave out.
+Arguments: directory of the DAGs, number of the file descriptor for messages, the JSON file of files to leave out.
 It does what the DAG processor does to a file (import, validate, policies, serialise) and needs no database.
 """
 
@@ -64,24 +64,13 @@ def definition_line(source: Path, dag_id: str | None, earlier: int = 0) -> int |
     return None
 
 
-def schedule_text(dag: Any) -> str | None:
-    """The schedule as a person wrote it, as far as it can be said in a line."""
-    schedule = getattr(dag, "schedule", None)
-    if schedule is None or isinstance(schedule, str):
-        return schedule
-    summary = getattr(schedule, "summary", None) or getattr(getattr(dag, "timetable", None), "summary", None)
-    if isinstance(summary, str) and summary:
-        return summary
-    return str(schedule) if type(schedule).__str__ is not object.__str__ else type(schedule).__name__
-
-
 class Judge:
     """Holds Airflow's bag and judges one file after another."""
 
     def __init__(self, root: Path, timeout: float) -> None:
         from airflow.dag_processing.dagbag import BundleDagBag
 
-        from ductwork_airflow.release import causes
+        from ductwork_airflow.release import causes, described
 
         judge = self
         self.suspect: str | None = None
@@ -95,6 +84,7 @@ class Judge:
                 judge.suspect = None
 
         self.causes = causes
+        self.described = described
         self.root = root
         self.timeout = timeout
         self.bag = Bag(dag_folder=root, bundle_path=root, bundle_name="dags", collect_dags=False)
@@ -109,21 +99,14 @@ class Judge:
         found = self.bag.process_file(path, only_if_updated=False)
         problems = [self._import_problem(relative, text) for text in self.bag.import_errors.values()]
         dags: list[dict[str, Any]] = []
+        source = self.described.named_in(Path(path))
         for dag in sorted(found, key=lambda dag: dag.dag_id):
             earlier = sum(known["dag_id"] == dag.dag_id for known in dags)
             line = definition_line(Path(path), dag.dag_id, earlier)
             if (failure := self._serialisation_problem(dag, relative, line)) is not None:
                 problems.append(failure)
-            dags.append(
-                {
-                    "dag_id": dag.dag_id,
-                    "file": relative,
-                    "line": line,
-                    "schedule": schedule_text(dag),
-                    "tasks": sorted(task.task_id for task in dag.tasks),
-                    "tags": sorted(dag.tags or ()),
-                }
-            )
+            place = {"dag_id": dag.dag_id, "file": relative, "line": line}
+            dags.append(place | self.described.described(dag, source))
         seconds = round(time.monotonic() - began, 3)
         return {"event": "file", "file": relative, "seconds": seconds, "dags": dags, "problems": problems}
 
@@ -159,7 +142,7 @@ def finding(kind: str, file: str, line: int | None, message: str, hint: str) -> 
 
 def main() -> None:
     """Reports every file to the descriptor and ends without running anyone's exit handlers."""
-    root, channel, skip = Path(sys.argv[1]), int(sys.argv[2]), set(json.loads(sys.argv[3]))
+    root, channel, skip = Path(sys.argv[1]), int(sys.argv[2]), set(json.loads(Path(sys.argv[3]).read_bytes()))
     # On a host the package's parent is on the path, and neither its own folder nor the working directory is.
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
     os.set_inheritable(channel, False)
@@ -173,18 +156,24 @@ def main() -> None:
     import airflow
     from airflow.dag_processing.importers import get_importer_registry
 
+    from ductwork_airflow.release.reads import Reads
+
     judge = Judge(root, float(os.environ["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"]))
     import airflow.serialization.serialized_objects  # so that it is not counted as the first file's time
 
     sys.dont_write_bytecode = True  # leaves nothing behind in the user's tree
-    send({"event": "ready", "airflow": airflow.__version__})
+    files = sorted(get_importer_registry().list_dag_files(str(root), safe_mode=True))
+    names = [Path(path).relative_to(root).as_posix() for path in files]
+    send({"event": "ready", "airflow": airflow.__version__, "files": names})
     gc.enable()
-    for path in sorted(get_importer_registry().list_dag_files(str(root), safe_mode=True)):
-        relative = Path(path).relative_to(root).as_posix()
+    home, plugins = Path(os.environ["HOME"]), Path(os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"])
+    reads = Reads(root, [home, plugins, Path(sys.path[0])])
+    reads.watch()
+    for path, relative in zip(files, names, strict=True):
         if relative in skip:
             continue
         send({"event": "begin", "file": relative})
-        send(judge.file(path))
+        send(judge.file(path) | {"read": reads.taken()})
     send({"event": "end"})
     os._exit(0)
 

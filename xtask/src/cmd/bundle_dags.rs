@@ -1,4 +1,5 @@
-//! `bundle-dags`: the DAG bundle of this tree, and with `--env` that of an environment and its upload.
+//! `bundle-dags`: the DAG bundle of this tree, and with `--env` that of an environment, what it changes there, and its
+//! upload.
 
 use crate::doors::store::{Content, Sent};
 use crate::fail::Result;
@@ -20,7 +21,8 @@ use clap::Args;
 /// Example: cargo xtask bundle-dags
 #[derive(Args, Debug)]
 pub struct BundleDags {
-    /// Upload it to the artifact bucket of this environment; nothing points to it yet.
+    /// Parse its DAGs, show what they change in this environment, and upload it to the artifact bucket there; nothing
+    /// points to it yet.
     #[arg(long, value_name = "NAME")]
     pub env: Option<String>,
 }
@@ -31,19 +33,23 @@ pub async fn run(args: &BundleDags, ui: &Ui) -> Result<()> {
         Some(env) => upload(project, env, ui).await?,
         None => {
             let bundle = observe::bundle::bundle(&project.root, &project.state().join("cache"))?;
-            Made { bundle, uploaded: None }
+            Made { bundle, environment: None, uploaded: None, dags: None }
         }
     };
     ui.show(&made);
     Ok(())
 }
 
-/// The bundle of the environment, and whether it had to be sent.
+/// The bundle of the environment, what it changes there, and whether it had to be sent.
 async fn upload(project: Project, env: &str, ui: &Ui) -> Result<Made> {
     let environment = project.environment(env)?;
     let session = Session::open_for_writing(project, environment, &ui.sink().step("setup")).await?;
-    let bundle = dags::bundle(&session, &ui.sink()).await?;
+    let git = dags::from_git(&session, &ui.sink()).await?;
+    let bundle = dags::packed(&session.project.root, git.as_ref())?;
+    let source = git.map(|git| git.source);
+    let changes = session.changes_of(&bundle.path, source.as_ref(), &ui.sink().step("validate")).await?;
     let key = names::bundle_key(&bundle.digest);
     let sent = session.store.upload(&key, Content::File(&bundle.path), &bundle.digest).await?;
-    Ok(Made { bundle, uploaded: Some(sent == Sent::Yes) })
+    let (environment, uploaded) = (Some(env.to_owned()), Some(sent == Sent::Yes));
+    Ok(Made { bundle, environment, uploaded, dags: Some(changes) })
 }

@@ -3,6 +3,7 @@
 use crate::fail::Result;
 use crate::plan::deployment::Source;
 use crate::plan::gates::Runs;
+use crate::report::dags;
 use crate::session::{Setup, deployment, preflight};
 use crate::ui::{EnvArg, Ui};
 use clap::Args;
@@ -31,5 +32,9 @@ pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
     observed.nobody_else(&setup.session)?;
     let prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;
     prepared.passes()?;
+    let dags = dags::text(&prepared.dags, prepared.context.environment());
+    if !dags.is_empty() {
+        ui.say(dags.trim_end());
+    }
     deployment::carry_out(prepared, ui).await
 }

@@ -2,6 +2,7 @@
 
 use super::http::{Answer, Http, escaped};
 use crate::fail::{Fail, Result};
+use crate::model::dags::NeedKind;
 use crate::model::objects::Pool;
 use crate::model::secret::Secret;
 use serde::Deserialize;
@@ -162,6 +163,23 @@ impl Airflow {
         ids.sort();
         ids.dedup();
         Ok(ids)
+    }
+
+    /// Whether a DAG is paused; none if Airflow has never had it.
+    pub fn is_paused(&self, dag: &str) -> Result<Option<bool>> {
+        let found = self.find(&format!("/api/v2/dags/{}", escaped(dag)))?;
+        Ok(found.and_then(|dag| dag["is_paused"].as_bool()))
+    }
+
+    /// Whether Airflow's database has a connection, variable or pool.
+    pub fn has(&self, kind: NeedKind, name: &str) -> Result<bool> {
+        Ok(self.find(&format!("/api/v2/{}s/{}", kind.word(), escaped(name)))?.is_some())
+    }
+
+    fn find(&self, path: &str) -> Result<Option<Value>> {
+        let url = format!("{}{path}", self.url);
+        let answer = self.http.get(&url, self.token.as_ref().map(Secret::expose))?;
+        if answer.status == 404 { Ok(None) } else { accepted(&url, answer).map(Some) }
     }
 
     /// All pools by name.

@@ -145,3 +145,19 @@ fn what_a_task_returned_comes_as_json_in_a_string_or_as_it_is() {
         assert_eq!(airflow.returned("smoke", "run", "report").unwrap()["revision"], "r");
     }
 }
+
+#[test]
+fn what_airflow_does_not_have_is_no_error_and_a_refusal_is_one() {
+    let (airflow, server) = airflow(|asked| match asked.line.as_str() {
+        "GET /api/v2/dags/orders" => (200, json!({ "dag_id": "orders", "is_paused": true })),
+        "GET /api/v2/variables/a%2Fb" => (200, json!({ "key": "a/b", "value": "x" })),
+        "GET /api/v2/connections/denied" => (403, json!({ "detail": "no" })),
+        _ => (404, json!({ "detail": "not found" })),
+    });
+    assert_eq!(airflow.is_paused("orders").unwrap(), Some(true));
+    assert_eq!(airflow.is_paused("new").unwrap(), None);
+    assert!(airflow.has(NeedKind::Variable, "a/b").unwrap());
+    assert!(!airflow.has(NeedKind::Connection, "none").unwrap());
+    assert!(airflow.has(NeedKind::Connection, "denied").is_err());
+    assert_eq!(server.asked().len(), 5);
+}

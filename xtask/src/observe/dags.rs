@@ -15,6 +15,7 @@ use crate::model::names;
 use crate::model::objects::{Connection, Objects, Variable};
 use crate::model::text::tail;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +25,10 @@ use std::time::Duration;
 struct Report {
     dags: DagIndex,
     problems: Vec<Found>,
+    #[serde(default)]
+    files: Vec<IgnoredAny>,
+    #[serde(default)]
+    parsed: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,6 +134,8 @@ fn prepare(root: &Path, bundle: &Path, how: &Parsing, sink: &Sink) -> Result<(Cm
         .arg(&dags)
         .arg("--plugins")
         .arg(root.join("plugins"))
+        .arg("--cache")
+        .arg(root.join(".ductwork/cache/dags"))
         .envs(env::for_dags())
         .env("PYTHONPATH", root.join("airflow"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -149,7 +156,12 @@ fn judged(report: Report, sink: &Sink) -> Parsed {
     for found in slow.into_iter().map(problem) {
         sink.note(format!("{}: {}", found.location, found.message));
     }
-    Parsed { dags: report.dags, problems: wrong.into_iter().map(problem).collect() }
+    Parsed {
+        dags: report.dags,
+        problems: wrong.into_iter().map(problem).collect(),
+        files: report.files.len(),
+        parsed: report.parsed,
+    }
 }
 
 fn problem(found: Found) -> Problem {

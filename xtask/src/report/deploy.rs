@@ -1,8 +1,9 @@
 //! The result of a deployment as text or as the JSON of the contract.
 
 use super::table::seconds;
-use super::{Output, error};
+use super::{Output, dags, error, markdown};
 use crate::fail::Fail;
+use crate::model::dags::DagDiff;
 use crate::model::release::{Deployment, Outcome};
 use crate::model::text::count;
 use serde::{Serialize, Serializer};
@@ -16,6 +17,8 @@ pub struct Closing {
     pub deployment: Deployment,
     pub aws_calls: usize,
     pub uploads: usize,
+    /// What became of DAGs; for a failed one, what would have.
+    pub dags: DagDiff,
     /// Tasks of before that end only when their work does.
     pub draining: usize,
     pub url: Option<String>,
@@ -43,6 +46,7 @@ impl Serialize for Closing {
             "seconds": deployment.seconds,
             "aws_calls": self.aws_calls,
             "uploads": self.uploads,
+            "dags": self.dags,
             "draining": self.draining,
             "saved": deployment.saved,
             "url": self.url,
@@ -77,6 +81,12 @@ fn summary(closing: &Closing) -> String {
     );
     for step in steps {
         let _ = writeln!(out, "| {} | {} | {} |", step.name, step.outcome, seconds(step.seconds));
+    }
+    let (rows, notes) = dags::markdown(&closing.dags, &closing.environment);
+    if !rows.is_empty() {
+        out.push('\n');
+        markdown::rows(&mut out, &rows);
+        out.push_str(&notes);
     }
     if let Some(url) = &closing.url {
         let _ = writeln!(out, "\nAirflow: {url}");
@@ -147,6 +157,7 @@ mod tests {
             deployment,
             aws_calls: 5,
             uploads: 0,
+            dags: DagDiff::default(),
             draining: 0,
             url,
             error: None,

@@ -1,10 +1,9 @@
 //! A plan, a result and an error in GitHub's Markdown: what a reviewer reads in a pull request or a run's summary.
 
 use super::plan::Preview;
-use super::{changes, error, wrap};
+use super::{changes, dags, error, wrap};
 use crate::fail::{Fail, Problem};
 use crate::model::change::{Change, Replacement, StackPreview, flatten};
-use crate::model::dags::DagDiff;
 use crate::model::text::count;
 use crate::plan::gates::Gate;
 use std::fmt::Write as _;
@@ -22,6 +21,7 @@ pub fn plan(preview: &Preview) -> String {
         rows(&mut out, &preview_rows(preview));
         stack(&mut out, &preview.stack_name, &preview.stack);
     }
+    out.push_str(&dags::markdown(&preview.dags, &preview.environment).1);
     gates(&mut out, &preview.gates);
     out
 }
@@ -31,10 +31,7 @@ fn preview_rows(preview: &Preview) -> Vec<(String, String)> {
     let mut rows = vec![("steps".to_owned(), plan.names().join(", "))];
     rows.extend(preview.contents.engine.map(|change| ("engine".to_owned(), change.text())));
     rows.extend(plan.migration.iter().map(|migration| ("database".to_owned(), migration.to_string())));
-    let DagDiff { added, removed, moved, changed } = &preview.dags;
-    for (word, ids) in [("added", added), ("removed", removed), ("moved", moved), ("changed", changed)] {
-        rows.extend((!ids.is_empty()).then(|| (format!("DAGs {word}"), codes(ids))));
-    }
+    rows.extend(dags::markdown(&preview.dags, &preview.environment).0);
     rows.extend(preview.contents.git.as_ref().map(|git| ("git".to_owned(), format!("`{}`", git.text()))));
     let objects = &preview.contents.objects;
     let kinds = [
@@ -62,7 +59,7 @@ fn preview_rows(preview: &Preview) -> Vec<(String, String)> {
     rows
 }
 
-fn rows(out: &mut String, rows: &[(String, String)]) {
+pub(super) fn rows(out: &mut String, rows: &[(String, String)]) {
     out.push_str("| | |\n|---|---|\n");
     for (name, text) in rows {
         let _ = writeln!(out, "| {name} | {text} |");

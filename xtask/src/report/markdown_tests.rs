@@ -8,8 +8,7 @@ use crate::report::plan::tests::preview_of_everything;
 #[test]
 fn a_plan_names_what_changes_and_puts_replacements_first() {
     let mut preview = preview_of_everything();
-    preview.dags.added = vec!["orders".to_owned(), "invoices".to_owned()];
-    preview.dags.removed = vec!["old".to_owned()];
+    preview.dags = dags::tests::everything();
     let change = |path: &str, replacement| Change {
         path: path.to_owned(),
         kind: "AWS::RDS::DBInstance".to_owned(),
@@ -40,8 +39,11 @@ fn a_plan_names_what_changes_and_puts_replacements_first() {
     | | |
     |---|---|
     | steps | validate, bootstrap, bundle, stack, hosts, pools, pointer, dags, smoke |
-    | DAGs added | `orders`, `invoices` |
-    | DAGs removed | `old` |
+    | DAGs added | `orders` (`@hourly`) |
+    | DAGs removed | `gone` |
+    | DAGs moved | `stock` (`old.py` → `new.py`; paused) |
+    | DAGs rescheduled | `nightly` (`0 1 * * *` → no schedule) |
+    | DAGs changed | `revenue` (tasks added `load`, removed `extract`; params changed `day`) |
     | host revision | `4740ae6347b0` |
 
     The stack `ductwork-dev` is updated.
@@ -55,6 +57,10 @@ fn a_plan_names_what_changes_and_puts_replacements_first() {
           DBInstanceClass
     1 to change, 1 to replace
     ```
+
+    > DAG `orders` and 1 more name the connection `warehouse`, which `dev` does not have: declare it in airflow/objects.toml, or create it in Airflow
+
+    > DAG `orders` names the variable `lake`; whether `dev` has it cannot be told, as it gave no answer
 
     Gates refused: dags; passed: stack; skipped: ports
 

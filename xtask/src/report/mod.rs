@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod changes;
 pub mod check;
+pub mod dags;
 pub mod deploy;
 pub mod doctor;
 pub mod error;

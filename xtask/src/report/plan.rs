@@ -1,6 +1,7 @@
 //! A plan as text or as the JSON of the contract.
 
-use super::{Output, changes, markdown, wrap};
+use super::dags::{self, Marks, row, some};
+use super::{Output, changes, markdown};
 use crate::fail::screen;
 use crate::model::change::StackPreview;
 use crate::model::dags::DagDiff;
@@ -106,7 +107,7 @@ fn text(preview: &Preview) -> String {
         if let Some(migration) = &plan.migration {
             row(&mut out, "database", &migration.to_string());
         }
-        dags(&mut out, &preview.dags);
+        dag_rows(&mut out, &preview.dags);
         contents(&mut out, &preview.contents);
         if !plan.secrets.is_empty() {
             row(
@@ -117,16 +118,16 @@ fn text(preview: &Preview) -> String {
         }
         stack(&mut out, &preview.stack_name, &preview.stack);
     }
+    for note in dags::notes(&preview.dags, &preview.environment) {
+        row(&mut out, "note", &note);
+    }
     gates(&mut out, &preview.gates, plan.is_unchanged());
     out
 }
 
-fn dags(out: &mut String, dags: &DagDiff) {
-    let DagDiff { added, removed, moved, changed } = dags;
-    for (word, ids) in [("added", added), ("removed", removed), ("moved", moved), ("changed", changed)] {
-        if !ids.is_empty() {
-            row(out, "DAGs", &format!("{word}: {}", some(ids)));
-        }
+fn dag_rows(out: &mut String, diff: &DagDiff) {
+    for (word, dags) in dags::rows(diff, Marks::Plain) {
+        row(out, "DAGs", &format!("{word}: {dags}"));
     }
 }
 
@@ -199,25 +200,6 @@ fn gates(out: &mut String, gates: &[Gate], unchanged: bool) {
 
 fn name(gate: &Gate) -> String {
     gate.reason.map_or_else(|| gate.name.to_owned(), |reason| format!("{} ({reason})", gate.name))
-}
-
-/// More names than this are counted; the JSON form has them all.
-const NAMES: usize = 20;
-
-fn some(ids: &[String]) -> String {
-    match ids.len().checked_sub(NAMES) {
-        None | Some(0) => ids.join(", "),
-        Some(more) => format!("{} and {more} more", ids[..NAMES].join(", ")),
-    }
-}
-
-/// A name in front, the text beside it within 80 columns.
-fn row(out: &mut String, name: &str, text: &str) {
-    let lines = text.lines().flat_map(|line| wrap::lines(line, 71));
-    for (number, line) in lines.enumerate() {
-        let name = if number == 0 { name } else { "" };
-        let _ = writeln!(out, "{}", format!("{name:9}{line}").trim_end());
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::fail::Problem;
 use crate::model::change::{Change, ChangeAction, Evidence, Fate, Replacement};
+use crate::model::dags::{DagChange, DagFate};
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
 use crate::model::git::GitSource;
@@ -153,11 +154,13 @@ fn the_first_deployment() {
     let mut preview = preview(Running::recorded(None, None, Records::Trusted));
     preview.plan.previous = None;
     preview.stack = StackPreview::Create;
-    preview.dags.added = vec!["orders".to_owned(), "stock".to_owned()];
+    let added =
+        |id: &str| DagChange { dag_id: id.to_owned(), change: DagFate::Added, ..DagChange::default() };
+    preview.dags.details = vec![added("orders"), added("stock")];
     insta::assert_snapshot!(fits(&preview), @r"
     release  65b538219a12
     steps    validate, bootstrap, bundle, stack, hosts, pointer, dags, smoke
-    DAGs     added: orders, stock
+    DAGs     added: orders (no schedule), stock (no schedule)
     stack    `ductwork-dev` is created
     gates    passed: stack
     gates    skipped: ports (not on this machine)
@@ -167,8 +170,13 @@ fn the_first_deployment() {
 #[test]
 fn changes_many_dags_and_problems_stay_within_the_terminal() {
     let mut preview = preview(Running::default());
-    preview.dags.removed = (0..500).map(|number| format!("a_dag_with_a_long_name_{number}")).collect();
-    preview.dags.moved = vec!["stock".to_owned()];
+    preview.dags = dags::tests::everything();
+    let gone = |number| DagChange {
+        dag_id: format!("a_dag_with_a_long_name_{number:03}"),
+        change: DagFate::Removed,
+        ..DagChange::default()
+    };
+    preview.dags.details.splice(0..0, (0..500).map(gone));
     let changes = vec![Change {
         path: "Broker/Queue".to_owned(),
         kind: "AWS::SQS::Queue".to_owned(),
@@ -184,9 +192,12 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
     let message = "NameError: name `x` is not defined\n".repeat(3) + &"word ".repeat(30);
     preview.gates.push(refused(Problem::new("import_error", "dags/a.py:3", message, "define it")));
     let text = fits(&preview);
-    assert!(text.contains("a_dag_with_a_long_name_19 and 480 more"), "{text}");
+    assert!(text.contains("a_dag_with_a_long_name_019 and 481 more"), "{text}");
     insta::assert_snapshot!(text.split_once("more\nDAGs     moved").unwrap().1, @r"
-    : stock
+    : stock (old.py → new.py; paused)
+    DAGs     rescheduled: nightly (0 1 * * * → no schedule)
+    DAGs     changed: revenue (tasks added load, removed extract; params changed
+             day)
     stack    `ductwork-dev` is updated
     stack    changes inside nested stacks cannot be previewed: Template error:
              nothing there
@@ -195,6 +206,11 @@ fn changes_many_dags_and_problems_stay_within_the_terminal() {
           REPLACED: QueueName
     1 to replace
 
+    note     DAG `orders` and 1 more name the connection `warehouse`, which `dev`
+             does not have: declare it in airflow/objects.toml, or create it in
+             Airflow
+    note     DAG `orders` names the variable `lake`; whether `dev` has it cannot be
+             told, as it gave no answer
     gates    passed: stack
     gates    skipped: ports (not on this machine)
     gates    refused: dags
@@ -228,7 +244,7 @@ fn nothing_to_do_names_what_runs() {
 #[test]
 fn the_json_has_the_keys_of_the_contract() {
     let mut preview = preview(Running::default());
-    preview.dags.added = vec!["orders".to_owned()];
+    preview.dags = dags::tests::everything();
     preview.gates.push(refused(Problem::new("kind", "where", "message", "hint")));
     let value = json(&preview);
     let keys = |value: &Value| {
@@ -242,7 +258,8 @@ fn the_json_has_the_keys_of_the_contract() {
     assert_eq!(keys(&value["bundle"]), "action digest");
     assert_eq!(value["bundle"]["action"], "upload");
     assert_eq!(keys(&value["stack"]), "action changes name unseen");
-    assert_eq!(keys(&value["dags"]), "added changed moved removed");
+    assert_eq!(keys(&value["dags"]), "added changed details lacking moved removed rescheduled unsure");
+    assert_eq!(value["dags"]["lacking"][0]["kind"], "connection");
     assert_eq!(keys(&value["problems"][0]), "hint kind message where");
     assert_eq!(keys(&value["gates"][2]), "name outcome problems");
     assert_eq!(value["gates"][1]["reason"], "not on this machine");

@@ -25,18 +25,11 @@ pub async fn from_git(session: &Session, sink: &Sink) -> Result<Option<Checkout>
     .await
 }
 
-/// The bundle that a deployment of the environment would have.
+/// The bundle that a deployment of the environment would have, and its repository, for verbs that need the cloud for
+/// nothing else.
 ///
 /// # Errors
-/// As those of [`Asked::checkout`] and [`packed`].
-pub async fn bundle(session: &Session, sink: &Sink) -> Result<Bundle> {
-    packed(&session.project.root, from_git(session, sink).await?.as_ref())
-}
-
-/// The same with the repository, for verbs that need the cloud for nothing else.
-///
-/// # Errors
-/// As [`bundle`]; the cloud of the environment cannot be asked for the key.
+/// As those of [`Asked::checkout`] and [`packed`]; the cloud of the environment cannot be asked for the key.
 pub async fn of_environment(environment: &str, sink: &Sink) -> Result<(Bundle, Option<GitSource>)> {
     let session = Session::open(environment).await?;
     let checkout = from_git(&session, sink).await?;

@@ -52,7 +52,7 @@ fn with_secrets(fail: Fail, changed: &[String]) -> Fail {
 /// Records what happened and gives the lease back; neither can turn a success into a failure.
 async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
     let touched = prepared.progress.touched();
-    let Prepared { context, plan, mut progress, started, watch, .. } = prepared;
+    let Prepared { context, plan, dags, mut progress, started, watch, .. } = prepared;
     let deployment = Deployment {
         deployment: time::ulid(),
         release: plan.release.id().to_owned(),
@@ -85,6 +85,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         environment: context.environment().to_owned(),
         aws_calls: context.aws.calls(),
         uploads: progress.state.uploads,
+        dags,
         draining: progress.state.draining,
         url: progress.state.outputs.get(outputs::AIRFLOW_URL).cloned(),
         deployment,

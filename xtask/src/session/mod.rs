@@ -4,6 +4,7 @@
 //! local cloud. Then `prepare` looks and plans, and `deployment` carries the plan out.
 
 pub mod account;
+pub mod dag_diff;
 pub mod dags;
 pub mod deployment;
 pub mod exec;

@@ -1,6 +1,7 @@
 //! What plan, deploy and rollback have in common: observe, plan, and ask the gates.
 
 use super::account::{Change, secrets_needed};
+use super::dag_diff::Live;
 use super::dags as dags_of;
 use super::image as container_image;
 use super::observed::Observed;
@@ -136,7 +137,7 @@ impl Setup {
         let dags = match &gate_facts.dags {
             Fact::Known(parsed) if parsed.problems.is_empty() => {
                 artifacts.dags = Some(parsed.dags.clone());
-                DagDiff::between(&gate_facts.live, &parsed.dags)
+                preparing.dag_diff(&gate_facts.live, &parsed.dags).await
             }
             _ => DagDiff::default(),
         };
@@ -331,12 +332,17 @@ impl Preparing {
             let parsed = dags_of::located(parsed?, git);
             let live = observed.current.dags.clone().unwrap_or_default();
             let ended = match parsed.problems.len() {
-                0 => Ended::done(format!("{} parsed", count(parsed.dags.0.len(), "DAG"))),
+                0 => Ended::done(parsed.summary()),
                 found => Ended::failed(count(found, "problem")),
             };
             Ok((ended, (Fact::Known(parsed), live)))
         };
         timed(&sink, &mut setup.records, work).await
+    }
+
+    async fn dag_diff(&self, old: &DagIndex, new: &DagIndex) -> DagDiff {
+        let airflow = Live::of(self.observed.current.pointer.is_some(), self.state.session.clone());
+        self.setup.session.dag_diff(&airflow, old, new, &self.plan.release.objects).await
     }
 
     async fn unfinished(&mut self) -> Unfinished {

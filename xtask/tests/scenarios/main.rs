@@ -7,6 +7,7 @@
 
 mod account;
 mod cloud;
+mod dags;
 mod ec2;
 mod ecs;
 mod engines;

@@ -21,7 +21,7 @@ lake = "s3://prod"
 
 const DEPLOY: [&str; 6] = ["deploy", "--env", "local", "--yes", "--format", "json"];
 
-fn set_secret(project: &Project, value: &str) -> String {
+pub fn set_secret(project: &Project, value: &str) -> String {
     let mut command = project.command(&["secret", "set", "connections/warehouse", "--env", "local"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();

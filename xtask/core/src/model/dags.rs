@@ -1,11 +1,16 @@
 //! The DAGs of a bundle as data, and what changes from one bundle to the next.
 
+mod diff;
+
+use super::text::count;
 use crate::fail::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use diff::{DagChange, DagDiff, DagFate, Need, NeedKind, Turn, new_needs};
+
 /// One DAG as the validator saw it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DagEntry {
     pub dag_id: String,
     /// Relative to `dags/`.
@@ -15,16 +20,25 @@ pub struct DagEntry {
     pub tasks: Vec<String>,
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Whose tasks these are; like `params` absent in lists of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Vec<String>>,
+    /// Each param with a digest of its value and form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<BTreeMap<String, String>>,
+    /// Whether a new one is paused at first, if its file says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// What it names of the environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
     /// The digest of all files that the DAG may be made of; absent in lists of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-}
-
-impl DagEntry {
-    /// What a plan tells of a DAG.
-    fn outline(&self) -> (&Option<String>, &[String], &[String]) {
-        (&self.schedule, &self.tasks, &self.tags)
-    }
 }
 
 /// All DAGs of a bundle.
@@ -59,42 +73,20 @@ impl DagIndex {
 pub struct Parsed {
     pub dags: DagIndex,
     pub problems: Vec<Problem>,
+    /// How many DAG files there are, and how many of them had to be parsed.
+    pub files: usize,
+    pub parsed: usize,
 }
 
-/// DAG ids by what happens to them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct DagDiff {
-    pub added: Vec<String>,
-    pub removed: Vec<String>,
-    /// In another file than before.
-    pub moved: Vec<String>,
-    /// Another schedule, other tasks or tags.
-    pub changed: Vec<String>,
-}
-
-impl DagDiff {
+impl Parsed {
+    /// What was done, in a line.
     #[must_use]
-    pub fn between(old: &DagIndex, new: &DagIndex) -> Self {
-        let (before, after) = (old.by_id(), new.by_id());
-        let mut diff = Self::default();
-        for (id, dag) in &after {
-            match before.get(id) {
-                None => diff.added.push((*id).to_owned()),
-                Some(was) if was.file != dag.file => diff.moved.push((*id).to_owned()),
-                Some(was) if was.outline() != dag.outline() => diff.changed.push((*id).to_owned()),
-                Some(_) => {}
-            }
+    pub fn summary(&self) -> String {
+        let dags = count(self.dags.0.len(), "DAG");
+        if self.parsed == self.files {
+            return format!("{dags} parsed");
         }
-        let gone = before.keys().filter(|id| !after.contains_key(*id));
-        diff.removed = gone.map(|id| (*id).to_owned()).collect();
-        diff
-    }
-
-    /// The DAGs whose unfinished runs this change would break: a moved one is not found on the worker,
-    /// a removed one is never scheduled again.
-    #[must_use]
-    pub fn breaking(&self) -> Vec<String> {
-        self.moved.iter().chain(&self.removed).cloned().collect()
+        format!("{dags} in {}, {} parsed anew", count(self.files, "file"), self.parsed)
     }
 }
 
@@ -104,12 +96,20 @@ mod tests {
 
     fn dag(id: &str, file: &str, schedule: &str) -> DagEntry {
         let schedule = Some(schedule.to_owned());
-        let (tasks, tags) = (vec![], vec![]);
-        DagEntry { dag_id: id.to_owned(), file: file.to_owned(), schedule, tasks, tags, content: None }
+        DagEntry { dag_id: id.to_owned(), file: file.to_owned(), schedule, ..DagEntry::default() }
     }
 
     fn made_of(id: &str, content: &str) -> DagEntry {
         DagEntry { content: Some(content.to_owned()), ..dag(id, "a.py", "1") }
+    }
+
+    #[test]
+    fn files_that_are_remembered_are_not_called_parsed() {
+        let dags = DagIndex(vec![made_of("a", "1"), made_of("b", "1")]);
+        let mut parsed = Parsed { dags, files: 2, parsed: 2, ..Parsed::default() };
+        assert_eq!(parsed.summary(), "2 DAGs parsed");
+        parsed.parsed = 1;
+        assert_eq!(parsed.summary(), "2 DAGs in 2 files, 1 parsed anew");
     }
 
     #[test]
@@ -123,31 +123,5 @@ mod tests {
         ]);
         assert_eq!(new.same_as(&old), BTreeSet::from(["same".to_owned()]));
         assert!(DagDiff::between(&old, &new).changed.is_empty(), "a plan tells what can be seen in Airflow");
-    }
-
-    #[test]
-    fn each_kind_of_change_is_told() {
-        let old = DagIndex(vec![
-            dag("same", "a.py", "1"),
-            dag("gone", "a.py", "1"),
-            dag("moved", "a.py", "1"),
-            dag("changed", "a.py", "1"),
-        ]);
-        let new = DagIndex(vec![
-            dag("same", "a.py", "1"),
-            dag("moved", "b.py", "1"),
-            dag("changed", "a.py", "2"),
-            dag("new", "b.py", "1"),
-        ]);
-        let diff = DagDiff::between(&old, &new);
-        assert_eq!(
-            (diff.added.as_slice(), diff.removed.as_slice()),
-            (&["new".to_owned()][..], &["gone".to_owned()][..])
-        );
-        assert_eq!(
-            (diff.moved.as_slice(), diff.changed.as_slice()),
-            (&["moved".to_owned()][..], &["changed".to_owned()][..])
-        );
-        assert_eq!(diff.breaking(), ["moved", "gone"]);
     }
 }

@@ -11,6 +11,7 @@ pub mod host_secrets;
 pub mod host_settings;
 pub mod image;
 pub mod migration;
+pub mod needs;
 pub mod pools;
 pub mod root_cause;
 pub mod running;

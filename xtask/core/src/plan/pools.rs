@@ -45,6 +45,11 @@ fn mark() -> String {
     format!("[{OBJECTS}]")
 }
 
+/// Whether a pool that the release does not declare is deleted with it.
+pub(super) fn is_leaving(pool: &Pool) -> bool {
+    is_ours(pool)
+}
+
 fn is_ours(pool: &Pool) -> bool {
     pool.description.ends_with(&mark())
 }

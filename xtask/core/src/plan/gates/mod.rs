@@ -211,7 +211,11 @@ pub(crate) mod tests {
         let secret =
             NeededSecret { location: "x".to_owned(), id: "s".to_owned(), state: SecretState::Missing };
         let facts = Facts {
-            dags: Fact::Known(Parsed { dags: DagIndex::default(), problems: vec![problem.clone()] }),
+            dags: Fact::Known(Parsed {
+                dags: DagIndex::default(),
+                problems: vec![problem.clone()],
+                ..Parsed::default()
+            }),
             secrets: Fact::Known(vec![secret]),
             ..facts()
         };

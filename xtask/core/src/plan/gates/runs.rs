@@ -68,10 +68,7 @@ mod tests {
         let dag = |id: &str, file: &str| DagEntry {
             dag_id: id.to_owned(),
             file: file.to_owned(),
-            schedule: None,
-            tasks: Vec::new(),
-            tags: Vec::new(),
-            content: None,
+            ..DagEntry::default()
         };
         DagIndex(vec![dag("moved", file), dag("same", "b.py")])
     }
@@ -79,7 +76,7 @@ mod tests {
     fn with(unfinished: Unfinished) -> Facts {
         Facts {
             live: index("old.py"),
-            dags: Fact::Known(Parsed { dags: index("new.py"), problems: Vec::new() }),
+            dags: Fact::Known(Parsed { dags: index("new.py"), problems: Vec::new(), ..Parsed::default() }),
             unfinished: Fact::Known(unfinished),
             ..facts()
         }
@@ -112,7 +109,8 @@ mod tests {
     fn dags_that_cannot_be_parsed_are_not_called_removed() {
         let mut broken = with(ids(&[]));
         let problem = Problem::new("import_error", "dags/new.py", "m", "h");
-        broken.dags = Fact::Known(Parsed { dags: DagIndex::default(), problems: vec![problem] });
+        broken.dags =
+            Fact::Known(Parsed { dags: DagIndex::default(), problems: vec![problem], ..Parsed::default() });
         assert!(broken.breaking().is_empty());
     }
 }
