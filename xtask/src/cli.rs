@@ -131,7 +131,7 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::Status(args) => status::run(&args, ui).await,
         Verb::History(args) => history::run(&args, ui).await,
         Verb::Secret(args) => secret::run(&args, ui).await,
-        Verb::Airflow(args) => airflow::run(&args).await,
+        Verb::Airflow(args) => airflow::run(&args, ui).await,
         Verb::Run(args) => once::run(&args, ui).await,
         Verb::Exec(args) => exec::run(&args).await,
         Verb::Destroy(args) => destroy::run(&args, ui).await,

@@ -1,8 +1,10 @@
 //! `airflow`: Airflow's own command line, with the settings and secrets of an environment.
 //!
-//! Both belong to a host, so the command is run as on a host, by the host's own wrapper; nothing of them passes through
-//! this process.
+//! Both belong to a host or a task. So the command is run as on a host, by the host's own wrapper, or as a task; nothing
+//! of them passes through this process.
 
+use super::run;
+use crate::apply::task::Changes;
 use crate::doors::aws::Aws;
 use crate::doors::proc::Cmd;
 use crate::doors::{env, fs, local_cloud};
@@ -10,15 +12,16 @@ use crate::fail::{Fail, Result};
 use crate::model::names::outputs;
 use crate::observe::{stack, workers};
 use crate::session::Session;
-use crate::ui::EnvArg;
+use crate::session::run::Way;
+use crate::ui::{EnvArg, Ui};
 use clap::Args;
 use std::path::Path;
 
 /// Run Airflow's own command line with the settings and secrets of an environment.
 ///
-/// On the local cloud it runs on this machine: standard input, output and the exit code are the command's own. For an
-/// environment on AWS, whose database only its hosts can reach, this prints how to open a session on a host and what to
-/// type there, and ends with exit code 2.
+/// On ECS it runs as a task of its own, as `run` does. On hosts of the local cloud it runs on this machine: standard
+/// input, output and the exit code are the command's own. For hosts on AWS, whose database only they can reach, this
+/// prints how to open a session on a host and what to type there, and ends with exit code 2.
 ///
 /// Example: cargo xtask airflow --env local -- dags list
 #[derive(Args, Debug)]
@@ -30,8 +33,13 @@ pub struct Airflow {
     pub args: Vec<String>,
 }
 
-pub async fn run(args: &Airflow) -> Result<()> {
+pub async fn run(args: &Airflow, ui: &Ui) -> Result<()> {
     let session = Session::open(&args.env.env).await?;
+    if session.environment.engine.is_ecs() {
+        let command = std::iter::once("airflow".to_owned()).chain(args.args.clone()).collect();
+        let changes = Changes { command: Some(command), ..Changes::default() };
+        return run::as_task(&session, &changes, &Way::default(), ui).await;
+    }
     let host = host(&session).await?;
     Err(if session.environment.is_local() {
         on_this_machine(&session, &host, &args.args)

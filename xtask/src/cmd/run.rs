@@ -41,10 +41,8 @@ pub async fn run(args: &Run, ui: &Ui) -> Result<()> {
     let way = Way { detach: args.detach, timeout: args.timeout };
     let session = Session::open(&args.env.env).await?;
     if session.environment.engine.is_ecs() {
-        let (name, environment) = (session.environment.stack_name(), &session.environment.name);
-        let stack = stack::existing(&session.aws.cloudformation, &name, environment.as_str()).await?;
         let changes = Changes { command: Some(args.command.clone()), ..changes };
-        return once::as_task(&session, &stack, &changes, &way, ui).await;
+        return as_task(&session, &changes, &way, ui).await;
     }
     if !args.set.is_empty() {
         return Err(
@@ -61,4 +59,10 @@ pub async fn run(args: &Run, ui: &Ui) -> Result<()> {
     }
     let words: Vec<String> = std::iter::once("--run".to_owned()).chain(args.command.clone()).collect();
     Err(airflow::on_this_machine(&session, &host, &words))
+}
+
+pub(super) async fn as_task(session: &Session, changes: &Changes, way: &Way, ui: &Ui) -> Result<()> {
+    let (name, environment) = (session.environment.stack_name(), &session.environment.name);
+    let stack = stack::existing(&session.aws.cloudformation, &name, environment.as_str()).await?;
+    once::as_task(session, &stack, changes, way, ui).await
 }

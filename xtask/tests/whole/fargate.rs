@@ -191,7 +191,7 @@ fn a_command_runs_as_a_task(project: &Project) {
     let shown = "import os, sys; print(sys.argv[1:], os.environ['DUCTWORK_STACK']); sys.exit(7)";
     let run = project.run(&["run", "--env", "local", "--", "python", "-c", shown, "a b", "$HOME"]).expect(7);
     assert!(run.stdout.contains("['a b', '$HOME'] ductwork-local"), "{}{}", run.stdout, run.stderr);
-    let list = project.run(&["run", "--env", "local", "--", "airflow", "dags", "list", "--output", "plain"]);
+    let list = project.run(&["airflow", "--env", "local", "--", "dags", "list", "--output", "plain"]);
     assert!(list.expect(0).stdout.contains("probe"));
 }
 
