@@ -226,7 +226,7 @@ fn back(stage: &Stage, first: &Value, refused: Option<&str>) {
 }
 
 /// What outlives an environment, as `templates/README.md` says.
-const OUTLIVES: [&str; 9] = [
+const OUTLIVES: [&str; 8] = [
     "buckets ductwork-000000000000-us-east-1",
     "stacks ductwork-bootstrap",
     "identity_providers ",
@@ -235,8 +235,6 @@ const OUTLIVES: [&str; 9] = [
     "cluster_snapshots ",
     "vaults ductwork-local-",
     "buckets ductwork-local-audit-",
-    // Earlier revisions; the newest are the stack's.
-    "task_definitions arn:aws:ecs:us-east-1:000000000000:task-definition/ductwork-local-",
 ];
 
 fn destroyed(stage: &Stage) {
