@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod account;
+mod broker;
 mod cloud;
 mod ec2;
 mod ecs;
@@ -94,7 +95,7 @@ fn smallest(stage: &Stage) -> Value {
 
 fn is_smallest(stage: &Stage, made: &Cloud) {
     all!(
-        network::own(made, 2, 0),
+        network::own(made, 2, stage.engine.nats),
         network::endpoints(made, false),
         network::reach_is_least(made, stage.project.port, &["127.0.0.1/32"], None),
         stores::postgres(made, &json!({ "MultiAZ": false, "DeletionProtection": false })),
