@@ -32,6 +32,7 @@ BY_PEOPLE: list[tuple[str, str, str]] = [
     ("s3:ListBucketVersions", "arn:*:s3:::*-entry-*", DESTROY),
     ("s3:ListBucketVersions", "arn:*:s3:::*-logsbucket-*", DESTROY),
     ("s3:DeleteObjectVersion", "arn:*:s3:::*", DESTROY),
+    ("ecs:ListTaskDefinitions", "*", DESTROY),
     ("ecs:ExecuteCommand", "*", "sessions are people's"),
 ]
 # ARNs of what has the environment's tags, whoever named it.
