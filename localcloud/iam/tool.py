@@ -32,7 +32,6 @@ BY_PEOPLE: list[tuple[str, str, str]] = [
     ("s3:ListBucketVersions", "arn:*:s3:::*-entry-*", DESTROY),
     ("s3:ListBucketVersions", "arn:*:s3:::*-logsbucket-*", DESTROY),
     ("s3:DeleteObjectVersion", "arn:*:s3:::*", DESTROY),
-    ("ecs:ListTaskDefinitions", "*", DESTROY),
     ("ecs:ExecuteCommand", "*", "sessions are people's"),
 ]
 # ARNs of what has the environment's tags, whoever named it.
@@ -50,6 +49,8 @@ SHARED: list[tuple[str, str, str]] = [
     ("cloudformation:DescribeStacks", "*/ductwork-bootstrap/*", "the one bootstrap stack"),
     ("ssm:GetParameter", "arn:aws:ssm:*::parameter/aws/service/*", "of AWS, the same for everybody"),
     ("codedeploy:*Targets", "*", "of a deployment, whose id only its environment knows"),
+    ("ecs:DeregisterTaskDefinition", "*", "IAM knows no resources of it, so `destroy` looks at the tags"),
+    ("ecs:ListTaskDefinitions", "*", "IAM knows no resources of it, and it tells names only"),
 ]
 
 
