@@ -5,7 +5,7 @@ use super::contents::same_to_dags;
 use super::running::Running;
 use crate::model::digest::Digest;
 use crate::model::objects::Pool;
-use crate::model::release::{FLOWER_PARAMETER, Release, Runtime, StackSpec};
+use crate::model::release::{Release, Runtime, StackSpec};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -223,10 +223,9 @@ fn ran(running: &Running, image: &str) -> bool {
 fn platform(running: &Running, target: &StackSpec) -> Option<StackSpec> {
     let (runs, wanted) = (running.served.as_deref()?, target.image()?);
     let mut first = target.clone().with_image(runs);
-    let flower = |stack: &StackSpec| stack.parameters.get(FLOWER_PARAMETER).is_some_and(|on| on == "true");
-    if running.stack.as_ref().is_some_and(|stack| !flower(stack)) && flower(target) {
+    if target.has_flower() && running.stack.as_ref().is_some_and(|stack| !stack.has_flower()) {
         // The image that runs may not know it, so it comes with the new one.
-        first.parameters.insert(FLOWER_PARAMETER.to_owned(), "false".to_owned());
+        first = first.without_flower();
     }
     let alone = running.stack.as_ref().is_some_and(|stack| stack.clone().with_image(runs) == first);
     (runs != wanted && !alone).then_some(first)
@@ -400,6 +399,7 @@ mod tests {
     /// The image that runs may be of a time before it was in the project.
     #[test]
     fn flower_comes_with_the_image_of_its_release() {
+        use crate::model::release::FLOWER_PARAMETER;
         let with = |image: &str, template: &str, flower: &str| {
             let mut parts = (*tasks(image, template)).clone();
             parts.stack.parameters.insert(FLOWER_PARAMETER.to_owned(), flower.to_owned());
