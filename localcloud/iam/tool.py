@@ -51,6 +51,8 @@ SHARED: list[tuple[str, str, str]] = [
     ("cloudformation:DescribeStacks", "*/ductwork-bootstrap/*", "the one bootstrap stack"),
     ("ssm:GetParameter", "arn:aws:ssm:*::parameter/aws/service/*", "of AWS, the same for everybody"),
     ("codedeploy:*Targets", "*", "of a deployment, whose id only its environment knows"),
+    ("ecs:DeregisterTaskDefinition", "*", "IAM knows no resources of it, so `destroy` looks at the tags"),
+    ("ecs:ListTaskDefinitions", "*", "IAM knows no resources of it, and it tells names only"),
 ]
 
 

@@ -9,6 +9,7 @@ use super::timed::{Ended, timed};
 use super::workers;
 use crate::doors::aws::{self, Aws};
 use crate::doors::buckets;
+use crate::doors::ecs;
 use crate::doors::store::Store;
 use crate::fail::Result;
 use crate::model::event::Sink;
@@ -71,7 +72,7 @@ pub async fn run(doomed: Doomed<'_>, remains: &Remains, records: &mut Vec<StepRe
     })
     .await?;
     let sink = doomed.sink.step("leftovers");
-    let work = async { Ok((empty(doomed, &remains.leftovers, &sink).await?, ())) };
+    let work = async { Ok((clear(doomed, &remains.leftovers, &sink).await?, ())) };
     timed(&sink, records, work).await?;
     let sink = doomed.sink.step("records");
     timed(&sink, records, async { Ok((forget(doomed).await?, ())) }).await
@@ -97,7 +98,7 @@ fn is_busy(status: Status) -> bool {
     status.in_progress() && !matches!(status, CreateInProgress | DeleteInProgress | ReviewInProgress)
 }
 
-async fn empty(doomed: Doomed<'_>, leftovers: &Leftovers, sink: &Sink) -> Result<Ended> {
+async fn clear(doomed: Doomed<'_>, leftovers: &Leftovers, sink: &Sink) -> Result<Ended> {
     if *leftovers == Leftovers::default() {
         return Ok(Ended::skipped("there are none"));
     }
@@ -110,11 +111,28 @@ async fn empty(doomed: Doomed<'_>, leftovers: &Leftovers, sink: &Sink) -> Result
         delete_secret(doomed.aws, secret).await?;
     }
     let buckets = count(leftovers.buckets.len(), "bucket");
-    Ok(Ended::done(format!(
-        "{buckets} with {}, {}",
-        count(objects, "object"),
-        count(leftovers.secrets.len(), "secret")
-    )))
+    let secrets = count(leftovers.secrets.len(), "secret");
+    let mut told = format!("{buckets} with {}, {secrets}", count(objects, "object"));
+    if leftovers.task_definitions {
+        sink.progress("deregistering task definitions");
+        let revisions = count(deregister(doomed).await?, "revision");
+        told.push_str(&format!(", {revisions} of task definitions"));
+    }
+    Ok(Ended::done(told))
+}
+
+/// Revisions that an update of the stack has replaced, kept for tasks that ran on them. The tag says whose they are: the
+/// name of another environment may continue this one's.
+async fn deregister(doomed: Doomed<'_>) -> Result<usize> {
+    let (aws, environment) = (doomed.aws, doomed.store.environment());
+    let mut gone = 0;
+    for arn in ecs::active(aws, &format!("{}-", doomed.stack)).await? {
+        if ecs::tag(aws, &arn, "environment").await?.as_deref() == Some(environment) {
+            ecs::deregister(aws, &arn).await?;
+            gone += 1;
+        }
+    }
+    Ok(gone)
 }
 
 /// With the recovery window of the service: a snapshot of the database is of no use without its key.

@@ -3,6 +3,7 @@
 use super::super::fake::{ROOT, page};
 use super::*;
 use crate::doors::fake::{ACCOUNT, Bucket};
+use crate::doors::fake_ecs::FakeEcs;
 use aws_sdk_cloudformation::Client as CloudFormation;
 use aws_sdk_cloudformation::error::ErrorMetadata;
 use aws_sdk_cloudformation::operation::delete_stack::{DeleteStackError, DeleteStackOutput};
@@ -16,6 +17,7 @@ use aws_sdk_s3::operation::list_object_versions::{ListObjectVersionsError, ListO
 use aws_sdk_s3::types::{DeleteMarkerEntry, ObjectVersion};
 use aws_sdk_secretsmanager::operation::delete_secret::DeleteSecretOutput;
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -172,11 +174,38 @@ async fn what_a_broken_off_destruction_left_is_known_to_the_next() {
     let noted = Leftovers {
         buckets: BTreeSet::from(["logs".to_owned()]),
         secrets: BTreeSet::from(["fernet".to_owned()]),
+        ..Leftovers::default()
     };
     world.bucket.set("environments/dev/leftovers.json", &noted);
     world.destroy().await.unwrap();
     assert!(world.calls().ends_with("delete bucket logs\ndelete secret fernet"));
     assert!(!world.calls().contains("delete stack"));
+}
+
+/// Of `dev`, not of `dev-2`, whose families begin with the same letters.
+#[tokio::test]
+async fn revisions_of_task_definitions_go_and_those_of_other_environments_stay() {
+    let arn = |name: &str| format!("arn:aws:ecs:r:1:task-definition/{name}");
+    let ecs = [
+        ("p-dev-scheduler:1", "dev"),
+        ("p-dev-scheduler:2", "dev"),
+        ("p-dev-2-scheduler:1", "dev-2"),
+        ("q-dev-scheduler:1", "dev"),
+    ];
+    let ecs = ecs.into_iter().fold(FakeEcs::default(), |ecs, (name, environment)| {
+        ecs.defines(&arn(name), "i", "FARGATE").tagged(&arn(name), "environment", environment)
+    });
+    let mut world = World::new(Known::Nothing).with_records();
+    world.aws.signed = ecs.aws().signed;
+    world.bucket.set("environments/dev/leftovers.json", &json!({ "buckets": [], "secrets": [] }));
+    world.destroy().await.unwrap();
+    assert_eq!(ecs.calls(), [""; 0], "an environment without tasks has none");
+    let world = world.with_records();
+    let noted = Leftovers { task_definitions: true, ..Leftovers::default() };
+    world.bucket.set("environments/dev/leftovers.json", &noted);
+    world.destroy().await.unwrap();
+    let gone = ["p-dev-scheduler:1", "p-dev-scheduler:2"].map(|name| format!("deregister {}", arn(name)));
+    assert_eq!(ecs.calls(), gone);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Leftovers {
     pub buckets: BTreeSet<String>,
     pub secrets: BTreeSet<String>,
+    /// Whether there were tasks of ECS: earlier revisions of their definitions are no stack's.
+    #[serde(default)]
+    pub task_definitions: bool,
 }
 
 impl Leftovers {
@@ -22,6 +25,7 @@ impl Leftovers {
             named.filter_map(|name| outputs.get(name)).filter(|bucket| **bucket != CONTRACT.outputs.none);
         self.buckets.extend(named.cloned());
         self.secrets.extend(outputs.get(outputs::FERNET_KEY_SECRET).cloned());
+        self.task_definitions |= outputs.contains_key(outputs::CLUSTER);
     }
 
     fn of(outputs: &BTreeMap<String, String>) -> Self {
@@ -45,12 +49,14 @@ pub async fn note(
     let (before, after) = (Leftovers::of(before), Leftovers::of(after));
     let buckets: BTreeSet<String> = before.buckets.difference(&after.buckets).cloned().collect();
     let secrets: BTreeSet<String> = before.secrets.difference(&after.secrets).cloned().collect();
-    if buckets.is_empty() && secrets.is_empty() {
+    let task_definitions = before.task_definitions && !after.task_definitions;
+    if buckets.is_empty() && secrets.is_empty() && !task_definitions {
         return Ok(());
     }
     let mut leftovers = noted(store).await?;
     leftovers.buckets.extend(buckets);
     leftovers.secrets.extend(secrets);
+    leftovers.task_definitions |= task_definitions;
     store.put(&names::leftovers_key(store.environment()), &leftovers).await
 }
 
@@ -78,5 +84,9 @@ mod tests {
             .unwrap();
         let found = noted().await.unwrap();
         assert_eq!(found.buckets, BTreeSet::from(["entry-1".to_owned(), "entry-2".to_owned()]));
+        assert!(!found.task_definitions);
+        let cluster = BTreeMap::from([("ClusterName".to_owned(), "p-dev".to_owned())]);
+        note(&store, &cluster, &BTreeMap::new()).await.unwrap();
+        assert!(noted().await.unwrap().task_definitions, "of an engine that the environment had before");
     }
 }

@@ -35,10 +35,11 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
         Some(url) => airflow::health(url).await.map_err(|fail| fail.to_string()),
         None => Ok(Vec::new()),
     };
-    let services = match &stack {
-        Some(stack) => services::read(&session.aws, &stack.outputs, &stack.parameters).await?,
-        None => Vec::new(),
-    };
+    let mut services = Vec::new();
+    if let Some(stack) = &stack {
+        services = services::read(&session.aws, &stack.outputs, &stack.parameters).await?;
+        services.extend(services::beside(&session.aws, &stack.outputs).await?);
+    }
     let pointer = current.pointer.map(|found| found.value);
     ui.show(&Report {
         environment: session.store.environment().to_owned(),

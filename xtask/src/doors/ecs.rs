@@ -1,6 +1,7 @@
 //! ECS in its own JSON: services and their deployments, tasks, task definitions.
 
 mod answers;
+mod definitions;
 
 use super::aws::{self, Aws};
 use super::signed::{Answer, Service as Signed};
@@ -13,6 +14,7 @@ pub use answers::{
     Agent, Container, ContainerDefinition, Deployment, LogConfiguration, Network, Revision, Service,
     ServiceDeployment, Session, Task, TaskDefinition,
 };
+pub use definitions::{active, deregister, tag, task_definition};
 
 /// Most names in one question about services, and about tasks.
 const SERVICES: usize = 10;
@@ -228,14 +230,6 @@ impl Cluster<'_> {
     ) -> Result<T> {
         understood(self.aws.signed.write(Signed::Ecs, &target(operation), input).await, what)
     }
-}
-
-/// A task definition by its ARN, or the newest of a family.
-pub async fn task_definition(aws: &Aws, name: &str) -> Result<TaskDefinition> {
-    let what = || format!("cannot read task definition `{name}`");
-    let input = json!({ "taskDefinition": name });
-    let answer = aws.signed.json(Signed::Ecs, &target("DescribeTaskDefinition"), &input).await;
-    understood::<answers::Defined>(answer, what).map(|answer| answer.task_definition)
 }
 
 fn target(operation: &str) -> String {

@@ -127,8 +127,14 @@ impl FakeEcs {
         let definition = json!({
             "taskDefinitionArn": arn, "requiresCompatibilities": [kind],
             "containerDefinitions": [{ "name": "airflow", "image": image, "logConfiguration": log }],
+            "tags": [],
         });
         self.with(|state| state.definitions.insert(arn.to_owned(), definition))
+    }
+
+    pub(crate) fn tagged(self, arn: &str, key: &str, value: &str) -> Self {
+        let tags = json!([{ "key": key, "value": value }]);
+        self.with(|state| state.definitions.get_mut(arn).unwrap()["tags"] = tags)
     }
 
     pub(crate) fn logs(self, id: &str, lines: &[&str]) -> Self {
@@ -210,7 +216,23 @@ impl State {
                 json!({ "protectedTasks": tasks })
             }
             "DescribeTaskDefinition" => {
-                json!({ "taskDefinition": self.definitions[input["taskDefinition"].as_str().unwrap()] })
+                let definition = &self.definitions[input["taskDefinition"].as_str().unwrap()];
+                json!({ "taskDefinition": definition, "tags": definition["tags"] })
+            }
+            "ListTaskDefinitions" => {
+                assert!(input["familyPrefix"].is_null(), "which is the whole name of a family");
+                let at: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+                let mut answer = json!({ "taskDefinitionArns": self.definitions.keys().skip(at).take(2).collect::<Vec<_>>() });
+                if at + 2 < self.definitions.len() {
+                    answer["nextToken"] = (at + 2).to_string().into();
+                }
+                answer
+            }
+            "DeregisterTaskDefinition" => {
+                let arn = input["taskDefinition"].as_str().unwrap();
+                self.calls.push(format!("deregister {arn}"));
+                self.definitions.remove(arn);
+                json!({})
             }
             "DescribeScalableTargets" => {
                 let most = names(&input["ResourceIds"]).into_iter().filter_map(|id| self.most.get(&id));

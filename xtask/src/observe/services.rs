@@ -8,23 +8,36 @@ use crate::model::release::IMAGE_PARAMETER;
 use crate::model::services::ServiceState;
 use std::collections::BTreeMap;
 
-/// One question about all of them, and one for each task definition that is not the stack's. None on engines without
-/// services.
+/// Those that a release reaches. One question about all of them, and one for each task definition that is not the
+/// stack's. None on engines without services.
 pub async fn read(
     aws: &Aws,
     outputs: &BTreeMap<String, String>,
     parameters: &BTreeMap<String, String>,
 ) -> Result<Vec<ServiceState>> {
-    let expected = names::services(outputs);
+    states(aws, outputs, &names::services(outputs), parameters.get(IMAGE_PARAMETER)).await
+}
+
+/// Those that are CloudFormation's, such as the broker: no release waits for them or is judged by them.
+pub async fn beside(aws: &Aws, outputs: &BTreeMap<String, String>) -> Result<Vec<ServiceState>> {
+    states(aws, outputs, &names::services_beside(outputs), None).await
+}
+
+async fn states(
+    aws: &Aws,
+    outputs: &BTreeMap<String, String>,
+    expected: &[Service],
+    image: Option<&String>,
+) -> Result<Vec<ServiceState>> {
     let Some(cluster) = outputs.get(outputs::CLUSTER).filter(|_| !expected.is_empty()) else {
         return Ok(Vec::new());
     };
     let asked: Vec<&str> = expected.iter().map(|service| service.name.as_str()).collect();
     let found = Cluster { aws, name: cluster }.services(&asked).await?;
     let mut states = Vec::new();
-    for service in &expected {
+    for service in expected {
         let found = found.iter().find(|one| names_it(one, service));
-        states.push(state(aws, service, found, parameters.get(IMAGE_PARAMETER)).await?);
+        states.push(state(aws, service, found, image).await?);
     }
     Ok(states)
 }

@@ -54,6 +54,33 @@ async fn a_service_that_was_moved_or_deleted_or_has_failed_is_seen() {
     assert!(!states[1].current && states[1].failed);
 }
 
+/// No release is judged by them: what the plan reads is without them.
+#[tokio::test]
+async fn the_broker_and_flower_stand_beside_with_images_of_their_own() {
+    let ecs = FakeEcs::default()
+        .defines("broker:1", "public.ecr.aws/valkey/valkey:8.1.10", "FARGATE")
+        .defines("flower:3", "r/i@sha256:1", "FARGATE")
+        .service("broker", "broker:1", 1)
+        .service("flower", "flower:3", 1);
+    let more = [
+        ("BrokerService", "broker"),
+        ("BrokerTaskDefinition", "broker:1"),
+        ("FlowerService", "flower"),
+        ("FlowerTaskDefinition", "flower:4"),
+    ];
+    let mut outputs = outputs();
+    outputs.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let states = beside(&ecs.aws(), &outputs).await.unwrap();
+    let told = |one: &ServiceState| (one.title.clone(), one.image.clone().unwrap(), one.current, one.running);
+    let expected =
+        [("broker", "public.ecr.aws/valkey/valkey:8.1.10", true, 1), ("flower", "r/i@sha256:1", false, 1)];
+    let expected = expected
+        .map(|(title, image, current, running)| (title.to_owned(), image.to_owned(), current, running));
+    assert_eq!(states.iter().map(told).collect::<Vec<_>>(), expected);
+    let read = read(&ecs.aws(), &outputs, &BTreeMap::new()).await.unwrap();
+    assert!(read.iter().all(|one| !["broker", "flower"].contains(&one.title.as_str())), "{read:?}");
+}
+
 #[tokio::test]
 async fn on_other_engines_nothing_is_asked() {
     let ecs = FakeEcs::default();

@@ -173,7 +173,11 @@ def _balancer(cloud: Cloud, item: Item) -> Item:
     more = _attributes("describe_load_balancer_attributes", "LoadBalancerArn")(cloud, item)
     tags = cloud.client("elbv2").describe_tags(ResourceArns=[item["LoadBalancerArn"]])["TagDescriptions"]
     return more | {
-        "Listeners": list(cloud.list("elbv2", "describe_listeners", "Listeners", **arn)),
+        "Listeners": [
+            one
+            | {"Rules": list(cloud.list("elbv2", "describe_rules", "Rules", ListenerArn=one["ListenerArn"]))}
+            for one in cloud.list("elbv2", "describe_listeners", "Listeners", **arn)
+        ],
         "Tags": tags[0]["Tags"] if tags else [],
     }
 
@@ -290,7 +294,26 @@ def _task_cluster(cloud: Cloud, item: Item) -> Item:
         )["services"]
     ]
     running = ecs.describe_tasks(cluster=cluster, tasks=tasks, include=["TAGS"])["tasks"] if tasks else []
-    return about[0] | {"Services": {one["serviceName"]: one for one in described}, "Tasks": running}
+    return about[0] | {
+        "Services": {one["serviceName"]: one for one in described},
+        "Tasks": running,
+        "Hosts": _task_hosts(cloud, cluster),
+    }
+
+
+def _task_hosts(cloud: Cloud, cluster: str) -> list[Item]:
+    """The instances of a cluster, each with how it is paid for."""
+    ecs = cloud.client("ecs")
+    names = list(cloud.list("ecs", "list_container_instances", "containerInstanceArns", cluster=cluster))
+    if not names:
+        return []
+    hosts = ecs.describe_container_instances(cluster=cluster, containerInstances=names)["containerInstances"]
+    ids = [host["ec2InstanceId"] for host in hosts]
+    told = cloud.client("ec2").describe_instances(InstanceIds=ids)["Reservations"]
+    lifecycles = {
+        one["InstanceId"]: one.get("InstanceLifecycle") for some in told for one in some["Instances"]
+    }
+    return [host | {"Lifecycle": lifecycles[host["ec2InstanceId"]]} for host in hosts]
 
 
 def _task_definition(cloud: Cloud, item: Item) -> Item:

@@ -4,13 +4,23 @@ use super::{
     Stage, announce, back, destroyed, everything, highly_available, no_longer_protected, smallest,
     the_deploy_role_suffices,
 };
-use crate::engines::{Engine, FARGATE};
+use crate::engines::{ECS_EC2, Engine, FARGATE};
 use crate::environments::deploy;
-use crate::{services, support};
+use crate::{broker, services, support};
 
 #[test]
 fn on_fargate_from_the_smallest_to_everything_and_back() {
     lead(&FARGATE);
+}
+
+/// The rest is that of `fargate`, whose templates these are.
+#[test]
+fn on_instances_the_smallest_and_back_to_nothing() {
+    let stage = Stage::new(&ECS_EC2);
+    smallest(&stage);
+    the_roles_suffice(&stage);
+    destroyed(&stage);
+    the_deploy_role_suffices(&stage, &[("local", "")]);
 }
 
 fn lead(engine: &'static Engine) {
@@ -19,11 +29,20 @@ fn lead(engine: &'static Engine) {
     highly_available(&stage);
     no_longer_protected(&stage);
     everything(&stage);
+    broker_as_a_task(&stage);
     the_roles_suffice(&stage);
     without_workers(&stage);
     back(&stage, &first, None);
     destroyed(&stage);
     the_deploy_role_suffices(&stage, &[("local", "")]);
+}
+
+/// In place of ElastiCache, with Flower at the load balancer that is there.
+fn broker_as_a_task(stage: &Stage) {
+    announce("broker as a task");
+    assert_eq!(deploy(&stage.project, &stage.engine.broker_as_a_task())["outcome"], "deployed");
+    broker::as_a_task(&stage.made());
+    broker::is_told(&stage.project);
 }
 
 /// Every task is one of ECS: workers and their queues go, and a broker of the environment with them.

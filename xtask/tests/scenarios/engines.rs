@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 
 pub struct Engine {
     pub name: &'static str,
+    /// Tables without which there is no smallest environment, and the NAT gateways that it needs.
+    smallest: &'static str,
+    pub nats: usize,
     /// Tables beside those of [`HIGHLY_AVAILABLE`].
     highly_available: &'static str,
     /// Bare keys and tables beside those of [`EVERYTHING`].
@@ -28,6 +31,8 @@ pub struct Looks {
 /// Hosts with CodeDeploy.
 pub const EC2: Engine = Engine {
     name: "ec2",
+    smallest: "",
+    nats: 0,
     highly_available: HOSTS,
     everything: ("", EVERY_HOST),
     looks: Looks {
@@ -41,6 +46,8 @@ pub const EC2: Engine = Engine {
 /// Tasks of ECS on machines of AWS.
 pub const FARGATE: Engine = Engine {
     name: "fargate",
+    smallest: "",
+    nats: 0,
     highly_available: TASKS,
     everything: ("executors = [\"celery\", \"ecs\"]\n", EVERY_TASK),
     looks: Looks {
@@ -51,9 +58,13 @@ pub const FARGATE: Engine = Engine {
     capacity: services::on_fargate,
 };
 
+/// Tasks of ECS on hosts of the environment's own. What is more than the smallest is that of [`FARGATE`].
+pub const ECS_EC2: Engine =
+    Engine { name: "ecs-ec2", smallest: INSTANCES, nats: 1, capacity: services::on_instances, ..FARGATE };
+
 impl Engine {
     pub fn smallest(&self) -> String {
-        self.text("", &[SMALLEST])
+        self.text("", &[SMALLEST, self.smallest])
     }
 
     pub fn highly_available(&self) -> String {
@@ -62,6 +73,15 @@ impl Engine {
 
     pub fn everything(&self) -> String {
         self.text(self.everything.0, &[EVERYTHING, self.everything.1])
+    }
+
+    /// Of an engine of tasks: everything, but the broker is one of them, with Flower beside it.
+    pub fn broker_as_a_task(&self) -> String {
+        let text = self.everything();
+        let (kind, other) =
+            ("kind = \"valkey\"\nreplicas = 1\n", "kind = \"valkey_service\"\nflower = true\n");
+        assert!(text.contains(kind), "{text}");
+        text.replace(kind, other)
     }
 
     /// Of an engine of tasks: no option but what depends on there being no workers.
@@ -83,6 +103,18 @@ count = 2
 
 [workers.default]
 max = 3
+"#;
+
+/// Tasks have no public addresses on hosts; each takes one of a host's two free network interfaces.
+const INSTANCES: &str = r#"
+[network]
+nat = "single"
+
+[cluster]
+instance_type = "t3.large"
+more_instance_types = ["t3a.large"]
+max = 6
+spot_percent = 50
 "#;
 
 const TASKS: &str = r#"

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod account;
+mod broker;
 mod cloud;
 mod dags;
 mod ec2;
@@ -95,7 +96,7 @@ fn smallest(stage: &Stage) -> Value {
 
 fn is_smallest(stage: &Stage, made: &Cloud) {
     all!(
-        network::own(made, 2, 0),
+        network::own(made, 2, stage.engine.nats),
         network::endpoints(made, false),
         network::reach_is_least(made, stage.project.port, &["127.0.0.1/32"], None),
         stores::postgres(made, &json!({ "MultiAZ": false, "DeletionProtection": false })),
@@ -227,7 +228,7 @@ fn back(stage: &Stage, first: &Value, refused: Option<&str>) {
 }
 
 /// What outlives an environment, as `templates/README.md` says.
-const OUTLIVES: [&str; 9] = [
+const OUTLIVES: [&str; 8] = [
     "buckets ductwork-000000000000-us-east-1",
     "stacks ductwork-bootstrap",
     "identity_providers ",
@@ -236,8 +237,6 @@ const OUTLIVES: [&str; 9] = [
     "cluster_snapshots ",
     "vaults ductwork-local-",
     "buckets ductwork-local-audit-",
-    // Earlier revisions; the newest are the stack's.
-    "task_definitions arn:aws:ecs:us-east-1:000000000000:task-definition/ductwork-local-",
 ];
 
 fn destroyed(stage: &Stage) {

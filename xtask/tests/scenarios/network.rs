@@ -102,7 +102,7 @@ fn lets_in<'a>(cloud: &'a Cloud, group: &str) -> BTreeSet<(i64, i64, &'a str)> {
 }
 
 /// Who reaches a security group at a port.
-fn reach<'a>(cloud: &'a Cloud, group: &str, port: i64) -> BTreeSet<&'a str> {
+pub fn reach<'a>(cloud: &'a Cloud, group: &str, port: i64) -> BTreeSet<&'a str> {
     lets_in(cloud, group)
         .into_iter()
         .filter(|(from, to, _)| (*from..=*to).contains(&port))

@@ -19,8 +19,8 @@ pub fn smallest(stage: &Stage, made: &Cloud) {
         made.none(&["streams", "workgroups", "tables", "task_schedules"]),
         capacity(stage, made, "enabled"),
         count(made, &counts),
-        // Public subnets are the least that they cost.
-        run_in(made, "ENABLED"),
+        // Public subnets are the least that they cost, where tasks may have addresses there.
+        run_in(made, if stage.engine.nats == 0 { "ENABLED" } else { "DISABLED" }),
         roll_safely(made),
         api_server(made),
         tasks::are_hardened(made),
@@ -91,7 +91,7 @@ pub fn services(cloud: &Cloud) -> impl Iterator<Item = (&String, &Value)> {
     cloud.only("task_clusters")["Services"].as_object().unwrap().iter()
 }
 
-fn service<'a>(cloud: &'a Cloud, name: &str) -> &'a Value {
+pub fn service<'a>(cloud: &'a Cloud, name: &str) -> &'a Value {
     &cloud.only("task_clusters")["Services"][name]
 }
 
@@ -115,6 +115,34 @@ fn capacity(stage: &Stage, cloud: &Cloud, insights: &str) {
 pub fn on_fargate(cloud: &Cloud, providers: &BTreeSet<&str>) {
     assert_eq!(*providers, ["FARGATE", "FARGATE_SPOT"].into());
     cloud.none(&["groups", "launch_templates", "applications", "capacity_providers", "profiles"]);
+}
+
+/// Hosts of the environment's own, half of them Spot above the first; Fargate's stay for a change of engine.
+pub fn on_instances(cloud: &Cloud, providers: &BTreeSet<&str>) {
+    let provider = cloud.only("capacity_providers");
+    assert_eq!(*providers, ["FARGATE", "FARGATE_SPOT", text(&provider["name"])].into());
+    let of = &provider["autoScalingGroupProvider"];
+    let expected = json!({ "managedTerminationProtection": "ENABLED", "managedDraining": "ENABLED" });
+    has(of, &expected);
+    has(&of["managedScaling"], &json!({ "status": "ENABLED", "targetCapacity": 100 }));
+    let group = cloud.only("groups");
+    let name = cloud.output("ClusterAutoScalingGroup");
+    assert_eq!(group["AutoScalingGroupName"], name);
+    assert!(text(&of["autoScalingGroupArn"]).ends_with(name), "{of:#}");
+    has(group, &json!({ "MinSize": 1, "MaxSize": 6, "NewInstancesProtectedFromScaleIn": true }));
+    let mixed = &group["MixedInstancesPolicy"];
+    has(&mixed["InstancesDistribution"], &json!({ "OnDemandPercentageAboveBaseCapacity": 50 }));
+    let types = ids(&mixed["LaunchTemplate"]["Overrides"], "InstanceType");
+    assert_eq!(types, ["t3.large", "t3a.large"].into());
+    has(&cloud.launch(group)["MetadataOptions"], &json!({ "HttpTokens": "required" }));
+    let hosts = cloud.only("task_clusters")["Hosts"].as_array().unwrap();
+    assert!(hosts.iter().all(|host| host["status"] == "ACTIVE"), "{hosts:#?}");
+    let spot = hosts.iter().filter(|host| host["Lifecycle"] == "spot").count();
+    assert!(spot > 0 && spot < hosts.len(), "{spot} of {} hosts are Spot", hosts.len());
+    let running: i64 = hosts.iter().map(|host| host["runningTasksCount"].as_i64().unwrap()).sum();
+    let tasks = cloud.only("task_clusters")["Tasks"].as_array().unwrap();
+    assert_eq!(usize::try_from(running).unwrap(), tasks.len(), "every task is on one of them");
+    cloud.none(&["applications"]);
 }
 
 fn count(cloud: &Cloud, expected: Counts) {
@@ -141,15 +169,19 @@ fn count(cloud: &Cloud, expected: Counts) {
     assert_eq!(cloud.count("scalable_targets"), expected.len());
 }
 
+/// Where the tasks of a service are.
+pub fn place(service: &Value) -> &Value {
+    let place = &service["networkConfiguration"]["awsvpcConfiguration"];
+    if place.is_object() {
+        return place;
+    }
+    &service["deployments"][0]["networkConfiguration"]["awsvpcConfiguration"]
+}
+
 /// The subnets of components, and one of their three security groups.
 fn run_in(cloud: &Cloud, public: &str) {
     for (name, service) in services(cloud) {
-        let place = &service["networkConfiguration"]["awsvpcConfiguration"];
-        let place = if place.is_object() {
-            place
-        } else {
-            &service["deployments"][0]["networkConfiguration"]["awsvpcConfiguration"]
-        };
+        let place = place(service);
         assert_eq!(place["assignPublicIp"], public, "{name}");
         let subnets: BTreeSet<&str> = place["subnets"].as_array().unwrap().iter().map(text).collect();
         assert_eq!(subnets, cloud.list("HostSubnetIds"), "{name}");

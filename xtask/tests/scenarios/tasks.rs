@@ -26,12 +26,12 @@ fn definitions(cloud: &Cloud) -> Vec<(&str, &Value)> {
     own.map(|family| (family, definition(cloud, family))).collect()
 }
 
-fn containers(definition: &Value) -> &Vec<Value> {
+pub fn containers(definition: &Value) -> &Vec<Value> {
     definition["containerDefinitions"].as_array().unwrap()
 }
 
 /// A variable of the first container.
-fn variable<'a>(definition: &'a Value, name: &str) -> Option<&'a str> {
+pub fn variable<'a>(definition: &'a Value, name: &str) -> Option<&'a str> {
     let variables = definition["containerDefinitions"][0]["environment"].as_array().unwrap();
     variables.iter().find(|one| one["name"] == name).map(|one| text(&one["value"]))
 }

@@ -5,6 +5,7 @@ mod broker;
 mod evaluated;
 mod executors;
 mod external;
+mod flower;
 mod logs;
 mod parameters;
 mod resources;

@@ -4,6 +4,7 @@ use super::environment::Broker;
 use super::parameters::pair;
 use super::values::BrokerKind;
 use crate::model::account::{Hosts, TaskDemand};
+use crate::model::release::FLOWER_PARAMETER;
 
 /// Of each task, as in `templates/engines/ecs/valkey.yaml` and `flower.yaml`.
 const UNITS: u32 = 256;
@@ -19,7 +20,7 @@ impl Broker {
         vec![
             pair("BrokerImage", self.image.reference().whole()),
             pair("BrokerRepository", repository.unwrap_or_default()),
-            pair("Flower", self.flower),
+            pair(FLOWER_PARAMETER, self.flower),
         ]
     }
 

@@ -117,14 +117,30 @@ const SERVICES: [(&str, &str); 4] = [
 /// The services of ECS in the order in which a release reaches them; none on other engines.
 #[must_use]
 pub fn services(outputs: &BTreeMap<String, String>) -> Vec<Service> {
-    let named = |title: String, prefix: &str, serves: Serves| {
-        let output = |suffix: &str| outputs.get(&format!("{prefix}{suffix}")).cloned();
-        Some(Service { title, name: output("Service")?, task_definition: output("TaskDefinition")?, serves })
-    };
-    let fixed = SERVICES.map(|(title, prefix)| named(title.to_owned(), prefix, Serves::Component(prefix)));
+    let fixed =
+        SERVICES.map(|(title, prefix)| service(outputs, title.to_owned(), prefix, Serves::Component(prefix)));
     let sets = worker_sets(outputs).into_iter();
-    let sets = sets.map(|(set, prefix)| named(format!("worker {set}"), &prefix, Serves::Workers(set)));
+    let sets =
+        sets.map(|(set, prefix)| service(outputs, format!("worker {set}"), &prefix, Serves::Workers(set)));
     fixed.into_iter().chain(sets).flatten().collect()
+}
+
+fn service(
+    outputs: &BTreeMap<String, String>,
+    title: String,
+    prefix: &str,
+    serves: Serves,
+) -> Option<Service> {
+    let output = |suffix: &str| outputs.get(&format!("{prefix}{suffix}")).cloned();
+    Some(Service { title, name: output("Service")?, task_definition: output("TaskDefinition")?, serves })
+}
+
+/// The services that CloudFormation moves, so that no release reaches them: those of `services.yaml`.
+#[must_use]
+pub fn services_beside(outputs: &BTreeMap<String, String>) -> Vec<Service> {
+    let found = [("broker", "Broker"), ("flower", "Flower")]
+        .map(|(title, prefix)| service(outputs, title.to_owned(), prefix, Serves::Component(prefix)));
+    found.into_iter().flatten().collect()
 }
 
 /// Fewest workers of a set, as its entry in the outputs says.

@@ -101,6 +101,18 @@ impl StackSpec {
         self.task_parameters().map(|(name, _)| name.as_str())
     }
 
+    #[must_use]
+    pub fn has_flower(&self) -> bool {
+        self.parameters.get(FLOWER_PARAMETER).is_some_and(|on| on == "true")
+    }
+
+    /// The same stack with Flower turned off.
+    #[must_use]
+    pub fn without_flower(mut self) -> Self {
+        self.parameters.insert(FLOWER_PARAMETER.to_owned(), "false".to_owned());
+        self
+    }
+
     /// The same stack on another image.
     #[must_use]
     pub fn with_image(mut self, image: &str) -> Self {
@@ -109,6 +121,8 @@ impl StackSpec {
     }
 }
 
+/// The parameter of the master stack that says whether Flower runs.
+pub const FLOWER_PARAMETER: &str = "Flower";
 /// The parameter of the master stack that names the image of all tasks.
 pub const IMAGE_PARAMETER: &str = "Image";
 

@@ -254,7 +254,11 @@ fn ran(running: &Running, image: &str) -> bool {
 /// The stack on the image that runs, if more than its image changes. Of a stack that nobody knows, more may.
 fn platform(running: &Running, target: &StackSpec) -> Option<StackSpec> {
     let (runs, wanted) = (running.served.as_deref()?, target.image()?);
-    let first = target.clone().with_image(runs);
+    let mut first = target.clone().with_image(runs);
+    if target.has_flower() && running.stack.as_ref().is_some_and(|stack| !stack.has_flower()) {
+        // The image that runs may not know it, so it comes with the new one.
+        first = first.without_flower();
+    }
     let alone = running.stack.as_ref().is_some_and(|stack| stack.clone().with_image(runs) == first);
     (runs != wanted && !alone).then_some(first)
 }
@@ -423,6 +427,33 @@ mod tests {
         let first = Facts { without_bucket: true, stack_differs: true, ..fresh() };
         let first = names(&plan(&now, Source::Tree, &first));
         assert_eq!(first, "validate bootstrap bundle image stack services pointer dags smoke");
+    }
+
+    /// The image that runs may be of a time before it was in the project.
+    #[test]
+    fn flower_comes_with_the_image_of_its_release() {
+        use crate::model::release::FLOWER_PARAMETER;
+        let with = |image: &str, template: &str, flower: &str| {
+            let mut parts = (*tasks(image, template)).clone();
+            parts.stack.parameters.insert(FLOWER_PARAMETER.to_owned(), flower.to_owned());
+            Release::new(parts)
+        };
+        let flowers = |now: &Release, target: &Release| -> Vec<String> {
+            let plan = plan(target, Source::Tree, &running(now));
+            let of = |step: &Step| match step {
+                Step::Platform { spec, .. } | Step::Stack { spec, .. } => {
+                    Some(format!("{} {}", step.name(), spec.parameters[FLOWER_PARAMETER]))
+                }
+                _ => None,
+            };
+            plan.steps.iter().filter_map(of).collect()
+        };
+        let target = with("I", "T", "true");
+        assert_eq!(flowers(&tasks("i", "t"), &target), ["platform false", "stack true"]);
+        assert_eq!(flowers(&with("i", "t", "false"), &target), ["platform false", "stack true"]);
+        assert_eq!(flowers(&with("i", "t", "true"), &target), ["platform true", "stack true"], "it goes on");
+        assert_eq!(flowers(&with("i", "T", "false"), &target), ["stack true"], "and nothing else changes");
+        assert_eq!(flowers(&with("I", "T", "false"), &target), ["stack true"]);
     }
 
     /// A release on ECS with an external task.

@@ -125,7 +125,9 @@ answers! {
     pub(super) struct Failure { arn: Option<String>, reason: Option<String>, detail: Option<String>, }
     pub(super) struct Protections { protected_tasks: Vec<Protection>, }
     pub(super) struct Protection { task_arn: String, protection_enabled: bool, }
-    pub(super) struct Defined { task_definition: TaskDefinition, }
+    pub(super) struct Defined { task_definition: TaskDefinition, tags: Vec<Tag>, }
+    pub(super) struct Tag { key: String, value: String, }
+    pub(super) struct DefinitionArns { task_definition_arns: Vec<String>, next_token: Option<String>, }
     pub(super) struct Opened { session: Session, }
 }
 

@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 # What hosts ask their stack for, by the names that the stub has for it.
 TOLD = {
@@ -27,6 +29,19 @@ def address() -> str:
         return str(json.load(answer)["Networks"][0]["IPv4Addresses"][0])
 
 
+class Login(BaseHTTPRequestHandler):
+    """Flower: everybody is asked for a password but who looks whether it works."""
+
+    def do_GET(self) -> None:
+        """Any page."""
+        self.send_response(200 if self.path == "/flower/healthcheck" else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
 def main() -> int:
     """What the container was started with."""
     component = sys.argv[1]
@@ -34,6 +49,8 @@ def main() -> int:
         return 0
     while component == "scaler":  # beside the scheduler, whose task has one folder
         signal.pause()
+    while component == "flower":  # which has no folder, and is none of Airflow's components
+        HTTPServer((address(), 5555), Login).serve_forever()
     root = Path(os.environ["DUCTWORK_STATE"]).parents[1]
     (root / "run").mkdir(exist_ok=True)
     os.environ.update({name: os.environ[told] for name, told in TOLD.items()})
