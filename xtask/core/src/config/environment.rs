@@ -352,6 +352,12 @@ impl Environment {
         }
     }
 
+    /// Whether ECS manages the instances that tasks run on.
+    #[must_use]
+    pub fn has_managed_instances(&self) -> bool {
+        matches!(&self.compute, Compute::Tasks(tasks) if matches!(tasks.capacity, Capacity::Managed(_)))
+    }
+
     /// Whether the environment runs on the local cloud, on this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {
