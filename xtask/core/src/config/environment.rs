@@ -2,7 +2,7 @@
 
 use super::external::ExternalTask;
 use super::hosts::{Hosts, Permissions, WorkerSet};
-use super::tasks::{ECS_EXECUTOR, Tasks};
+use super::tasks::{Capacity, ECS_EXECUTOR, Tasks};
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
     CertificateArn, Cidr, Cron, DatabaseEngine, Distribution, DocumentPath, Domain, Endpoint,
