@@ -268,9 +268,14 @@ def _may_join(made: dict, cluster: dict) -> str:
     return next(filter(None, (rights.denied(*one) for one in calls)), "")
 
 
+def room_of(kind: str) -> dict[str, int]:
+    """What an instance of a type has for tasks."""
+    return {"CPU": types.cpu_units(kind), "MEMORY": types.usable_mib(kind), "ENI": types.interfaces(kind) - 1}
+
+
 def make_record(cluster: str, record: dict, made: dict, settings: dict[str, str]) -> dict:
     kind = record["InstanceType"]
-    room = {"CPU": types.cpu_units(kind), "MEMORY": types.usable_mib(kind), "ENI": types.interfaces(kind) - 1}
+    room = room_of(kind)
     shown = [
         {"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": room[name]}
         for name in ("CPU", "MEMORY")

@@ -38,8 +38,8 @@ INSTANCE = ({"Effect": "Allow", "Action": ["ecs:DiscoverPollEndpoint", "ecs:Regi
              "Resource": "*"},)  # fmt: skip
 # General-purpose families by who makes their processors, smaller and cheaper sizes first.
 FAMILIES = {"amazon-web-services": ("t4g", "m7g"), "intel": ("t3", "m7i"), "amd": ("t3a", "m7a")}
-# Only burstable families have the first two.
 SIZES = ("small", "medium", "large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge")
+BURSTABLE = (".small", ".medium")  # of which other families have none
 ARM = "amazon-web-services"
 
 
@@ -129,19 +129,15 @@ def instance_type(requirements: dict, definition: dict, task: dict) -> str | Non
     arm = platforms.wanted(definition) == "arm64"
     makers = requirements.get("cpuManufacturers") or list(FAMILIES)
     families = [one for maker in makers if (maker == ARM) == arm for one in FAMILIES.get(maker, ())]
-    least = (
-        (requirements.get("vCpuCount") or {}).get("min", 1),
-        (requirements.get("memoryMiB") or {}).get("min", 0),
-    )
+    vcpus = (requirements.get("vCpuCount") or {}).get("min", 1)
+    mib = int((requirements.get("memoryMiB") or {}).get("min", 0) * types.USABLE)
     size = hosts.needs(definition, task)
-    for kind in (f"{family}.{name}" for name in SIZES for family in families if name not in SIZES[:2] or family[0] == "t"):
-        whole = {
-            "CPU": types.cpu_units(kind),
-            "MEMORY": types.usable_mib(kind),
-            "ENI": types.interfaces(kind) - 1,
-        }
-        enough = (types.vcpus(kind) or 0) >= least[0] and whole["MEMORY"] >= least[1] * types.USABLE
-        if enough and all(whole[key] >= size[key] for key in size):
+    for kind in (f"{family}.{name}" for name in SIZES for family in families):
+        if kind[0] != "t" and kind.endswith(BURSTABLE):
+            continue
+        room = hosts.room_of(kind)
+        enough = (types.vcpus(kind) or 0) >= vcpus and room["MEMORY"] >= mib
+        if enough and all(room[key] >= size[key] for key in size):
             return kind
     return None
 

@@ -6,6 +6,7 @@ mod evaluated;
 mod executors;
 mod external;
 mod logs;
+mod managed;
 mod parameters;
 mod resources;
 mod tasks;

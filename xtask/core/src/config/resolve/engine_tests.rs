@@ -282,6 +282,22 @@ fn tasks_that_no_instance_has_room_for() {
 }
 
 #[test]
+fn managed_instances_are_chosen_by_ecs() {
+    let managed = instances("[cluster]\nmanaged = true\nvolume_gib = 50\n");
+    insta::assert_snapshot!(beyond(&fargate(""), &managed), @"ClusterVolumeGiB=50");
+    assert!(managed.has_managed_instances());
+    assert!(!instances("[cluster]\nmanaged = false\n").has_managed_instances());
+    let demands = managed.demands();
+    assert!(demands.hosts.is_empty() && demands.tasks.is_empty() && demands.image.is_none());
+    // No pair of sizes, and no instance that a task has to fit on.
+    instances("[cluster]\nmanaged = true\n[workers.big]\ncpu = 5000\nmemory = 90000\n");
+    let text = "[cluster]\nmanaged = true\ninstance_type = 'm7i.large'\nmore_instance_types = ['m6i.large']\n\
+                min = 1\nmax = 2\nspot_percent = 50\nvolume_gib = 20\n";
+    insta::assert_snapshot!(bad(&on(Engine::EcsEc2, text)), @"");
+    insta::assert_snapshot!(bad(&on(Engine::Fargate, "[cluster]\nmanaged = true\n")), @"");
+}
+
+#[test]
 fn one_number_of_a_size_brings_the_other() {
     let of = |text: &str| {
         let given = fargate(text).parameters(&Images::example(), None);
