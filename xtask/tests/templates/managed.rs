@@ -35,7 +35,8 @@ fn the_provider_belongs_to_its_cluster_by_being_made() {
 #[test]
 fn instances_have_the_processor_of_the_image_and_no_other_rights_than_theirs() {
     let makers = |processor: &'static str| {
-        let given = [("TaskArchitecture", processor), ("SubnetIds", "subnet-1,subnet-2"), ("ClusterVolumeGiB", "50")];
+        let given =
+            [("TaskArchitecture", processor), ("SubnetIds", "subnet-1,subnet-2"), ("ClusterVolumeGiB", "50")];
         let provider = evaluated(&managed()[CAPACITY], &given).properties("Provider");
         let template = provider["ManagedInstancesProvider"]["InstanceLaunchTemplate"].clone();
         assert_eq!(template["StorageConfiguration"]["StorageSizeGiB"], "50");
@@ -44,10 +45,12 @@ fn instances_have_the_processor_of_the_image_and_no_other_rights_than_theirs() {
     };
     assert_eq!(makers("X86_64"), json!(["intel", "amd"]));
     assert_eq!(makers("ARM64"), json!(["amazon-web-services"]));
-    let passing = &resource("InfrastructureRole")["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0];
+    let passing =
+        &resource("InfrastructureRole")["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0];
     assert_eq!(passing["Action"], "iam:PassRole", "AWS's policy knows roles of one name only");
     assert_eq!(passing["Resource"], json!({ "Fn::GetAtt": ["Role", "Arn"] }));
-    let trusts = |id| resource(id)["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"].clone();
+    let trusts =
+        |id| resource(id)["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"].clone();
     assert_eq!(trusts("InfrastructureRole")["Service"], "ecs.amazonaws.com");
     assert_eq!(trusts("Role")["Service"], "ec2.amazonaws.com");
 }

@@ -114,7 +114,8 @@ fn written(template: Value) -> Result<Vec<u8>> {
 /// Templates of other engines are none of this environment's, and the parts of its own are in the master now.
 fn is_used(path: &str, engine: Engine) -> bool {
     let Some(rest) = path.strip_prefix("engines/") else { return true };
-    let is_fragment = || path == engine::MANAGED || Engine::ALL.into_iter().flat_map(fragments).any(|one| one == path);
+    let is_fragment =
+        || path == engine::MANAGED || Engine::ALL.into_iter().flat_map(fragments).any(|one| one == path);
     rest.split('/').next() == Some(engine.folder()) && !is_fragment()
 }
 

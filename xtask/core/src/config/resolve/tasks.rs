@@ -159,7 +159,8 @@ fn managed(written: &file::Cluster, problems: &mut Problems) -> Result<ManagedIn
     for (key, location) in keys {
         if let Some(location) = location {
             let message = format!("`{key}` has no effect with `managed = true`");
-            let hint = "remove it: ECS chooses the instances, as many as the containers need; or remove `managed`";
+            let hint =
+                "remove it: ECS chooses the instances, as many as the containers need; or remove `managed`";
             outcome = Err(problems.conflict(location, message, hint));
         }
     }

@@ -14,7 +14,8 @@ const OF_BOTH: &str = "ClusterVolumeGiB";
 
 pub(super) fn judge(facts: &Facts) -> Verdict {
     let hosts = |parameters: &BTreeMap<String, String>| parameters.contains_key(OF_HOSTS);
-    let managed = |parameters: &BTreeMap<String, String>| parameters.contains_key(OF_BOTH) && !hosts(parameters);
+    let managed =
+        |parameters: &BTreeMap<String, String>| parameters.contains_key(OF_BOTH) && !hosts(parameters);
     let (before, after) = (&facts.before, &facts.after);
     let problem = if hosts(before) && managed(after) {
         let message = "an environment cannot leave its hosts for managed instances: ECS does not let the capacity \
@@ -36,7 +37,8 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
     } else {
         None
     };
-    let told = |(key, message, hint)| Problem::new("engine", format!("{} `{key}`", facts.file), message, hint);
+    let told =
+        |(key, message, hint)| Problem::new("engine", format!("{} `{key}`", facts.file), message, hint);
     Verdict::of("the engine cannot be changed in place", problem.map(told).into_iter().collect())
 }
 
