@@ -251,7 +251,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_put_bucket_ownership_controls",
     ),
     "ministack.services.secretsmanager": ("_secrets", "resolve_secret_string"),
-    "ministack.services.servicediscovery": ("_deregister_instance", "_register_instance", "_services"),
+    "ministack.services.servicediscovery": (
+        "_deregister_instance",
+        "_namespaces",
+        "_register_instance",
+        "_services",
+    ),
     "ministack.services.sns": ("_topics",),
     "ministack.services.sqs": ("_queues",),
     "ministack.services.ssm": ("_PUBLIC_AMI_PARAMETERS", "resolve_parameter_value"),

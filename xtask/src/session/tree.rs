@@ -185,10 +185,17 @@ mod tests {
             Err(fail) => fail.into_problems().unwrap().into_iter().map(|problem| problem.location).collect(),
         };
         let executor = ("engines/ecs/executor.yaml", "Resources: {}\n");
+        let services = ("engines/ecs/services.yaml", "Resources: {}\n");
         let hosts = ("engines/ecs/hosts.yaml", "Resources:\n  - A\n");
-        assert!(told(&[EC2, ECS, executor, hosts], Engine::Ec2).is_empty(), "none of its templates is wrong");
-        assert_eq!(told(&[ECS, executor, hosts], Engine::EcsEc2), ["templates/engines/ecs/hosts.yaml:2"]);
-        let missing = told(&[ECS, executor, hosts], Engine::Fargate);
+        assert!(
+            told(&[EC2, ECS, executor, services, hosts], Engine::Ec2).is_empty(),
+            "none of its templates is wrong"
+        );
+        assert_eq!(
+            told(&[ECS, executor, services, hosts], Engine::EcsEc2),
+            ["templates/engines/ecs/hosts.yaml:2"]
+        );
+        let missing = told(&[ECS, executor, services, hosts], Engine::Fargate);
         assert!(missing.iter().all(|place| place.contains("engines/ecs/fargate.yaml")), "{missing:?}");
         assert!(!missing.is_empty());
     }

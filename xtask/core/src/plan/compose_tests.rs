@@ -153,6 +153,7 @@ fn engines_share_a_folder_and_differ_in_a_part() {
     let files = [
         ("engines/ecs/engine.yaml", ECS),
         ("engines/ecs/executor.yaml", "Conditions: {HasEcsExecutor: true}\n"),
+        ("engines/ecs/services.yaml", "Conditions: {HasFlower: true}\n"),
         ("engines/ecs/fargate.yaml", "Outputs: {Spot: {Value: fargate}}\n"),
         (
             "engines/ecs/hosts.yaml",
@@ -183,7 +184,8 @@ fn every_part_of_an_engine_that_is_missing_is_told() {
     let additions = Additions { engine: Engine::EcsEc2, ..Additions::default() };
     let fail = compose(sources(&[]), &additions).unwrap_err();
     let places: Vec<&str> = fail.all_problems().iter().map(|problem| problem.location.as_str()).collect();
-    let parts = ["engine", "executor", "hosts"].map(|part| format!("templates/engines/ecs/{part}.yaml"));
+    let parts =
+        ["engine", "executor", "services", "hosts"].map(|part| format!("templates/engines/ecs/{part}.yaml"));
     assert_eq!(places, parts);
 }
 
