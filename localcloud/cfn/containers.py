@@ -197,7 +197,8 @@ class Containers:
     # -- CapacityProvider and ClusterCapacityProviderAssociations
     def create_provider(self, logical_id: str, props: dict, stack_name: str) -> Made:
         name = _name(props, "Name", logical_id, stack_name)
-        self._make("CreateCapacityProvider", props, name=name)
+        own = {"cluster": props["ClusterName"]} if "ClusterName" in props else {}
+        self._make("CreateCapacityProvider", props, name=name, **own)
         return name, {}
 
     def update_provider(

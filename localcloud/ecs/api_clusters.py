@@ -5,7 +5,7 @@ from __future__ import annotations
 from ministack.services import autoscaling
 
 from localcloud.base.paging import page
-from localcloud.ecs import capacity, checks, managed
+from localcloud.ecs import capacity, checks, managed, managed_instances
 from localcloud.ecs.errors import ApiError, client, invalid
 from localcloud.ecs.store import FARGATE, NAME, Store, arn, public, tail
 from localcloud.emulator.shapes import Operation
@@ -75,6 +75,8 @@ class Clusters:
         for name in names:
             if name not in FARGATE and name not in self._store.providers:
                 raise invalid("The specified capacity provider was not found. Specify a valid name.")
+        managed_instances.refuse(self._store, names)
+        names += [one for one in cluster["capacityProviders"] if managed_instances.is_one(self._store, one)]
         strategy = capacity.whole(request.get("defaultCapacityProviderStrategy") or [])
         if strategy:
             capacity.check(self._store, strategy, {"capacityProviders": names})
@@ -86,7 +88,7 @@ class Clusters:
         kept = {tail(name) for name in request.get("capacityProviders") or []}
         for service in self._services(cluster):
             used = {one["capacityProvider"] for one in service.get("capacityProviderStrategy") or []}
-            if used - kept:
+            if any(one not in kept and not managed_instances.is_one(self._store, one) for one in used):
                 raise ApiError(
                     "ResourceInUseException",
                     "The specified capacity provider is in use and cannot be removed. "
@@ -164,16 +166,19 @@ class Clusters:
             raise client(
                 "The specified capacity provider already exists. Specify another name and try again."
             )
-        self._check_group(group)
-        provider = {
-            "capacityProviderArn": arn(f"capacity-provider/{name}"),
-            "name": name,
-            "status": "ACTIVE",
-            "type": "EC2_AUTOSCALING",
-            "autoScalingGroupProvider": group,
-        }
-        self._store.providers[name] = provider
-        managed.put_hook(provider)
+        provider = {"capacityProviderArn": arn(f"capacity-provider/{name}"), "name": name, "status": "ACTIVE"}
+        if managed_instances.KEY in request:
+            if group:
+                raise client("A capacity provider has either an Auto Scaling group or Managed Instances.")
+            wanted = managed_instances.check(self._store, request)
+            provider |= {"type": managed_instances.TYPE, managed_instances.KEY: wanted}
+            self._store.providers[name] = provider
+            managed_instances.join(provider, self._store.cluster(request["cluster"]))
+        else:
+            self._check_group(group)
+            provider |= {"type": "EC2_AUTOSCALING", "autoScalingGroupProvider": group}
+            self._store.providers[name] = provider
+            managed.put_hook(provider)
         self._store.tags[provider["capacityProviderArn"]] = list(request.get("tags") or [])
         return {"capacityProvider": self._shown_provider(provider)}
 
@@ -199,6 +204,10 @@ class Clusters:
 
     def update_provider(self, request: dict) -> dict:
         provider = self._provider(request.get("name", ""))
+        if managed_instances.KEY in provider:
+            asked = {**request, "cluster": provider["cluster"]}
+            provider[managed_instances.KEY] = managed_instances.check(self._store, asked)
+            return {"capacityProvider": self._shown_provider(provider)}
         group = {**provider["autoScalingGroupProvider"], **(request.get("autoScalingGroupProvider") or {})}
         self._check_group(group)
         provider["autoScalingGroupProvider"] = group
@@ -207,6 +216,8 @@ class Clusters:
 
     def delete_provider(self, request: dict) -> dict:
         provider = self._provider(request.get("capacityProvider", ""))
+        if managed_instances.KEY in provider:
+            managed_instances.leave(self._store, provider["name"])
         for cluster in self._store.clusters.values():
             if cluster["status"] == "ACTIVE" and provider["name"] in cluster["capacityProviders"]:
                 raise client(

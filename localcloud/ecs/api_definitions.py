@@ -48,8 +48,8 @@ class Definitions:
         revision = (store.latest.get(family) or 0) + 1
         store.latest[family] = revision
         made = copy.deepcopy({key: request[key] for key in KEPT if request.get(key) is not None})
-        fargate = "FARGATE" in (request.get("requiresCompatibilities") or [])
-        mode = request.get("networkMode") or ("awsvpc" if fargate else None)
+        required = {"FARGATE", "MANAGED_INSTANCES"} & set(request.get("requiresCompatibilities") or [])
+        mode = request.get("networkMode") or ("awsvpc" if required else None)
         definition = {
             "volumes": [],
             "placementConstraints": [],
@@ -126,7 +126,8 @@ def _compatibilities(request: dict, mode: str | None) -> list[str]:
             checks.fargate_pair(request["cpu"], request["memory"])
         except ApiError:
             fits = False
-    return ["EC2", "FARGATE"] if fits else ["EC2"]
+    managed = ["MANAGED_INSTANCES"] if mode in checks.MANAGED_MODES else []
+    return ["EC2", *(["FARGATE"] if fits else []), *managed]
 
 
 def _complete(container: dict) -> None:

@@ -117,6 +117,10 @@ class Services:
                 "platformVersion": PLATFORM if version == "LATEST" else version,
                 "platformFamily": "Linux",
             }
+        if request.get("placementStrategy") and not (
+            where.get("launchType") == "EC2" or capacity.kind(self._store, provider) == "EC2"
+        ):
+            raise invalid("Placement strategies are only supported for tasks on EC2 container instances.")
         return where
 
     def update(self, request: dict) -> dict:

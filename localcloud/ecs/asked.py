@@ -27,6 +27,7 @@ BY_ARN = {
 IN_CLUSTERS = {"RunTask", "ListTasks", "DescribeServices", "ListServices"} | ON_SERVICES | ON_TASKS | ON_HOSTS
 # These hand roles to tasks; services only name what was registered.
 PASSING = {"RunTask", "RegisterTaskDefinition"}
+ON_PROVIDERS = {"CreateCapacityProvider", "UpdateCapacityProvider"}
 
 
 def asked(store: Store, operation: str, body: bytes) -> Iterator[Asked]:
@@ -39,6 +40,9 @@ def asked(store: Store, operation: str, body: bytes) -> Iterator[Asked]:
     if operation in PASSING:
         for role in _roles(store, operation, request):
             yield "iam:PassRole", role, {"iam:PassedToService": ASSUMES}
+    if operation in ON_PROVIDERS and "managedInstancesProvider" in request:
+        role = request["managedInstancesProvider"].get("infrastructureRoleArn", "")
+        yield "iam:PassRole", role, {"iam:PassedToService": "ecs.amazonaws.com"}
 
 
 def _resources(store: Store, operation: str, request: dict, cluster: str) -> list[str]:

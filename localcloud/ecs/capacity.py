@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ministack.services import ec2
 
-from localcloud.ecs import errors
+from localcloud.ecs import errors, managed_instances
 from localcloud.ecs.errors import invalid
 from localcloud.ecs.store import FARGATE, Store, tail
 
@@ -29,13 +29,20 @@ def choose(store: Store, request: dict, cluster: dict, definition: dict) -> dict
         strategy = whole(cluster.get("defaultCapacityProviderStrategy") or [])
     if strategy:
         check(store, strategy, cluster)
-        _compatible(definition, "FARGATE" if strategy[0]["capacityProvider"] in FARGATE else "EC2")
+        _compatible(definition, kind(store, strategy[0]["capacityProvider"]))
         return {"capacityProviderStrategy": strategy}
     launch_type = launch_type or "EC2"
     if launch_type not in LAUNCH_TYPES:
         raise errors.client(f"launchType must be one of {', '.join(LAUNCH_TYPES)}")
     _compatible(definition, launch_type)
     return {"launchType": launch_type}
+
+
+def kind(store: Store, provider: str) -> str:
+    """What a task definition has to be compatible with to run on a provider's capacity."""
+    if provider in FARGATE:
+        return "FARGATE"
+    return managed_instances.TYPE if managed_instances.is_one(store, provider) else "EC2"
 
 
 def whole(strategy: list[dict]) -> list[dict]:
@@ -56,10 +63,10 @@ def check(store: Store, strategy: list[dict], cluster: dict) -> None:
     for name in names:
         if name not in FARGATE and name not in store.providers:
             raise invalid(f"The specified capacity provider '{name}' was not found. Specify a valid name.")
-    if 0 < sum(name in FARGATE for name in names) < len(names):
+    if len({kind(store, name) for name in names}) > 1:
         raise invalid(
-            "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups "
-            "and Fargate. Specify one or the other and try again."
+            "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups, "
+            "Managed Instances and Fargate. Specify one or the other and try again."
         )
     if set(names) - set(cluster.get("capacityProviders") or []):
         raise invalid(
@@ -75,8 +82,11 @@ def check(store: Store, strategy: list[dict], cluster: dict) -> None:
 
 
 def _compatible(definition: dict, launch_type: str) -> None:
-    if launch_type == "FARGATE" and "FARGATE" not in definition["compatibilities"]:
-        raise invalid("Task definition does not support launch_type FARGATE.")
+    if (
+        launch_type in ("FARGATE", managed_instances.TYPE)
+        and launch_type not in definition["compatibilities"]
+    ):
+        raise invalid(f"Task definition does not support launch_type {launch_type}.")
     wanted = definition.get("requiresCompatibilities") or []
     if wanted and launch_type not in wanted:
         raise invalid(f"Task definition does not support launch_type {launch_type}.")

@@ -25,6 +25,7 @@ PAIRS: dict[int, Iterable[int]] = {
 HEALTH = (("interval", 5, 300, 30), ("timeout", 2, 60, 5), ("retries", 1, 10, 3), ("startPeriod", 0, 300, 0))
 CONDITIONS = ("START", "COMPLETE", "SUCCESS", "HEALTHY")
 SIZE = re.compile(r"(\d*\.?\d+) *(vcpu|gb)?", re.IGNORECASE)
+MANAGED_MODES = ("awsvpc", "host")
 STOP_MOST = 120  # seconds of stopTimeout on Fargate
 EPHEMERAL = range(21, 201)
 
@@ -45,10 +46,13 @@ def check(request: dict) -> None:
     if not containers:
         raise client("Container list cannot be empty.")
     fargate = "FARGATE" in (request.get("requiresCompatibilities") or [])
-    mode = request.get("networkMode") or ("awsvpc" if fargate else "bridge")
+    managed = "MANAGED_INSTANCES" in (request.get("requiresCompatibilities") or [])
+    mode = request.get("networkMode") or ("awsvpc" if fargate or managed else "bridge")
     _containers(request, containers)
     if fargate:
         _fargate(request, containers, mode)
+    if managed and mode not in MANAGED_MODES:
+        raise client("Managed Instances only support the network modes 'awsvpc' and 'host'.")
     if mode == "awsvpc":
         _ports(containers)
         if any(one.get("links") for one in containers):

@@ -72,7 +72,8 @@ class Hosts:
         for instance_id, record in records.items():
             if record["State"] == "InService" and instance_id not in known | self._refused:
                 self._join(record)
-        gone = [h for h in self._store.hosts.values() if not _is_there(records.get(h["ec2InstanceId"]))]
+        own = [host for host in self._store.hosts.values() if "provider" not in host["local"]]
+        gone = [host for host in own if not _is_there(records.get(host["ec2InstanceId"]))]
         for host in gone:
             del self._store.hosts[host["containerInstanceArn"]]
         return gone
@@ -92,7 +93,7 @@ class Hosts:
             self._refused.add(instance_id)
             log.warning("instance %s cannot join a cluster: %s", instance_id, problem)
             return
-        host = _record(cluster["clusterName"], record, made, settings)
+        host = make_record(cluster["clusterName"], record, made, settings)
         self._store.hosts[host["containerInstanceArn"]] = host
 
     def is_occupied(self, instance_id: str) -> bool:
@@ -118,7 +119,9 @@ class Hosts:
         return host is not None and host["status"] == "DRAINING"
 
     def provider_of(self, host: dict) -> str:
-        """The capacity provider of its group, if its cluster has one."""
+        """The capacity provider that made it, or that of its group, if its cluster has one."""
+        if "provider" in host["local"]:
+            return host["local"]["provider"]
         record = self._fleet.records.get(host["ec2InstanceId"]) or {}
         cluster = self._store.clusters.get(host["local"]["cluster"]) or {}
         for name in cluster.get("capacityProviders") or []:
@@ -193,7 +196,7 @@ class Hosts:
 def needs_host(task: dict) -> bool:
     """Whether it waits for a container instance."""
     return (
-        task["launchType"] == "EC2"
+        task["launchType"] != "FARGATE"
         and "containerInstanceArn" not in task
         and task["lastStatus"] == "PROVISIONING"
     )
@@ -228,8 +231,11 @@ def attribute(host: dict, name: str) -> str:
 
 
 def waits_for_room(store: Store, where: dict) -> bool:
-    """Whether a task without room waits for it: that of a provider with managed scaling does."""
-    group = (store.providers.get(where.get("capacityProviderName", "")) or {}).get("autoScalingGroupProvider")
+    """Whether a task without room waits for it: that of a provider with managed scaling or managed instances does."""
+    provider = store.providers.get(where.get("capacityProviderName", "")) or {}
+    group = provider.get("autoScalingGroupProvider")
+    if "managedInstancesProvider" in provider:
+        return True
     return bool(group) and (group.get("managedScaling") or {}).get("status") == "ENABLED"
 
 
@@ -262,9 +268,14 @@ def _may_join(made: dict, cluster: dict) -> str:
     return next(filter(None, (rights.denied(*one) for one in calls)), "")
 
 
-def _record(cluster: str, record: dict, made: dict, settings: dict[str, str]) -> dict:
+def room_of(kind: str) -> dict[str, int]:
+    """What an instance of a type has for tasks."""
+    return {"CPU": types.cpu_units(kind), "MEMORY": types.usable_mib(kind), "ENI": types.interfaces(kind) - 1}
+
+
+def make_record(cluster: str, record: dict, made: dict, settings: dict[str, str]) -> dict:
     kind = record["InstanceType"]
-    room = {"CPU": types.cpu_units(kind), "MEMORY": types.usable_mib(kind), "ENI": types.interfaces(kind) - 1}
+    room = room_of(kind)
     shown = [
         {"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": room[name]}
         for name in ("CPU", "MEMORY")

@@ -11,9 +11,9 @@ import time
 
 from ministack.services import autoscaling
 
-from localcloud.ecs.hosts import Hosts, needs, needs_host
+from localcloud.ecs.hosts import Hosts, needs, needs_host, room_of
 from localcloud.ecs.store import Store, tail
-from localcloud.fleet import instances, lifecycle, types
+from localcloud.fleet import instances, lifecycle
 from localcloud.fleet.ec2 import Fleet
 
 DRAINING_HOOK = "ecs-managed-draining-termination-hook"
@@ -122,11 +122,7 @@ class Managed:
     def _bins(self, provider: dict, group: dict, entries: list[dict]) -> int:
         """How many more instances the tasks without one need: those that would be empty otherwise."""
         kind = instances.plan(group, entries).instance_type
-        whole = {
-            "CPU": types.cpu_units(kind),
-            "MEMORY": types.usable_mib(kind),
-            "ENI": types.interfaces(kind) - 1,
-        }
+        whole = room_of(kind)
         bins: list[dict[str, int]] = []
         for task in self._store.tasks.values():
             if not needs_host(task) or task.get("capacityProviderName") != provider["name"]:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from ministack.core.responses import request_scope
 
-from localcloud.ecs import breaker, rollouts, tasks
+from localcloud.ecs import breaker, managed_instances, rollouts, tasks
+from localcloud.ecs.errors import StartError
 from localcloud.ecs.hosts import Hosts, NoRoom, is_on_hosts, needs_host, waits_for_room
 from localcloud.ecs.managed import Managed
 from localcloud.ecs.names import Names
@@ -125,6 +126,7 @@ class Scheduler:
         for task in sorted(waiting, key=lambda one: one["createdAt"]):
             self._place(task)
         self._managed.step()
+        managed_instances.end_idle(self._store, self.hosts)
 
     def _place(self, task: dict) -> None:
         service = self._store.services.get(tasks.service_arn(task)) or {}
@@ -134,12 +136,24 @@ class Scheduler:
                 cluster, self._definition(task), task, service.get("placementStrategy") or []
             )
         except NoRoom as reason:
-            if service:
-                _tell_once(service, str(reason))
-            return
+            host = self._new_host(task)
+            if host is None:
+                if service and needs_host(task):
+                    _tell_once(service, str(reason))
+                return
         self.hosts.place(task, host)
         self._runner.start(task)
         self._changed()
+
+    def _new_host(self, task: dict) -> dict | None:
+        """A managed instance for a task; one that ECS may not start is the task's end."""
+        if not managed_instances.is_one(self._store, task.get("capacityProviderName", "")):
+            return None
+        try:
+            return managed_instances.start(self._store, task, self._definition(task))
+        except StartError as error:
+            self.stop(task, str(error), "TaskFailedToStart")
+            return None
 
     def check_room(self, cluster: dict, definition: dict, where: dict, request: dict) -> None:
         """Raises NoRoom for a task that would not wait until there is a host for it."""

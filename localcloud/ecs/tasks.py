@@ -13,7 +13,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from localcloud.ecs import capacity
-from localcloud.ecs.store import FARGATE, Store, arn, new_id, now, tail
+from localcloud.ecs.store import Store, arn, new_id, now, tail
 
 KEY_PREFIX = "LCT"  # with the first 17 digits of a task's id, as long as a real access key
 WAITING = ("PROVISIONING", "PENDING", "ACTIVATING")
@@ -84,7 +84,7 @@ def make(
         "tags": tags or [],
         "attachments": _attachments(subnet, address),
         "containers": [_container(one, name, address) for one in definition["containerDefinitions"]],
-        **_capacity(where),
+        **_capacity(store, where),
         **{key: overrides.get(key) or definition[key] for key in ("cpu", "memory") if key in definition},
         **({"startedBy": started_by} if started_by else {}),
         **({"ephemeralStorage": definition["ephemeralStorage"]} if "ephemeralStorage" in definition else {}),
@@ -114,9 +114,9 @@ def _local(task_id: str, definition: dict, overrides: dict) -> dict:
     }
 
 
-def _capacity(where: dict) -> dict:
+def _capacity(store: Store, where: dict) -> dict:
     provider = where.get("capacityProviderName")
-    launch_type = "FARGATE" if provider in FARGATE else where.get("launchType", "EC2")
+    launch_type = capacity.kind(store, provider) if provider else where.get("launchType", "EC2")
     platform = {"platformVersion": PLATFORM, "platformFamily": "Linux"} if launch_type == "FARGATE" else {}
     return {"launchType": launch_type, **platform, **({"capacityProviderName": provider} if provider else {})}
 

@@ -101,6 +101,7 @@ PASSED_TO = {
     "AWS::Backup::BackupSelection": "backup",
     "AWS::CodeDeploy::DeploymentGroup": "codedeploy",
     "AWS::EC2::FlowLog": "vpc-flow-logs",
+    "AWS::ECS::CapacityProvider": "ecs",
     "AWS::ECS::TaskDefinition": "ecs-tasks",
     "AWS::IAM::InstanceProfile": "ec2",
     "AWS::KinesisFirehose::DeliveryStream": "firehose",

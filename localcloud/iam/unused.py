@@ -58,7 +58,6 @@ UNUSED: list[tuple[str, str, str]] = [
     ("AWS::EC2::Subnet", "ec2:*SubnetCidrBlock", "subnets have no IPv6"),
     ("AWS::EC2::VPC", "ec2:CreateVpcEncryptionControl ec2:ModifyVpcTenancy", "the VPC has neither"),
     ("AWS::EC2::VPCGatewayAttachment", "ec2:*VpnGateway", "there is no VPN"),
-    ("AWS::ECS::CapacityProvider", "iam:PassRole", "its hosts are a group of ours"),
     ("AWS::ECS::Cluster", "ecs:PutAccountSetting*", "the account's settings stay as they are"),
     ("AWS::ECS::Service", "iam:PassRole", "the load balancer is served with AWS's own role"),
     (

@@ -160,7 +160,7 @@ def test_a_planted_lack_is_noticed() -> None:
     whole = role(place).statements()
     for sid in ("OwnStacks", "Rollout", "Look", "Services", "Buckets", "Secrets", "Trail", "Roles", "PassRoles",
                 "ServiceRoles", "Create", "TagWhatIsNew", "ChangeOwn", "NameKey", "LaunchFromTemplate",
-                "WithoutTags", "GuardEntry", "NameEntry", "OwnCluster", "PassRolesToTasks", "WithoutResources",
+                "WithoutTags", "GuardEntry", "NameEntry", "OwnCluster", "PassRolesToEcs", "WithoutResources",
                 "CreateNames", "TagNames", "ChangeNames", "DeliverLogs", "DescribeLogs",
                 "PassRoleToFirehose"):  # fmt: skip
         assert next(lacks(place, [one for one in whole if one["Sid"] != sid]), None), sid

@@ -23,6 +23,8 @@ const LATE: Duration = Duration::from_secs(10);
 pub struct Place {
     pub cluster: String,
     pub network: Network,
+    /// What the services' tasks run on.
+    pub capacity_provider: Option<String>,
 }
 
 impl Place {
@@ -38,6 +40,7 @@ impl Place {
         let public = output(outputs::ASSIGN_PUBLIC_IP)? == "ENABLED";
         Ok(Self {
             cluster: output(outputs::CLUSTER)?,
+            capacity_provider: stack.get(outputs::CAPACITY_PROVIDER).cloned(),
             network: Network {
                 subnets: output(outputs::TASK_SUBNETS)?.split(',').map(str::to_owned).collect(),
                 security_groups: vec![output(outputs::TASK_GROUP)?],
@@ -106,17 +109,17 @@ pub async fn start<'a>(
         "propagateTags": "TASK_DEFINITION",
         "networkConfiguration": { "awsvpcConfiguration": place.network },
     });
-    capacity(&mut input, &defined, changes.spot)?;
+    capacity(&mut input, &defined, place, changes.spot)?;
     let container = main_container(&defined)?;
     overrides(&mut input, &container, changes);
     let task = cluster.start(input).await?;
     Ok(Running { cluster, task, container })
 }
 
-/// On EC2 the cluster's own strategy decides.
-fn capacity(input: &mut Value, defined: &TaskDefinition, spot: bool) -> Result<()> {
-    let fargate = defined.requires_compatibilities.iter().any(|kind| kind == "FARGATE");
-    match (fargate, spot) {
+/// On EC2 the cluster's own strategy decides, which cannot be one of managed instances.
+fn capacity(input: &mut Value, defined: &TaskDefinition, place: &Place, spot: bool) -> Result<()> {
+    let is_for = |wanted: &str| defined.requires_compatibilities.iter().any(|kind| kind == wanted);
+    match (is_for("FARGATE"), spot) {
         (true, true) => {
             input["capacityProviderStrategy"] = json!([{ "capacityProvider": "FARGATE_SPOT", "weight": 1 }]);
         }
@@ -125,7 +128,11 @@ fn capacity(input: &mut Value, defined: &TaskDefinition, spot: bool) -> Result<(
             return Err(Fail::usage("only Fargate has capacity of its own for a single task on Spot")
                 .hint("leave `spot` out of `--set`"));
         }
-        (false, false) => {}
+        (false, false) => {
+            if let Some(provider) = place.capacity_provider.as_ref().filter(|_| is_for("MANAGED_INSTANCES")) {
+                input["capacityProviderStrategy"] = json!([{ "capacityProvider": provider, "weight": 1 }]);
+            }
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ const MIGRATE: &str = "arn:aws:ecs:r:1:task-definition/migrate:3";
 pub(crate) fn place() -> Place {
     let outputs = [
         ("ClusterName", "c"),
+        ("CapacityProvider", "p"),
         ("TaskSubnetIds", "subnet-1,subnet-2"),
         ("TaskSecurityGroupId", "sg-1"),
         ("AssignPublicIp", "ENABLED"),
@@ -96,6 +97,9 @@ async fn what_a_caller_changes_is_an_override() {
     for key in ["launchType", "capacityProviderStrategy", "overrides"] {
         assert!(plain.get(key).is_none(), "{key}");
     }
+    let managed = run("MANAGED_INSTANCES", Changes::default()).await.unwrap();
+    assert_eq!(managed["capacityProviderStrategy"], json!([{ "capacityProvider": "p", "weight": 1 }]));
+    assert!(managed.get("launchType").is_none());
     assert_eq!(run("EC2", changes).await.unwrap_err().kind(), crate::fail::Kind::Usage);
 }
 

@@ -88,6 +88,7 @@ fn without_policies(environment: &Environment) -> Additions {
     };
     Additions {
         engine: environment.engine,
+        managed_instances: environment.has_managed_instances(),
         worker_sets: environment.worker_sets().iter().map(set).collect(),
         external: environment.external_tasks().iter().map(external).collect(),
         policies: Vec::new(),

@@ -7,6 +7,7 @@ mod executors;
 mod external;
 mod flower;
 mod logs;
+mod managed;
 mod parameters;
 mod resources;
 mod tasks;

@@ -1,7 +1,7 @@
 //! Parameters: the same in parent and child, described, constrained, and those that environments give.
 
 use super::template::{
-    ECS_EC2, FARGATE, ONLY_ECS, PUBLIC, Parameter, Template, all, all_of, calls,
+    ECS_EC2, FARGATE, MANAGED, ONLY_ECS, PUBLIC, Parameter, Template, all, all_of, calls,
     environment as environment_of, folder, substituted,
 };
 use super::{for_each, none, text_of};
@@ -279,7 +279,7 @@ fn environments() -> Vec<Environment> {
     all.extend([include_str!("least.toml"), include_str!("most.toml")].map(|text| {
         resolve("abcdefghij0123456789", text, "extreme").unwrap_or_else(|problems| panic!("{problems:#?}"))
     }));
-    all.extend([FARGATE, ECS_EC2, ONLY_ECS, PUBLIC].map(environment_of));
+    all.extend([FARGATE, ECS_EC2, MANAGED, ONLY_ECS, PUBLIC].map(environment_of));
     all
 }
 

@@ -12,6 +12,7 @@ use xtask::session::templates;
 
 pub const FARGATE: &str = include_str!("fargate.toml");
 pub const ECS_EC2: &str = include_str!("ecs-ec2.toml");
+pub const MANAGED: &str = include_str!("managed.toml");
 pub const ONLY_ECS: &str = include_str!("only-ecs.toml");
 pub const PUBLIC: &str = include_str!("public.toml");
 
@@ -54,7 +55,7 @@ pub fn all() -> BTreeMap<String, Template> {
 /// The same for each engine, by the word of the engine.
 pub fn engines() -> &'static [(&'static str, BTreeMap<String, Template>)] {
     static ENGINES: LazyLock<Vec<(&str, BTreeMap<String, Template>)>> = LazyLock::new(|| {
-        let ecs = [("fargate", FARGATE), ("ecs-ec2", ECS_EC2)];
+        let ecs = [("fargate", FARGATE), ("ecs-ec2", ECS_EC2), ("managed", MANAGED)];
         let ecs = ecs.into_iter().map(|(word, text)| (word, all_of(&environment(text))));
         std::iter::once(("ec2", all())).chain(ecs).collect()
     });

@@ -2,7 +2,7 @@
 
 use super::environment::{Compute, Environment, Network, Vpc};
 use super::hosts::{HostGroup, Hosts, RunsOn, WorkerSet};
-use super::tasks::{Instances, Service, Tasks};
+use super::tasks::{Capacity, Instances, Service, Tasks};
 use super::values::{Architecture, BrokerKind, LoadBalancer, Nat, Url};
 use crate::model::account::{
     Demands, HostDemand, Hosts as Started, ImageDemand, NetworkDemand, ServiceRole, TaskDemand,
@@ -85,14 +85,14 @@ impl Environment {
                 let workers = self.workers.iter().filter_map(WorkerSet::demand);
                 hosts.demands().into_iter().chain(workers).collect()
             }
-            Compute::Tasks(tasks) => tasks.instances.iter().map(Instances::demand).collect(),
+            Compute::Tasks(tasks) => tasks.capacity.instances().into_iter().map(Instances::demand).collect(),
         }
     }
 
     /// On Fargate. Other tasks are on hosts.
     fn tasks_started(&self) -> Vec<TaskDemand> {
         match &self.compute {
-            Compute::Tasks(tasks) if tasks.instances.is_none() => {
+            Compute::Tasks(tasks) if tasks.capacity == Capacity::Fargate => {
                 let workers = self.workers.iter().filter_map(WorkerSet::task_demand);
                 tasks.demands().into_iter().chain(workers).chain(self.broker.tasks()).collect()
             }
@@ -162,7 +162,7 @@ impl Tasks {
 
     /// Of a cluster's instances, which ECS makes images for.
     fn image_demand(&self) -> Option<ImageDemand> {
-        self.instances.as_ref()?;
+        self.capacity.instances()?;
         let kind = match self.architecture {
             Architecture::X86 => "",
             Architecture::Arm => "arm64/",

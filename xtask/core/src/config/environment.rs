@@ -2,7 +2,7 @@
 
 use super::external::ExternalTask;
 use super::hosts::{Hosts, Permissions, WorkerSet};
-use super::tasks::{ECS_EXECUTOR, Tasks};
+use super::tasks::{Capacity, ECS_EXECUTOR, Tasks};
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
     CertificateArn, Cidr, Cron, DatabaseEngine, Distribution, DocumentPath, Domain, Endpoint,
@@ -350,6 +350,12 @@ impl Environment {
             Compute::Hosts(_) => Executor::Celery.to_string(),
             Compute::Tasks(tasks) => tasks.executors(),
         }
+    }
+
+    /// Whether ECS manages the instances that tasks run on.
+    #[must_use]
+    pub fn has_managed_instances(&self) -> bool {
+        matches!(&self.compute, Compute::Tasks(tasks) if matches!(tasks.capacity, Capacity::Managed(_)))
     }
 
     /// Whether the environment runs on the local cloud, on this machine.

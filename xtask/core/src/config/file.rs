@@ -229,6 +229,7 @@ tables! {
 
     Cluster {
         insights: Text,
+        managed: Boolean,
         instance_type: Text,
         more_instance_types: Texts,
         min: Number,

@@ -2,7 +2,7 @@
 
 use super::environment::{Compute, Database, Entry, Environment, Login, Mail, Network, Vpc};
 use super::hosts::{HostGroup, Hosts, RunsOn, WorkerSet};
-use super::tasks::{Instances, Tasks};
+use super::tasks::{Capacity, Instances, Tasks};
 use super::values::{Account, Cron, Nat, Url, VpcCidr};
 use crate::model::names;
 use crate::model::package_index::PackageIndex;
@@ -272,7 +272,11 @@ impl Tasks {
                 pair(&format!("{prefix}ManagedPolicyArns"), joined(&service.permissions.managed)),
             ]);
         }
-        all.extend(self.instances.iter().flat_map(|instances| instances.parameters(images)));
+        match &self.capacity {
+            Capacity::Fargate => {}
+            Capacity::Instances(instances) => all.extend(instances.parameters(images)),
+            Capacity::Managed(managed) => all.push(pair("ClusterVolumeGiB", managed.volume_gib)),
+        }
         all
     }
 }

@@ -9,8 +9,7 @@ pub struct Tasks {
     pub insights: Insights,
     /// Whether what components and one-off tasks write is kept in S3 as well.
     pub log_archive: bool,
-    /// Of the cluster; on Fargate there are none.
-    pub instances: Option<Instances>,
+    pub capacity: Capacity,
     pub api_server: Service,
     /// To which the API server may grow; with as many as it has anyway, it does not.
     pub api_server_max: u32,
@@ -29,6 +28,31 @@ pub struct Tasks {
 pub struct EcsExecutor {
     pub size: TaskSize,
     pub permissions: Permissions,
+}
+
+/// What tasks run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    Fargate,
+    Instances(Instances),
+    Managed(ManagedInstances),
+}
+
+impl Capacity {
+    /// Those of the environment's own.
+    #[must_use]
+    pub fn instances(&self) -> Option<&Instances> {
+        match self {
+            Self::Instances(instances) => Some(instances),
+            Self::Fargate | Self::Managed(_) => None,
+        }
+    }
+}
+
+/// Instances that ECS chooses, starts and replaces (ECS Managed Instances).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagedInstances {
+    pub volume_gib: u32,
 }
 
 /// Instances that all tasks share.

@@ -25,6 +25,7 @@ pub mod outputs {
     pub const CLUSTER: &str = "ClusterName";
     /// Of `ecs-ec2`: the group of the cluster's hosts.
     pub const CLUSTER_GROUP: &str = "ClusterAutoScalingGroup";
+    pub const CAPACITY_PROVIDER: &str = "CapacityProvider";
     pub const TASK_SUBNETS: &str = "TaskSubnetIds";
     pub const TASK_GROUP: &str = "TaskSecurityGroupId";
     pub const ASSIGN_PUBLIC_IP: &str = "AssignPublicIp";

@@ -48,6 +48,8 @@ const IDENTITY: &str = "Identity";
 #[derive(Clone, Debug, Default)]
 pub struct Additions {
     pub engine: Engine,
+    /// Whether ECS manages the instances that tasks run on; of the engine `ecs-ec2` only.
+    pub managed_instances: bool,
     pub worker_sets: Vec<WorkerSet>,
     pub external: Vec<ExternalTask>,
     pub policies: Vec<Policy>,
@@ -85,7 +87,7 @@ pub fn compose(mut sources: Sources, additions: &Additions) -> Result<Sources> {
         return Ok(sources);
     };
     let mut master = Master(master);
-    composer.engine(&mut master, additions.engine, &sources);
+    composer.engine(&mut master, additions, &sources);
     composer.workers(&mut master, additions);
     composer.external(&mut master, additions);
     composer.wire(&mut master, additions);
@@ -112,7 +114,8 @@ fn written(template: Value) -> Result<Vec<u8>> {
 /// Templates of other engines are none of this environment's, and the parts of its own are in the master now.
 fn is_used(path: &str, engine: Engine) -> bool {
     let Some(rest) = path.strip_prefix("engines/") else { return true };
-    let is_fragment = || Engine::ALL.into_iter().flat_map(fragments).any(|fragment| fragment == path);
+    let is_fragment =
+        || path == engine::MANAGED || Engine::ALL.into_iter().flat_map(fragments).any(|one| one == path);
     rest.split('/').next() == Some(engine.folder()) && !is_fragment()
 }
 

@@ -31,7 +31,7 @@ pub fn compute(
     let Surroundings { defaults, architecture, balancer, .. } = around;
     if let Some(engine) = around.engine.ok().filter(|engine| engine.is_ecs()) {
         let tasks = tasks::tasks(file, engine, defaults, architecture, balancer, problems);
-        let room = tasks.as_ref().ok().and_then(|tasks| tasks.instances.as_ref());
+        let room = tasks.as_ref().ok().and_then(|tasks| tasks.capacity.instances());
         let room = tasks::Room { engine, instances: room };
         if tasks.as_ref().is_ok_and(|tasks| !tasks.executors.contains(&Executor::Celery)) {
             return Ok((Compute::Tasks(tasks?), Vec::new()));

@@ -282,6 +282,38 @@ fn tasks_that_no_instance_has_room_for() {
 }
 
 #[test]
+fn managed_instances_are_chosen_by_ecs() {
+    let managed = instances("[cluster]\nmanaged = true\nvolume_gib = 50\n");
+    insta::assert_snapshot!(beyond(&fargate(""), &managed), @"ClusterVolumeGiB=50");
+    assert!(managed.has_managed_instances());
+    assert!(!instances("[cluster]\nmanaged = false\n").has_managed_instances());
+    let demands = managed.demands();
+    assert!(demands.hosts.is_empty() && demands.tasks.is_empty() && demands.image.is_none());
+    // No pair of sizes, and no instance that a task has to fit on.
+    instances("[cluster]\nmanaged = true\n[workers.big]\ncpu = 5000\nmemory = 90000\n");
+    let text = "[cluster]\nmanaged = true\ninstance_type = 'm7i.large'\nmore_instance_types = ['m6i.large']\n\
+                min = 1\nmax = 2\nspot_percent = 50\nvolume_gib = 20\n";
+    insta::assert_snapshot!(bad(&on(Engine::EcsEc2, text)), @r"
+    environments/dev.toml:9 `cluster.instance_type`: `instance_type` has no effect with `managed = true` [conflict]
+        remove it: ECS chooses the instances, as many as the containers need; or remove `managed`
+    environments/dev.toml:10 `cluster.more_instance_types`: `more_instance_types` has no effect with `managed = true` [conflict]
+        remove it: ECS chooses the instances, as many as the containers need; or remove `managed`
+    environments/dev.toml:11 `cluster.min`: `min` has no effect with `managed = true` [conflict]
+        remove it: ECS chooses the instances, as many as the containers need; or remove `managed`
+    environments/dev.toml:12 `cluster.max`: `max` has no effect with `managed = true` [conflict]
+        remove it: ECS chooses the instances, as many as the containers need; or remove `managed`
+    environments/dev.toml:13 `cluster.spot_percent`: `spot_percent` has no effect with `managed = true` [conflict]
+        remove it: ECS chooses the instances, as many as the containers need; or remove `managed`
+    environments/dev.toml:14 `cluster.volume_gib`: `20` is out of range: 30 to 16384 GiB [invalid_value]
+        use a number from 30 to 16384
+    ");
+    insta::assert_snapshot!(bad(&on(Engine::Fargate, "[cluster]\nmanaged = true\n")), @r#"
+    environments/dev.toml:8 `cluster.managed`: `managed` has no effect on the engine `fargate` [conflict]
+        remove it, or set `engine = "ecs-ec2"`, whose cluster has instances
+    "#);
+}
+
+#[test]
 fn one_number_of_a_size_brings_the_other() {
     let of = |text: &str| {
         let given = fargate(text).parameters(&Images::example(), None);

@@ -31,7 +31,7 @@ pub fn tasks(
     // On other engines, the key itself has been refused.
     let Some(engine) = engine.ok().filter(|engine| engine.is_ecs()) else { return Ok(Vec::new()) };
     let instances = match compute {
-        Some((Compute::Tasks(tasks), _)) => tasks.instances.as_ref(),
+        Some((Compute::Tasks(tasks), _)) => tasks.capacity.instances(),
         _ => None,
     };
     let room = Room { engine, instances };

@@ -6,7 +6,7 @@ use super::executors;
 use super::hosts::{instance_type, more_types, permissions};
 use crate::config::file::{self, File, Number};
 use crate::config::problems::{Location, Problems, Reported};
-use crate::config::tasks::{Instances, Service, Tasks};
+use crate::config::tasks::{Capacity, Instances, ManagedInstances, Service, Tasks};
 use crate::config::values::{Architecture, Insights, InstanceType, LoadBalancer, Size, TaskSize};
 use crate::model::engine::Engine;
 use std::ops::RangeInclusive;
@@ -40,9 +40,8 @@ pub fn tasks(
     problems: &mut Problems,
 ) -> Result<Tasks, Reported> {
     let insights = problems.choice(&file.cluster.insights, Insights::parse, Insights::Enabled);
-    let has_instances = engine == Engine::EcsEc2;
-    let instances = has_instances.then(|| instances(&file.cluster, defaults, architecture.ok(), problems));
-    let room = Room { engine, instances: instances.as_ref().and_then(|instances| instances.as_ref().ok()) };
+    let capacity = capacity(&file.cluster, engine, defaults, architecture.ok(), problems);
+    let room = Room { engine, instances: capacity.as_ref().ok().and_then(Capacity::instances) };
     let single = balancer == Some(LoadBalancer::None);
     let count = if single { 1 } else { defaults.hosts() };
     let written = &file.services;
@@ -64,7 +63,7 @@ pub fn tasks(
         architecture: architecture?,
         insights: insights?,
         log_archive: flag(&file.logs.archive, false),
-        instances: instances.transpose()?,
+        capacity: capacity?,
         api_server: api_server?,
         api_server_max: api_server_max?,
         scheduler: scheduler?,
@@ -131,6 +130,43 @@ impl Kind {
         let permissions = permissions(&written.managed_policies, &written.policies, problems);
         Ok(Service { size: size?, count: count?, permissions })
     }
+}
+
+fn capacity(
+    written: &file::Cluster,
+    engine: Engine,
+    defaults: Defaults,
+    architecture: Option<Architecture>,
+    problems: &mut Problems,
+) -> Result<Capacity, Reported> {
+    match engine {
+        Engine::EcsEc2 if flag(&written.managed, false) => managed(written, problems).map(Capacity::Managed),
+        Engine::EcsEc2 => instances(written, defaults, architecture, problems).map(Capacity::Instances),
+        Engine::Fargate | Engine::Ec2 => Ok(Capacity::Fargate),
+    }
+}
+
+/// ECS decides which instances there are, and how many.
+fn managed(written: &file::Cluster, problems: &mut Problems) -> Result<ManagedInstances, Reported> {
+    let keys = [
+        ("instance_type", at(&written.instance_type)),
+        ("more_instance_types", at(&written.more_instance_types)),
+        ("min", at(&written.min)),
+        ("max", at(&written.max)),
+        ("spot_percent", at(&written.spot_percent)),
+    ];
+    let mut outcome = Ok(());
+    for (key, location) in keys {
+        if let Some(location) = location {
+            let message = format!("`{key}` has no effect with `managed = true`");
+            let hint =
+                "remove it: ECS chooses the instances, as many as the containers need; or remove `managed`";
+            outcome = Err(problems.conflict(location, message, hint));
+        }
+    }
+    let volume_gib = problems.number_or(&written.volume_gib, VOLUME_GIB, VOLUME_GIB..=16_384, "GiB");
+    outcome?;
+    Ok(ManagedInstances { volume_gib: volume_gib? })
 }
 
 fn instances(

@@ -1,7 +1,7 @@
 //! The engine's parts of the master template, merged in before anything else: `engine.yaml` of its folder,
 //! and further files where engines have the folder in common.
 
-use super::{Composer, MASTER, Master};
+use super::{Additions, Composer, MASTER, Master};
 use crate::fail::Problem;
 use crate::model::engine::Engine;
 use crate::plan::templates::{Sources, parsed, problem_at, resolve};
@@ -20,13 +20,18 @@ pub fn fragments(engine: Engine) -> Vec<String> {
     files.map(|file| format!("engines/{}/{file}.yaml", engine.folder())).collect()
 }
 
+/// What `ecs-ec2` runs tasks on: hosts of the environment, or those that ECS manages.
+const HOSTS: &str = "engines/ecs/hosts.yaml";
+pub(super) const MANAGED: &str = "engines/ecs/managed.yaml";
+
 const INTERFACE: &str = "AWS::CloudFormation::Interface";
 
 impl Composer {
     /// Adds every section of the engine's fragments to the master.
-    pub(super) fn engine(&mut self, master: &mut Master, engine: Engine, sources: &Sources) {
-        for path in fragments(engine) {
-            self.fragment(master, &path, sources);
+    pub(super) fn engine(&mut self, master: &mut Master, additions: &Additions, sources: &Sources) {
+        for path in fragments(additions.engine) {
+            let path = if additions.managed_instances && path == HOSTS { MANAGED } else { &path };
+            self.fragment(master, path, sources);
         }
     }
 
