@@ -69,7 +69,7 @@ fn common(cloud: &Cloud) -> BTreeSet<String> {
 fn runs_on(cloud: &Cloud, engine: &str) {
     if engine == "ec2" {
         cloud.none(&["task_clusters", "capacity_providers", "scalable_targets", "namespaces"]);
-        assert_eq!(cloud.count("groups"), 2, "for the scheduler and for workers");
+        assert_eq!(cloud.count("groups"), 3, "for API server, scheduler and workers");
         assert_eq!(cloud.count("applications"), 1);
         return;
     }
