@@ -7,6 +7,9 @@ use crate::engines::FARGATE;
 use crate::environments::{deploy, write};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Hosts of a cluster cannot be reached without NAT; it stays the same all the way.
 fn on(engine: &str) -> String {
@@ -28,7 +31,11 @@ fn every_change_of_the_engine_keeps_what_engines_have_in_common() {
         write(&stage.project, &on(to));
         let plan = stage.project.run(&["plan", "--env", "local", "--format", "json"]).expect(0).json();
         assert_eq!(plan["engine"], json!({ "from": from, "to": to }));
-        assert_eq!(deploy(&stage.project, &on(to))["outcome"], "deployed");
+        if (from, to) == ("ecs-ec2", "fargate") {
+            while_a_worker_runs_a_task(&stage);
+        } else {
+            assert_eq!(deploy(&stage.project, &on(to))["outcome"], "deployed");
+        }
         let made = stage.made();
         let lost: Vec<_> = kept.difference(&common(&made)).cloned().collect();
         assert!(lost.is_empty(), "{from} to {to}: {lost:#?}");
@@ -37,6 +44,35 @@ fn every_change_of_the_engine_keeps_what_engines_have_in_common() {
     }
     assert_eq!(stage.project.deploy()["outcome"], "unchanged");
     destroyed(&stage);
+}
+
+/// A deployment away from hosts of a cluster: a worker there that protects itself goes on beside the new one, on its
+/// host, and the deployment waits for it.
+fn while_a_worker_runs_a_task(stage: &Stage) {
+    let workers = |protection: &[&str]| -> Vec<String> {
+        let args = [&["xtask/tests/scenarios/outside.py", "workers"], protection].concat();
+        let found = stage.project.python(&args).expect(0).json();
+        let mut found: Vec<String> =
+            found.as_object().unwrap().values().map(|one| text(one).to_owned()).collect();
+        found.sort();
+        found
+    };
+    assert_eq!(workers(&["on"]), ["RUNNING on EC2"]);
+    let mut command = stage.project.command(&["deploy", "--env", "local", "--yes", "--format", "json"]);
+    let mut deployment = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while workers(&[]) != ["RUNNING on EC2", "RUNNING on FARGATE"] {
+        assert!(begun.elapsed().as_secs() < 120, "{:?}", workers(&[]));
+        sleep(Duration::from_secs(1));
+    }
+    sleep(Duration::from_secs(5));
+    assert_eq!(deployment.try_wait().unwrap(), None, "it waits");
+    let made = stage.made();
+    let serving = made.only("groups")["Instances"].as_array().unwrap();
+    assert!(!serving.is_empty() && made.count("capacity_providers") == 1, "{serving:?}");
+    assert_eq!(workers(&["off"]), ["RUNNING on EC2", "RUNNING on FARGATE"]);
+    let output = deployment.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// Database, broker, secrets, buckets with logs and bundles, keys, network: each by what changes if it is made anew.
@@ -56,7 +92,8 @@ fn common(cloud: &Cloud) -> BTreeSet<String> {
         assert!(!all.is_empty(), "{kind}");
         for one in all {
             assert!(!one[made].is_null(), "{kind} without {made}: {one:#}");
-            let id = ["Id", "Name", "logGroupName"].map(|name| one[name].as_str().unwrap_or_default()).concat();
+            let id =
+                ["Id", "Name", "logGroupName"].map(|name| one[name].as_str().unwrap_or_default()).concat();
             found.insert(format!("{kind} {id} {}", one[made]));
         }
     }

@@ -62,7 +62,9 @@ mod tests {
         );
         assert_eq!(
             told(Engine::EcsEc2, Engine::Fargate),
-            format!("changes: ecs-ec2 → fargate; moves every service to Fargate, then removes the hosts, {kept} three hours")
+            format!(
+                "changes: ecs-ec2 → fargate; moves every service to Fargate, then removes the hosts, {kept} three hours"
+            )
         );
     }
 }

@@ -37,8 +37,7 @@ pub fn transition(
     let (old, mut new) = (template(deployed)?, template(&root.body)?);
     elsewhere(&mut new);
     let kept = keep(&old, &mut new);
-    let body =
-        serde_json::to_string_pretty(&new).map_err(|error| Fail::bug("no JSON").because(error))?;
+    let body = serde_json::to_string_pretty(&new).map_err(|error| Fail::bug("no JSON").because(error))?;
     let mut parameters = spec.parameters.clone();
     for name in kept {
         if let Some(value) = before.get(&name) {

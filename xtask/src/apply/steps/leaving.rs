@@ -68,7 +68,9 @@ async fn until_empty(cluster: Cluster<'_>, sink: &Sink) -> Result<()> {
     let mut backoff = Backoff::polling();
     loop {
         let mut tasks = cluster.tasks(Filter::OnHosts).await?;
-        tasks.extend(cluster.tasks(Filter::Leaving).await?.into_iter().filter(|task| task.last_status != "STOPPED"));
+        tasks.extend(
+            cluster.tasks(Filter::Leaving).await?.into_iter().filter(|task| task.last_status != "STOPPED"),
+        );
         if tasks.is_empty() {
             return Ok(());
         }
