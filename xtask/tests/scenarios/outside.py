@@ -2,7 +2,7 @@
 
 `outside.py image AMI` moves the parameter of the hosts' image; `outside.py secret PART` makes a new version of the
 secret with PART in its name; `outside.py deployments` counts the deployments of each deployment group;
-`outside.py workers [on|off]` tells where the tasks of the worker set run, after it has protected them or has ended that.
+`outside.py workers [on|off]` tells where the tasks of the worker set run, after protecting them or ending that.
 """
 
 from __future__ import annotations
