@@ -83,19 +83,30 @@ class Clusters:
         cluster.update(capacityProviders=names, defaultCapacityProviderStrategy=strategy)
 
     def put_providers(self, request: dict) -> dict:
-        """Both lists are replaced; a provider that a service uses stays."""
+        """Both lists are replaced; a provider that a service or a task uses stays."""
         cluster = self._store.cluster(request.get("cluster"))
         kept = {tail(name) for name in request.get("capacityProviders") or []}
-        for service in self._services(cluster):
-            used = {one["capacityProvider"] for one in service.get("capacityProviderStrategy") or []}
-            if any(one not in kept and not managed_instances.is_one(self._store, one) for one in used):
-                raise ApiError(
-                    "ResourceInUseException",
-                    "The specified capacity provider is in use and cannot be removed. "
-                    "Update the services that use it and try again.",
-                )
+        if self._used(cluster) - kept:
+            raise ApiError(
+                "ResourceInUseException",
+                "The specified capacity provider is in use and cannot be removed. "
+                "Update the services that use it and try again.",
+            )
         self._associate(cluster, {"defaultCapacityProviderStrategy": [], **request})
         return {"cluster": self._shown(cluster)}
+
+    def _used(self, cluster: dict) -> set[str]:
+        """The capacity providers that services ask for, and those that tasks have until they have stopped; but
+        managed instances, which are in no list."""
+        used = {
+            one["capacityProvider"]
+            for service in self._services(cluster)
+            for one in service.get("capacityProviderStrategy") or []
+        }
+        for task in self._store.tasks.values():
+            if task["clusterArn"] == cluster["clusterArn"] and task["lastStatus"] != "STOPPED":
+                used.add(task.get("capacityProviderName", ""))
+        return {one for one in used if one and not managed_instances.is_one(self._store, one)}
 
     def delete(self, request: dict) -> dict:
         cluster = self._store.cluster(request.get("cluster"))

@@ -156,6 +156,18 @@ def test_network_interfaces_are_what_an_instance_has_first_too_few_of(place: Pla
     assert place.wait(names[2])["stopCode"] == "UserInitiated"
 
 
+def test_a_provider_stays_in_the_cluster_as_long_as_a_task_uses_it(place: Place) -> None:
+    hosted = Hosted(place)
+    task = hosted.run(hosted.define())["tasks"][0]["taskArn"]
+    without = {"capacityProviders": ["FARGATE"], "defaultCapacityProviderStrategy": []}
+    with pytest.raises(ClientError, match="is in use and cannot be removed"):
+        place.ecs.put_cluster_capacity_providers(cluster=place.name, **without)
+    place.ecs.stop_task(cluster=place.name, task=task)
+    place.wait(task)
+    place.ecs.put_cluster_capacity_providers(cluster=place.name, **without)
+    place.cloud.client("ecs").delete_capacity_provider(capacityProvider=hosted.provider)
+
+
 def test_a_service_tells_that_it_finds_no_host(place: Place) -> None:
     hosted = Hosted(place, most=1, actions=())
     hosted.place.serve(hosted.define(), capacityProviderStrategy=hosted.strategy())

@@ -102,6 +102,16 @@ async fn dismiss_group(aws: &Aws, group: &str, sink: &Sink) -> Result<()> {
     Ok(())
 }
 
+/// Whoever deletes the group may end its hosts; until then nothing else changes.
+pub(super) async fn let_go(aws: &Aws, group: &str) -> Result<()> {
+    let Ok(workers) = workers::read(aws, group).await else { return Ok(()) };
+    let serving = workers.in_service();
+    if !serving.is_empty() {
+        unprotect(aws, group, serving).await?;
+    }
+    Ok(())
+}
+
 /// False if the group is gone already.
 async fn want_none(aws: &Aws, group: &str) -> Result<bool> {
     let update = aws.autoscaling.update_auto_scaling_group().auto_scaling_group_name(group);

@@ -135,3 +135,11 @@ async fn external_tasks_end_with_the_workers_that_have_started_them() {
     dismiss(&ecs.aws(), &outputs, &Sink::null()).await.unwrap();
     assert_eq!(ecs.calls(), ["workers x0", "stop arn:aws:ecs:r:1:task/c/1"]);
 }
+
+/// Of an environment that leaves them and may come back: how many there may be is left alone.
+#[tokio::test]
+async fn hosts_that_are_left_lose_their_protection_and_nothing_else() {
+    let log = Log::default();
+    let_go(&protected(&log), "cluster").await.unwrap();
+    assert_eq!(log.lines(), "free i-1 i-2");
+}

@@ -32,6 +32,10 @@ pub struct Cluster<'a> {
 pub enum Filter<'a> {
     /// Those that are not told to end.
     All,
+    /// The same on EC2 instances.
+    OnHosts,
+    /// On EC2 instances, and told to end: some may be on their way still.
+    Leaving,
     Service(&'a str),
     /// Of a service, and ended within the last hour or so.
     Stopped(&'a str),
@@ -136,6 +140,10 @@ impl Cluster<'_> {
         let what = || format!("cannot read the tasks of cluster `{}`", self.name);
         let input = match filter {
             Filter::All => json!({ "cluster": self.name }),
+            Filter::OnHosts => json!({ "cluster": self.name, "launchType": "EC2" }),
+            Filter::Leaving => {
+                json!({ "cluster": self.name, "launchType": "EC2", "desiredStatus": "STOPPED" })
+            }
             Filter::Service(name) => json!({ "cluster": self.name, "serviceName": name }),
             Filter::Stopped(name) => {
                 json!({ "cluster": self.name, "serviceName": name, "desiredStatus": "STOPPED" })

@@ -143,7 +143,7 @@ fn another_engine() {
     parts.engine = Engine::Fargate;
     preview.contents = Contents::between(Some(&Release::new(parts)), &target());
     let text = fits(&preview);
-    let told = "engine   changes: fargate → ec2; replaces the services of ECS by hosts, keeps\n         database, broker, secrets, logs and bundles\n";
+    let told = "engine   changes: fargate → ec2; replaces the services of ECS by hosts, keeps\n         database, broker, secrets, logs and bundles; workers end their running\n         tasks first, within three hours\n";
     assert!(text.contains(told), "{text}");
     assert_eq!(json(&preview)["engine"], json!({ "from": "fargate", "to": "ec2" }));
     assert_eq!(Contents::between(Some(&target()), &target()).engine, None);

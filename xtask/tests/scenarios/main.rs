@@ -7,6 +7,7 @@
 
 mod account;
 mod broker;
+mod change;
 mod cloud;
 mod dags;
 mod ec2;

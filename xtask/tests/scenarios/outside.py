@@ -1,7 +1,8 @@
 """Changes what deployments read without being part of the project: one JSON document with what is there afterwards.
 
 `outside.py image AMI` moves the parameter of the hosts' image; `outside.py secret PART` makes a new version of the
-secret with PART in its name; `outside.py deployments` counts the deployments of each deployment group.
+secret with PART in its name; `outside.py deployments` counts the deployments of each deployment group;
+`outside.py workers [on|off]` tells where the tasks of the worker set run, after protecting them or ending that.
 """
 
 from __future__ import annotations
@@ -44,9 +45,19 @@ def deployments(client: Callable[[str], Any], _: str) -> dict:
     return {group: len(found["deployments"]) for group, found in asked.items()}
 
 
+def workers(client: Callable[[str], Any], protection: str) -> dict:
+    ecs = client("ecs")
+    [cluster] = ecs.list_clusters()["clusterArns"]
+    tasks = ecs.list_tasks(cluster=cluster, serviceName="worker-default")["taskArns"]
+    if protection:
+        ecs.update_task_protection(cluster=cluster, tasks=tasks, protectionEnabled=protection == "on")
+    described = ecs.describe_tasks(cluster=cluster, tasks=tasks)["tasks"]
+    return {task["taskArn"]: f"{task['lastStatus']} on {task['launchType']}" for task in described}
+
+
 def main() -> int:
     """The command line."""
-    verbs = {"image": image, "secret": secret, "deployments": deployments}
+    verbs = {"image": image, "secret": secret, "deployments": deployments, "workers": workers}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("verb", choices=verbs)
     parser.add_argument("what", nargs="?", default="")

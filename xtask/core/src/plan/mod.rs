@@ -10,6 +10,7 @@ pub mod gates;
 pub mod host_secrets;
 pub mod host_settings;
 pub mod image;
+pub mod leaving;
 pub mod migration;
 pub mod needs;
 pub mod pools;

@@ -4,6 +4,7 @@ mod bootstrap;
 mod bundle;
 mod dags;
 mod image;
+mod leaving;
 mod pointer;
 mod pools;
 mod smoke;

@@ -5,6 +5,7 @@ use super::super::leftovers;
 use super::super::stack::change_set::Template;
 use super::super::stack::{Goal, converge, master, read_outputs};
 use super::super::timed::Ended;
+use super::leaving;
 use crate::fail::Result;
 use crate::model::event::Sink;
 use crate::model::release::StackSpec;
@@ -17,6 +18,7 @@ pub(super) async fn run(
     sink: &Sink,
 ) -> Result<Ended> {
     let root = master::root(context, spec).await?;
+    leaving::run(context, spec, release, (&root, state), sink).await?;
     let url = master::url(context, spec);
     let goal = Goal {
         stack: &context.stack,

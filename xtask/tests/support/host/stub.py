@@ -195,6 +195,8 @@ class Server(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Connections of whoever had the port before may not be quite over.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Without the look-up of a name for the address, which may take seconds.
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = "localhost", self.server_address[1]
