@@ -21,6 +21,13 @@ from ductwork_airflow.release import told
 log = logging.getLogger("ductwork.dump")
 
 
+# What a schema has, tables first.
+THERE = """
+select 'table', tablename from pg_tables where schemaname = current_schema()
+union all select 'sequence', sequencename from pg_sequences where schemaname = current_schema()
+"""
+
+
 class DumpError(RuntimeError):
     """The database cannot be saved, or not be brought back."""
 
@@ -86,12 +93,13 @@ def restore(env: Mapping[str, str], url: str, key: str) -> None:
         connection = database.open_url(url)
         try:
             with database.taking_turns(connection, "migrate"):
-                tables = database.rows(
-                    connection, "select tablename from pg_tables where schemaname = current_schema()"
-                )
-                # Tables of a newer Airflow are in no dump of an older one.
+                # Tables of a newer Airflow are in no dump of an older one; not every sequence goes with a table.
+                drops = [
+                    f'drop {kind} if exists "{name}" cascade;\n'
+                    for kind, name in database.rows(connection, THERE)
+                ]
                 before, made = Path(folder, "before.sql"), Path(folder, "made.sql")
-                before.write_text("".join(f'drop table "{table[0]}" cascade;\n' for table in tables))
+                before.write_text("".join(["set client_min_messages = warning;\n", *drops]))
                 run("pg_restore", "--no-owner", "--no-privileges", f"--file={made}", str(file), url=url)
                 run("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1",
                     f"--file={before}", f"--file={made}", url=url)  # fmt: skip
