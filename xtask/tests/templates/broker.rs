@@ -92,8 +92,12 @@ fn components_find_it_by_its_name_and_start_after_it() {
     assert_eq!(found("valkey-service"), ["broker.ductwork-dev.internal", "6379"]);
     assert_eq!(found("valkey"), ["cache.example", "6380"]);
     let master = &ALL["master.yaml"].whole["Resources"];
-    for id in ["Scheduler", "WorkerDefault"] {
-        assert!(master[id]["DependsOn"].as_array().unwrap().contains(&json!("Broker")), "{id}");
+    // What they are given of it makes them wait for it.
+    let port = json!("Broker.Outputs.CachePort");
+    for id in ["SchedulerTask", "WorkerDefault", "Flower"] {
+        let given = &master[id]["Properties"]["Parameters"]["CachePort"]["Fn::If"];
+        assert_eq!((&given[0], &given[1]["Fn::GetAtt"]), (&json!("HasBrokerService"), &port), "{id}");
     }
+    assert_eq!(master["Scheduler"]["DependsOn"], "SchedulerTask");
     assert_eq!(master["Broker"]["Condition"], "HasBrokerService");
 }

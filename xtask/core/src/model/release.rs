@@ -122,7 +122,7 @@ impl StackSpec {
 }
 
 /// The parameter of the master stack that says whether Flower runs.
-pub const FLOWER_PARAMETER: &str = "Flower";
+pub const FLOWER_PARAMETER: &str = "FlowerEnabled";
 /// The parameter of the master stack that names the image of all tasks.
 pub const IMAGE_PARAMETER: &str = "Image";
 

@@ -47,7 +47,7 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     EcsExecutorMemory=1024
     EntryScheme=internet-facing
     Executors=celery
-    Flower=false
+    FlowerEnabled=false
     Image=000000000000.dkr.ecr.us-east-1.amazonaws.com/ductwork@sha256:0000000000000000000000000000000000000000000000000000000000000000
     LogArchive=false
     NatMode=single
@@ -528,7 +528,7 @@ fn a_broker_that_is_a_task_is_refused_where_it_will_not_do() {
 fn flower_needs_a_broker_that_carries_answers_and_a_load_balancer() {
     let valkey = "[broker]\nkind = 'valkey_service'\n";
     let with = format!("{valkey}flower = true\n");
-    insta::assert_snapshot!(beyond(&fargate(valkey), &fargate(&with)), @"Flower=true");
+    insta::assert_snapshot!(beyond(&fargate(valkey), &fargate(&with)), @"FlowerEnabled=true");
     let alone = "engine = 'fargate'\naws.endpoint = 'local'\n[broker]\nflower = true\n";
     insta::assert_snapshot!(bad(alone), @r#"
     environments/dev.toml:4 `broker.flower`: Flower asks workers through the broker, and SQS carries no answers [conflict]
