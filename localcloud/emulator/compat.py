@@ -224,8 +224,10 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ministack.services.athena": ("_create_named_query", "_delete_named_query", "_workgroups"),
     "ministack.services.firehose": ("_put_record_batch", "_stream_arn", "_streams"),
     "ministack.services.iam": (
+        "_aws_managed_policies",
         "_instance_profiles",
         "_lookup_policy",
+        "_make_aws_managed_record",
         "_oidc_providers",
         "_roles",
     ),
