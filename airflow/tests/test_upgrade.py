@@ -141,7 +141,7 @@ def test_two_that_migrate_at_once_take_turns(older, url):
 
 
 def test_what_was_saved_before_the_migration_comes_back(older, url, s3):
-    s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    s3.create_bucket(Bucket="upgrades", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     assert migrate(older, url, None)[0] == 0
     with database.open_url(url) as connection:
         connection.exec_driver_sql(
@@ -149,7 +149,7 @@ def test_what_was_saved_before_the_migration_comes_back(older, url, s3):
         )
     key = "environments/test/dumps/1.dump"
     code, said = migrate(NEWER, url, up(NEWER, key))
-    assert code == 0 and f"database saved as s3://artifacts/{key}" in said
+    assert code == 0 and f"database saved as s3://upgrades/{key}" in said
     with database.open_url(url) as connection:
         connection.exec_driver_sql("delete from variable")
     assert migrate(NEWER, url, down(NEWER), restore=key)[0] == 0

@@ -34,7 +34,7 @@ def main() -> int:
         "DUCTWORK_ADMIN_SECRET_ARN": "admin",
         "DUCTWORK_SERVICE_SECRET_ARN": "service",
         "DUCTWORK_LOGIN": "{}",
-        "DUCTWORK_ARTIFACT_BUCKET": "artifacts",
+        "DUCTWORK_ARTIFACT_BUCKET": "upgrades",
     }
     wanted = told.parse(json.dumps(given["told"])) if given["told"] else None
     try:
