@@ -90,21 +90,17 @@ def restore(env: Mapping[str, str], url: str, key: str) -> None:
     with tempfile.TemporaryDirectory(prefix="ductwork-dump-") as folder:
         file = Path(folder, "dump")
         told.client().download_file(env["DUCTWORK_ARTIFACT_BUCKET"], key, str(file))
-        connection = database.open_url(url)
-        try:
-            with database.taking_turns(connection, "migrate"):
-                # Tables of a newer Airflow are in no dump of an older one; not every sequence goes with a table.
-                drops = [
-                    f'drop {kind} if exists "{name}" cascade;\n'
-                    for kind, name in database.rows(connection, THERE)
-                ]
-                before, made = Path(folder, "before.sql"), Path(folder, "made.sql")
-                before.write_text("".join(["set client_min_messages = warning;\n", *drops]))
-                run("pg_restore", "--no-owner", "--no-privileges", f"--file={made}", str(file), url=url)
-                run("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1",
-                    f"--file={before}", f"--file={made}", url=url)  # fmt: skip
-        finally:
-            connection.close()
+        with database.open_url(url) as connection, database.taking_turns(connection, "migrate"):
+            # Tables of a newer Airflow are in no dump of an older one; not every sequence goes with a table.
+            drops = [
+                f'drop {kind} if exists "{name}" cascade;\n'
+                for kind, name in database.rows(connection, THERE)
+            ]
+            before, made = Path(folder, "before.sql"), Path(folder, "made.sql")
+            before.write_text("".join(["set client_min_messages = warning;\n", *drops]))
+            run("pg_restore", "--no-owner", "--no-privileges", f"--file={made}", str(file), url=url)
+            run("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1",
+                f"--file={before}", f"--file={made}", url=url)  # fmt: skip
     log.info("database restored from s3://%s/%s", env["DUCTWORK_ARTIFACT_BUCKET"], key)
 
 

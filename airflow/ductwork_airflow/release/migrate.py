@@ -196,29 +196,21 @@ def run(env: Mapping[str, str], fetch: secret.Fetch, wanted: Told | None = None)
         _run_back(env, fetch, wanted)
         return
     users = local_users(env, fetch)
-    connection = database.connect(env, fetch)
-    try:
-        with database.taking_turns(connection, "migrate"):
-            did = migrate_schema(env, connection, wanted)
-            log.info("database schema: %s", "migrated" if did else "nothing to do")
-            default_connections()
-            wrong = [user for user in users if not is_right(connection, user)]
-            if wrong:
-                set_users(wrong)
-            for user in users:
-                log.info("user %s: %s", user.name, "set" if user in wrong else "nothing to do")
-    finally:
-        connection.close()
+    with database.connect(env, fetch) as connection, database.taking_turns(connection, "migrate"):
+        did = migrate_schema(env, connection, wanted)
+        log.info("database schema: %s", "migrated" if did else "nothing to do")
+        default_connections()
+        wrong = [user for user in users if not is_right(connection, user)]
+        if wrong:
+            set_users(wrong)
+        for user in users:
+            log.info("user %s: %s", user.name, "set" if user in wrong else "nothing to do")
 
 
 def _run_back(env: Mapping[str, str], fetch: secret.Fetch, wanted: Told) -> None:
-    connection = database.connect(env, fetch)
-    try:
-        with database.taking_turns(connection, "migrate"):
-            if not downgrade(env, connection, wanted):
-                log.info("database schema: nothing to take back")
-    finally:
-        connection.close()
+    with database.connect(env, fetch) as connection, database.taking_turns(connection, "migrate"):
+        if not downgrade(env, connection, wanted):
+            log.info("database schema: nothing to take back")
 
 
 def migrate(env: dict[str, str], fetch: secret.Fetch, wanted: Told | None = None) -> None:

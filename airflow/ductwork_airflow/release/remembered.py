@@ -78,8 +78,9 @@ class Memory:
 
     def __init__(self, folder: Path, context: str, dags: Path) -> None:
         self._file = folder / f"{context}.json"
-        self._texts = contents.texts(dags)
-        self._imported = contents.importers(self._texts)
+        texts = contents.texts(dags)
+        self._imported = contents.importers(texts)
+        self._digests = {name: hashlib.sha256(text).digest() for name, text in sorted(texts.items())}
         saved = self._load()
         self._shared: set[str] = set(saved.get("shared", ()))
         self._names = bool(saved.get("names", False))
@@ -117,7 +118,7 @@ class Memory:
 
     def _believed(self, results: dict[str, Result]) -> dict[str, Result]:
         common = self._common()
-        found = {file: results.get(self._key(file, common)) for file in self._texts}
+        found = {file: results.get(self._key(file, common)) for file in self._digests}
         return {file: result for file, result in found.items() if result is not None}
 
     def _alone(self, file: str) -> bool:
@@ -129,22 +130,18 @@ class Memory:
 
     def _common(self) -> str:
         """A digest of what counts for every file."""
-        parts = [name.encode() + b"\n" for name in sorted(self._texts)] if self._names else []
-        for name, text in sorted(self._texts.items()):
+        parts = [name.encode() + b"\n" for name in self._digests] if self._names else []
+        for name, digest in self._digests.items():
             if not self._alone(name):
-                parts += [name.encode() + b"\n", hashlib.sha256(text).digest()]
+                parts += [name.encode() + b"\n", digest]
         return _digest(parts)
 
     def _key(self, file: str, common: str) -> str:
-        own = hashlib.sha256(self._texts.get(file, b"")).hexdigest()
-        return _digest([f"{file}\n{own}\n{common}".encode()])
+        own = self._digests.get(file, b"")
+        return _digest([file.encode() + b"\n", own, b"\n" + common.encode()])
 
     def _tree(self) -> str:
-        parts = (
-            name.encode() + b"\n" + hashlib.sha256(text).digest()
-            for name, text in sorted(self._texts.items())
-        )
-        return _digest(parts)
+        return _digest(name.encode() + b"\n" + digest for name, digest in self._digests.items())
 
     def _load(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError):

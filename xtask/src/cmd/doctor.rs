@@ -11,7 +11,8 @@ use clap::Args;
 ///
 /// Looks at quotas and their use, instance types and zones, elastic IP addresses and VPCs, subnets,
 /// certificate, hosted zone, secrets, the image of the hosts, service-linked roles, whether you may make the
-/// calls of this tool, and whether the git repository of the DAGs can be read, if they come from one. Only reads. Ends with exit code 2 if something is missing; what AWS does not let you ask is
+/// calls of this tool, and whether the git repository of the DAGs can be read, if they come from one. Only
+/// reads. Ends with exit code 2 if something is missing; what AWS does not let you ask is
 /// listed and is no error. `plan` and `deploy` check the same before they change anything, as far as the
 /// deployment depends on it; rights and roles are checked here only.
 ///

@@ -54,7 +54,6 @@ pub async fn up(context: &Context, moving: &Moving, state: &mut State, sink: &Si
             services::migrate(context, &image, Some(&told), state, sink).await?;
         }
         Runtime::Hosts(revision) => {
-            context.store.put(&names::migration_key(context.environment()), &told).await?;
             hosts::run_on_api(context, &revision, state, sink).await?;
         }
     }
@@ -66,20 +65,17 @@ pub async fn up(context: &Context, moving: &Moving, state: &mut State, sink: &Si
 /// older revision, whose first hook finds the newer one still there.
 pub async fn down(context: &Context, moving: &Moving, state: &mut State, sink: &Sink) -> Result<Ended> {
     let told = begin(Way::Down, context, moving, state).await?;
-    match moving.runtime {
-        Runtime::Services(image) => services::migrate(context, &image, Some(&told), state, sink).await?,
-        Runtime::Hosts(_) => {
-            context.store.put(&names::migration_key(context.environment()), &told).await?;
-            return Ok(Ended::done(summary(
-                "hosts of the API are told to take the database back",
-                moving,
-                &told,
-            )));
+    let done = match moving.runtime {
+        Runtime::Services(image) => {
+            services::migrate(context, &image, Some(&told), state, sink).await?;
+            "database taken back"
         }
-    }
-    Ok(Ended::done(summary("database taken back", moving, &told)))
+        Runtime::Hosts(_) => "hosts of the API are told to take the database back",
+    };
+    Ok(Ended::done(summary(done, moving, &told)))
 }
 
+/// Hosts are told in the artifact bucket, a task by its command.
 async fn begin(way: Way, context: &Context, moving: &Moving, state: &mut State) -> Result<Told> {
     read_outputs(context, state).await?;
     let told = Told::of(way, moving, context);
@@ -89,6 +85,9 @@ async fn begin(way: Way, context: &Context, moving: &Moving, state: &mut State) 
     match way {
         Way::Up => state.running.unsettle_schema(&moving.to),
         Way::Down => state.running.unsettle_runtime(),
+    }
+    if let Runtime::Hosts(_) = moving.runtime {
+        context.store.put(&names::migration_key(context.environment()), &told).await?;
     }
     Ok(told)
 }
