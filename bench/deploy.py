@@ -1,4 +1,4 @@
-"""`deploy` of the stack, of nothing and of one DAG, beside `aws cloudformation package && deploy` on one local cloud.
+"""`deploy` with the engines `ec2` and `fargate`, beside `aws cloudformation package && deploy` on one local cloud.
 
     python3 bench/deploy.py
 
@@ -21,12 +21,14 @@ import sys
 import tempfile
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".ductwork/venvs"
 REPEATS = 5
+PLUGIN_REPEATS = 3
 
 
 def run(*words: str | Path, cwd: Path, **env: str) -> str:
@@ -86,7 +88,7 @@ def free_ports() -> int:
     raise SystemExit("error: no four free ports in a row")
 
 
-def copy(folder: Path, port: int) -> None:
+def copy(folder: Path) -> None:
     """The project's files, with the Python environments shared."""
     for name in run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines():
         if (ROOT / name).is_file():
@@ -94,8 +96,13 @@ def copy(folder: Path, port: int) -> None:
             shutil.copy2(ROOT / name, folder / name)
     (folder / ".ductwork").mkdir()
     (folder / ".ductwork/venvs").symlink_to(VENVS)
-    with (folder / "environments/local.toml").open("a") as file:
-        file.write(f"\n[airflow]\nport = {port}\n")
+
+
+def with_port(folder: Path, environment: str, port: int) -> None:
+    """Lets Airflow have this port."""
+    file = folder / f"environments/{environment}.toml"
+    text, found = re.subn(r"^port = .*$", f"port = {port}", file.read_text(), flags=re.MULTILINE)
+    file.write_text(text if found else f"{text}\n[airflow]\nport = {port}\n")
 
 
 def written_out(folder: Path, binary: Path) -> Path:
@@ -170,6 +177,19 @@ class Airflow:
         return self.ask("GET", f"{run}/taskInstances/t/xcomEntries/return_value")["value"]
 
 
+@dataclass
+class Figures:
+    """Seconds; medians but for the first deployment."""
+
+    first: float
+    stack: float
+    unchanged: float
+    live: float
+    executed: float
+    plugin: float
+    calls: int
+
+
 def edited(folder: Path, tool: tuple[str | Path, ...], airflow: Airflow) -> tuple[float, float]:
     """From the start of `deploy` to its end, and to the end of the next run, which executes the edit."""
     live, executed = [], []
@@ -185,43 +205,81 @@ def edited(folder: Path, tool: tuple[str | Path, ...], airflow: Airflow) -> tupl
     return statistics.median(live), statistics.median(executed)
 
 
+def plugin_edited(folder: Path, tool: tuple[str | Path, ...]) -> float:
+    """A change that every host or task has to be replaced for."""
+    times = []
+    for turn in range(PLUGIN_REPEATS):
+        (folder / "plugins/bench.py").write_text(f"TURN = {turn}\n")
+        times.append(timed(*tool, cwd=folder))
+    return statistics.median(times)
+
+
+def measured(folder: Path, binary: Path, environment: str, port: int) -> Figures:
+    """All that is measured of one engine. The local cloud runs afterwards."""
+    with_port(folder, environment, port)
+    tool = (binary, "deploy", "--env", environment, "--yes", "--format", "json")
+    first = json.loads(run(*tool, cwd=folder))
+    unchanged = [timed(*tool, cwd=folder) for _ in range(REPEATS)]
+    calls = json.loads(run(*tool, cwd=folder))["aws_calls"]
+    secret = run(binary, "secret", "admin", "--env", environment, cwd=folder).strip()
+    live, executed = edited(folder, tool, Airflow(f"http://127.0.0.1:{port}", secret))
+    return Figures(
+        first=first["seconds"],
+        stack=sum(step["seconds"] for step in first["steps"] if step["name"] == "stack"),
+        unchanged=statistics.median(unchanged),
+        live=live,
+        executed=executed,
+        plugin=plugin_edited(folder, tool),
+        calls=calls,
+    )
+
+
+def beside_aws_cli(folder: Path, binary: Path) -> tuple[float, float, float]:
+    """The AWS CLI's first deployment of the stack and one of nothing, and our plan of a change."""
+    cloud = json.loads((folder / ".ductwork/local/cloud.json").read_text())["endpoint"]
+    peer = Peer(folder, cloud, aws_cli(), written_out(folder, binary))
+    first = peer.deploy()
+    unchanged = statistics.median(peer.deploy() for _ in range(REPEATS))
+    environment = folder / "environments/local.toml"
+    before = environment.read_text()
+    environment.write_text(f"{before}[alerts]\nbudget_usd = 9\n")
+    planned = statistics.median(timed(binary, "plan", cwd=folder) for _ in range(REPEATS))
+    environment.write_text(before)
+    return first, unchanged, planned
+
+
+def row(name: str, ec2: float, ecs: float, peer: float | None = None) -> None:
+    """A line of the table; the ratios are those to engine `ec2` and of engine `ec2` to the AWS CLI."""
+    line = f"{name:40}{ec2:8.2f}s{ecs:9.2f}s{ecs / ec2:8.2f}"
+    print(line if peer is None else f"{line}{peer:9.2f}s{ec2 / peer:8.2f}")
+
+
 def main() -> None:
     """Prints the table."""
     run("cargo", "build", "--quiet", "--package", "xtask", cwd=ROOT)
     binary = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/xtask"
-    with tempfile.TemporaryDirectory() as scratch:
-        folder, port = Path(scratch), free_ports()
-        copy(folder, port)
-        tool = (binary, "deploy", "--env", "local", "--yes", "--format", "json")
-        try:
-            first = json.loads(run(*tool, cwd=folder))
-            stack = next(step["seconds"] for step in first["steps"] if step["name"] == "stack")
-            unchanged = [timed(*tool, cwd=folder) for _ in range(REPEATS)]
-            calls = json.loads(run(*tool, cwd=folder))["aws_calls"]
-            cloud = json.loads((folder / ".ductwork/local/cloud.json").read_text())["endpoint"]
-            peer = Peer(folder, cloud, aws_cli(), written_out(folder, binary))
-            peer_first = peer.deploy()
-            peer_unchanged = statistics.median(peer.deploy() for _ in range(REPEATS))
-            environment = folder / "environments/local.toml"
-            before = environment.read_text()
-            environment.write_text(f"{before}[alerts]\nbudget_usd = 9\n")
-            planned = statistics.median(timed(binary, "plan", cwd=folder) for _ in range(REPEATS))
-            environment.write_text(before)
-            secret = run(binary, "secret", "admin", cwd=folder).strip()
-            live, executed = edited(folder, tool, Airflow(f"http://127.0.0.1:{port}", secret))
-        finally:
-            run(binary, "local", "down", cwd=folder)
-    ours = statistics.median(unchanged)
-    print(f"{'':44}{'ductwork':>10}{'aws cli':>10}{'ratio':>8}")
-    print(f"{'stack, first':44}{stack:9.2f}s{peer_first:9.2f}s{stack / peer_first:8.2f}")
-    print(
-        f"{'nothing changed (ours: everything)':44}{ours:9.2f}s{peer_unchanged:9.2f}s{ours / peer_unchanged:8.2f}"
-    )
-    print(f"{'plan of a changed stack, change set included':44}{planned:9.2f}s")
-    print(f"{'first deployment, Airflow included':44}{first['seconds']:9.2f}s")
-    print(f"{'one DAG edited, live':44}{live:9.2f}s")
-    print(f"{'one DAG edited, next run has executed it':44}{executed:9.2f}s")
-    print(f"AWS calls where nothing changed: {calls}")
+    figures = {}
+    # One after the other, each with a cloud of its own: two Airflows would slow each other down.
+    for environment in ("local", "local-fargate"):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            copy(folder)
+            try:
+                figures[environment] = measured(folder, binary, environment, free_ports())
+                if environment == "local":
+                    peer_first, peer_unchanged, planned = beside_aws_cli(folder, binary)
+            finally:
+                run(binary, "local", "down", cwd=folder)
+    ec2, ecs = figures["local"], figures["local-fargate"]
+    print(f"{'':40}{'ec2':>9}{'fargate':>10}{'ratio':>8}{'aws cli':>10}{'ratio':>8}")
+    row("stack, first", ec2.stack, ecs.stack, peer_first)
+    row("nothing changed (ours: everything)", ec2.unchanged, ecs.unchanged, peer_unchanged)
+    row("first deployment, Airflow included", ec2.first, ecs.first)
+    row("one DAG edited, live", ec2.live, ecs.live)
+    row("one DAG edited, next run has executed it", ec2.executed, ecs.executed)
+    row("a plugin edited: all replaced", ec2.plugin, ecs.plugin)
+    print(f"plan of a changed stack, change set included: {planned:.2f} s")
+    print(f"AWS calls where nothing changed: {ec2.calls} and {ecs.calls}")
 
 
 if __name__ == "__main__":

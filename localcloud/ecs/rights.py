@@ -71,11 +71,11 @@ class Rights:
         self._account = arn.split(":")[4]
         self._statements = _statements(role)
 
-    def denied(self, action: str, resource: str) -> str:
+    def denied(self, action: str, resource: str, context: dict[str, str] | None = None) -> str:
         """AWS's answer to a call that the role does not allow; empty if it may."""
         self._note(self.name, action, resource)
         try:
-            if allows(self._statements, Request(action, resource, self._context)):
+            if allows(self._statements, Request(action, resource, {**self._context, **(context or {})})):
                 return ""
         except PolicyError as error:
             return f"AccessDeniedException: the local cloud cannot judge {self.name}: {error}"
@@ -94,4 +94,12 @@ class Rights:
             return denied
         region, account = arn.split(":")[3:5]
         whole = key if key.startswith("arn:") else f"arn:aws:kms:{region}:{account}:key/{key}"
-        return self.denied("kms:Decrypt", whole) and "AccessDeniedException: Access to KMS is not allowed"
+        # Secrets Manager asks KMS for its caller, and names the secret in the encryption context.
+        context = {
+            "kms:ViaService": f"secretsmanager.{region}.amazonaws.com",
+            "kms:EncryptionContext:SecretARN": arn,
+        }
+        return (
+            self.denied("kms:Decrypt", whole, context)
+            and "AccessDeniedException: Access to KMS is not allowed"
+        )

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ministack.services.cloudformation import engine
 
 from localcloud.iam import judge
 from localcloud.iam.account import Role
 from localcloud.iam.calls import Around, Call, calls, read
+from localcloud.iam.delivery import Template
 from localcloud.iam.foreign import Own, is_shared, renamed
-from localcloud.iam.policy import PolicyError, Request, allows
+from localcloud.iam.policy import PolicyError, Request, allows, statements
 
 OWN = Own("ductwork", "local")
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:ductwork-local_default_0a1b2c3d4e5f"
@@ -305,3 +307,45 @@ def test_a_planted_lack_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(judge.unnoticed([role], [send()])) == []
     monkeypatch.setattr(judge, "insufficient", lambda roles, calls: iter(()))
     assert len(list(judge.unnoticed([role], [send()]))) == 1
+
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+DATABASE = SECRETS + "elsewhere/database-AbCdEf"
+
+
+class Values(dict[str, str]):
+    """Parameters by name; one that is of no interest is its own name."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+VALUES = Values({"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "000000000000",
+                 "AWS::URLSuffix": "amazonaws.com", "SecretsPrefix": "ductwork/local",
+                 "DatabaseSecretArn": DATABASE})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "policy", "secret"),
+    [
+        ("ec2/host-policy.yaml", "HostPolicy", DATABASE),
+        ("ec2/host-policy.yaml", "HostPolicy", SECRETS + "ductwork/local/login/google-AbCdEf"),
+        ("ecs/task-policy.yaml", "StartPolicy", DATABASE),
+        ("ecs/task-policy.yaml", "TaskPolicy", SECRETS + "ductwork/local/connections/smtp-AbCdEf"),
+    ],
+)
+def test_a_secret_may_have_a_key_of_its_own(file: str, policy: str, secret: str) -> None:
+    whole = engine._parse_template((TEMPLATES / "engines" / file).read_text(encoding="utf-8"))
+    document = Template({"Conditions": {}, **whole}, VALUES).policies()[policy]
+
+    def decrypts(secret: str, service: str = "secretsmanager") -> bool:
+        context = {
+            "kms:ViaService": f"{service}.us-east-1.amazonaws.com",
+            "kms:EncryptionContext:SecretARN": secret,
+        }
+        return allows(statements(document), Request("kms:Decrypt", KEY, context))
+
+    assert decrypts(secret)
+    assert not decrypts(secret, "s3")
+    assert not decrypts(SECRETS + "ductwork/other/connections/smtp-AbCdEf")
+    assert not decrypts(SECRETS + "elsewhere/other-AbCdEf")
