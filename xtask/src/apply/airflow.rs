@@ -141,6 +141,7 @@ impl<'a> Awaited<'a> {
 
     async fn list(&mut self, airflow: &Airflow) -> Result<bool> {
         let dags = ask(airflow, |airflow| airflow.dags(&CONTRACT.dags.bundle)).await?;
+        self.ask_to_refresh(airflow, &dags).await;
         self.compare(&dags).await;
         let version = self.bundle.to_string();
         let on = |dag: &&Dag| !dag.is_stale && dag.bundle_version.as_ref() == Some(&version);
@@ -148,7 +149,6 @@ impl<'a> Awaited<'a> {
         self.behind = self.behind(&dags);
         let ahead = self.behind.len().max(1) as u64;
         self.listed = Some((time::Stopwatch::start(), self.following + ahead));
-        self.ask_to_refresh(airflow, &dags).await;
         // With no DAG on it, nothing says that the dag-processor has seen the bundle.
         Ok(self.behind.is_empty() && (self.following > 0 || self.expected.0.is_empty()))
     }

@@ -29,24 +29,24 @@ impl Session {
     /// Looks at the pointer, the stack and the lease.
     pub async fn observe(&self) -> Result<Observed> {
         let name = self.environment.stack_name();
-        let (current, stack, lease) = tokio::join!(
+        let (current, stack, lease) = tokio::try_join!(
             release::current(&self.store),
-            stack::stack(&self.aws.cloudformation, &name),
+            async {
+                let stack = stack::stack(&self.aws.cloudformation, &name).await?;
+                let (services, secrets) = self.in_stack(stack.as_ref()).await?;
+                Ok((stack, services, secrets))
+            },
             lease::look(&self.store),
-        );
-        let (current, stack, lease) = (current?, stack?, lease?);
-        let secrets = match stack.as_ref().filter(|_| current.pointer.is_some()) {
-            Some(stack) => {
-                let read = host_secrets::host_secrets(&stack.outputs, &stack.parameters);
-                secrets::versions(&self.aws, &read).await?
-            }
-            None => Versions::new(),
-        };
-        let services = match &stack {
-            Some(stack) => services::read(&self.aws, &stack.outputs, &stack.parameters).await?,
-            None => Vec::new(),
-        };
+        )?;
+        let (stack, services, secrets) = stack;
         Ok(Observed { current, stack, lease, services, secrets })
+    }
+
+    /// What the stack says where to look for.
+    async fn in_stack(&self, stack: Option<&StackFacts>) -> Result<(Vec<ServiceState>, Versions)> {
+        let Some(StackFacts { outputs, parameters, .. }) = stack else { return Ok(Default::default()) };
+        let read = host_secrets::host_secrets(outputs, parameters);
+        tokio::try_join!(services::read(&self.aws, outputs, parameters), secrets::versions(&self.aws, &read))
     }
 }
 

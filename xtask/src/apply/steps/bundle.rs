@@ -10,10 +10,15 @@ use crate::model::names;
 pub(super) async fn run(context: &Context, digest: &Digest, state: &mut State) -> Result<Ended> {
     let bundle = context.artifacts.bundle.as_ref().filter(|bundle| bundle.digest == *digest);
     let bundle = bundle.ok_or_else(|| Fail::bug("there is no bundle to upload"))?;
-    let sent = context.store.upload(&names::bundle_key(digest), Content::File(&bundle.path), digest).await?;
-    if let Some(dags) = context.artifacts.dags_of(digest) {
-        context.store.put(&names::bundle_index_key(digest), dags).await?;
-    }
+    let (key, list) = (names::bundle_key(digest), names::bundle_index_key(digest));
+    let listed = async {
+        match context.artifacts.dags_of(digest) {
+            Some(dags) => context.store.put(&list, dags).await,
+            None => Ok(()),
+        }
+    };
+    let sent = context.store.upload(&key, Content::File(&bundle.path), digest);
+    let (sent, ()) = tokio::try_join!(sent, listed)?;
     Ok(match sent {
         Sent::Yes => {
             state.uploads += 1;
