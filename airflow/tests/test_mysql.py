@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -16,9 +17,11 @@ import serverkit
 from conftest import AIRFLOW, PATIENCE_SECONDS, ROOT, wait_for
 from hostkit import Host, begin_anew, make_stack, temporary_root
 
+from ductwork_airflow import contract
 from ductwork_airflow.extensions import health_app, mysql_tls
 from ductwork_airflow.hosts import connections, database, drain, health, install
 from ductwork_airflow.hosts.index import Index
+from ductwork_airflow.release import told
 from ductwork_airflow.scaling import scaler
 
 LOGIN = {"username": "air flow", "password": "p@ss:w/rd%41#?&"}
@@ -187,7 +190,7 @@ def said(host: Host) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_host_makes_airflows_tables_once_and_brings_older_ones_up(host, url, open_url):
+def test_a_host_makes_airflows_tables_once_and_brings_older_ones_up(host, s3, url, open_url):
     host.download()
     assert host.hook("before_install").returncode == 0
     host.install()
@@ -199,8 +202,18 @@ def test_a_host_makes_airflows_tables_once_and_brings_older_ones_up(host, url, o
     assert "database schema: nothing to do" in second
     assert "user admin: nothing to do" in second
     go_back(host, "3.0.0")
+    refused = host.hook("after_install")
+    assert "nobody has asked this host to migrate" in refused.stdout + refused.stderr
+    ask_to_migrate(s3)
     assert "database schema: migrated" in said(host)
     check_questions(url, open_url(url))
+
+
+def ask_to_migrate(s3) -> None:
+    """As the release tool does, before hosts get a revision with a newer Airflow."""
+    wanted = {"direction": told.UP, "heads": told.of_this_airflow().heads}
+    key = contract.migration_key("test")
+    s3.put_object(Bucket="artifacts", Key=key, Body=json.dumps(wanted).encode())
 
 
 def go_back(host: Host, version: str) -> None:

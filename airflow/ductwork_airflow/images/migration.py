@@ -37,8 +37,11 @@ def looker(url: str) -> Look:
             if lacking := heads.lacking(connection):
                 return "; ".join(lacking)
             # The tables are there before the users are: a component that starts in between makes the same permissions.
-            free = database.lock(connection, "migrate", wait=False)
-            return None if free else "it is under way"
+            if not database.lock(connection, "migrate", wait=False):
+                return "it is under way"
+            # At once: a server learns only later that the connection has been closed.
+            database.unlock(connection, "migrate")
+            return None
         finally:
             connection.close()
 

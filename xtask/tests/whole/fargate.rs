@@ -16,6 +16,25 @@ const ADOPT: &str =
 /// What the DAG `report_in_a_task` starts, with a variable of its own.
 const REPORT: &str =
     "\n[tasks.report]\nfolder = 'tasks/report'\n[tasks.report.environment]\nLAKE = 's3://lake'\n";
+/// A broker that is a task like the others, and its monitor.
+const BROKER: &str =
+    "\n[broker]\nkind = 'valkey_service'\nflower = true\n[entry]\nload_balancer = 'internal'\n";
+/// What Flower's own API says of workers, given the cloud's address.
+const FLOWER: &str = r"
+import base64, boto3, json, sys, urllib.request
+session = boto3.Session(aws_access_key_id='local', aws_secret_access_key='local', region_name='us-east-1')
+ecs, secrets = (session.client(name, endpoint_url=sys.argv[1]) for name in ('ecs', 'secretsmanager'))
+[cluster] = ecs.list_clusters()['clusterArns']
+tasks = ecs.list_tasks(cluster=cluster, serviceName='flower')['taskArns']
+[task] = ecs.describe_tasks(cluster=cluster, tasks=tasks)['tasks']
+address = task['containers'][0]['networkInterfaces'][0]['privateIpv4Address']
+[login] = [one['ARN'] for one in secrets.list_secrets()['SecretList'] if '/platform/flower-' in one['Name']]
+login = json.loads(secrets.get_secret_value(SecretId=login)['SecretString'])
+login = base64.b64encode('{username}:{password}'.format(**login).encode()).decode()
+request = urllib.request.Request(f'http://{address}:5555/flower/workers?json=1')
+request.add_header('Authorization', f'Basic {login}')
+print(urllib.request.urlopen(request).read().decode())
+";
 /// Workers that go when there is nothing to do, and come back.
 const BOUNDS: &str = "[workers.default]\nmin = 0\nmax = 1\nshrink_after_minutes = 1\n";
 
@@ -26,13 +45,14 @@ fn airflow_runs_as_tasks_of_ecs() {
     project.write("dags/probe.py", &probe("one"));
     project.write("dags/own_task.py", &own_task());
     let keys = "engine = 'fargate'\nexecutors = ['celery', 'ecs']\n";
-    project.edit("environments/local.toml", |text| format!("{keys}{text}{RESEND}{ADOPT}{REPORT}"));
+    project.edit("environments/local.toml", |text| format!("{keys}{text}{RESEND}{ADOPT}{REPORT}{BROKER}"));
     project.keep();
     say("--- on ECS: first deployment");
     first_deployment(&project);
 
     say("--- on ECS: a session");
     a_session_is_in_the_container(&project);
+    flower_sees_the_worker(&project);
 
     let mut stages = Stages::new(&project, |project| drop(project.deploy()));
     stages.run("on ECS: nothing changed", unchanged);
@@ -88,7 +108,7 @@ fn first_deployment(project: &Project) {
 
     let status = project.run(&["status", "--env", "local", "--format", "json"]).expect(0).json();
     let services = status["services"].as_array().unwrap();
-    assert_eq!(services.len(), 5, "{status}");
+    assert_eq!(services.len(), 7, "{status}");
     assert!(services.iter().all(|service| service["running"] == 1 && service["draining"] == 0), "{status}");
 }
 
@@ -104,6 +124,14 @@ fn a_session_is_in_the_container(project: &Project) {
     assert!(worker.stdout.contains("worker True"), "{}{}", worker.stdout, worker.stderr);
     let refused = project.run(&["exec", "--env", "local", "worker", "--task", "none"]).expect(2);
     assert!(refused.stderr.contains("no task `none`"), "{}", refused.stderr);
+}
+
+/// The worker has told the broker, and Flower has heard it there.
+fn flower_sees_the_worker(project: &Project) {
+    until("a worker in Flower", || {
+        let told = project.python(&["-c", FLOWER, &project.endpoint()]).expect(0).json();
+        told["data"].as_array().unwrap().iter().any(|worker| worker["worker-online"] == 1)
+    });
 }
 
 /// Neither build nor push, no change set and no task.
@@ -286,7 +314,7 @@ fn roles_allow_what_was_done(project: &Project) {
 /// Worker service and queue go, and what the tool itself does works as before.
 fn every_task_can_be_one_of_its_own(project: &Project) {
     project.edit("environments/local.toml", |text| {
-        text.replace("['celery', 'ecs']", "['ecs']").replace(BOUNDS, "")
+        text.replace("['celery', 'ecs']", "['ecs']").replace(BOUNDS, "").replace(BROKER, "")
     });
     let result = project.deploy();
     assert_eq!(result["outcome"], "deployed");
