@@ -51,10 +51,6 @@ pub async fn timed<T>(
 }
 
 fn record(name: &str, ending: Ending, took: Duration) -> StepRecord {
-    let outcome = match ending {
-        Ending::Done => "done",
-        Ending::Skipped => "skipped",
-        Ending::Failed => "failed",
-    };
-    StepRecord { name: name.to_owned(), outcome: outcome.to_owned(), seconds: time::seconds(took) }
+    let (name, outcome) = (name.to_owned(), ending.word().to_owned());
+    StepRecord { name, outcome, seconds: time::seconds(took), ..StepRecord::default() }
 }
