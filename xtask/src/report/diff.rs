@@ -131,7 +131,7 @@ impl Output for Diff {
         if let Ok(packages) = &comparison.packages {
             row(&mut out, "packages", &turned(packages).join("\n"));
         }
-        row(&mut out, "set", &turned(&comparison.parameters).join("\n"));
+        row(&mut out, "settings", &turned(&comparison.parameters).join("\n"));
         for why in unread(comparison) {
             row(&mut out, "note", &why);
         }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::model::change::{ChangeAction, Evidence, Fate, Replacement};
     use crate::model::commit::Commit;
-    use crate::model::dags::DagDiff;
+    use crate::model::dags::{DagDiff, DagEntry, DagIndex};
     use crate::model::release::{Parts, StackSpec};
     use crate::plan::comparison::{parameters, turns};
     use crate::plan::contents::Contents;
@@ -236,12 +236,13 @@ mod tests {
             evidence: Evidence::Known,
             nested: Vec::new(),
         };
+        let orders = DagEntry { dag_id: "orders".to_owned(), file: "a.py".to_owned(), ..DagEntry::default() };
         let map = |version: &str| [("attrs".to_owned(), version.to_owned())].into();
         let comparison = Comparison {
             parameters: turns(&parameters(&from), &parameters(&to)),
             contents: Contents::between(Some(&from), &to),
             migration: None,
-            dags: Ok(DagDiff { added: vec!["orders".to_owned()], ..DagDiff::default() }),
+            dags: Ok(DagDiff::between(&DagIndex::default(), &DagIndex(vec![orders]))),
             templates: Ok(vec![change]),
             packages: Ok(turns(&map("25.1"), &map("25.2"))),
             from,
@@ -252,7 +253,24 @@ mod tests {
 
     #[test]
     fn everything_that_is_different_is_told() {
-        insta::assert_snapshot!(diff().text(), @"");
+        let diff = diff();
+        let text = diff.text().replace(diff.comparison.from.id(), "FROM").replace(diff.comparison.to.id(), "TO");
+        insta::assert_snapshot!(text, @r"
+        from     FROM, commit a000000 by Ada <a@example.com>
+        to       TO, commit b000000 by Ada <a@example.com>
+        made of  bundle ca978112ca1b → 3e23e8160039
+        made of  templates d4735e3a265e → 4e07408562be
+        DAGs     added: orders (no schedule)
+        env      changed: LAKE
+        packages attrs: 25.1 → 25.2
+        settings AirflowConfig core.parallelism: 16 → 32
+                 ZoneCount: 2 → 3
+
+        templates
+          ~ Network                         AWS::EC2::Subnet
+              CidrBlock
+        1 to change
+        ");
     }
 
     #[test]

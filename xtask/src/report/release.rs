@@ -195,14 +195,28 @@ mod tests {
     #[test]
     fn everything_that_is_known_of_a_release() {
         let text = whole().text();
-        let (record, deployments) = text.split_once("\ndeployment").unwrap();
+        let (record, deployments) = text.split_at(text.find("deployment").unwrap());
         assert!(record.starts_with("release        0123456789ab, which `dev` runs\n"), "{record}");
         assert!(
             record.contains("1a2b3c4 by Ada <a@example.com>, with changes that are in no commit"),
             "{record}"
         );
         assert!(record.contains(&format!("bundle         {}\n", whole().record.unwrap().bundle)), "{record}");
-        insta::assert_snapshot!(deployments, @"");
+        insta::assert_snapshot!(deployments, @r"
+        deployment 01J, 2026-11-20 10:00:00 by ada, 61.0 s
+          outcome      interrupted during `stack`, 3 min ago; done before that: setup
+          step   outcome  took
+          setup  done     1.5 s
+          stack  running  1.5 s
+
+        deployment 01J, 2026-11-20 10:00:00 by ada, 61.0 s
+          outcome      rolled back, from aaaaaaaaaaaa
+          run          https://ci.example/1
+          error        DAGs cannot be imported
+          step  outcome  took
+          dags  failed   1.5 s  2 files
+          note         dags: a.py: no module
+        ");
     }
 
     #[test]
