@@ -22,7 +22,7 @@ async fn until(bucket: &Bucket, holds: impl Fn(&Value) -> bool) -> Value {
         if holds(&record) {
             return record;
         }
-        tokio::task::yield_now().await;
+        time::sleep(Duration::from_millis(1)).await;
     }
     panic!("{:#}", bucket.get(KEY));
 }

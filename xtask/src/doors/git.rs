@@ -14,7 +14,8 @@ pub fn tree(root: &Path, paths: &[String]) -> Option<Tree> {
     // By their names from here, which only the short form tells. What git ignores is no part of a release.
     let options =
         ["-c", "status.relativePaths=true", "-c", "core.quotePath=false", "-c", "color.status=false"];
-    let status = cmd!(shell, "git {options...} status --short --untracked-files=all --no-renames -- {paths...}");
+    let status =
+        cmd!(shell, "git {options...} status --short --untracked-files=all --no-renames -- {paths...}");
     let status = status.quiet().ignore_stderr().output().ok().filter(|output| output.status.success())?;
     let status = String::from_utf8_lossy(&status.stdout);
     let changed: Vec<String> =

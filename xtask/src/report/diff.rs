@@ -254,7 +254,8 @@ mod tests {
     #[test]
     fn everything_that_is_different_is_told() {
         let diff = diff();
-        let text = diff.text().replace(diff.comparison.from.id(), "FROM").replace(diff.comparison.to.id(), "TO");
+        let text =
+            diff.text().replace(diff.comparison.from.id(), "FROM").replace(diff.comparison.to.id(), "TO");
         insta::assert_snapshot!(text, @r"
         from     FROM, commit a000000 by Ada <a@example.com>
         to       TO, commit b000000 by Ada <a@example.com>

@@ -278,7 +278,7 @@ async fn a_killed_deployment_has_left_how_far_it_came_and_the_next_one_says_so()
         let last = record["steps"].as_array().and_then(|steps| steps.last().cloned()).unwrap_or_default();
         last["name"] == "dags" && last["outcome"] == "running"
     };
-    let record = recorded(&bucket, during).await;
+    let record = tokio::time::timeout(Duration::from_secs(120), recorded(&bucket, during)).await.unwrap();
     work.abort();
     assert_eq!((&record["outcome"], &record["token"]), (&json!("running"), &json!(1)));
     assert_eq!(

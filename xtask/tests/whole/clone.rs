@@ -287,7 +287,8 @@ fn releases_are_compared(project: &Project, result: &Value) {
     let diff = project.run(&["diff", old, "--env", "local", "--format", "json"]).expect(0).json();
     assert_eq!((&diff["to"]["release"], &diff["unread"]), (&result["release"], &serde_json::json!({})));
     assert_eq!(diff["artifacts"]["host revision"]["before"].as_str().map(str::len), Some(64), "{diff:#}");
-    assert!(diff["templates"].to_string().contains("WorkerDefault"), "{diff:#}");
+    let changed = format!("{}{}", diff["parameters"], diff["templates"]);
+    assert!(changed.contains("oncurrency"), "{diff:#}");
     let whole =
         project.run(&["history", "--env", "local", "--release", new, "--format", "json"]).expect(0).json();
     assert_eq!((&whole["current"], &whole["record"]["id"]), (&Value::Bool(true), &result["release"]));
