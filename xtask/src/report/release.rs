@@ -198,7 +198,7 @@ mod tests {
         let (record, deployments) = text.split_at(text.find("deployment").unwrap());
         assert!(record.starts_with("release        0123456789ab, which `dev` runs\n"), "{record}");
         assert!(
-            record.contains("1a2b3c4 by Ada <a@example.com>, with changes that are in no commit"),
+            record.contains("1a2b3c4 by Ada <a@example.com>, with changes"),
             "{record}"
         );
         assert!(record.contains(&format!("bundle         {}\n", whole().record.unwrap().bundle)), "{record}");
