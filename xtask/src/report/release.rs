@@ -197,10 +197,7 @@ mod tests {
         let text = whole().text();
         let (record, deployments) = text.split_at(text.find("deployment").unwrap());
         assert!(record.starts_with("release        0123456789ab, which `dev` runs\n"), "{record}");
-        assert!(
-            record.contains("1a2b3c4 by Ada <a@example.com>, with changes"),
-            "{record}"
-        );
+        assert!(record.contains("1a2b3c4 by Ada <a@example.com>, with changes"), "{record}");
         assert!(record.contains(&format!("bundle         {}\n", whole().record.unwrap().bundle)), "{record}");
         insta::assert_snapshot!(deployments, @r"
         deployment 01J, 2026-11-20 10:00:00 by ada, 61.0 s
