@@ -4,8 +4,8 @@ use super::Output;
 use super::history::moment;
 use super::table::{seconds, table};
 use super::wrap;
-use crate::model::release::{Deployment, Release as Record, StepRecord};
-use crate::model::standing::Standing;
+use crate::model::release::{Deployment, RUNNING, Release as Record, StepRecord};
+use crate::model::standing::{Cut, Standing};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -115,19 +115,22 @@ fn made_of(out: &mut String, record: &Record) {
 fn deployed(out: &mut String, deployment: &Deployment, standing: &Standing) {
     let Deployment { deployment: id, started, seconds: took, by, steps, .. } = deployment;
     let _ = writeln!(out, "deployment {id}, {} by {by}, {}", moment(started), seconds(*took));
-    let from =
-        deployment.previous.as_deref().map(|previous| format!(", from {previous}")).unwrap_or_default();
-    let outcome = standing.cut().map_or_else(|| standing.word().to_owned(), |cut| cut.text());
-    row(out, "  outcome", &format!("{outcome}{from}"));
-    for (name, text) in
-        [("  run", &deployment.run_url), ("  saved as", &deployment.saved), ("  error", &deployment.error)]
-    {
+    let outcome = standing.cut().map_or_else(|| standing.word().to_owned(), Cut::text);
+    row(out, "  outcome", &outcome);
+    let texts = [
+        ("  before", &deployment.previous),
+        ("  run", &deployment.run_url),
+        ("  saved as", &deployment.saved),
+        ("  error", &deployment.error),
+    ];
+    for (name, text) in texts {
         if let Some(text) = text {
             row(out, name, text);
         }
     }
     let cells = |step: &StepRecord| {
-        vec![step.name.clone(), step.outcome.clone(), seconds(step.seconds), step.summary.clone()]
+        let took = if step.outcome == RUNNING { String::new() } else { seconds(step.seconds) };
+        vec![step.name.clone(), step.outcome.clone(), took, step.summary.clone()]
     };
     let rows: Vec<Vec<String>> = steps.iter().map(cells).collect();
     let lines = table(&["step", "outcome", "took", ""], &rows);
@@ -204,10 +207,11 @@ mod tests {
           outcome      interrupted during `stack`, 3 min ago; done before that: setup
           step   outcome  took
           setup  done     1.5 s
-          stack  running  1.5 s
+          stack  running
 
         deployment 01J, 2026-11-20 10:00:00 by ada, 61.0 s
-          outcome      rolled back, from aaaaaaaaaaaa
+          outcome      rolled back
+          before       aaaaaaaaaaaa
           run          https://ci.example/1
           error        DAGs cannot be imported
           step  outcome  took

@@ -37,7 +37,7 @@ impl Standing {
             let steps = deployment.steps.iter().filter(move |step| (step.outcome == RUNNING) == running);
             steps.map(|step| step.name.clone())
         };
-        Self::Interrupted(Cut { during: named(true).last(), done: named(false).collect(), seconds_ago })
+        Self::Interrupted(Cut { during: named(true).next_back(), done: named(false).collect(), seconds_ago })
     }
 
     /// In a word or two.

@@ -82,10 +82,37 @@ impl Differ<'_> {
         let mut told = change(path, id, kind, old, new);
         told.reasons = reasons(old, new);
         if kind == STACK_TYPE {
+            // What is given to a worker set is written here alone.
+            let given = told.reasons.iter().position(|reason| reason == "Parameters");
+            if let Some(at) = given {
+                told.reasons.splice(at..=at, given_values(old, new));
+            }
             told.nested = self.stacks(&told.path, child(old).as_ref(), child(new).as_ref())?;
         }
         Ok(Some(told))
     }
+}
+
+/// The parameters of a nested stack that differ, with their values where the template has them.
+fn given_values(old: Option<&Value>, new: Option<&Value>) -> Vec<String> {
+    let of = |resource: Option<&Value>| {
+        resource.and_then(|one| one["Properties"]["Parameters"].as_object()).cloned().unwrap_or_default()
+    };
+    let (before, after) = (of(old), of(new));
+    let side = |value: Option<&Value>| match value {
+        None => Some("none".to_owned()),
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string()),
+        Some(_) => None,
+    };
+    let told = |name: String| match (before.get(&name), after.get(&name)) {
+        (old, new) if old == new => None,
+        (old, new) => Some(match (side(old), side(new)) {
+            (Some(old), Some(new)) => format!("{name}: {old} → {new}"),
+            _ => name,
+        }),
+    };
+    ids(&before, &after).into_iter().filter_map(told).collect()
 }
 
 fn ids(old: &Map<String, Value>, new: &Map<String, Value>) -> BTreeSet<String> {
@@ -186,6 +213,21 @@ mod tests {
         let back = between(&new, &old, &texts).unwrap();
         assert_eq!(flatten(&back)[3].action, ChangeAction::Remove);
         assert_eq!(flatten(&back)[2].fate, Fate::Retained);
+    }
+
+    #[test]
+    fn what_is_given_to_a_nested_stack_is_told_with_its_values() {
+        let mut texts = Texts::new();
+        let child = put(&mut texts, INSTANCE);
+        let given = |size: &str, subnets: &str| {
+            let text =
+                format!("      Parameters:\n        Size: '{size}'\n        Subnets: !Ref {subnets}\n");
+            parent(&child, &text)
+        };
+        let (old, new) = (put(&mut texts, &given("4", "A")), put(&mut texts, &given("3", "B")));
+        let told = between(&old, &new, &texts).unwrap();
+        assert_eq!(told[0].reasons, ["Size: 4 → 3", "Subnets"]);
+        assert!(told[0].nested.is_empty());
     }
 
     #[test]

@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(serde_json::from_value::<Release>(record.clone()).unwrap().commit, Some(dirty.clone()));
         // As the tool wrote it before; its id stays.
         let fields = record.as_object_mut().unwrap();
-        (fields.remove("author"), fields.remove("dirty"));
+        fields.retain(|name, _| name != "author" && name != "dirty");
         record["commit"] = json!("abc-dirty");
         let old = serde_json::from_value::<Release>(record.clone()).unwrap();
         assert_eq!(old.commit, Some(Commit { author: None, ..dirty }));
