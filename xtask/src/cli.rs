@@ -2,8 +2,8 @@
 
 use crate::apply::{lease, stopping};
 use crate::cmd::{
-    airflow, bundle_dags, check, deploy, destroy, doctor, exec, history, image, local, lock, package, plan,
-    rollback, run as once, secret, status,
+    airflow, bundle_dags, check, deploy, destroy, diff, doctor, exec, history, image, local, lock, package,
+    plan, rollback, run as once, secret, status,
 };
 use crate::doors::{term, time};
 use crate::fail::{Fail, Kind, Result};
@@ -44,6 +44,7 @@ enum Verb {
     Rollback(rollback::Rollback),
     Status(status::Status),
     History(history::History),
+    Diff(diff::Diff),
     #[command(subcommand)]
     Secret(secret::Secret),
     Airflow(airflow::Airflow),
@@ -130,6 +131,7 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::Rollback(args) => rollback::run(&args, ui).await,
         Verb::Status(args) => status::run(&args, ui).await,
         Verb::History(args) => history::run(&args, ui).await,
+        Verb::Diff(args) => diff::run(&args, ui).await,
         Verb::Secret(args) => secret::run(&args, ui).await,
         Verb::Airflow(args) => airflow::run(&args, ui).await,
         Verb::Run(args) => once::run(&args, ui).await,

@@ -1,6 +1,7 @@
 //! What the steps of a deployment know, and what they leave behind for one another.
 
 use super::image::Pushing;
+use super::journal::Journal;
 use super::lease::Lease;
 use crate::doors::airflow::Airflow;
 use crate::doors::aws::Aws;
@@ -8,6 +9,7 @@ use crate::doors::store::{Content, Found, Sent, Store};
 use crate::fail::{Fail, Result};
 use crate::model::change::Change;
 use crate::model::cloud::Cloud;
+use crate::model::commit::Tree;
 use crate::model::dags::DagIndex;
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
@@ -91,6 +93,8 @@ pub struct Artifacts {
     /// The root of the composed templates, also of a recorded release.
     pub root: Option<Packaged>,
     pub bootstrap: Option<Packaged>,
+    /// The files of it as git sees them; none outside git, and for a recorded release.
+    pub tree: Option<Tree>,
 }
 
 impl Artifacts {
@@ -119,6 +123,8 @@ pub struct Progress {
     pub token: Option<u64>,
     /// Held from the first step that others could be disturbed by.
     pub lease: Option<Lease>,
+    /// What goes into the record of the deployment.
+    pub journal: Option<Journal>,
 }
 
 impl Progress {

@@ -6,6 +6,7 @@ pub mod destroy;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod image;
+pub mod journal;
 pub mod lease;
 pub mod leftovers;
 pub mod lock;

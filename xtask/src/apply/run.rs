@@ -44,10 +44,18 @@ async fn until(loss: Option<Loss>, work: impl Future<Output = Result<Ended>>) ->
 /// in between, and nobody moved the pointer without it.
 async fn take_lease(context: &Context, progress: &mut Progress) -> Result<()> {
     let lease = lease::acquire(&context.store).await?;
-    let next = progress.token.unwrap_or_default() + 1 == lease.token;
+    let token = lease.token;
+    let next = progress.token.unwrap_or_default() + 1 == token;
     progress.lease = Some(lease);
     let environment = context.environment();
-    let now = context.store.read::<Pointer>(&names::pointer_key(environment)).await?;
+    let key = names::pointer_key(environment);
+    let recorded = async {
+        if let Some(journal) = &mut progress.journal {
+            journal.begin(token).await;
+        }
+    };
+    let (now, ()) = tokio::join!(context.store.read::<Pointer>(&key), recorded);
+    let now = now?;
     let serial = |found: Option<&Found<Pointer>>| found.map(|found| found.value.serial);
     if next && serial(now.as_ref()) == serial(progress.state.pointer.as_ref()) {
         return Ok(());

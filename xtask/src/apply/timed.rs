@@ -34,7 +34,7 @@ pub async fn timed<T>(
     records: &mut Vec<StepRecord>,
     work: impl Future<Output = Result<(Ended, T)>>,
 ) -> Result<T> {
-    let watch = time::Stopwatch::start();
+    let (watch, started) = (time::Stopwatch::start(), time::now());
     sink.started();
     let result = work.await;
     let took = watch.elapsed();
@@ -42,8 +42,8 @@ pub async fn timed<T>(
         Ok((ended, _)) => (ended.ending, ended.summary.clone()),
         Err(_) => (Ending::Failed, String::new()),
     };
-    sink.ended(ending, took, summary);
-    records.push(record(sink.name(), ending, took));
+    sink.ended(ending, took, summary.clone());
+    records.push(StepRecord { started: Some(started), summary, ..record(sink.name(), ending, took) });
     if env::stop_after().as_deref() == Some(sink.name()) {
         proc::kill_self();
     }
@@ -51,10 +51,6 @@ pub async fn timed<T>(
 }
 
 fn record(name: &str, ending: Ending, took: Duration) -> StepRecord {
-    let outcome = match ending {
-        Ending::Done => "done",
-        Ending::Skipped => "skipped",
-        Ending::Failed => "failed",
-    };
-    StepRecord { name: name.to_owned(), outcome: outcome.to_owned(), seconds: time::seconds(took) }
+    let (name, outcome) = (name.to_owned(), ending.word().to_owned());
+    StepRecord { name, outcome, seconds: time::seconds(took), ..StepRecord::default() }
 }

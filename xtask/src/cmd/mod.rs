@@ -5,6 +5,7 @@ pub mod bundle_dags;
 pub mod check;
 pub mod deploy;
 pub mod destroy;
+pub mod diff;
 pub mod doctor;
 pub mod exec;
 pub mod history;

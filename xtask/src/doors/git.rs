@@ -1,17 +1,28 @@
 //! Git: which commit the tree stands at. Git is never required.
 
+use crate::model::commit::{Commit, Tree};
 use std::path::Path;
 use xshell::{Shell, cmd};
 
-/// The commit of the tree, `-dirty` behind it where it has changes; none outside a git checkout.
+/// The commit of the tree, and what of `paths` differs from it; none outside a git checkout.
 #[must_use]
-pub fn commit(root: &Path) -> Option<String> {
+pub fn tree(root: &Path, paths: &[String]) -> Option<Tree> {
     let shell = Shell::new().ok()?;
     shell.change_dir(root);
-    let commit = cmd!(shell, "git rev-parse HEAD").quiet().ignore_stderr().read().ok()?;
+    let format = "%H%n%aN <%aE>";
+    let head = cmd!(shell, "git log -1 --format={format}").quiet().ignore_stderr().read().ok()?;
+    // By their names from here, which only the short form tells. What git ignores is no part of a release.
+    let options =
+        ["-c", "status.relativePaths=true", "-c", "core.quotePath=false", "-c", "color.status=false"];
     let status =
-        cmd!(shell, "git status --porcelain --untracked-files=no").quiet().ignore_stderr().read().ok()?;
-    Some(if status.is_empty() { commit } else { format!("{commit}-dirty") })
+        cmd!(shell, "git {options...} status --short --untracked-files=all --no-renames -- {paths...}");
+    let status = status.quiet().ignore_stderr().output().ok().filter(|output| output.status.success())?;
+    let status = String::from_utf8_lossy(&status.stdout);
+    let changed: Vec<String> =
+        status.lines().filter_map(|line| Some(line.get(3..)?.trim_matches('"').to_owned())).collect();
+    let (id, author) = head.split_once('\n')?;
+    let commit = Commit { id: id.to_owned(), author: Some(author.to_owned()), dirty: !changed.is_empty() };
+    Some(Tree { commit, changed })
 }
 
 /// A change of some files.
@@ -64,7 +75,43 @@ fn web_address(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::web_address;
+    use super::*;
+    use crate::doors::fs;
+
+    fn run(root: &Path, args: &[&str]) {
+        let shell = Shell::new().unwrap();
+        shell.change_dir(root);
+        let who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"];
+        cmd!(shell, "git {who...} {args...}").quiet().ignore_stdout().ignore_stderr().run().unwrap();
+    }
+
+    #[test]
+    fn only_files_of_the_release_make_it_dirty() {
+        let repository = tempfile::tempdir().unwrap();
+        // A project need not be at the root of its repository.
+        let root = repository.path().join("data");
+        let write = |name: &str, text: &str| fs::write(&root.join(name), text.as_bytes()).unwrap();
+        let paths = ["dags", "airflow", ":(exclude)airflow/tests"].map(str::to_owned);
+        write("dags/a.py", "1");
+        write("README.md", "1");
+        write(".gitignore", "*.pyc\n");
+        assert_eq!(tree(&root, &paths), None);
+        run(repository.path(), &["init", "--quiet"]);
+        run(repository.path(), &["add", "--all"]);
+        run(repository.path(), &["commit", "--quiet", "-m", "m"]);
+        write("README.md", "2");
+        write("airflow/tests/test_a.py", "1");
+        write("dags/a.pyc", "1");
+        let clean = tree(&root, &paths).unwrap();
+        assert_eq!((clean.changed, clean.commit.dirty), (Vec::new(), false));
+        assert_eq!(clean.commit.author.as_deref(), Some("Ada <ada@example.com>"));
+        assert_eq!(clean.commit.id.len(), 40);
+        write("dags/a.py", "2");
+        write("dags/größer.py", "1");
+        let dirty = tree(&root, &paths).unwrap();
+        assert_eq!(dirty.changed, ["dags/a.py", "dags/größer.py"]);
+        assert!(dirty.commit.dirty);
+    }
 
     #[test]
     fn every_way_to_clone_is_the_same_address_without_a_password() {

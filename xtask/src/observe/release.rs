@@ -25,7 +25,8 @@ pub async fn current(store: &Store) -> Result<Current> {
     Ok(Current { release: release?, dags: dags?, pointer })
 }
 
-async fn recorded(store: &Store, id: &str) -> Result<Option<Release>> {
+/// A recorded release; none if it never was.
+pub async fn recorded(store: &Store, id: &str) -> Result<Option<Release>> {
     store.value(&names::release_key(store.environment(), id)).await
 }
 
@@ -101,7 +102,7 @@ fn release_id(key: &str) -> Option<&str> {
 }
 
 /// How many records are read at the same time.
-const READS: usize = 32;
+pub(super) const READS: usize = 32;
 
 /// The last deployments, newest first.
 pub async fn deployments(store: &Store, most: usize) -> Result<Vec<Deployment>> {
@@ -115,7 +116,7 @@ pub async fn deployments(store: &Store, most: usize) -> Result<Vec<Deployment>> 
 }
 
 /// Reads these records at the same time and keeps their order; one that is gone meanwhile is left out.
-async fn together(store: &Store, keys: &[String]) -> Result<Vec<Deployment>> {
+pub(super) async fn together(store: &Store, keys: &[String]) -> Result<Vec<Deployment>> {
     let read = |key: &String| {
         let (store, key) = (store.clone(), key.clone());
         tokio::spawn(async move { store.value::<Deployment>(&key).await })

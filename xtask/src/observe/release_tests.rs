@@ -108,9 +108,7 @@ fn deployment(id: &str) -> Deployment {
         started: "2026-11-20T10:00:00.000Z".to_owned(),
         seconds: 1.0,
         by: "me".to_owned(),
-        run_url: None,
-        saved: None,
-        steps: Vec::new(),
+        ..Deployment::default()
     }
 }
 

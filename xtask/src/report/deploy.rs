@@ -100,7 +100,7 @@ fn text(closing: &Closing) -> String {
     let what = match deployment.outcome {
         Outcome::Unchanged => format!("nothing changed, `{}` runs release", closing.environment),
         Outcome::Deployed => format!("`{}` runs release", closing.environment),
-        Outcome::RolledBack | Outcome::Failed => {
+        Outcome::RolledBack | Outcome::Failed | Outcome::Running => {
             format!("`{}`: {} of release", closing.environment, deployment.outcome.word())
         }
     };
@@ -147,9 +147,7 @@ mod tests {
             started: "2026-11-20T10:00:00Z".to_owned(),
             seconds: 0.4,
             by: "me".to_owned(),
-            run_url: None,
-            saved: None,
-            steps: vec![],
+            ..Deployment::default()
         };
         let url = Some("http://127.0.0.1:8080".to_owned());
         Closing {

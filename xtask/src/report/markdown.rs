@@ -5,6 +5,7 @@ use super::{changes, dags, error, wrap};
 use crate::fail::{Fail, Problem};
 use crate::model::change::{Change, Replacement, StackPreview, flatten};
 use crate::model::text::count;
+use crate::plan::contents::Contents;
 use crate::plan::gates::Gate;
 use std::fmt::Write as _;
 
@@ -33,20 +34,7 @@ fn preview_rows(preview: &Preview) -> Vec<(String, String)> {
     rows.extend(plan.migration.iter().map(|migration| ("database".to_owned(), migration.to_string())));
     rows.extend(dags::markdown(&preview.dags, &preview.environment).0);
     rows.extend(preview.contents.git.as_ref().map(|git| ("git".to_owned(), format!("`{}`", git.text()))));
-    let objects = &preview.contents.objects;
-    let kinds = [
-        ("variables of `[env]`", &preview.contents.env),
-        ("connections", &objects.connections),
-        ("variables", &objects.variables),
-        ("pools", &objects.pools),
-    ];
-    for (kind, difference) in kinds {
-        for (word, names) in
-            [("added", &difference.added), ("changed", &difference.changed), ("removed", &difference.removed)]
-        {
-            rows.extend((!names.is_empty()).then(|| (format!("{kind} {word}"), codes(names))));
-        }
-    }
+    rows.extend(contents(&preview.contents));
     if plan.rolls_out() {
         rows.push(("host revision".to_owned(), format!("`{}`", plan.release.runtime.digest().short())));
     }
@@ -55,6 +43,26 @@ fn preview_rows(preview: &Preview) -> Vec<(String, String)> {
     }
     if !plan.secrets.is_empty() {
         rows.push(("secrets changed".to_owned(), codes(&plan.secrets)));
+    }
+    rows
+}
+
+/// What a release gives to DAGs besides code.
+pub(super) fn contents(contents: &Contents) -> Vec<(String, String)> {
+    let objects = &contents.objects;
+    let kinds = [
+        ("variables of `[env]`", &contents.env),
+        ("connections", &objects.connections),
+        ("variables", &objects.variables),
+        ("pools", &objects.pools),
+    ];
+    let mut rows = Vec::new();
+    for (kind, difference) in kinds {
+        for (word, names) in
+            [("added", &difference.added), ("changed", &difference.changed), ("removed", &difference.removed)]
+        {
+            rows.extend((!names.is_empty()).then(|| (format!("{kind} {word}"), codes(names))));
+        }
     }
     rows
 }

@@ -131,7 +131,7 @@ fn dag_rows(out: &mut String, diff: &DagDiff) {
     }
 }
 
-fn contents(out: &mut String, contents: &Contents) {
+pub(super) fn contents(out: &mut String, contents: &Contents) {
     if let Some(git) = &contents.git {
         row(out, "git", &format!("{}; `dags/` of this project is not deployed", git.text()));
     }

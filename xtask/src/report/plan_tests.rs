@@ -14,7 +14,7 @@ use crate::plan::deployment::{Facts, Source, plan};
 use crate::plan::running::{Records, Running};
 use std::collections::BTreeMap;
 
-fn target() -> Release {
+pub(in crate::report) fn target() -> Release {
     let digest = |text: &str| Digest::of(text.as_bytes());
     Release::new(Parts {
         bundle: digest("bundle"),

@@ -1,20 +1,27 @@
 //! From a prepared deployment to a finished one: lease, steps, rollback, record.
 
 use super::prepare::Prepared;
-use super::rollback;
+use super::{interrupted, rollback};
+use crate::apply::journal::Journal;
 use crate::apply::run;
 use crate::doors::{env, time};
 use crate::fail::{Fail, Kind, Result};
-use crate::model::names::{self, outputs};
+use crate::model::names::outputs;
 use crate::model::release::{Deployment, Outcome};
 use crate::observe::lease;
 use crate::plan::deployment::plan;
 use crate::report::deploy::Closing;
 use crate::ui::Ui;
 
+/// A longer text is cut in the record, in characters.
+const ERROR: usize = 4000;
+
 /// Carries the plan out, rolls back if it fails after something was touched, records either, and says how
 /// it ended: as data if it went well and in JSON, as an error if it did not.
 pub async fn carry_out(mut prepared: Prepared, ui: &Ui) -> Result<()> {
+    let journal = journal(&prepared);
+    prepared.context.sink = journal.listen(&prepared.context.sink);
+    prepared.progress.journal = Some(journal);
     let outcome = match steps(&mut prepared, ui).await {
         Ok(()) if prepared.plan.is_unchanged() => Ok(Outcome::Unchanged),
         Ok(()) => Ok(Outcome::Deployed),
@@ -25,9 +32,28 @@ pub async fn carry_out(mut prepared: Prepared, ui: &Ui) -> Result<()> {
     outcome.map(drop)
 }
 
+/// What is known of a deployment before its first step.
+fn journal(prepared: &Prepared) -> Journal {
+    let Prepared { context, plan, progress, started, watch, .. } = prepared;
+    let deployment = Deployment {
+        deployment: time::ulid(),
+        release: plan.release.id().to_owned(),
+        previous: plan.previous.clone(),
+        started: started.clone(),
+        by: env::actor(),
+        run_url: env::run_url(),
+        steps: progress.records.clone(),
+        ..Deployment::default()
+    };
+    Journal::new(&context.store, deployment, *watch)
+}
+
 async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
     // Even if nothing seems to be left to do: what is true now need not be when the other one is done.
     lease::nobody_else(prepared.context.environment(), prepared.holder.as_ref())?;
+    if let Some(told) = interrupted::before(&prepared.context.store, prepared.holder.as_ref()).await {
+        ui.say(&told);
+    }
     let result = run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await;
     let Err(fail) = result else { return Ok(()) };
     if !prepared.plan.is_unchanged() {
@@ -50,29 +76,24 @@ fn with_secrets(fail: Fail, changed: &[String]) -> Fail {
 }
 
 /// Records what happened and gives the lease back; neither can turn a success into a failure.
-async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
+async fn close(mut prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
     let touched = prepared.progress.touched();
-    let Prepared { context, plan, dags, mut progress, started, watch, .. } = prepared;
-    let deployment = Deployment {
-        deployment: time::ulid(),
-        release: plan.release.id().to_owned(),
-        previous: plan.previous.clone(),
-        outcome: match outcome {
+    let journal = prepared.progress.journal.take().unwrap_or_else(|| journal(&prepared));
+    let Prepared { context, dags, mut progress, watch, .. } = prepared;
+    let ended = |deployment: &mut Deployment| {
+        deployment.outcome = match outcome {
             Ok(outcome) => *outcome,
             Err(fail) if fail.kind() == Kind::RolledBack => Outcome::RolledBack,
             Err(_) => Outcome::Failed,
-        },
-        started,
-        seconds: time::seconds(watch.elapsed()),
-        by: env::actor(),
-        run_url: env::run_url(),
-        saved: progress.state.saved.as_ref().map(|saved| saved.name().to_owned()),
-        steps: std::mem::take(&mut progress.records),
+        };
+        deployment.seconds = time::seconds(watch.elapsed());
+        deployment.error = outcome.as_ref().err().map(|fail| fail.to_string().chars().take(ERROR).collect());
+        deployment.saved = progress.state.saved.as_ref().map(|saved| saved.name().to_owned());
     };
+    let (deployment, recorded) = journal.end(ended).await;
     if let Some(lease) = progress.lease.take() {
         let sink = context.sink.step("record");
-        let key = names::deployment_key(context.environment(), &deployment.deployment);
-        if let Err(fail) = context.store.put(&key, &deployment).await {
+        if let Err(fail) = recorded {
             sink.note(format!("the deployment could not be recorded: {fail}"));
         }
         let whole = is_whole(outcome.as_ref().err(), touched || lease.inherited);

@@ -4,11 +4,13 @@
 //! local cloud. Then `prepare` looks and plans, and `deployment` carries the plan out.
 
 pub mod account;
+pub mod comparison;
 pub mod dag_diff;
 pub mod dags;
 pub mod deployment;
 pub mod exec;
 pub mod image;
+mod interrupted;
 pub mod observed;
 pub mod package_index;
 pub mod preflight;

@@ -16,6 +16,7 @@ use crate::doors::airflow::Airflow;
 use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::account::{Account, ImageDemand};
+use crate::model::commit::Tree;
 use crate::model::dags::{DagDiff, DagIndex, Parsed};
 use crate::model::event::Sink;
 use crate::model::names;
@@ -148,6 +149,7 @@ impl Setup {
             state,
             token: observed.lease.as_ref().map(|lease| lease.document().token),
             lease: None,
+            journal: None,
         };
         Ok(Prepared {
             context: setup.session.context(ui, artifacts, setup.sink),
@@ -216,6 +218,7 @@ impl Preparing {
             stack_name: self.setup.session.environment.stack_name(),
             before: self.state.parameters.clone(),
             after: target.stack.parameters.clone(),
+            tree: self.tree(artifacts),
             ports: self.ports(),
             workers,
             secrets,
@@ -231,6 +234,14 @@ impl Preparing {
             facts.unfinished = Fact::Known(self.unfinished().await);
         }
         Ok(facts)
+    }
+
+    fn tree(&self, artifacts: &Artifacts) -> Fact<Option<Tree>> {
+        match self.plan.source {
+            Source::Record => Fact::Unneeded("the release is recorded"),
+            Source::Tree if self.plan.is_unchanged() => Fact::Unneeded("nothing is deployed"),
+            Source::Tree => Fact::Known(artifacts.tree.clone()),
+        }
     }
 
     fn ports(&self) -> Fact<gates::Ports> {

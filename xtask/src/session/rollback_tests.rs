@@ -1,6 +1,7 @@
 //! Rollbacks as `carry_out` does them: with a bucket in memory and a server that stands for Airflow.
 
 use super::super::deployment::carry_out;
+use super::super::interrupted;
 use super::*;
 use crate::apply::context::{Progress, State};
 use crate::apply::fake::{context, pointer_to, release};
@@ -22,6 +23,7 @@ use aws_sdk_cloudformation::types::{Output, Stack, StackStatus};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const POINTER: &str = "environments/dev/current.json";
 const LOCK: &str = "environments/dev/lock.json";
@@ -240,4 +242,69 @@ async fn without_credentials_no_rollback_is_begun() {
     assert!(fail.hints().iter().any(|hint| hint.starts_with("log in again")), "{:?}", fail.hints());
     assert_eq!(bucket.get(POINTER)["serial"], 2, "nothing was swapped back");
     assert_eq!(bucket.get(LOCK)["held"], true, "the next deployment takes nothing for granted");
+}
+
+/// Until the record is so.
+async fn recorded(bucket: &Bucket, holds: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let key = bucket.keys().into_iter().find(|key| key.contains("/deployments/"));
+        match key.map(|key| bucket.get(&key)).filter(&holds) {
+            Some(record) => return record,
+            None => time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_deployment_has_left_how_far_it_came_and_the_next_one_says_so() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    let stale = old.bundle.to_string();
+    let server = Server::new(move |asked: &Asked| {
+        let dag = json!({
+            "dag_id": "orders", "bundle_name": "dags", "bundle_version": stale,
+            "relative_fileloc": "a.py", "file_token": "t", "is_stale": false,
+        });
+        let body = match asked.line.split(['?', ' ']).nth(1).unwrap() {
+            "/auth/token" => json!({ "access_token": "t" }),
+            "/api/v2/dags" => json!({ "dags": [dag], "total_entries": 1 }),
+            _ => json!({ "import_errors": [], "total_entries": 0 }),
+        };
+        (200, body)
+    });
+    let prepared = prepared(&bucket, doors(&bucket, &server.url), Some(&old), &new).await;
+    let work = tokio::spawn(async move { carry_out(prepared, &quiet()).await });
+    let during = |record: &Value| {
+        let last = record["steps"].as_array().and_then(|steps| steps.last().cloned()).unwrap_or_default();
+        last["name"] == "dags" && last["outcome"] == "running"
+    };
+    let record = tokio::time::timeout(Duration::from_secs(120), recorded(&bucket, during)).await.unwrap();
+    work.abort();
+    assert_eq!((&record["outcome"], &record["token"]), (&json!("running"), &json!(1)));
+    assert_eq!(
+        (&record["steps"][0]["name"], &record["steps"][0]["outcome"]),
+        (&json!("pointer"), &json!("done"))
+    );
+    bucket.pass(Duration::from_secs(130));
+    let holder = observed::look(&bucket.store()).await.unwrap();
+    let told = interrupted::before(&bucket.store(), holder.as_ref()).await.unwrap();
+    assert!(told.contains(&format!("of release {} by ", new.id())), "{told}");
+    assert!(told.ends_with("was interrupted during `dags`, 2 min ago; done before that: pointer"), "{told}");
+}
+
+#[tokio::test]
+async fn the_record_of_a_failed_deployment_tells_why() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    deployed(&bucket, Some(&old), &new, &[&new]).await.unwrap_err();
+    let record = record(&bucket);
+    assert!(record["error"].as_str().unwrap().contains("a.py: NameError: x"), "{record:#}");
+    let steps: Vec<(&str, &str)> = record["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| (step["name"].as_str().unwrap(), step["outcome"].as_str().unwrap()))
+        .collect();
+    assert_eq!(steps, [("pointer", "done"), ("dags", "failed"), ("pointer", "done"), ("dags", "done")]);
+    assert!(record["steps"].as_array().unwrap().iter().all(|step| step["started"].is_string()));
 }

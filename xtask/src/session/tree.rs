@@ -53,6 +53,7 @@ pub fn from_tree(
     let root = templates.last().cloned().ok_or_else(|| Fail::bug("no template was packaged"))?;
     let images =
         Images { machine, container: container.as_deref().map(Pushing::by_digest), tasks: Some(tasks.named) };
+    let seen = git::tree(project, &environment.files());
     let release = Release::new(Parts {
         bundle: bundle.digest,
         templates: Some(set.digest),
@@ -65,7 +66,7 @@ pub fn from_tree(
         },
         objects,
         schema: None,
-        commit: git::commit(project),
+        commit: seen.as_ref().map(|tree| tree.commit.clone()),
         git,
     });
     let artifacts = Artifacts {
@@ -76,6 +77,7 @@ pub fn from_tree(
         template_set: Some(archive(set)),
         templates,
         bootstrap: Some(bootstrap),
+        tree: seen,
         ..Artifacts::default()
     };
     Ok(Candidate { release, root, artifacts })

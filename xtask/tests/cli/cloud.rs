@@ -6,12 +6,13 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 pub const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
-const VERBS: [&[&str]; 8] = [
+const VERBS: [&[&str]; 9] = [
     &["plan"],
     &["deploy"],
     &["rollback"],
     &["status"],
     &["history"],
+    &["diff", "0123456789ab"],
     &["bundle-dags"],
     &["doctor"],
     &["destroy", "--yes"],

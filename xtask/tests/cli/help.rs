@@ -43,6 +43,8 @@ fn of_the_tool() {
                    templates and parameters
       status       Show what an environment runs, and whether each component is well
       history      List the deployments of an environment, newest first
+      diff         Show what is different between two releases: parameters,
+                   templates, DAGs, objects and packages
       secret       Print or store a secret of an environment
       airflow      Run Airflow's own command line with the settings and secrets of
                    an environment

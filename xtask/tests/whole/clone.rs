@@ -253,9 +253,46 @@ fn killed_after(project: &Project, step: &str) {
     }
     let index = project.object(&format!("bundles/{bundle}.dags.json"));
     assert!(index.is_some(), "the pointer names a whole bundle");
+    if step == "stack" {
+        its_record_tells_how_far_it_came(project);
+    }
     assert_ne!(project.deploy()["outcome"], "failed");
     assert_eq!(run_probe(&project.airflow())[0], version);
     assert_eq!(project.deploy()["outcome"], "unchanged");
+}
+
+fn its_record_tells_how_far_it_came(project: &Project) {
+    let history = project.run(&["history", "--env", "local", "--format", "json"]).expect(0).json();
+    let killed = &history[0];
+    assert_eq!(killed["outcome"], "interrupted", "{history:#}");
+    // Whether the end of the step was written before the kill is a race.
+    let cut = &killed["interrupted"];
+    let done = cut["done"].as_array().unwrap();
+    assert!(cut["during"] == "stack" || done.last().unwrap() == "stack", "{killed:#}");
+    assert!(done.iter().any(|step| step == "bundle"), "{killed:#}");
+    let text = project.run(&["history", "--env", "local"]).expect(0).stdout;
+    assert!(text.contains(": interrupted ") && text.contains("`stack`, "), "{text}");
+    let id = killed["release"].as_str().unwrap();
+    let whole = project.run(&["history", "--env", "local", "--release", id]).expect(0).stdout;
+    assert!(whole.contains("no deployment of it came so far"), "{whole}");
+    let args = ["deploy", "--env", "local", "--yes", "--format", "json"];
+    let next = project.run(&args).expect(0);
+    assert!(next.stderr.contains(&format!("of release {id} by ")), "{}", next.stderr);
+    assert!(next.stderr.contains("was interrupted "), "{}", next.stderr);
+    releases_are_compared(project, &next.json());
+}
+
+fn releases_are_compared(project: &Project, result: &Value) {
+    let (old, new) = (result["previous"].as_str().unwrap(), result["release"].as_str().unwrap());
+    let diff = project.run(&["diff", old, "--env", "local", "--format", "json"]).expect(0).json();
+    assert_eq!((&diff["to"]["release"], &diff["unread"]), (&result["release"], &serde_json::json!({})));
+    assert_eq!(diff["artifacts"]["host revision"]["before"].as_str().map(str::len), Some(64), "{diff:#}");
+    let changed = format!("{}{}", diff["parameters"], diff["templates"]);
+    assert!(changed.contains("oncurrency"), "{diff:#}");
+    let whole =
+        project.run(&["history", "--env", "local", "--release", new, "--format", "json"]).expect(0).json();
+    assert_eq!((&whole["current"], &whole["record"]["id"]), (&Value::Bool(true), &result["release"]));
+    assert_eq!(whole["deployments"][0]["outcome"], "deployed", "{whole:#}");
 }
 
 fn the_cloud_is_killed(project: &Project) {

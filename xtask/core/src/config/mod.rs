@@ -19,6 +19,7 @@ mod parameters;
 mod problems;
 mod resolve;
 mod secrecy;
+mod sources;
 mod tasks;
 mod values;
 mod words;

@@ -31,6 +31,18 @@ pub enum Ending {
     Failed,
 }
 
+impl Ending {
+    /// As records have it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Ending::Done => "done",
+            Ending::Skipped => "skipped",
+            Ending::Failed => "failed",
+        }
+    }
+}
+
 /// Where the events of one step go. Cheap to clone; called from any task.
 #[derive(Clone)]
 pub struct Sink {

@@ -2,6 +2,7 @@
 
 mod record;
 
+use super::commit::Commit;
 use super::digest::Digest;
 use super::engine::Engine;
 use super::git::GitSource;
@@ -40,8 +41,8 @@ pub struct Parts {
     pub objects: Objects,
     /// What the locked Airflow keeps in its database. Records of before have none.
     pub schema: Option<Schema>,
-    /// The commit of the tree, with `-dirty` appended if the tree had changes; none outside git.
-    pub commit: Option<String>,
+    /// The commit of the tree; none outside git.
+    pub commit: Option<Commit>,
     /// Where the DAGs come from, if not from that tree.
     pub git: Option<GitSource>,
 }
@@ -173,9 +174,12 @@ impl Pointer {
 }
 
 /// How a deployment ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
+    /// It has not, as far as its record knows.
+    #[default]
+    Running,
     Deployed,
     Unchanged,
     RolledBack,
@@ -186,6 +190,7 @@ impl Outcome {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Outcome::Running => "running",
             Outcome::Deployed => "deployed",
             Outcome::Unchanged => "unchanged",
             Outcome::RolledBack => "rolled back",
@@ -194,17 +199,30 @@ impl Outcome {
     }
 }
 
+/// The outcome of a step that goes on.
+pub const RUNNING: &str = "running";
+
 /// One step of a deployment in its record and in the JSON output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     pub name: String,
-    /// `done`, `skipped` or `failed`.
+    /// `done`, `skipped` or `failed`; `running` until then.
     pub outcome: String,
     pub seconds: f64,
+    /// RFC 3339, UTC. Records of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
+    /// A few words such as `3 uploaded`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// Lines worth keeping.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
-/// `environments/<env>/deployments/<ulid>.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// `environments/<env>/deployments/<ulid>.json`. It is written when the lease is taken, and again whenever a step
+/// begins, ends or says something, until the deployment has ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Deployment {
     pub deployment: String,
     pub release: String,
@@ -212,11 +230,18 @@ pub struct Deployment {
     pub outcome: Outcome,
     /// RFC 3339, UTC.
     pub started: String,
+    /// Until it ended; of one that has not, until its record was written last.
     pub seconds: f64,
     pub by: String,
     /// The page of the CI job; none if a person deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_url: Option<String>,
+    /// That of the lease it was done under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// What the database was saved as before a migration: a snapshot of RDS, or a key in the artifact bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<String>,
@@ -227,6 +252,10 @@ pub struct Deployment {
 mod tests {
     use super::super::objects::Pool;
     use super::*;
+
+    pub(super) fn commit() -> Commit {
+        Commit { id: "abc".to_owned(), author: Some("Ada <ada@example.com>".to_owned()), dirty: false }
+    }
 
     pub(super) fn parts() -> Parts {
         Parts {
@@ -241,7 +270,7 @@ mod tests {
             },
             objects: Objects::default(),
             schema: None,
-            commit: Some("abc".to_owned()),
+            commit: Some(commit()),
             git: Some(GitSource {
                 url: "u".to_owned(),
                 reference: "main".to_owned(),
@@ -254,13 +283,15 @@ mod tests {
     #[test]
     fn the_id_depends_on_every_part() {
         let mut ids = vec![Release::new(parts()).id().to_owned()];
-        let changes: [fn(&mut Parts); 9] = [
+        let changes: [fn(&mut Parts); 11] = [
             |r| r.bundle = Digest::of(b"x"),
             |r| r.templates = None,
             |r| r.image = None,
             |r| r.runtime = Runtime::Hosts(Digest::of(b"x")),
             |r| r.stack.template = Digest::of(b"x"),
             |r| r.commit = None,
+            |r| r.commit = Some(Commit { author: None, ..commit() }),
+            |r| r.commit = Some(Commit { dirty: true, ..commit() }),
             |r| r.git = None,
             |r| drop(r.objects.pools.insert("a".to_owned(), Pool::default())),
             |r| drop(r.stack.parameters.insert("A".to_owned(), "2".to_owned())),
@@ -273,6 +304,6 @@ mod tests {
         assert!(ids.iter().all(|id| id.len() == 12));
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 10);
+        assert_eq!(ids.len(), 12);
     }
 }

@@ -21,6 +21,23 @@ pub fn bytes(bytes: u64) -> String {
     format!("{value:.1} GB")
 }
 
+/// `42 s ago`, `3 min ago`, `5 h ago`, `12 days ago`.
+#[must_use]
+pub fn ago(seconds: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a time that has passed, in seconds"
+    )]
+    let seconds = seconds.max(0.0) as u64;
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
 /// The last lines of what a program said; its reason is there.
 #[must_use]
 pub fn tail(text: &str) -> String {

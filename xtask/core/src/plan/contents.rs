@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The parameter of the master stack that holds environment variables.
-const VARIABLES: &str = "EnvironmentVariables";
+pub(super) const VARIABLES: &str = "EnvironmentVariables";
 
 /// The environment variables as JSON. DAGs may read them while they are imported.
 #[must_use]

@@ -274,6 +274,7 @@ fn asks_for_provider(running: &Running, release: &Release) -> bool {
 mod tests {
     use super::super::running::{Records, Served};
     use super::*;
+    use crate::model::commit::Commit;
     use crate::model::engine::Engine;
     use crate::model::objects::{Objects, Variable};
     use crate::model::release::{Parts, Pointer};
@@ -547,7 +548,8 @@ mod tests {
     #[test]
     fn a_commit_alone_changes_nothing() {
         let now = release("b", "h", "t", "p");
-        let target = Release::new(Parts { commit: Some("another".to_owned()), ..parts("b", "h", "t", "p") });
+        let another = Commit { id: "another".to_owned(), author: None, dirty: false };
+        let target = Release::new(Parts { commit: Some(another), ..parts("b", "h", "t", "p") });
         let plan_of = |source| plan(&target, source, &running(&now));
         assert!(plan_of(Source::Tree).is_unchanged());
         assert_eq!(plan_of(Source::Tree).release.id(), now.id(), "it is what runs and what is recorded");

@@ -1,6 +1,7 @@
 //! Facts in, plan or problems out. Pure: no IO, no clock, no environment, no SDK.
 
 pub mod cfn;
+pub mod comparison;
 pub mod compose;
 pub mod consent;
 pub mod contents;
@@ -18,5 +19,6 @@ pub mod root_cause;
 pub mod running;
 pub mod sbom;
 pub mod stack;
+pub mod template_diff;
 pub mod templates;
 pub mod yaml;

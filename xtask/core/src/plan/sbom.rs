@@ -4,6 +4,7 @@ use super::image::{Document, document};
 use crate::fail::Result;
 use crate::model::image::Package;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The kind of the document, and of what refers to an image with it.
 pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
@@ -40,6 +41,19 @@ pub fn sbom(base: Option<(&str, &str)>, created: &str, packages: &[Package]) -> 
         },
         "components": components,
     }))
+}
+
+/// What such a document lists, with the versions; nothing if it is none.
+#[must_use]
+pub fn listing(document: &[u8]) -> BTreeMap<String, String> {
+    let document: Value = serde_json::from_slice(document).unwrap_or_default();
+    let components = document["components"].as_array().cloned().unwrap_or_default();
+    let listed = components.iter().filter_map(|one| {
+        let (name, version) = (one["name"].as_str()?, one["version"].as_str()?);
+        let name = if one["type"] == "container" { format!("base {name}") } else { name.to_owned() };
+        Some((name, version.to_owned()))
+    });
+    listed.collect()
 }
 
 fn component(package: &Package) -> Value {
@@ -111,6 +125,9 @@ mod tests {
         let expected =
             ["docker.io/library/python:3.12-slim@sha256:0a", "pkg:pypi/zope-x@1.0", "pkg:pypi/attrs@1.0"];
         assert_eq!(purls, expected);
+        let listing = listing(&made.bytes);
+        assert_eq!(listing["base docker.io/library/python:3.12-slim"], "sha256:0a");
+        assert_eq!((listing["attrs"].as_str(), listing.len()), ("1.0", 3));
         assert_eq!(components[2]["licenses"], json!([{"expression": "MIT"}]));
     }
 

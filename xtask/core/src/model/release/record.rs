@@ -5,6 +5,7 @@
 //! in it, so a field that is added later changes no id. Version 1 was flat and had its id in its key only.
 
 use super::{Parts, Release, Runtime, StackSpec};
+use crate::model::commit::Commit;
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
 use crate::model::git::GitSource;
@@ -28,6 +29,12 @@ pub(super) struct Record {
     schema: Option<Schema>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
+    /// Who wrote that commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    /// Whether files of the release differed from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    dirty: bool,
     /// What the bundle is of, if it is of a git repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     git: Option<GitSource>,
@@ -86,7 +93,9 @@ impl Record {
                 objects: parts.objects.clone(),
             },
             schema: parts.schema.clone(),
-            commit: parts.commit.clone(),
+            commit: parts.commit.as_ref().map(|commit| commit.id.clone()),
+            author: parts.commit.as_ref().and_then(|commit| commit.author.clone()),
+            dirty: parts.commit.as_ref().is_some_and(|commit| commit.dirty),
             git: parts.git.clone(),
         }
     }
@@ -175,7 +184,7 @@ impl TryFrom<AnyRecord> for Release {
                     stack: StackSpec { template: first.template, parameters: first.parameters },
                     objects: Objects::default(),
                     schema: None,
-                    commit: first.commit,
+                    commit: first.commit.map(|id| Commit::recorded(&id, None, false)),
                     git: None,
                 },
             }),
@@ -203,7 +212,7 @@ fn current(record: Record) -> Result<Release, String> {
         stack: StackSpec { template: record.environment.template, parameters: record.environment.parameters },
         objects: record.environment.objects,
         schema: record.schema,
-        commit: record.commit,
+        commit: record.commit.map(|id| Commit::recorded(&id, record.author, record.dirty)),
         git: record.git,
     };
     Ok(Release { id: record.id, parts })
@@ -211,7 +220,7 @@ fn current(record: Record) -> Result<Release, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::parts;
+    use super::super::tests::{commit, parts};
     use super::*;
     use serde_json::{Value, json};
 
@@ -257,12 +266,30 @@ mod tests {
     }
 
     #[test]
+    fn the_commit_is_recorded_with_its_author_and_whether_the_tree_was_clean() {
+        let record = stored(&Release::new(parts()));
+        assert_eq!((&record["commit"], &record["author"]), (&json!("abc"), &json!("Ada <ada@example.com>")));
+        assert!(record.get("dirty").is_none());
+        let dirty = Commit { dirty: true, ..commit() };
+        let mut record = stored(&Release::new(Parts { commit: Some(dirty.clone()), ..parts() }));
+        assert_eq!(record["dirty"], true);
+        assert_eq!(serde_json::from_value::<Release>(record.clone()).unwrap().commit, Some(dirty.clone()));
+        // As the tool wrote it before; its id stays.
+        let fields = record.as_object_mut().unwrap();
+        fields.retain(|name, _| name != "author" && name != "dirty");
+        record["commit"] = json!("abc-dirty");
+        let old = serde_json::from_value::<Release>(record.clone()).unwrap();
+        assert_eq!(old.commit, Some(Commit { author: None, ..dirty }));
+        assert_eq!(old.id(), record["id"].as_str().unwrap());
+    }
+
+    #[test]
     fn absent_fields_are_not_hashed() {
         let release =
             Release::new(Parts { templates: None, image: None, commit: None, git: None, ..parts() });
         let record = stored(&release);
         assert!(record["environment"].get("objects").is_none());
-        assert!(record.get("commit").is_none() && record.get("git").is_none());
+        assert!(["commit", "author", "dirty", "git"].iter().all(|name| record.get(name).is_none()));
         assert!(record["artifacts"].as_array().unwrap().len() == 2);
         let mut bare = record.clone();
         bare.as_object_mut().unwrap().remove("id");

@@ -12,10 +12,12 @@ mod protected;
 mod runs;
 mod secrets;
 mod stack;
+mod tree;
 
 use super::stack::Decision;
 use crate::fail::{Fail, Problem};
 use crate::model::account::Account;
+use crate::model::commit::Tree;
 use crate::model::dags::{DagIndex, Parsed};
 use crate::model::schema::Migration;
 use serde::Serialize;
@@ -48,6 +50,8 @@ pub struct Facts {
     /// Parameters of the deployed stack, none if there is no stack; and those of the release.
     pub before: BTreeMap<String, String>,
     pub after: BTreeMap<String, String>,
+    /// The files of the release as git sees them; none outside git.
+    pub tree: Fact<Option<Tree>>,
     /// The ports of this machine that Airflow needs, and the first of them that is taken.
     pub ports: Fact<ports::Ports>,
     /// Ids of hosts by worker set, if they would lose their way to the internet.
@@ -118,9 +122,10 @@ impl Gate {
 type Judge = fn(&Facts) -> Verdict;
 
 /// Every gate, in the order in which they are shown. A new one is a file here and a line below.
-const GATES: [(&str, Judge); 11] = [
+const GATES: [(&str, Judge); 12] = [
     ("stack", stack::judge),
     ("protection", protected::judge),
+    ("tree", tree::judge),
     ("ports", ports::judge),
     ("network", network::judge),
     ("secrets", secrets::judge),
@@ -168,6 +173,7 @@ pub(crate) mod tests {
             stack_name: "p-dev".to_owned(),
             before: BTreeMap::new(),
             after: BTreeMap::new(),
+            tree: Fact::Unneeded("nothing is deployed"),
             ports: Fact::Unneeded("not the first deployment"),
             workers: Fact::Unneeded("NAT stays as it is"),
             secrets: Fact::Unneeded("no host is changed"),
@@ -188,6 +194,7 @@ pub(crate) mod tests {
         let expected = [
             ("stack", "passed"),
             ("protection", "passed"),
+            ("tree", "skipped"),
             ("ports", "skipped"),
             ("network", "skipped"),
             ("secrets", "skipped"),
@@ -201,7 +208,7 @@ pub(crate) mod tests {
         assert_eq!(outcomes, expected);
         assert!(refusal(&gates).is_none());
         let json = serde_json::to_value(&gates).unwrap();
-        assert_eq!(json[4]["reason"], "no host is changed");
+        assert_eq!(json[5]["reason"], "no host is changed");
         assert_eq!(json[0], serde_json::json!({ "name": "stack", "outcome": "passed", "problems": [] }));
     }
 

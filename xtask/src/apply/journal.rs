@@ -1,0 +1,161 @@
+//! The record of a deployment while it goes on, so that one that is killed tells how far it came.
+//!
+//! S3 appends nothing, so the record is one document that is written again when a step begins, ends or says something
+//! worth keeping. That happens beside the work and in order; whatever happens meanwhile goes into the next write
+//! together, so no step waits for S3. The first write comes with the lease, the last with the outcome, and these two
+//! are waited for. Progress lines are not kept.
+
+use crate::doors::store::{Condition, Store, Written};
+use crate::doors::time::{self, Stopwatch};
+use crate::fail::{Fail, Kind, Result};
+use crate::model::event::{Event, Sink};
+use crate::model::names;
+use crate::model::release::{Deployment, Outcome, RUNNING, StepRecord};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// More lines of a step are not kept: of thousands of hosts each may say one.
+const NOTES: usize = 50;
+/// Longer lines are cut, in characters.
+const NOTE: usize = 500;
+
+/// Ends with [`Journal::end`]; one that is dropped before leaves the record as it was written last.
+pub struct Journal {
+    pages: Arc<Pages>,
+    writer: Option<JoinHandle<()>>,
+}
+
+struct Pages {
+    store: Store,
+    draft: Mutex<Deployment>,
+    watch: Stopwatch,
+    changed: Notify,
+    /// The tag of the record as it was written last. Who holds it is the only one who writes.
+    tag: tokio::sync::Mutex<Option<String>>,
+}
+
+impl Journal {
+    /// Of a deployment that began when `watch` did. Writes nothing yet.
+    #[must_use]
+    pub fn new(store: &Store, deployment: Deployment, watch: Stopwatch) -> Self {
+        let pages = Pages {
+            store: store.clone(),
+            draft: Mutex::new(deployment),
+            watch,
+            changed: Notify::new(),
+            tag: tokio::sync::Mutex::default(),
+        };
+        Self { pages: Arc::new(pages), writer: None }
+    }
+
+    /// A sink that hands everything on, and keeps what is worth it.
+    #[must_use]
+    pub fn listen(&self, to: &Sink) -> Sink {
+        let (pages, to) = (self.pages.clone(), to.clone());
+        Sink::new(move |event| {
+            if pages.keep(&event) {
+                pages.changed.notify_one();
+            }
+            to.receive(event);
+        })
+    }
+
+    /// Writes the record for the first time, under the lease with this token. That it cannot be written is told at
+    /// the end.
+    pub async fn begin(&mut self, token: u64) {
+        self.pages.draft().token = Some(token);
+        let _ = self.pages.save().await;
+        let pages = self.pages.clone();
+        self.writer = Some(tokio::spawn(async move {
+            loop {
+                pages.changed.notified().await;
+                let _ = pages.save().await;
+            }
+        }));
+    }
+
+    /// The last write, unless there was none before: `complete` adds how it ended.
+    pub async fn end(self, complete: impl FnOnce(&mut Deployment)) -> (Deployment, Result<()>) {
+        complete(&mut self.pages.draft());
+        let written = match &self.writer {
+            Some(_) => self.pages.save().await,
+            None => Ok(()),
+        };
+        // What the writer is told of from now on is written already.
+        (self.pages.draft().clone(), written)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if let Some(writer) = &self.writer {
+            writer.abort();
+        }
+    }
+}
+
+impl Pages {
+    fn draft(&self) -> std::sync::MutexGuard<'_, Deployment> {
+        self.draft.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is something new to write.
+    fn keep(&self, event: &Event) -> bool {
+        let mut draft = self.draft();
+        let steps = &mut draft.steps;
+        match event {
+            Event::Started { step } => steps.push(StepRecord {
+                name: step.clone(),
+                outcome: RUNNING.to_owned(),
+                started: Some(time::now()),
+                ..StepRecord::default()
+            }),
+            Event::Note { step, message } => {
+                let Some(of) = steps.iter_mut().rev().find(|one| one.name == *step) else { return false };
+                if of.notes.len() == NOTES {
+                    return false;
+                }
+                of.notes.push(message.chars().take(NOTE).collect());
+            }
+            Event::Ended { step, ending, took, summary } => {
+                let open = |one: &&mut StepRecord| one.name == *step && one.outcome == RUNNING;
+                let Some(of) = steps.iter_mut().rev().find(open) else { return false };
+                ending.word().clone_into(&mut of.outcome);
+                of.seconds = time::seconds(*took);
+                of.summary.clone_from(summary);
+            }
+            Event::Progress { .. } | Event::Asking { .. } => return false,
+        }
+        true
+    }
+
+    /// Writes the draft as it is now, after every write that has begun before.
+    async fn save(&self) -> Result<()> {
+        let mut tag = self.tag.lock().await;
+        let draft = {
+            let mut draft = self.draft();
+            if draft.outcome == Outcome::Running {
+                draft.seconds = time::seconds(self.watch.elapsed());
+            }
+            draft.clone()
+        };
+        let key = names::deployment_key(self.store.environment(), &draft.deployment);
+        for _ in 0..2 {
+            let condition = tag.as_deref().map_or(Condition::Absent, Condition::Same);
+            match self.store.write(&key, &draft, condition).await? {
+                Written::Yes(new) => {
+                    *tag = Some(new);
+                    return Ok(());
+                }
+                // An earlier write was carried out although its answer never came.
+                Written::Lost => *tag = self.store.read::<Deployment>(&key).await?.map(|found| found.etag),
+            }
+        }
+        Err(Fail::new(Kind::Failed, format!("somebody else writes `{}`", self.store.location(&key))))
+    }
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;
