@@ -4,8 +4,10 @@ use crate::fail::Result;
 use crate::plan::deployment::Source;
 use crate::plan::gates::Runs;
 use crate::report::dags;
+use crate::session::prepare::Prepared;
+use crate::session::waiting::Patience;
 use crate::session::{Setup, deployment, preflight};
-use crate::ui::{EnvArg, Ui};
+use crate::ui::{EnvArg, Ui, WaitArg};
 use clap::Args;
 
 /// Bring an environment to what this tree says: stacks, hosts and DAGs.
@@ -22,19 +24,33 @@ pub struct Deploy {
     /// cut off.
     #[arg(long)]
     pub force: bool,
+    #[command(flatten)]
+    pub wait: WaitArg,
 }
 
 pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
+    let patience = Patience::of(args.wait.wait);
+    loop {
+        match begin(args, ui, &patience).await {
+            Err(fail) if patience.outlasts(&fail) => {}
+            prepared => return deployment::carry_out(prepared?, ui).await,
+        }
+    }
+}
+
+async fn begin(args: &Deploy, ui: &Ui, patience: &Patience) -> Result<Prepared> {
     let (project, environment) = preflight::ready(&args.env.env)?;
     let setup = Setup::begin(project, environment, ui.sink()).await?;
+    setup.wait(patience).await?;
     let (target, observed) = setup.look().await?;
     let runs = if args.force { Runs::Sacrifice } else { Runs::Protect };
     observed.nobody_else(&setup.session)?;
-    let prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;
+    let mut prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;
     prepared.passes()?;
     let dags = dags::text(&prepared.dags, prepared.context.environment());
     if !dags.is_empty() {
         ui.say(dags.trim_end());
     }
-    deployment::carry_out(prepared, ui).await
+    patience.begin(&mut prepared).await?;
+    Ok(prepared)
 }

@@ -2,6 +2,8 @@
 
 use super::prepare::Prepared;
 use super::rollback;
+use crate::apply::context::{Context, Progress};
+use crate::apply::lease::Lease;
 use crate::apply::run;
 use crate::doors::{env, time};
 use crate::fail::{Fail, Kind, Result};
@@ -69,7 +71,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         saved: progress.state.saved.as_ref().map(|saved| saved.name().to_owned()),
         steps: std::mem::take(&mut progress.records),
     };
-    if let Some(lease) = progress.lease.take() {
+    if let Some(lease) = still_held(&mut progress, &context).await {
         let sink = context.sink.step("record");
         let key = names::deployment_key(context.environment(), &deployment.deployment);
         if let Err(fail) = context.store.put(&key, &deployment).await {
@@ -91,6 +93,16 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         deployment,
         error: None,
     }
+}
+
+/// The lease, unless it was lost: then neither records nor anything else of the environment are ours to write.
+async fn still_held(progress: &mut Progress, context: &Context) -> Option<Lease> {
+    let lease = progress.lease.take()?;
+    if lease.check().await.is_ok() {
+        return Some(lease);
+    }
+    context.sink.step("record").note("not recorded: the environment is somebody else's now");
+    None
 }
 
 /// Whether the environment is on one release as a whole. What this deployment, or an interrupted one before

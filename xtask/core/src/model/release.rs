@@ -157,6 +157,9 @@ pub struct Pointer {
     /// The version of each secret that hosts have read. Pointers of before have none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: Versions,
+    /// The fencing token of the lease under which it was written. Pointers of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
 }
 
 impl Pointer {
@@ -168,6 +171,7 @@ impl Pointer {
             bundle: release.bundle,
             serial: before.map_or(1, |before| before.serial + 1),
             secrets: Versions::new(),
+            token: None,
         }
     }
 }

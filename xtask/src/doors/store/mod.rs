@@ -8,6 +8,7 @@ mod upload;
 
 use super::aws::{self, Aws};
 use super::backoff::Backoff;
+use super::fence::Fence;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::digest::Digest;
 use crate::model::names;
@@ -32,6 +33,7 @@ pub struct Store {
     bucket: String,
     account: String,
     environment: String,
+    fence: Fence,
 }
 
 /// A document with the tag that the next conditional write must show.
@@ -93,6 +95,7 @@ impl Store {
             bucket: names::artifact_bucket(account, &aws.region),
             account: account.to_owned(),
             environment: environment.to_owned(),
+            fence: aws.fence.clone(),
         }
     }
 
@@ -104,6 +107,12 @@ impl Store {
     #[must_use]
     pub fn environment(&self) -> &str {
         &self.environment
+    }
+
+    /// What holds back requests of a lease that is lost.
+    #[must_use]
+    pub fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// `s3://bucket/key`, for messages.
