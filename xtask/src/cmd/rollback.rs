@@ -63,7 +63,7 @@ async fn begin(args: &Rollback, ui: &Ui, patience: &Patience) -> Result<Prepared
 async fn recorded(session: &Session, release: Release) -> Result<Candidate> {
     let body = release::whole(&session.store, &release).await?;
     let root = Packaged { path: MASTER.to_owned(), digest: release.stack.template, body };
-    Ok(Candidate { release, root, artifacts: Artifacts::default() })
+    Ok(Candidate { release, root, artifacts: Artifacts::default(), promoted: None })
 }
 
 /// The last release that was deployed successfully before the current one.

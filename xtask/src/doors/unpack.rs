@@ -3,14 +3,30 @@
 
 use crate::fail::{Context as _, Result};
 use flate2::read::MultiGzDecoder;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
 pub fn unpack(zip: &Path, into: &Path) -> Result<()> {
     let file = File::open(zip).failed(|| format!("cannot read `{}`", zip.display()))?;
     let what = || format!("cannot unpack `{}`", zip.display());
     zip::ZipArchive::new(file).failed(what)?.extract(into).failed(what)
+}
+
+/// The files of a small archive, by their names.
+pub fn entries(zip: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let file = File::open(zip).failed(|| format!("cannot read `{}`", zip.display()))?;
+    let what = || format!("cannot unpack `{}`", zip.display());
+    let mut archive = zip::ZipArchive::new(file).failed(what)?;
+    let mut found = BTreeMap::new();
+    for at in 0..archive.len() {
+        let mut entry = archive.by_index(at).failed(what)?;
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).failed(what)?;
+        found.insert(entry.name().to_owned(), bytes);
+    }
+    Ok(found)
 }
 
 /// A layer of an image.

@@ -110,6 +110,7 @@ fn deployment(id: &str) -> Deployment {
         by: "me".to_owned(),
         run_url: None,
         saved: None,
+        from: None,
         steps: Vec::new(),
     }
 }

@@ -149,6 +149,7 @@ mod tests {
             by: "me".to_owned(),
             run_url: None,
             saved: None,
+            from: None,
             steps: vec![],
         };
         let url = Some("http://127.0.0.1:8080".to_owned());

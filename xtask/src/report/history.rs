@@ -22,6 +22,9 @@ struct Entry {
     run_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved: Option<String>,
+    /// Where the artifacts were promoted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
 }
 
 impl History {
@@ -36,6 +39,7 @@ impl History {
             by: one.by,
             run_url: one.run_url,
             saved: one.saved,
+            from: one.from,
         };
         Self(deployments.into_iter().map(entry).collect())
     }
@@ -48,7 +52,8 @@ impl Output for History {
         }
         let row = |entry: &Entry| {
             let started = entry.started.get(..19).unwrap_or_default().replace('T', " ");
-            let outcome = entry.outcome.word().to_owned();
+            let from = entry.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+            let outcome = format!("{}{from}", entry.outcome.word());
             vec![started, entry.release.clone(), outcome, seconds(entry.seconds), entry.by.clone()]
         };
         let rows: Vec<Vec<String>> = self.0.iter().map(row).collect();
@@ -76,11 +81,32 @@ mod tests {
             by: "ada".to_owned(),
             run_url: run_url.map(str::to_owned),
             saved: None,
+            from: None,
         };
         let text =
             History(vec![entry(Some("https://ci.example/2")), entry(Some("https://ci.example/1"))]).text();
         assert!(text.ends_with("ada\n\nlast run: https://ci.example/2\n"), "{text}");
         assert!(!History(vec![entry(None)]).text().contains("last run"));
+    }
+
+    #[test]
+    fn a_promoted_release_says_where_it_comes_from() {
+        let deployment = Deployment {
+            deployment: "01".to_owned(),
+            release: "0123456789ab".to_owned(),
+            previous: None,
+            outcome: Outcome::Deployed,
+            started: "2026-11-20T10:00:00.000Z".to_owned(),
+            seconds: 4.2,
+            by: "me".to_owned(),
+            run_url: None,
+            saved: None,
+            from: Some("staging@ba9876543210".to_owned()),
+            steps: Vec::new(),
+        };
+        let history = History::new(vec![deployment]);
+        assert!(history.text().contains("  deployed from staging@ba9876543210  "), "{}", history.text());
+        assert_eq!(serde_json::to_value(&history).unwrap()[0]["from"], "staging@ba9876543210");
     }
 
     #[test]
@@ -95,6 +121,7 @@ mod tests {
             by: "me".to_owned(),
             run_url: None,
             saved: None,
+            from: None,
             steps: Vec::new(),
         };
         let history = History::new(vec![deployment]);

@@ -54,7 +54,7 @@ fn with_secrets(fail: Fail, changed: &[String]) -> Fail {
 /// Records what happened and gives the lease back; neither can turn a success into a failure.
 async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
     let touched = prepared.progress.touched();
-    let Prepared { context, plan, dags, mut progress, started, watch, .. } = prepared;
+    let Prepared { context, plan, dags, promoted, mut progress, started, watch, .. } = prepared;
     let deployment = Deployment {
         deployment: time::ulid(),
         release: plan.release.id().to_owned(),
@@ -69,6 +69,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         by: env::actor(),
         run_url: env::run_url(),
         saved: progress.state.saved.as_ref().map(|saved| saved.name().to_owned()),
+        from: promoted,
         steps: std::mem::take(&mut progress.records),
     };
     if let Some(lease) = still_held(&mut progress, &context).await {

@@ -14,6 +14,7 @@ pub mod package_index;
 pub mod preflight;
 pub mod prepare;
 pub mod project;
+pub mod promotion;
 mod rollback;
 pub mod run;
 pub mod task_images;

@@ -94,6 +94,7 @@ async fn prepared(bucket: &Bucket, aws: Aws, old: Option<&Release>, new: &Releas
         gates: Vec::new(),
         decision: None,
         dags: DagDiff::default(),
+        promoted: None,
         progress,
         holder: None,
         started,

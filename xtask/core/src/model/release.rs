@@ -224,6 +224,9 @@ pub struct Deployment {
     /// What the database was saved as before a migration: a snapshot of RDS, or a key in the artifact bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<String>,
+    /// The environment and release whose artifacts these are, as `staging@0123456789ab`; none if they were made of a tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     pub steps: Vec<StepRecord>,
 }
 

@@ -4,6 +4,7 @@
 //! written on a condition, and only here.
 
 mod clock;
+mod download;
 mod upload;
 
 use super::aws::{self, Aws};
@@ -18,6 +19,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumMode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::path::Path;
 use std::time::Duration;
 
 use clock::Answered;
@@ -270,6 +272,14 @@ impl Store {
         let put = self.put_object(key, "application/json").body(ByteStream::from(encoded(value)?));
         let sent = put.send().await;
         sent.map(drop).map_err(|e| aws::failure("S3", format!("cannot write `{}`", self.location(key)), e))
+    }
+
+    /// Brings an artifact to a file of this machine, unless the whole of it is there; none if S3 has no such object.
+    ///
+    /// # Errors
+    /// One that is damaged there, and whatever S3 says.
+    pub async fn download(&self, key: &str, digest: &Digest, file: &Path) -> Result<Option<()>> {
+        download::download(self, key, digest, file).await
     }
 
     /// Uploads an artifact, unless it is there already; one that is there and damaged is replaced.
