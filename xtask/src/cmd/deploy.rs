@@ -4,7 +4,7 @@ use crate::fail::{Fail, Result};
 use crate::plan::gates::{Runs, unconfirmed};
 use crate::report::dags;
 use crate::session::prepare::Prepared;
-use crate::session::promotion::From;
+use crate::session::promotion::Origin;
 use crate::session::waiting::Patience;
 use crate::session::{Setup, deployment, preflight};
 use crate::ui::{EnvArg, Ui, WaitArg};
@@ -22,7 +22,7 @@ pub struct Deploy {
     pub env: EnvArg,
     /// Promote what this environment runs, or a release of it: the same artifacts, and the environment file of this tree.
     #[arg(long, value_name = "ENV[@RELEASE]")]
-    pub from: Option<From>,
+    pub from: Option<Origin>,
     /// What `release.confirm` in the environment file asks for.
     #[arg(long, value_name = "PHRASE")]
     pub confirm: Option<String>,

@@ -9,7 +9,7 @@ use crate::plan::gates::Runs;
 use crate::report::Output as _;
 use crate::report::plan::Preview;
 use crate::session::prepare::Prepared;
-use crate::session::promotion::From;
+use crate::session::promotion::Origin;
 use crate::session::{Setup, preflight};
 use crate::ui::{EnvArg, Ui};
 use clap::Args;
@@ -27,7 +27,7 @@ pub struct Plan {
     pub env: EnvArg,
     /// Plan the promotion of what this environment runs, or of a release of it.
     #[arg(long, value_name = "ENV[@RELEASE]")]
-    pub from: Option<From>,
+    pub from: Option<Origin>,
     /// End with exit code 3 if there is something to deploy.
     #[arg(long)]
     pub check: bool,

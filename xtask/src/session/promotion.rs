@@ -29,12 +29,12 @@ const SEARCHED: usize = 500;
 
 /// What a release is promoted from: `staging` for what it runs, `staging@0123456789ab` for a release of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct From {
+pub struct Origin {
     pub environment: String,
     pub release: Option<String>,
 }
 
-impl std::str::FromStr for From {
+impl std::str::FromStr for Origin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -51,7 +51,7 @@ impl std::str::FromStr for From {
 
 impl Setup {
     /// The tree, or with `--from` a release of another environment; and the environment as it is.
-    pub async fn look_at(&self, from: Option<&From>) -> Result<(Candidate, Observed, Source)> {
+    pub async fn look_at(&self, from: Option<&Origin>) -> Result<(Candidate, Observed, Source)> {
         let Some(from) = from else {
             let (target, observed) = self.look().await?;
             return Ok((target, observed, Source::Tree));
@@ -61,7 +61,7 @@ impl Setup {
     }
 
     /// The release on its way here: read, checked to be complete, and brought to this machine.
-    async fn promotion(&self, from: &From) -> Result<Candidate> {
+    async fn promotion(&self, from: &Origin) -> Result<Candidate> {
         let source = self.session.source(from).await?;
         let name = source.environment.name.to_string();
         let read = async {
@@ -116,7 +116,7 @@ impl Setup {
 
 impl Session {
     /// The other environment, read with the credentials of this one: it may be in another account or region.
-    async fn source(&self, from: &From) -> Result<Session> {
+    async fn source(&self, from: &Origin) -> Result<Session> {
         if from.environment == self.environment.name.as_str() {
             return Err(Fail::usage(format!("`{}` cannot be promoted to itself", from.environment))
                 .hint("bring an earlier release back: cargo xtask rollback"));
@@ -144,22 +144,29 @@ impl Session {
 /// Whatever cannot be read there is a refusal: nothing was touched.
 fn unreadable(fail: Fail, source: &Session) -> Fail {
     let (name, bucket) = (&source.environment.name, source.store.bucket());
-    fail.context(format!("cannot promote a release of `{name}`")).with_kind(Kind::Usage).hint(format!(
+    let known = fail.kind() != Kind::Failed;
+    let fail = fail.context(format!("cannot promote a release of `{name}`")).with_kind(Kind::Usage);
+    if known {
+        return fail;
+    }
+    fail.hint(format!(
         "let your role read `environments/{name}/`, `bundles/`, `hosts/` and `templates/` in `s3://{bucket}`; the deploy \
          role may with `from = \"{name}\"` under `[release]`, in one account"
     ))
 }
 
 /// The release, and how long ago a deployment brought it there and succeeded.
-async fn proven(store: &Store, from: &From) -> Result<(Release, Duration)> {
+async fn proven(store: &Store, from: &Origin) -> Result<(Release, Duration)> {
     let name = &from.environment;
-    let pointer = || async { store.value::<Pointer>(&names::pointer_key(name)).await };
     let id = match &from.release {
         Some(id) => id.clone(),
-        None => pointer().await?.map(|pointer| pointer.release).ok_or_else(|| {
-            Fail::usage(format!("`{name}` has no release"))
-                .hint(format!("deploy it there first: cargo xtask deploy --env {name}"))
-        })?,
+        None => {
+            let pointer = store.value::<Pointer>(&names::pointer_key(name)).await?;
+            pointer.map(|pointer| pointer.release).ok_or_else(|| {
+                Fail::usage(format!("`{name}` has no release"))
+                    .hint(format!("deploy it there first: cargo xtask deploy --env {name}"))
+            })?
+        }
     };
     let release = release::release(store, &id).await?;
     let deployments = release::deployments(store, SEARCHED).await?;
@@ -171,11 +178,11 @@ async fn proven(store: &Store, from: &From) -> Result<(Release, Duration)> {
     Ok((release, age))
 }
 
-/// Since the first deployment after which it ran.
+/// Since the last deployment that brought it; one that changed nothing does not count.
 fn age(deployments: &[Deployment], release: &str) -> Option<Duration> {
     let of = |one: &&Deployment| one.release == release && one.outcome == Outcome::Deployed;
-    let first = deployments.iter().rev().find(of)?;
-    let ended = time::age_seconds(&first.started)? - first.seconds;
+    let last = deployments.iter().find(of)?;
+    let ended = time::age_seconds(&last.started)? - last.seconds;
     Some(Duration::try_from_secs_f64(ended).unwrap_or_default())
 }
 
@@ -293,7 +300,7 @@ mod tests {
 
     #[test]
     fn an_environment_or_a_release_of_it() {
-        let from = |text: &str| text.parse::<From>();
+        let from = |text: &str| text.parse::<Origin>();
         assert_eq!(from("staging").unwrap().release, None);
         assert_eq!(from("staging@01").unwrap().release.as_deref(), Some("01"));
         assert!(from("@01").is_err() && from("staging@").is_err());
@@ -315,7 +322,7 @@ mod tests {
     #[tokio::test]
     async fn only_what_was_deployed_successfully_is_promoted() {
         let bucket = Bucket::default();
-        let from = |text: &str| text.parse::<From>().unwrap();
+        let from = |text: &str| text.parse::<Origin>().unwrap();
         let fail = proven(&bucket.store(), &from("dev")).await.unwrap_err();
         assert_eq!((fail.kind(), fail.message()), (Kind::Usage, "`dev` has no release"));
         let id = ran(&bucket, "rolled_back");

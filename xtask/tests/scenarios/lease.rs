@@ -3,7 +3,7 @@
 use super::{Stage, announce};
 use crate::environments;
 use crate::support::project::Project;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,8 @@ pub fn wakes_up(stage: &Stage, sleeper: Sleeper) {
     announce("it wakes up");
     let project = &stage.project;
     std::thread::sleep(FRESH.saturating_sub(sleeper.since.elapsed()));
+    assert_eq!(project.object(LOCK).unwrap()["held"], false, "the others are done");
     let before = written(project);
-    assert_eq!(before[0]["held"], false, "the others are done");
     signal("CONT", &sleeper.child);
     let ended = sleeper.child.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&ended.stderr);
@@ -48,14 +48,24 @@ pub fn wakes_up(stage: &Stage, sleeper: Sleeper) {
     assert_eq!(written(project), before);
 }
 
-/// Lease, pointer, history, and what CloudFormation was asked for.
-fn written(project: &Project) -> Vec<Value> {
-    let history = project.run(&["history", "--env", "local", "--format", "json"]).expect(0).json();
-    let calls = project.read(".ductwork/local/calls.jsonl");
-    let changes = ["CreateChangeSet", "ExecuteChangeSet", "CreateDeployment", "UpdateService", "RunTask"];
-    let count = |name: &&str| calls.matches(&format!(":{name}\"")).count();
-    let asked: Vec<usize> = changes.iter().map(|name| count(&name)).collect();
-    vec![project.object(LOCK).unwrap(), project.pointer(), history, json!(asked)]
+/// Every record of the environment with its tag, and how much CloudFormation has done.
+fn written(project: &Project) -> (String, usize) {
+    let endpoint = project.endpoint();
+    let list = format!("{endpoint}/ductwork-000000000000-us-east-1?list-type=2&prefix=environments/local/");
+    let listed = ureq::get(&list).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(listed.contains(LOCK) && listed.contains("<ETag>"), "{listed}");
+    let who = "AWS4-HMAC-SHA256 Credential=local/20261128/us-east-1/cloudformation/aws4_request";
+    let events = ureq::post(&endpoint)
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .header("Authorization", who)
+        .send("Action=DescribeStackEvents&Version=2010-05-15&StackName=ductwork-local")
+        .unwrap()
+        .body_mut()
+        .read_to_string()
+        .unwrap();
+    let events = events.matches("<EventId>").count();
+    assert!(events > 0);
+    (listed, events)
 }
 
 fn signal(name: &str, child: &Child) {

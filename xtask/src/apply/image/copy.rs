@@ -68,6 +68,6 @@ fn digest_of(part: &Value) -> Result<Digest> {
 /// As the document says itself; those of OCI need not.
 fn kind(document: &Value) -> &'static str {
     let said = document["mediaType"].as_str();
-    let known = MANIFESTS.into_iter().find(|kind| said == Some(kind));
+    let known = MANIFESTS.into_iter().find(|kind| said == Some(*kind));
     known.unwrap_or(if document["manifests"].is_array() { INDEX } else { MANIFEST })
 }
