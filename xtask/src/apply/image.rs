@@ -56,7 +56,8 @@ impl Pushing {
     /// same meanwhile, theirs is the image: a tag never means another one.
     pub async fn push(&self, sink: &Sink) -> Result<(Digest, Option<Sent>)> {
         if let Some((registry, from)) = &self.promoted {
-            let sent = copy::whole(&self.digest, (registry, from), (&self.registry, &self.image), sink).await?;
+            let sent =
+                copy::whole(&self.digest, (registry, from), (&self.registry, &self.image), sink).await?;
             return Ok((self.digest, sent));
         }
         let Some(made) = &self.made else { return Ok((self.digest, None)) };

@@ -9,8 +9,8 @@ use crate::model::names;
 use crate::observe::lease::{Document, EXPIRY, Seen, look, nobody_else};
 use crate::plan::deployment::Step;
 use std::cell::RefCell;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 

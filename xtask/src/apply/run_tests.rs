@@ -2,8 +2,8 @@
 
 use super::super::fake::{context, plan, pointer_to, release};
 use super::*;
-use crate::doors::fake::Bucket;
 use crate::apply::timed::Ended;
+use crate::doors::fake::Bucket;
 use crate::model::event::Sink;
 
 const LOCK: &str = "environments/dev/lock.json";

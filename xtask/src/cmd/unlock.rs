@@ -71,9 +71,15 @@ fn question(name: &str, holder: &Seen) -> String {
     let mut lines = vec![format!("`{name}` is held by {}", holder.who())];
     lines.extend(holder.document().run_url.as_ref().map(|url| format!("see {url}")));
     lines.push(if holder.renews() {
-        format!("IT IS ALIVE: it renewed its lease {} s ago, and will be stopped halfway", holder.age.as_secs())
+        format!(
+            "IT IS ALIVE: it renewed its lease {} s ago, and will be stopped halfway",
+            holder.age.as_secs()
+        )
     } else {
-        format!("its last sign of life was {} s ago; at 90 s the lease expires by itself", holder.age.as_secs())
+        format!(
+            "its last sign of life was {} s ago; at 90 s the lease expires by itself",
+            holder.age.as_secs()
+        )
     });
     lines.push("Take the environment from it?".to_owned());
     lines.join("\n")

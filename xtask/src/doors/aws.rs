@@ -87,16 +87,14 @@ impl Aws {
         let http = config.http_client().map(|client| fence.around(client));
         let app = config.app_name().map_or("", AsRef::as_ref);
         macro_rules! ours {
-            ($service:ident) => {
-                {
-                    let mut builder = $service::config::Builder::from(config);
-                    builder.set_http_client(http.clone());
-                    builder
-                }
-                    .interceptor(counter.clone())
-                    .interceptor(ShortReads)
-                    .retry_classifier(Senseless)
-            };
+            ($service:ident) => {{
+                let mut builder = $service::config::Builder::from(config);
+                builder.set_http_client(http.clone());
+                builder
+            }
+            .interceptor(counter.clone())
+            .interceptor(ShortReads)
+            .retry_classifier(Senseless)};
         }
         macro_rules! client {
             ($service:ident) => {

@@ -80,7 +80,10 @@ fn service(answers: Vec<(u16, &'static str)>) -> (Signed, Counter) {
     });
     let counter = Counter::default();
     let provider = SharedCredentialsProvider::new(credentials(None));
-    (Signed::new("stack", Some(provider), "eu-central-1", Some(&url), (counter.clone(), Fence::default())), counter)
+    (
+        Signed::new("stack", Some(provider), "eu-central-1", Some(&url), (counter.clone(), Fence::default())),
+        counter,
+    )
 }
 
 #[tokio::test]

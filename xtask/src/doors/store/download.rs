@@ -57,7 +57,10 @@ async fn once(store: &Store, key: &str, digest: &Digest, file: &Path) -> Result<
 fn hashed(file: &Path) -> Result<Digest> {
     let (mut open, mut hasher, mut piece) = (fs::open(file)?, Sha256::new(), vec![0; 1 << 16]);
     loop {
-        match open.read(&mut piece).map_err(|error| Fail::failed(format!("cannot read `{}`", file.display())).because(error))? {
+        match open
+            .read(&mut piece)
+            .map_err(|error| Fail::failed(format!("cannot read `{}`", file.display())).because(error))?
+        {
             0 => return Ok(Digest::from_hasher(hasher)),
             read => hasher.update(&piece[..read]),
         }

@@ -22,11 +22,16 @@ pub fn release(
     let from = problems.text(&written.from, itself);
     let min_age = problems.number(&written.min_age_hours, 1..=720, "hours");
     let tag = problems.text(&written.tag, words("a pattern such as `v*`"));
-    let confirm = problems.text(&written.confirm, words("what has to be written, such as the environment's name"));
+    let confirm =
+        problems.text(&written.confirm, words("what has to be written, such as the environment's name"));
     if written.from.is_none() {
         // Only of a release that was somewhere else before anybody knows how old it is.
         let keys = [("min_age_hours", at(&written.min_age_hours))];
-        problems.no_effect(&keys, "without `from`", "add `from = \"staging\"`, or another environment, or remove it");
+        problems.no_effect(
+            &keys,
+            "without `from`",
+            "add `from = \"staging\"`, or another environment, or remove it",
+        );
     }
     Ok(ReleaseRules {
         from: from?,

@@ -52,7 +52,10 @@ fn source(delivery: &Delivery) -> Refused {
         None => "made of a tree".to_owned(),
     };
     let message = format!("releases come from `{wanted}`, and this one is {of}");
-    let hint = format!("promote what was tested there: cargo xtask deploy --env {} --from {wanted}", delivery.environment);
+    let hint = format!(
+        "promote what was tested there: cargo xtask deploy --env {} --from {wanted}",
+        delivery.environment
+    );
     Some(("from", message, hint))
 }
 
@@ -68,7 +71,12 @@ fn age(delivery: &Delivery) -> Refused {
         hours(delivery.rules.min_age)
     );
     let minutes = missing.as_secs().div_ceil(60);
-    let hint = format!("deploy in {} h {} min, or name an older release: --from {}@RELEASE", minutes / 60, minutes % 60, promoted.environment);
+    let hint = format!(
+        "deploy in {} h {} min, or name an older release: --from {}@RELEASE",
+        minutes / 60,
+        minutes % 60,
+        promoted.environment
+    );
     Some(("min_age_hours", message, hint))
 }
 
@@ -153,7 +161,8 @@ mod tests {
         let young = Promoted { age: Duration::from_secs(3600 * 22 + 1), ..delivery().promoted.unwrap() };
         let young = Promoted { environment: "dev".to_owned(), ..young };
         let all = told(&Delivery { promoted: Some(young), tags: Vec::new(), ..delivery() });
-        let lines: Vec<String> = all.iter().map(|p| format!("{}: {}; {}", p.location, p.message, p.hint)).collect();
+        let lines: Vec<String> =
+            all.iter().map(|p| format!("{}: {}; {}", p.location, p.message, p.hint)).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
         environments/dev.toml `release.from`: releases come from `staging`, and this one is of `dev`; promote what was tested there: cargo xtask deploy --env prod --from staging
         environments/dev.toml `release.min_age_hours`: `dev` has had release 0123456789ab for 22 h, and 24 h are asked for; deploy in 2 h 0 min, or name an older release: --from dev@RELEASE
@@ -173,8 +182,13 @@ mod tests {
     #[test]
     fn patterns_of_tags() {
         for (pattern, tag, fits) in [
-            ("v*", "v1", true), ("v*", "av1", false), ("v1", "v10", false), ("*-rc*", "v1-rc2", true),
-            ("release/*.0", "release/3.0", true), ("release/*.0", "release/3.1", false), ("*", "", true),
+            ("v*", "v1", true),
+            ("v*", "av1", false),
+            ("v1", "v10", false),
+            ("*-rc*", "v1-rc2", true),
+            ("release/*.0", "release/3.0", true),
+            ("release/*.0", "release/3.1", false),
+            ("*", "", true),
         ] {
             assert_eq!(matches(pattern, tag), fits, "{pattern} {tag}");
         }
