@@ -24,7 +24,8 @@ pub fn entries(zip: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut entry = archive.by_index(at).failed(what)?;
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).failed(what)?;
-        found.insert(entry.name().to_owned(), bytes);
+        let name = entry.name().failed(what)?.into_owned();
+        found.insert(name, bytes);
     }
     Ok(found)
 }
