@@ -306,6 +306,7 @@ fn workflows_release_on_the_local_cloud() {
 
     announce("deploy role");
     for name in ["dev", "staging", "prod"] {
-        project.python(&["-m", "localcloud.iam.tool", "--environment", name]).expect(0);
+        let source: &[&str] = if name == "prod" { &["--source", "staging"] } else { &[] };
+        project.python(&[&["-m", "localcloud.iam.tool", "--environment", name], source].concat()).expect(0);
     }
 }
