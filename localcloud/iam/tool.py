@@ -79,7 +79,7 @@ def _tags(resource: str, place: Place) -> dict[str, str]:
 
 
 def findings(made: list[Call], role: Role, own: Own, secret: str = "", source: str = "") -> Iterator[str]:
-    """What the role lacks, and what would work elsewhere. The environment file gave `secret` and `source`, if it did."""
+    """What the role lacks, and what would work elsewhere. The environment file may give `secret` and `source`."""
     shared = [*SHARED, ("secretsmanager:DescribeSecret", secret, "other environments may have the same")]
     if source:
         shared.append(("s3:GetObject", f"*/environments/{source}/*.json", "releases come from there"))
