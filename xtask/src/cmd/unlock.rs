@@ -40,7 +40,7 @@ pub async fn run(args: &Unlock, ui: &Ui) -> Result<()> {
     let seen = look(&session.store).await?;
     let Some(holder) = seen.filter(Seen::is_live) else {
         let document = Unlocked { environment: name, outcome: "unchanged", holder: None };
-        ui.show(&Told { text: format!("nobody holds `{name}`; deploy\n"), document });
+        ui.show(&Told { text: format!("nobody holds `{name}`: the next deployment can begin\n"), document });
         return Ok(());
     };
     ui.consent(&question(name, &holder))?;
