@@ -142,7 +142,7 @@ mod tests {
         let patience = Patience::of(Some(2));
         let (waited, ()) = tokio::join!(patience.until_free(&store, &sink), ends);
         waited.unwrap();
-        let lines = lines.lock().unwrap();
+        let lines = lines.lock().unwrap().clone();
         assert_eq!(lines[0], "wait: for ann on far (process 1) since then, https://ci/1; 2 min left");
         assert!(lines.iter().any(|line| line.ends_with("; 1 min left")), "{lines:?}");
         assert_eq!(lines.last().unwrap(), "the environment is free");
