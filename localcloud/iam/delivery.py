@@ -75,8 +75,10 @@ def texts(templates: Path, *, tasks: bool) -> list[str]:
     return [(templates / name).read_text(encoding="utf-8") for name in names]
 
 
-def template(texts: list[str], place: Place, secret: str = "", image: str = "") -> Template:
-    """These for an environment, perhaps with the secret of an existing database and an image's parameter."""
+def template(texts: list[str], place: Place, secret: str = "", image: str = "", source: str = "") -> Template:
+    """These for an environment, perhaps with the secret of an existing database, an image's parameter, and the
+    environment that releases come from.
+    """
     parsed = [engine._parse_template(text) for text in texts]
     sections = ("Conditions", "Resources")
     return Template(
@@ -93,5 +95,6 @@ def template(texts: list[str], place: Place, secret: str = "", image: str = "") 
             "HostedZoneId": place.zone,
             "DatabaseUrlSecretArn": secret,
             "HostImageParameter": image,
+            "ReleaseSource": source or place.environment,
         },
     )

@@ -29,6 +29,7 @@ BY_PEOPLE: list[tuple[str, str, str]] = [
     ("s3:DeleteObject", "*/environments/*/deployments/*.json", DESTROY),
     ("s3:DeleteObject", "*/environments/*/dumps/*.dump", DESTROY),
     ("s3:DeleteObject", "*/environments/*/leftovers.json", DESTROY),
+    ("s3:DeleteObject", "*/environments/*/lock.json", DESTROY),
     ("s3:DeleteObject", "*/environments/*/migration.json", DESTROY),
     ("s3:DeleteObject", "*/environments/*/releases/*.json", DESTROY),
     ("s3:ListBucketVersions", "arn:*:s3:::*-entry-*", DESTROY),
@@ -77,9 +78,11 @@ def _tags(resource: str, place: Place) -> dict[str, str]:
     return place.tags("aws:ResourceTag") if own else {}
 
 
-def findings(made: list[Call], role: Role, own: Own, secret: str = "") -> Iterator[str]:
-    """What the role lacks, and what would work elsewhere. The environment file gave `secret`, if it did."""
+def findings(made: list[Call], role: Role, own: Own, secret: str = "", source: str = "") -> Iterator[str]:
+    """What the role lacks, and what would work elsewhere. The environment file may give `secret` and `source`."""
     shared = [*SHARED, ("secretsmanager:DescribeSecret", secret, "other environments may have the same")]
+    if source:
+        shared.append(("s3:GetObject", f"*/environments/{source}/*.json", "releases come from there"))
     if not made:
         yield f"no call of the release tool for `{own.environment}` was recorded"
     needed = [call for call in made if not _is_in(BY_PEOPLE, call.request) or _is_in(shared, call.request)]
@@ -96,12 +99,15 @@ def main() -> int:
     parser.add_argument("--environment", default="local")
     parser.add_argument("--secret", default="", help="ARN of an existing database's URL.")
     parser.add_argument("--tasks", action="store_true", help="The environment runs on ECS.")
+    parser.add_argument("--source", default="", help="Environment that releases come from.")
     options = parser.parse_args()
     place = Place(options.project, options.environment, "000000000000", "us-east-1", "aws", "")
-    template = delivery.template(delivery.texts(TEMPLATES, tasks=options.tasks), place, options.secret)
+    texts = delivery.texts(TEMPLATES, tasks=options.tasks)
+    template = delivery.template(texts, place, options.secret, source=options.source)
     role = Role("DeployRole", place.stack, template.statements())
     made = list(calls(read(options.state / "calls.jsonl"), place))
-    found = sorted(set(findings(made, role, Own(place.project, place.environment), options.secret)))
+    own = Own(place.project, place.environment)
+    found = sorted(set(findings(made, role, own, options.secret, options.source)))
     for finding in found:
         sys.stdout.write(f"{finding}\n")
     sys.stderr.write(f"{len(made)} calls of the release tool, {len(role.statements)} statements\n")

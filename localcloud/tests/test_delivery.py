@@ -332,3 +332,21 @@ def test_a_job_logs_in_at_the_package_index_and_the_repository_of_its_environmen
     for own in ("ductwork/prod/packages/index", "ductwork/prod/dags/git"):
         assert may(f"{own}-AbCdEf")
         assert not may(f"{own}-other-AbCdEf") and not may(own.replace("prod", "prod-2") + "-AbCdEf")
+
+
+def test_the_records_of_the_environment_that_releases_come_from_can_be_read_and_nothing_else_of_it() -> None:
+    place = PLACES[1]
+    bucket = f"arn:aws:s3:::ductwork-{place.account}-{place.region}/environments"
+
+    def may(action: str, key: str, source: str) -> bool:
+        statements = template(texts(TEMPLATES, tasks=False), place, source=source).statements()
+        return allows(statements, Request(action, f"{bucket}/{key}"))
+
+    for key in ("current.json", "releases/0123456789ab.json", "deployments/01.json"):
+        assert may("s3:GetObject", f"staging/{key}", "staging")
+        assert not may("s3:GetObject", f"staging/{key}", "") and not may(
+            "s3:GetObject", f"dev/{key}", "staging"
+        )
+        assert not may("s3:PutObject", f"staging/{key}", "staging")
+    assert not may("s3:GetObject", "staging/dumps/01.dump", "staging")
+    assert not may("s3:DeleteObject", "prod/lock.json", "")

@@ -3,7 +3,7 @@
 use crate::apply::{lease, stopping};
 use crate::cmd::{
     airflow, bundle_dags, check, deploy, destroy, diff, doctor, exec, history, image, local, lock, package,
-    plan, rollback, run as once, secret, status,
+    plan, rollback, run as once, secret, status, unlock,
 };
 use crate::doors::{term, time};
 use crate::fail::{Fail, Kind, Result};
@@ -50,6 +50,7 @@ enum Verb {
     Airflow(airflow::Airflow),
     Run(once::Run),
     Exec(exec::Exec),
+    Unlock(unlock::Unlock),
     Destroy(destroy::Destroy),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -136,6 +137,7 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::Airflow(args) => airflow::run(&args, ui).await,
         Verb::Run(args) => once::run(&args, ui).await,
         Verb::Exec(args) => exec::run(&args).await,
+        Verb::Unlock(args) => unlock::run(&args, ui).await,
         Verb::Destroy(args) => destroy::run(&args, ui).await,
         Verb::Doctor(args) => doctor::run(&args, ui).await,
         Verb::Local(args) => local::run(&args, ui),

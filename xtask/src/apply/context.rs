@@ -5,8 +5,9 @@ use super::journal::Journal;
 use super::lease::Lease;
 use crate::doors::airflow::Airflow;
 use crate::doors::aws::Aws;
+use crate::doors::fence::CLOSED;
 use crate::doors::store::{Content, Found, Sent, Store};
-use crate::fail::{Fail, Result};
+use crate::fail::{Fail, Kind, Result};
 use crate::model::change::Change;
 use crate::model::cloud::Cloud;
 use crate::model::commit::Tree;
@@ -66,6 +67,11 @@ impl Context {
             Some(made) => self.store.upload(key, Content::File(&made.path), digest).await,
             None => Ok(Sent::AlreadyThere),
         }
+    }
+
+    /// Fails if the lease is lost: for what is written by other ways than the clients of AWS.
+    pub async fn may_write(&self) -> Result<()> {
+        if self.aws.fence.holds().await { Ok(()) } else { Err(Fail::new(Kind::Locked, CLOSED)) }
     }
 
     /// Asks, with no live line that would be redrawn over the question.
@@ -140,6 +146,8 @@ impl Progress {
 pub struct State {
     pub running: Running,
     pub pointer: Option<Found<Pointer>>,
+    /// The fencing token of the lease, which goes into the pointer.
+    pub token: Option<u64>,
     /// Outputs and parameters of the master stack.
     pub outputs: BTreeMap<String, String>,
     pub parameters: BTreeMap<String, String>,

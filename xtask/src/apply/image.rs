@@ -1,5 +1,7 @@
 //! Brings an image to a registry: what is not there yet of the base and of ours, then the documents.
 
+mod copy;
+
 use crate::doors::registry::{Blob, Reference, Registry, RegistryOperation};
 use crate::doors::time;
 use crate::fail::{Fail, Result};
@@ -30,8 +32,10 @@ pub struct Made {
 pub struct Pushing {
     /// What it is there already, or will be.
     pub digest: Digest,
-    /// None if the registry has it.
+    /// None if the registry has it, or another one has it.
     pub made: Option<Made>,
+    /// Where another environment has it.
+    pub promoted: Option<(Registry, Reference)>,
     pub registry: Registry,
     /// By its tag.
     pub image: Reference,
@@ -51,6 +55,11 @@ impl Pushing {
     /// Sends what the registry lacks, nothing if it has the image; the digest there. If somebody else has pushed the
     /// same meanwhile, theirs is the image: a tag never means another one.
     pub async fn push(&self, sink: &Sink) -> Result<(Digest, Option<Sent>)> {
+        if let Some((registry, from)) = &self.promoted {
+            let sent =
+                copy::whole(&self.digest, (registry, from), (&self.registry, &self.image), sink).await?;
+            return Ok((self.digest, sent));
+        }
         let Some(made) = &self.made else { return Ok((self.digest, None)) };
         match self.send(made, sink).await {
             Ok(sent) => Ok((self.digest, Some(sent))),

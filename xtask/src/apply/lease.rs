@@ -6,15 +6,18 @@ use crate::doors::time::Stopwatch;
 use crate::doors::{env, proc, time};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::names;
-use crate::observe::lease::{Document, EXPIRY, look, nobody_else};
+use crate::observe::lease::{Document, EXPIRY, Seen, look, nobody_else};
 use crate::plan::deployment::Step;
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 const RENEWAL: Duration = Duration::from_secs(20);
+/// For so long after a renewal its holder writes without asking again, with the rest of the expiry for requests that are
+/// under way.
+pub const FRESH: Duration = Duration::from_secs(40);
 
 /// When a lease that is written now expires, for earlier versions of this tool.
 fn expires() -> i64 {
@@ -49,37 +52,30 @@ pub struct Lease {
     returnable: AtomicBool,
 }
 
-/// Ends when the lease is lost, and never if it is not.
+/// Why a lease was lost: somebody else's, or no answer until it expired.
 #[derive(Clone, Debug)]
-pub struct Loss(watch::Receiver<bool>);
+struct Loss(Option<Box<Document>>);
 
 impl Loss {
-    pub async fn happens(mut self) {
-        if self.0.wait_for(|lost| *lost).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    fn fail(&self) -> Fail {
+        let fail = Fail::new(Kind::Locked, "the lease was lost, and nothing was written since");
+        let fail = match &self.0 {
+            Some(other) => fail.cause(format!("{} on {} took it at {}", other.by, other.host, other.since)),
+            None => fail.cause("it could not be renewed in time"),
+        };
+        fail.hint("look at what the other one does, then run the command again")
     }
 }
 
 /// Takes the lease, from a dead holder too; a living one is an error (exit 6).
 pub async fn acquire(store: &Store) -> Result<Lease> {
     let environment = store.environment();
-    let key = names::lock_key(environment);
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
     for _ in 0..5 {
         let seen = look(store).await?;
         nobody_else(environment, seen.as_ref())?;
-        let inherited = seen.as_ref().is_some_and(|seen| seen.document().held);
-        let mine = mine(seen.as_ref().map_or(1, |seen| seen.document().token + 1));
-        let condition = seen.as_ref().map_or(Condition::Absent, |seen| Condition::Same(&seen.found.etag));
-        let watch = Stopwatch::start();
-        if let Written::Yes(etag) = store.write(&key, &mine, condition).await? {
-            return Ok(hold(
-                store.clone(),
-                key,
-                Last { found: Found { value: mine, etag }, watch },
-                inherited,
-            ));
+        if let Some(lease) = succeed(store, seen).await? {
+            return Ok(lease);
         }
         backoff.wait().await;
     }
@@ -87,10 +83,23 @@ pub async fn acquire(store: &Store) -> Result<Lease> {
         .hint("wait until the others are done, then run the command again"))
 }
 
+/// Takes the lease from the holder that was `seen`, even from a living one; none if it changed hands meanwhile.
+pub async fn succeed(store: &Store, seen: Option<Seen>) -> Result<Option<Lease>> {
+    let key = names::lock_key(store.environment());
+    let inherited = seen.as_ref().is_some_and(|seen| seen.document().held);
+    let mine = mine(seen.as_ref().map_or(1, |seen| seen.document().token + 1));
+    let condition = seen.as_ref().map_or(Condition::Absent, |seen| Condition::Same(&seen.found.etag));
+    let watch = Stopwatch::start();
+    let written = store.write(&key, &mine, condition).await?;
+    let Written::Yes(etag) = written else { return Ok(None) };
+    Ok(Some(hold(store.clone(), key, Last { found: Found { value: mine, etag }, watch }, inherited)))
+}
+
 fn hold(store: Store, key: String, last: Last, inherited: bool) -> Lease {
     let token = last.found.value.token;
-    let tenure = Tenure { store, key, last: Mutex::new(last), lost: watch::Sender::new(false) };
+    let tenure = Tenure { store, key, last: Mutex::new(last), lost: watch::Sender::new(None) };
     let tenure = Arc::new(tenure);
+    tenure.close_fence();
     let kept = tenure.clone();
     let renewal = tokio::spawn(async move {
         loop {
@@ -113,7 +122,7 @@ impl Last {
     /// machine sleeps and the other clock can be set; where they disagree, S3 is asked.
     fn is_fresh(&self) -> bool {
         let age = EXPIRY.as_secs().cast_signed() - (self.found.value.expires - time::unix());
-        self.watch.elapsed() < RENEWAL * 2 && age < RENEWAL.as_secs().cast_signed() * 2
+        self.watch.elapsed() < FRESH && age < FRESH.as_secs().cast_signed()
     }
 }
 
@@ -122,47 +131,70 @@ struct Tenure {
     store: Store,
     key: String,
     last: Mutex<Last>,
-    lost: watch::Sender<bool>,
+    lost: watch::Sender<Option<Loss>>,
 }
 
 impl Tenure {
+    /// Nothing leaves this process any more unless the lease is ours.
+    fn close_fence(self: &Arc<Self>) {
+        let tenure: Weak<Self> = Arc::downgrade(self);
+        self.store.fence().close(
+            &self.key,
+            Arc::new(move || {
+                let tenure = tenure.upgrade();
+                Box::pin(async move {
+                    match tenure {
+                        Some(tenure) => tenure.is_ours().await,
+                        None => true,
+                    }
+                })
+            }),
+        );
+    }
+
+    async fn is_ours(&self) -> bool {
+        let fresh = self.lost.borrow().is_none() && self.last.lock().await.is_fresh();
+        fresh || self.renew().await
+    }
+
     /// Renews, also after the expiry: the compare-and-swap fails only if somebody else took it meanwhile.
     /// A failed attempt is repeated until the expiry; after that somebody else may have it.
     async fn renew(&self) -> bool {
         let mut last = self.last.lock().await;
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
-        let held = loop {
+        let lost = loop {
             match self.write(&mut last).await {
-                Ok(held) => break held,
-                Err(_) if last.watch.elapsed() >= EXPIRY => break false,
+                Ok(lost) => break lost,
+                Err(_) if last.watch.elapsed() >= EXPIRY => break Some(Loss(None)),
                 Err(_) => backoff.wait().await,
             }
         };
-        self.lost.send_replace(!held);
+        let held = lost.is_none();
+        self.lost.send_replace(lost);
         held
     }
 
-    async fn write(&self, last: &mut Last) -> Result<bool> {
+    async fn write(&self, last: &mut Last) -> Result<Option<Loss>> {
         let watch = Stopwatch::start();
         let value = Document { expires: expires(), ..last.found.value.clone() };
         match self.store.write(&self.key, &value, Condition::Same(&last.found.etag)).await? {
             Written::Yes(etag) => {
                 *last = Last { found: Found { value, etag }, watch };
-                Ok(true)
+                Ok(None)
             }
-            Written::Lost => self.is_mine(last).await,
+            Written::Lost => self.taken(last).await,
         }
     }
 
-    /// Whether an earlier attempt was carried out although its answer never came.
-    async fn is_mine(&self, last: &mut Last) -> Result<bool> {
-        let Some(seen) = look(&self.store).await? else { return Ok(false) };
+    /// By whom, unless an earlier attempt was carried out although its answer never came.
+    async fn taken(&self, last: &mut Last) -> Result<Option<Loss>> {
+        let Some(seen) = look(&self.store).await? else { return Ok(Some(Loss(None))) };
         let mine = Document { expires: seen.document().expires, ..last.found.value.clone() };
-        let is_mine = mine == *seen.document();
-        if is_mine {
-            last.found = seen.found;
+        if mine != *seen.document() {
+            return Ok(Some(Loss(Some(Box::new(seen.found.value)))));
         }
-        Ok(is_mine)
+        last.found = seen.found;
+        Ok(None)
     }
 
     async fn end(&self, change: impl FnOnce(&mut Document)) -> Result<()> {
@@ -174,25 +206,37 @@ impl Tenure {
     }
 }
 
-/// The failure if the lease went to somebody else.
-pub fn lost() -> Fail {
-    Fail::new(Kind::Locked, "the lease was lost to another deployment")
-        .cause("it could not be renewed in time")
-        .hint("look at what the other one does, then run the command again")
-}
-
 impl Lease {
     /// Fails if the lease went to somebody else, or may have: nothing more may be written then. One that
     /// expired, for instance while this machine slept, is taken back if nobody else took it.
     pub async fn check(&self) -> Result<()> {
-        let fresh = !*self.tenure.lost.borrow() && self.tenure.last.lock().await.is_fresh();
-        if fresh || self.tenure.renew().await { Ok(()) } else { Err(lost()) }
+        if self.tenure.is_ours().await {
+            return Ok(());
+        }
+        Err(self.lost().unwrap_or_else(|| Loss(None).fail()))
     }
 
-    /// To stop a long step with.
-    #[must_use]
-    pub fn loss(&self) -> Loss {
-        Loss(self.tenure.lost.subscribe())
+    /// The failure if the lease is known to be lost.
+    fn lost(&self) -> Option<Fail> {
+        self.tenure.lost.borrow().as_ref().map(Loss::fail)
+    }
+
+    /// Ends when the lease is lost, and never if it is not.
+    async fn loss(&self) {
+        if self.tenure.lost.subscribe().wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The outcome of work under this lease, which ends with the lease: work takes minutes, and nothing may be written
+    /// any more once the lease is somebody else's.
+    pub async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let done = tokio::select! {
+            done = work => done,
+            () = self.loss() => Err(Loss(None).fail()),
+        };
+        // Requests that were kept back fail in many words, and the loss is why.
+        done.map_err(|fail| self.lost().unwrap_or(fail))
     }
 
     /// Says that this deployment ended with the environment on one release, the old or the new one.
@@ -208,8 +252,17 @@ impl Lease {
     async fn end(self, change: impl FnOnce(&mut Document)) -> Result<()> {
         let ended = self.tenure.end(change).await;
         self.renewal.abort();
+        if self.lost().is_none() {
+            self.tenure.store.fence().open();
+        }
         self.returnable.store(false, Ordering::Relaxed);
         ended
+    }
+
+    /// As if the machine had slept since the last renewal: the clock went on and the stopwatch did not.
+    #[cfg(test)]
+    pub(crate) async fn oversleep(&self) {
+        self.tenure.last.lock().await.found.value.expires = time::unix();
     }
 
     /// Says what is done under it from now on.

@@ -114,12 +114,13 @@ async fn it_is_renewed_until_somebody_else_has_it() {
     lease.check().await.unwrap();
     assert_eq!(bucket.lines().len(), 4);
 
-    let (loss, theirs) = (lease.loss(), elsewhere());
+    let theirs = elsewhere();
     bucket.set(KEY, &theirs);
     time::sleep(RENEWAL).await;
     let fail = lease.check().await.unwrap_err();
     assert_eq!(fail.kind(), Kind::Locked);
-    loss.happens().await;
+    lease.loss().await;
+    assert!(fail.to_string().contains("ann on far took it at then"), "{fail}");
     lease.release().await.unwrap();
     assert_eq!(seen(&bucket).await.document(), &theirs, "what is somebody else's is not given back");
 }
@@ -142,11 +143,11 @@ async fn one_that_expired_is_lost_and_can_be_taken_back_if_nobody_else_took_it()
     let bucket = Bucket::default();
     let lease = take(&bucket).await.unwrap();
     bucket.break_writes();
-    lease.loss().happens().await;
+    lease.loss().await;
     assert_eq!(lease.check().await.unwrap_err().kind(), Kind::Locked);
     bucket.mend_writes();
     lease.check().await.unwrap();
-    let waited = tokio::time::timeout(Duration::from_secs(3600), lease.loss().happens()).await;
+    let waited = tokio::time::timeout(Duration::from_secs(3600), lease.loss()).await;
     assert!(waited.is_err(), "it is renewed again");
 }
 
@@ -156,8 +157,7 @@ async fn after_the_machine_has_slept_s3_is_asked() {
     let lease = take(&bucket).await.unwrap();
     bucket.set(KEY, &elsewhere());
     lease.check().await.unwrap();
-    // The clock went on and the stopwatch did not.
-    lease.tenure.last.lock().await.found.value.expires = time::unix();
+    lease.oversleep().await;
     assert_eq!(lease.check().await.unwrap_err().kind(), Kind::Locked);
 }
 
@@ -173,9 +173,10 @@ async fn an_abandoned_one_lets_others_in_and_warns_them() {
 async fn a_lease_that_is_kept_never_reports_its_loss() {
     let bucket = Bucket::default();
     let lease = take(&bucket).await.unwrap();
-    let loss = lease.loss();
+    let tenure = lease.tenure.clone();
     lease.release().await.unwrap();
-    let waited = tokio::time::timeout(Duration::from_secs(3600), loss.happens()).await;
+    let mut lost = tenure.lost.subscribe();
+    let waited = tokio::time::timeout(Duration::from_secs(3600), lost.wait_for(Option::is_some)).await;
     assert!(waited.is_err(), "a step that goes on after the end is not told that it lost");
     assert_eq!(bucket.get(KEY)["held"], Value::Bool(false));
 }
@@ -186,7 +187,7 @@ async fn an_attempt_whose_answer_never_came_is_not_taken_for_somebody_else_s() {
     let lease = take(&bucket).await.unwrap();
     let written = Document { expires: 1, ..seen(&bucket).await.document().clone() };
     bucket.set(KEY, &written);
-    let waited = tokio::time::timeout(RENEWAL * 3, lease.loss().happens()).await;
+    let waited = tokio::time::timeout(RENEWAL * 3, lease.loss()).await;
     assert!(waited.is_err(), "nobody else has it");
     assert_ne!(seen(&bucket).await.document(), &written, "renewed with the tag that was found");
 }

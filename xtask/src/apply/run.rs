@@ -1,10 +1,10 @@
 //! Carries a deployment plan out, step by step, and remembers how far it got.
 
 use super::context::{Context, Progress};
-use super::lease::{self, Lease, Loss};
+use super::lease;
 use super::steps;
-use super::timed::{Ended, timed};
-use crate::doors::store::Found;
+use super::timed::timed;
+use crate::doors::store::{Condition, Found, Written};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::names;
 use crate::model::release::Pointer;
@@ -21,32 +21,30 @@ pub async fn run(context: &Context, plan: &Plan, progress: &mut Progress) -> Res
         if let Some(lease) = &progress.lease {
             lease.covers(step);
         }
-        let loss = progress.lease.as_ref().map(Lease::loss);
         let sink = context.sink.step(step.name());
+        let Progress { lease, records, state, .. } = &mut *progress;
         // Boxed: the futures of all steps together would be too large for a thread's stack in a debug build.
-        let work = until(loss, Box::pin(steps::run(context, step, &mut progress.state, &sink)));
-        timed(&sink, &mut progress.records, async { Ok((work.await?, ())) }).await?;
+        let work = Box::pin(steps::run(context, step, state, &sink));
+        let work = async {
+            match lease {
+                Some(lease) => Ok((lease.during(work).await?, ())),
+                None => Ok((work.await?, ())),
+            }
+        };
+        timed(&sink, records, work).await?;
         progress.state.running.advance(step);
     }
     Ok(())
 }
 
-/// A step takes minutes, and nothing may be written any more once the lease is somebody else's.
-async fn until(loss: Option<Loss>, work: impl Future<Output = Result<Ended>>) -> Result<Ended> {
-    let Some(loss) = loss else { return work.await };
-    tokio::select! {
-        ended = work => ended,
-        () = loss.happens() => Err(lease::lost()),
-    }
-}
-
 /// Takes the lease, then makes sure that what the plan was made from is still true: nobody held the lease
 /// in between, and nobody moved the pointer without it.
-async fn take_lease(context: &Context, progress: &mut Progress) -> Result<()> {
+pub async fn take_lease(context: &Context, progress: &mut Progress) -> Result<()> {
     let lease = lease::acquire(&context.store).await?;
-    let token = lease.token;
+    let (token, inherited) = (lease.token, lease.inherited);
     let next = progress.token.unwrap_or_default() + 1 == token;
     progress.lease = Some(lease);
+    progress.state.token = Some(token);
     let environment = context.environment();
     let key = names::pointer_key(environment);
     let recorded = async {
@@ -57,13 +55,29 @@ async fn take_lease(context: &Context, progress: &mut Progress) -> Result<()> {
     let (now, ()) = tokio::join!(context.store.read::<Pointer>(&key), recorded);
     let now = now?;
     let serial = |found: Option<&Found<Pointer>>| found.map(|found| found.value.serial);
-    if next && serial(now.as_ref()) == serial(progress.state.pointer.as_ref()) {
-        return Ok(());
+    if !next || serial(now.as_ref()) != serial(progress.state.pointer.as_ref()) {
+        return Err(overtaken(environment));
     }
-    Err(Fail::new(Kind::Locked, format!("`{environment}` was deployed by somebody else just now")).hint(
-        format!(
-            "look at what they did, then run the same command again: cargo xtask history --env {environment}"
-        ),
+    if let Some(found) = now.filter(|_| inherited) {
+        progress.state.pointer = Some(marked(context, found, token).await?);
+    }
+    Ok(())
+}
+
+/// The same pointer with our token: whoever held the lease before and comes back has a tag that fits no more, even if
+/// the request left before the lease was lost.
+async fn marked(context: &Context, found: Found<Pointer>, token: u64) -> Result<Found<Pointer>> {
+    let value = Pointer { token: Some(token), ..found.value };
+    let key = names::pointer_key(context.environment());
+    match context.store.write(&key, &value, Condition::Same(&found.etag)).await? {
+        Written::Yes(etag) => Ok(Found { value, etag }),
+        Written::Lost => Err(overtaken(context.environment())),
+    }
+}
+
+fn overtaken(environment: &str) -> Fail {
+    Fail::new(Kind::Locked, format!("`{environment}` was deployed by somebody else just now")).hint(format!(
+        "look at what they did, then run the same command again: cargo xtask history --env {environment}"
     ))
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::fake::{context, plan, pointer_to, release};
 use super::*;
+use crate::apply::timed::Ended;
 use crate::doors::fake::Bucket;
 use crate::model::event::Sink;
 
@@ -53,8 +54,31 @@ async fn a_step_under_way_ends_when_the_lease_is_lost() {
         Ok(Ended::done("never"))
     };
     let mut records = Vec::new();
-    let work = async { Ok((until(Some(lease.loss()), endless).await?, ())) };
+    let work = async { Ok((lease.during(endless).await?, ())) };
     let fail = timed(&Sink::null().step("hosts"), &mut records, work).await.unwrap_err();
     assert_eq!(fail.kind(), Kind::Locked);
     assert_eq!((records[0].name.as_str(), records[0].outcome.as_str()), ("hosts", "failed"));
+}
+
+/// A request of the holder before may be under way while its lease expires, and arrive when another one holds it.
+#[tokio::test(start_paused = true)]
+async fn a_late_write_of_the_holder_before_finds_another_pointer() {
+    const POINTER: &str = "environments/dev/current.json";
+    let (bucket, mut progress) = (Bucket::default(), Progress::default());
+    moved(&bucket, &mut progress).await.unwrap();
+    progress.lease.take().unwrap().release().await.unwrap();
+    let store = bucket.store();
+    let seen = store.read::<Pointer>(POINTER).await.unwrap().unwrap();
+    assert_eq!(seen.value.token, Some(1));
+    lease::acquire(&store).await.unwrap().abandon().await.unwrap();
+
+    let mut next = Progress { token: Some(2), ..Progress::default() };
+    next.state.pointer = Some(seen.clone());
+    take_lease(&context(bucket.aws()), &mut next).await.unwrap();
+    let late = Pointer::next(Some(&seen.value), &release("late", "h", "t"));
+    let written = store.write(POINTER, &late, Condition::Same(&seen.etag)).await.unwrap();
+    assert_eq!(written, Written::Lost);
+    let now = store.read::<Pointer>(POINTER).await.unwrap().unwrap();
+    assert_eq!(now.value, Pointer { token: Some(3), ..seen.value }, "it says the same as before");
+    assert_eq!(next.state.pointer.unwrap().etag, now.etag, "and the new holder goes on from there");
 }

@@ -1,11 +1,13 @@
 //! `deploy`: from the tree to an environment that runs it.
 
-use crate::fail::Result;
-use crate::plan::deployment::Source;
-use crate::plan::gates::Runs;
+use crate::fail::{Fail, Result};
+use crate::plan::gates::{Runs, unconfirmed};
 use crate::report::dags;
+use crate::session::prepare::Prepared;
+use crate::session::promotion::Origin;
+use crate::session::waiting::Patience;
 use crate::session::{Setup, deployment, preflight};
-use crate::ui::{EnvArg, Ui};
+use crate::ui::{EnvArg, Ui, WaitArg};
 use clap::Args;
 
 /// Bring an environment to what this tree says: stacks, hosts and DAGs.
@@ -18,23 +20,47 @@ use clap::Args;
 pub struct Deploy {
     #[command(flatten)]
     pub env: EnvArg,
+    /// Promote what this environment runs, or a release of it: the same artifacts, and the environment file of this tree.
+    #[arg(long, value_name = "ENV[@RELEASE]")]
+    pub from: Option<Origin>,
+    /// What `release.confirm` in the environment file asks for.
+    #[arg(long, value_name = "PHRASE")]
+    pub confirm: Option<String>,
     /// Deploy even if unfinished runs would fail because their DAG is moved or removed, or because their host is
     /// cut off.
     #[arg(long)]
     pub force: bool,
+    #[command(flatten)]
+    pub wait: WaitArg,
 }
 
 pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
+    let patience = Patience::of(args.wait.wait);
+    loop {
+        match begin(args, ui, &patience).await {
+            Err(fail) if patience.outlasts(&fail) => {}
+            prepared => return deployment::carry_out(prepared?, ui).await,
+        }
+    }
+}
+
+async fn begin(args: &Deploy, ui: &Ui, patience: &Patience) -> Result<Prepared> {
     let (project, environment) = preflight::ready(&args.env.env)?;
+    let rules = (&environment.release.confirm, format!("environments/{}.toml", environment.name));
+    if let Some(problem) = unconfirmed(&rules.1, rules.0.as_deref(), args.confirm.as_deref()) {
+        return Err(Fail::problems("the deployment is not confirmed", vec![problem]));
+    }
     let setup = Setup::begin(project, environment, ui.sink()).await?;
-    let (target, observed) = setup.look().await?;
+    setup.wait(patience).await?;
+    let (target, observed, source) = setup.look_at(args.from.as_ref()).await?;
     let runs = if args.force { Runs::Sacrifice } else { Runs::Protect };
     observed.nobody_else(&setup.session)?;
-    let prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;
+    let mut prepared = setup.prepare(ui, observed, target, source, runs).await?;
     prepared.passes()?;
     let dags = dags::text(&prepared.dags, prepared.context.environment());
     if !dags.is_empty() {
         ui.say(dags.trim_end());
     }
-    deployment::carry_out(prepared, ui).await
+    patience.begin(&mut prepared).await?;
+    Ok(prepared)
 }

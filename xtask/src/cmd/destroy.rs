@@ -1,12 +1,15 @@
 //! `destroy`: an environment away, with everything it was made of.
 
 use crate::apply::destroy::{self, Doomed, Remains};
-use crate::apply::lease;
+use crate::apply::lease::{self, Lease};
+use crate::doors::store::Store;
 use crate::fail::Result;
+use crate::model::event::Sink;
 use crate::report::Told;
 use crate::session::Setup;
 use crate::session::project::Project;
-use crate::ui::{EnvArg, Ui};
+use crate::session::waiting::Patience;
+use crate::ui::{EnvArg, Ui, WaitArg};
 use clap::Args;
 use serde::Serialize;
 
@@ -21,6 +24,8 @@ use serde::Serialize;
 pub struct Destroy {
     #[command(flatten)]
     pub env: EnvArg,
+    #[command(flatten)]
+    pub wait: WaitArg,
 }
 
 #[derive(Serialize)]
@@ -37,7 +42,9 @@ pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
         "Delete environment `{}` with its database, logs and history?",
         environment.name
     ))?;
+    let patience = Patience::of(args.wait.wait);
     let mut setup = Setup::begin(project, environment, ui.sink()).await?;
+    setup.wait(&patience).await?;
     let (session, name) = (&setup.session, setup.session.store.environment());
     let stack = session.environment.stack_name();
     let doomed = Doomed { aws: &session.aws, store: &session.store, stack: &stack, sink: &setup.sink };
@@ -52,9 +59,13 @@ pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
     // Without the bucket there are no records to fight over, and no place for a lease.
     let held = match remains.records.as_slice() {
         [] => None,
-        _ => Some(lease::acquire(&session.store).await?),
+        _ => Some(acquire(&session.store, &patience, &setup.sink).await?),
     };
-    let result = destroy::run(doomed, &remains, &mut setup.records).await;
+    let work = destroy::run(doomed, &remains, &mut setup.records);
+    let result = match &held {
+        Some(lease) => lease.during(Box::pin(work)).await,
+        None => work.await,
+    };
     if let (Err(_), Some(lease)) = (&result, held) {
         // What is left is not a release; the next command must look at all of it.
         let _ = lease.abandon().await;
@@ -63,6 +74,15 @@ pub async fn run(args: &Destroy, ui: &Ui) -> Result<()> {
     let document = Destroyed { environment: name, outcome: "destroyed" };
     ui.show(&Told { text: format!("environment `{name}` is gone\n"), document });
     Ok(())
+}
+
+async fn acquire(store: &Store, patience: &Patience, sink: &Sink) -> Result<Lease> {
+    loop {
+        match lease::acquire(store).await {
+            Err(fail) if patience.outlasts(&fail) => patience.until_free(store, sink).await?,
+            taken => return taken,
+        }
+    }
 }
 
 fn question(name: &str, remains: &Remains) -> String {

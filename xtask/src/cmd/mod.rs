@@ -18,3 +18,4 @@ pub mod rollback;
 pub mod run;
 pub mod secret;
 pub mod status;
+pub mod unlock;

@@ -5,11 +5,11 @@ use crate::doors::github::PullRequest;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::change::StackPreview;
 use crate::plan::contents::Contents;
-use crate::plan::deployment::Source;
 use crate::plan::gates::Runs;
 use crate::report::Output as _;
 use crate::report::plan::Preview;
 use crate::session::prepare::Prepared;
+use crate::session::promotion::Origin;
 use crate::session::{Setup, preflight};
 use crate::ui::{EnvArg, Ui};
 use clap::Args;
@@ -25,6 +25,9 @@ use clap::Args;
 pub struct Plan {
     #[command(flatten)]
     pub env: EnvArg,
+    /// Plan the promotion of what this environment runs, or of a release of it.
+    #[arg(long, value_name = "ENV[@RELEASE]")]
+    pub from: Option<Origin>,
     /// End with exit code 3 if there is something to deploy.
     #[arg(long)]
     pub check: bool,
@@ -42,9 +45,9 @@ pub async fn run(args: &Plan, ui: &Ui) -> Result<()> {
     let request = args.comment.then(PullRequest::of_this_job).transpose()?;
     let (project, environment) = preflight::ready(&args.env.env)?;
     let setup = Setup::begin(project, environment, ui.sink()).await?;
-    let (target, observed) = setup.look().await?;
+    let (target, observed, source) = setup.look_at(args.from.as_ref()).await?;
     let runs = if args.force { Runs::Sacrifice } else { Runs::Protect };
-    let prepared = setup.prepare(ui, observed, target, Source::Tree, runs).await?;
+    let prepared = setup.prepare(ui, observed, target, source, runs).await?;
     let stack = stack(&prepared).await?;
     let refusal = prepared.passes();
     let unchanged = prepared.plan.is_unchanged();

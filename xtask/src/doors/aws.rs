@@ -1,5 +1,6 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
+use super::fence::Fence;
 use super::signed::{Refused, Signed};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
@@ -41,6 +42,8 @@ pub struct Aws {
     pub sts: aws_sdk_sts::Client,
     /// Services without a client of their own.
     pub signed: Signed,
+    /// What every request of these clients passes.
+    pub fence: Fence,
     counter: Counter,
 }
 
@@ -79,15 +82,19 @@ impl Aws {
     }
 
     fn over(config: &SdkConfig, region: &str, endpoint: Option<&str>) -> Self {
-        let counter = Counter::default();
+        let (counter, fence) = (Counter::default(), Fence::default());
+        // Not that of credentials, without which no proof could be made.
+        let http = config.http_client().map(|client| fence.around(client));
         let app = config.app_name().map_or("", AsRef::as_ref);
         macro_rules! ours {
-            ($service:ident) => {
-                $service::config::Builder::from(config)
-                    .interceptor(counter.clone())
-                    .interceptor(ShortReads)
-                    .retry_classifier(Senseless)
-            };
+            ($service:ident) => {{
+                let mut builder = $service::config::Builder::from(config);
+                builder.set_http_client(http.clone());
+                builder
+            }
+            .interceptor(counter.clone())
+            .interceptor(ShortReads)
+            .retry_classifier(Senseless)};
         }
         macro_rules! client {
             ($service:ident) => {
@@ -107,7 +114,14 @@ impl Aws {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             secrets: client!(aws_sdk_secretsmanager),
             sts: aws_sdk_sts::Client::from_conf(sts.build()),
-            signed: Signed::new(app, config.credentials_provider(), region, endpoint, counter.clone()),
+            signed: Signed::new(
+                app,
+                config.credentials_provider(),
+                region,
+                endpoint,
+                (counter.clone(), fence.clone()),
+            ),
+            fence,
             counter,
         }
     }
@@ -128,8 +142,22 @@ impl Aws {
         let mut aws = Self::nowhere();
         let credentials = Credentials::new("local", "local", None, None, "test");
         let provider = aws_sdk_s3::config::SharedCredentialsProvider::new(credentials);
-        aws.signed = Signed::new("test", Some(provider), &aws.region, Some(endpoint), aws.counter.clone());
+        let shared = (aws.counter.clone(), aws.fence.clone());
+        aws.signed = Signed::new("test", Some(provider), &aws.region, Some(endpoint), shared);
         aws
+    }
+
+    /// All clients over one that the test answers with.
+    #[cfg(test)]
+    pub(crate) fn over_client(client: SharedHttpClient) -> Self {
+        let credentials = Credentials::new("local", "local", None, None, "test");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
+            .http_client(client)
+            .build();
+        Self::over(&config, "eu-central-1", None)
     }
 
     /// The account the credentials belong to.

@@ -25,6 +25,15 @@ pub fn tree(root: &Path, paths: &[String]) -> Option<Tree> {
     Some(Tree { commit, changed })
 }
 
+/// The tags at a commit of this clone; none if it does not know the commit.
+#[must_use]
+pub fn tags(root: &Path, commit: &str) -> Vec<String> {
+    let Ok(shell) = Shell::new() else { return Vec::new() };
+    shell.change_dir(root);
+    let tags = cmd!(shell, "git tag --points-at {commit}").quiet().ignore_stderr().read();
+    tags.unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
 /// A change of some files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -13,6 +13,7 @@ pub mod env;
 pub(crate) mod fake;
 #[cfg(test)]
 pub(crate) mod fake_ecs;
+pub mod fence;
 pub mod fs;
 pub mod git;
 pub mod git_remote;

@@ -2,6 +2,7 @@
 //! deadline, counted, and repeated when only the moment was wrong. So a write has to be one that may come twice.
 
 use super::aws::Counter;
+use super::fence::{CLOSED, Fence};
 use super::http::escaped;
 use super::{backoff, time};
 use aws_sdk_sts::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
@@ -134,6 +135,7 @@ pub struct Signed {
     region: String,
     endpoint: Option<String>,
     counter: Counter,
+    fence: Fence,
     agent: ureq::Agent,
 }
 
@@ -153,7 +155,7 @@ impl Signed {
         provider: Option<SharedCredentialsProvider>,
         region: &str,
         endpoint: Option<&str>,
-        counter: Counter,
+        (counter, fence): (Counter, Fence),
     ) -> Self {
         let config = ureq::Agent::config_builder();
         let config = config.http_status_as_error(false).build();
@@ -164,6 +166,7 @@ impl Signed {
             region: region.to_owned(),
             endpoint: endpoint.map(|url| url.trim_end_matches('/').to_owned()),
             counter,
+            fence,
             agent: config.into(),
         }
     }
@@ -266,6 +269,9 @@ impl Signed {
     ) -> Answer<String> {
         let mut request = request.clone();
         request.headers.extend(signature(&request, region, credentials.clone(), time::system())?);
+        if !self.fence.holds().await {
+            return Err(Refused::Error { code: "LeaseLost".to_owned(), message: CLOSED.to_owned() });
+        }
         self.counter.count();
         let agent = self.agent.clone();
         let sent = tokio::task::spawn_blocking(move || exchange(&agent, &request, deadline)).await;

@@ -80,7 +80,10 @@ fn service(answers: Vec<(u16, &'static str)>) -> (Signed, Counter) {
     });
     let counter = Counter::default();
     let provider = SharedCredentialsProvider::new(credentials(None));
-    (Signed::new("stack", Some(provider), "eu-central-1", Some(&url), counter.clone()), counter)
+    (
+        Signed::new("stack", Some(provider), "eu-central-1", Some(&url), (counter.clone(), Fence::default())),
+        counter,
+    )
 }
 
 #[tokio::test]
@@ -118,7 +121,7 @@ async fn nobody_there_is_no_error_of_the_service() {
         refused.code().is_empty() && refused.to_string().starts_with("no answer from route53"),
         "{refused}"
     );
-    let without = Signed::new("stack", None, "eu-central-1", None, Counter::default());
+    let without = Signed::new("stack", None, "eu-central-1", None, Default::default());
     assert_eq!(without.ec2("DescribeVpcs", &[]).await.unwrap_err().to_string(), "there are no credentials");
 }
 

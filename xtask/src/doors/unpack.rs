@@ -3,6 +3,7 @@
 
 use crate::fail::{Context as _, Result};
 use flate2::read::MultiGzDecoder;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read as _};
 use std::path::Path;
@@ -24,6 +25,22 @@ pub fn member(zip: &[u8], name: &str) -> Result<Option<String>> {
     let mut text = String::new();
     file.read_to_string(&mut text).failed(what)?;
     Ok(Some(text))
+}
+
+/// The files of a small archive, by their names.
+pub fn entries(zip: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let file = File::open(zip).failed(|| format!("cannot read `{}`", zip.display()))?;
+    let what = || format!("cannot unpack `{}`", zip.display());
+    let mut archive = zip::ZipArchive::new(file).failed(what)?;
+    let mut found = BTreeMap::new();
+    for at in 0..archive.len() {
+        let mut entry = archive.by_index(at).failed(what)?;
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).failed(what)?;
+        let name = entry.name().failed(what)?.into_owned();
+        found.insert(name, bytes);
+    }
+    Ok(found)
 }
 
 /// A layer of an image.

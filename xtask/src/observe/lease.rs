@@ -14,6 +14,9 @@ use std::time::Duration;
 /// A holder that has not renewed for so long counts as dead.
 pub const EXPIRY: Duration = Duration::from_secs(90);
 
+/// Two renewals, and some patience with the network.
+const DUE: Duration = Duration::from_secs(45);
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     pub held: bool,
@@ -55,6 +58,19 @@ impl Seen {
         document.held && in_time && !(is_here() && proc::is_gone(document.pid))
     }
 
+    /// Whether a renewal came when it was due, which is every 20 s.
+    #[must_use]
+    pub fn renews(&self) -> bool {
+        self.age < DUE
+    }
+
+    /// The holder, in words.
+    #[must_use]
+    pub fn who(&self) -> String {
+        let Document { by, host, pid, since, .. } = self.document();
+        format!("{by} on {host} (process {pid}) since {since}")
+    }
+
     /// Whether a deployment ended without saying so.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
@@ -71,17 +87,18 @@ pub async fn look(store: &Store) -> Result<Option<Seen>> {
 /// Fails if somebody is at work on the environment (exit 6).
 pub fn nobody_else(environment: &str, seen: Option<&Seen>) -> Result<()> {
     match seen.filter(|seen| seen.is_live()) {
-        Some(seen) => Err(locked(environment, seen.document())),
+        Some(seen) => Err(locked(environment, seen)),
         None => Ok(()),
     }
 }
 
-fn locked(environment: &str, other: &Document) -> Fail {
+fn locked(environment: &str, other: &Seen) -> Fail {
     let mut fail = Fail::new(Kind::Locked, format!("`{environment}` is being deployed by somebody else"))
-        .cause(format!("{} on {} (process {}) since {}", other.by, other.host, other.pid, other.since));
-    if let Some(url) = &other.run_url {
+        .cause(other.who());
+    if let Some(url) = &other.document().run_url {
         fail = fail.cause(format!("see {url}"));
     }
     fail.hint(format!("watch it: cargo xtask status --env {environment}"))
-        .hint("run the command again when it is done; the lease of a dead deployment expires by itself")
+        .hint("run the command again when it is done, or with --wait 30 to wait for so many minutes")
+        .hint(format!("if it hangs, take the environment from it: cargo xtask unlock --env {environment}"))
 }

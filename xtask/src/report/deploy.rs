@@ -49,6 +49,7 @@ impl Serialize for Closing {
             "dags": self.dags,
             "draining": self.draining,
             "saved": deployment.saved,
+            "from": deployment.from,
             "url": self.url,
         });
         if let Some(error) = &self.error {
@@ -99,7 +100,10 @@ fn text(closing: &Closing) -> String {
     let mut out = String::new();
     let what = match deployment.outcome {
         Outcome::Unchanged => format!("nothing changed, `{}` runs release", closing.environment),
-        Outcome::Deployed => format!("`{}` runs release", closing.environment),
+        Outcome::Deployed => match &deployment.from {
+            Some(from) => format!("`{}` runs the artifacts of {from} as release", closing.environment),
+            None => format!("`{}` runs release", closing.environment),
+        },
         Outcome::RolledBack | Outcome::Failed | Outcome::Running => {
             format!("`{}`: {} of release", closing.environment, deployment.outcome.word())
         }

@@ -30,6 +30,9 @@ struct Entry {
     interrupted: Option<Cut>,
     #[serde(skip)]
     word: &'static str,
+    /// Where the artifacts were promoted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
 }
 
 impl History {
@@ -46,6 +49,7 @@ impl History {
             saved: one.saved,
             interrupted: standing.cut().cloned(),
             word: standing.word(),
+            from: one.from,
         };
         Self(deployments.into_iter().map(entry).collect())
     }
@@ -62,7 +66,8 @@ impl Output for History {
             return "no deployment yet\n".to_owned();
         }
         let row = |entry: &Entry| {
-            let (outcome, took) = (entry.word.to_owned(), seconds(entry.seconds));
+            let from = entry.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+            let (outcome, took) = (format!("{}{from}", entry.word), seconds(entry.seconds));
             vec![moment(&entry.started), entry.release.clone(), outcome, took, entry.by.clone()]
         };
         let rows: Vec<Vec<String>> = self.0.iter().map(row).collect();
@@ -110,6 +115,14 @@ mod tests {
         let text = History::new(two).text();
         assert!(text.ends_with("me\n\nlast run: https://ci.example/2\n"), "{text}");
         assert!(!History::new(vec![entry(None)]).text().contains("last run"));
+    }
+
+    #[test]
+    fn a_promoted_release_says_where_it_comes_from() {
+        let from = Some("staging@ba9876543210".to_owned());
+        let history = History::new(vec![told(Deployment { from, ..deployment(Outcome::Deployed) })]);
+        assert!(history.text().contains("  deployed from staging@ba9876543210  "), "{}", history.text());
+        assert_eq!(serde_json::to_value(&history).unwrap()[0]["from"], "staging@ba9876543210");
     }
 
     #[test]

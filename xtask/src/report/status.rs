@@ -103,7 +103,9 @@ fn text(status: &Status) -> String {
     }
     if let Some(work) = &status.work {
         let what = if work.live { "under way" } else { "interrupted: deploy again" };
-        lines.push(("deployment", format!("{what}, by {} on {} since {}", work.by, work.host, work.since)));
+        let url = work.url.as_ref().map(|url| format!(", {url}")).unwrap_or_default();
+        let who = format!("by {} on {} since {}{url}", work.by, work.host, work.since);
+        lines.push(("deployment", format!("{what}, {who}")));
     }
     let mut out = String::new();
     for (name, value) in lines {

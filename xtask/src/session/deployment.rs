@@ -2,7 +2,9 @@
 
 use super::prepare::Prepared;
 use super::{interrupted, rollback};
+use crate::apply::context::{Context, Progress};
 use crate::apply::journal::Journal;
+use crate::apply::lease::Lease;
 use crate::apply::run;
 use crate::doors::{env, time};
 use crate::fail::{Fail, Kind, Result};
@@ -34,7 +36,7 @@ pub async fn carry_out(mut prepared: Prepared, ui: &Ui) -> Result<()> {
 
 /// What is known of a deployment before its first step.
 fn journal(prepared: &Prepared) -> Journal {
-    let Prepared { context, plan, progress, started, watch, .. } = prepared;
+    let Prepared { context, plan, promoted, progress, started, watch, .. } = prepared;
     let deployment = Deployment {
         deployment: time::ulid(),
         release: plan.release.id().to_owned(),
@@ -42,6 +44,7 @@ fn journal(prepared: &Prepared) -> Journal {
         started: started.clone(),
         by: env::actor(),
         run_url: env::run_url(),
+        from: promoted.clone(),
         steps: progress.records.clone(),
         ..Deployment::default()
     };
@@ -80,6 +83,7 @@ async fn close(mut prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
     let touched = prepared.progress.touched();
     let journal = prepared.progress.journal.take().unwrap_or_else(|| journal(&prepared));
     let Prepared { context, dags, mut progress, watch, .. } = prepared;
+    let lease = still_held(&mut progress, &context).await;
     let ended = |deployment: &mut Deployment| {
         deployment.outcome = match outcome {
             Ok(outcome) => *outcome,
@@ -91,7 +95,7 @@ async fn close(mut prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         deployment.saved = progress.state.saved.as_ref().map(|saved| saved.name().to_owned());
     };
     let (deployment, recorded) = journal.end(ended).await;
-    if let Some(lease) = progress.lease.take() {
+    if let Some(lease) = lease {
         let sink = context.sink.step("record");
         if let Err(fail) = recorded {
             sink.note(format!("the deployment could not be recorded: {fail}"));
@@ -112,6 +116,16 @@ async fn close(mut prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         deployment,
         error: None,
     }
+}
+
+/// The lease, unless it was lost: then neither records nor anything else of the environment are ours to write.
+async fn still_held(progress: &mut Progress, context: &Context) -> Option<Lease> {
+    let lease = progress.lease.take()?;
+    if lease.check().await.is_ok() {
+        return Some(lease);
+    }
+    context.sink.step("record").note("not recorded: the environment is somebody else's now");
+    None
 }
 
 /// Whether the environment is on one release as a whole. What this deployment, or an interrupted one before

@@ -324,7 +324,26 @@ pub async fn pushing_as(session: &Session, planned: Planned, sink: &Sink) -> Res
     let built = made.as_ref().map(|made| made.document.digest);
     let digest = there.or(built).ok_or_else(|| Fail::bug("an image without a digest"))?;
     let blobs = planned.blobs();
-    Ok(Pushing { digest, made, registry, image, base: planned.base, blobs })
+    Ok(Pushing { digest, made, promoted: None, registry, image, base: planned.base, blobs })
+}
+
+/// The image of another environment's release on its way to the registry of this one.
+pub async fn promoted(from: &Session, to: &Session, named: &str) -> Result<Pushing> {
+    let wrong = || Fail::failed(format!("`{named}` names no image by its digest"));
+    let (name, digest) = named.split_once("@sha256:").ok_or_else(wrong)?;
+    let digest: Digest = digest.parse().map_err(|_| wrong())?;
+    let there: Reference = name.parse().map_err(|_| wrong())?;
+    let login = login::own(&from.aws, &from.environment, &there).await?;
+    let Place { registry, repository } = Place::of(to).await?;
+    Ok(Pushing {
+        digest,
+        made: None,
+        promoted: Some((Registry::of(&there, login), there)),
+        registry,
+        image: tagged(&repository, &format!("promoted-{}", digest.short())),
+        base: None,
+        blobs: PathBuf::new(),
+    })
 }
 
 /// The same for a deployment, as a step of its own; nothing for environments whose releases have no image.

@@ -16,11 +16,13 @@ pub mod package_index;
 pub mod preflight;
 pub mod prepare;
 pub mod project;
+pub mod promotion;
 mod rollback;
 pub mod run;
 pub mod task_images;
 pub mod templates;
 pub mod tree;
+pub mod waiting;
 
 use crate::apply::timed::{Ended, timed};
 use crate::config::{Endpoint, Environment};

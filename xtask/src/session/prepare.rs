@@ -12,8 +12,9 @@ use super::tree::{self, Candidate};
 use super::{Session, Setup};
 use crate::apply::context::{Artifacts, Context, Progress, State};
 use crate::apply::timed::{Ended, timed};
+use crate::config::ReleaseRules;
 use crate::doors::airflow::Airflow;
-use crate::doors::time;
+use crate::doors::{git, time};
 use crate::fail::{Fail, Problem, Result};
 use crate::model::account::{Account, ImageDemand};
 use crate::model::commit::Tree;
@@ -28,7 +29,7 @@ use crate::observe::lease::Seen;
 use crate::observe::{account, airflow, dags, schema, secrets, workers};
 use crate::plan::consent::Guard;
 use crate::plan::deployment::{Facts, Plan, Source, plan};
-use crate::plan::gates::{self, Fact, Gate, NeededSecret, Runs, Unfinished};
+use crate::plan::gates::{self, Delivery, Fact, Gate, NeededSecret, Promoted, Runs, Unfinished};
 use crate::plan::pools::changes;
 use crate::plan::stack::{Decision, Desired, decide};
 use crate::plan::templates::Packaged;
@@ -44,6 +45,8 @@ pub struct Prepared {
     /// What is to be done with the stack, if its parameters fit.
     pub decision: Option<Decision>,
     pub dags: DagDiff,
+    /// The environment and release whose artifacts these are, `staging@0123456789ab`.
+    pub promoted: Option<String>,
     pub progress: Progress,
     /// Who held the lease when the plan was made.
     pub holder: Option<Seen>,
@@ -65,6 +68,7 @@ struct Preparing {
     plan: Plan,
     state: State,
     runs: Runs,
+    promoted: Option<Promoted>,
 }
 
 impl Setup {
@@ -109,7 +113,7 @@ impl Setup {
         tree::from_tree(&project.root, environment, dags, machine, (container, tasks))
     }
 
-    async fn machine_image(&self, demand: &ImageDemand) -> Result<String> {
+    pub(super) async fn machine_image(&self, demand: &ImageDemand) -> Result<String> {
         let aws = &self.session.aws;
         account::image_id(aws, demand).await?.ok_or_else(|| {
             let problem = gates::no_image(&self.session.file(), demand, &aws.region);
@@ -126,14 +130,14 @@ impl Setup {
         source: Source,
         runs: Runs,
     ) -> Result<Prepared> {
-        let Candidate { release, root, mut artifacts } = target;
+        let Candidate { release, root, mut artifacts, promoted } = target;
         let decided = self.session.decide(&release, &root, observed.stack.as_ref());
         artifacts.root = Some(root);
         let facts = observed.facts(&decided);
         let plan = plan(&release, source, &facts);
         let state = observed.state(&facts.running);
         let decision = decided.as_ref().ok().cloned();
-        let mut preparing = Preparing { setup: self, observed, plan, state, runs };
+        let mut preparing = Preparing { setup: self, observed, plan, state, runs, promoted };
         let gate_facts = preparing.gate_facts(&artifacts, decided, &release).await?;
         let dags = match &gate_facts.dags {
             Fact::Known(parsed) if parsed.problems.is_empty() => {
@@ -142,7 +146,7 @@ impl Setup {
             }
             _ => DagDiff::default(),
         };
-        let Preparing { setup, observed, plan, state, .. } = preparing;
+        let Preparing { setup, observed, plan, state, promoted, .. } = preparing;
         let progress = Progress {
             records: setup.records,
             before: state.running.clone(),
@@ -158,6 +162,7 @@ impl Setup {
             gates: gates::judge(&gate_facts),
             decision,
             dags,
+            promoted: promoted.map(|from| format!("{}@{}", from.environment, from.release)),
             progress,
             holder: observed.lease,
             started: setup.started,
@@ -229,6 +234,7 @@ impl Preparing {
             live,
             unfinished: Fact::Unneeded("no DAG is moved or removed"),
             runs: self.runs,
+            delivery: self.delivery(target),
         };
         if !facts.breaking().is_empty() && self.runs == Runs::Protect {
             facts.unfinished = Fact::Known(self.unfinished().await);
@@ -239,9 +245,31 @@ impl Preparing {
     fn tree(&self, artifacts: &Artifacts) -> Fact<Option<Tree>> {
         match self.plan.source {
             Source::Record => Fact::Unneeded("the release is recorded"),
-            Source::Tree if self.plan.is_unchanged() => Fact::Unneeded("nothing is deployed"),
-            Source::Tree => Fact::Known(artifacts.tree.clone()),
+            _ if self.plan.is_unchanged() => Fact::Unneeded("nothing is deployed"),
+            Source::Tree | Source::Promotion => Fact::Known(artifacts.tree.clone()),
         }
+    }
+
+    /// What the environment's rules for releases are about.
+    fn delivery(&self, target: &Release) -> Fact<Delivery> {
+        let Session { environment, project, .. } = &self.setup.session;
+        if environment.release == ReleaseRules::default() {
+            return Fact::Unneeded("the environment demands nothing of a release");
+        }
+        if self.plan.source == Source::Record {
+            return Fact::Unneeded("a release that was here before may come back");
+        }
+        if self.plan.is_unchanged() {
+            return Fact::Unneeded("nothing is changed");
+        }
+        let commit = target.commit.clone();
+        Fact::Known(Delivery {
+            environment: environment.name.to_string(),
+            rules: environment.release.clone(),
+            promoted: self.promoted.clone(),
+            tags: commit.as_ref().map(|commit| git::tags(&project.root, &commit.id)).unwrap_or_default(),
+            commit,
+        })
     }
 
     fn ports(&self) -> Fact<gates::Ports> {
@@ -297,7 +325,7 @@ impl Preparing {
 
     /// Whether hosts get new settings, and new connections or variables. A recorded release has had them.
     fn new_to_hosts(&self, target: &Release) -> (bool, bool) {
-        let tree = self.plan.source == Source::Tree;
+        let tree = self.plan.source != Source::Record;
         let hosts = tree && self.plan.rolls_out();
         let objects = self.state.running.objects.as_ref() != Some(&target.objects);
         (hosts, hosts || (tree && objects && !target.objects.secrets().is_empty()))
@@ -321,6 +349,13 @@ impl Preparing {
     /// Parses the DAGs as the step `validate`. Later steps need a session with Airflow: it is opened in the
     /// meantime, and again later if that fails.
     async fn dags(&mut self, artifacts: &Artifacts) -> Result<(Fact<Parsed>, DagIndex)> {
+        if let (Source::Promotion, true, Some(dags)) =
+            (self.plan.source, self.plan.has("bundle"), artifacts.dags.clone())
+        {
+            // Where the release comes from, they passed this gate; what becomes of them here is still to be judged.
+            let live = self.observed.current.dags.clone().unwrap_or_default();
+            return Ok((Fact::Known(Parsed { dags, ..Parsed::default() }), live));
+        }
         let bundle = artifacts.bundle.as_ref().filter(|_| self.plan.validates);
         let Some(bundle) = bundle else {
             return Ok((Fact::Unneeded("no DAG is changed"), DagIndex::default()));

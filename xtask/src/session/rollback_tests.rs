@@ -96,6 +96,7 @@ async fn prepared(bucket: &Bucket, aws: Aws, old: Option<&Release>, new: &Releas
         gates: Vec::new(),
         decision: None,
         dags: DagDiff::default(),
+        promoted: None,
         progress,
         holder: None,
         started,
@@ -307,4 +308,27 @@ async fn the_record_of_a_failed_deployment_tells_why() {
         .collect();
     assert_eq!(steps, [("pointer", "done"), ("dags", "failed"), ("pointer", "done"), ("dags", "done")]);
     assert!(record["steps"].as_array().unwrap().iter().all(|step| step["started"].is_string()));
+}
+
+/// A laptop slept, or the process was stopped: others deployed meanwhile, and the clock has gone on.
+#[tokio::test]
+async fn a_holder_that_comes_back_after_the_expiry_writes_nothing() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    let mut prepared = prepared(&bucket, bucket.aws(), Some(&old), &new).await;
+    let lease = crate::apply::lease::acquire(&bucket.store()).await.unwrap();
+    lease.oversleep().await;
+    prepared.progress.lease = Some(lease);
+    prepared.progress.state.running.unsettle_runtime();
+    let mut theirs = bucket.get(LOCK);
+    (theirs["token"], theirs["by"]) = (json!(2), json!("ann"));
+    bucket.set(LOCK, &theirs);
+    let (before, pointer) = (bucket.lines().len(), bucket.get(POINTER));
+    let fail = carry_out(prepared, &quiet()).await.unwrap_err();
+    assert_eq!(fail.kind(), Kind::Locked, "{fail}");
+    assert!(fail.to_string().contains("ann on"), "{fail}");
+    let refused: Vec<String> = bucket.lines().split_off(before);
+    assert!(refused.iter().all(|line| line.starts_with("if ") && line.ends_with(LOCK)), "{refused:?}");
+    assert_eq!((bucket.get(LOCK), bucket.get(POINTER)), (theirs, pointer));
+    assert!(!bucket.keys().iter().any(|key| key.contains("/deployments/")), "no record either");
 }

@@ -25,7 +25,11 @@ pub fn package_sources(environment: &Environment, sources: &Sources) -> Result<(
 
 /// All templates of the environment, its master composed; children are named by relative path still.
 pub fn sources(root: &Path, environment: &Environment) -> Result<Sources> {
-    let mut sources = templates::read(root)?;
+    composed(root, environment, templates::read(root)?)
+}
+
+/// The same of other source templates than those of the tree; what the environment adds is the tree's.
+pub fn composed(root: &Path, environment: &Environment, mut sources: Sources) -> Result<Sources> {
     if let Some(folder) = additional(environment) {
         sources.extend(templates::additional(root, folder, ADDITIONAL)?);
     }

@@ -16,6 +16,7 @@ use crate::model::text::count;
 use crate::observe::git_dags::Checkout;
 use crate::observe::{host_revision, objects, templates as sources};
 use crate::plan::compose::{Additions, compose};
+use crate::plan::gates::Promoted;
 use crate::plan::templates::{Packaged, Sources};
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Candidate {
     /// The root of its composed templates.
     pub root: Packaged,
     pub artifacts: Artifacts,
+    /// Where the artifacts come from, if not from this tree.
+    pub promoted: Option<Promoted>,
 }
 
 /// Reads the whole tree; all problems of all parts are reported together, those of the image with them.
@@ -80,7 +83,7 @@ pub fn from_tree(
         tree: seen,
         ..Artifacts::default()
     };
-    Ok(Candidate { release, root, artifacts })
+    Ok(Candidate { release, root, artifacts, promoted: None })
 }
 
 /// A host revision, or on engines without hosts the image.

@@ -22,6 +22,14 @@ pub struct EnvArg {
     pub env: String,
 }
 
+/// What to do if somebody else is deploying.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct WaitArg {
+    /// If somebody else is deploying, wait up to so many minutes for the end of it.
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    pub wait: Option<u64>,
+}
+
 /// Options that every verb takes.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {

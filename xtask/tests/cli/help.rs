@@ -52,6 +52,8 @@ fn of_the_tool() {
                    environment
       exec         Open a session in a running component, with its settings and
                    secrets
+      unlock       Take an environment from a deployment that holds it and does not
+                   end
       destroy      Delete an environment: its stacks, hosts, database, logs and
                    records
       doctor       Check whether the AWS account has what an environment needs

@@ -5,15 +5,17 @@ use crate::cloud::{Cloud, text};
 use crate::engines::EC2;
 use crate::environments::{self, as_shipped, second};
 use crate::support::free_ports;
-use crate::{all, entry, hosts, network, stores};
+use crate::{all, entry, hosts, lease, network, stores};
 
 #[test]
 fn from_the_smallest_to_everything_and_back() {
     let stage = Stage::new(&EC2);
     let first = smallest(&stage);
     hosts::agents(&stage.project, &stage.made(), false);
+    let sleeper = lease::falls_asleep(&stage, &EC2.highly_available());
     highly_available(&stage);
     no_longer_protected(&stage);
+    lease::wakes_up(&stage, sleeper);
     everything(&stage);
     what_cannot_be_previewed(&stage);
     // Workers run behind a NAT gateway that would go.

@@ -18,6 +18,7 @@ mod environments;
 mod git;
 mod git_server;
 mod hosts;
+mod lease;
 mod network;
 mod objects;
 mod outside;

@@ -28,7 +28,8 @@ impl Github {
         for name in ["dev", "staging", "prod"] {
             let port = free_ports();
             let text = "[aws]\nendpoint = \"local\"\n[github]\nrepository = \"acme/data\"\n[airflow]\n";
-            project.write(&format!("environments/{name}.toml"), &format!("{text}port = {port}\n"));
+            let rules = if name == "prod" { "[release]\nfrom = \"staging\"\n" } else { "" };
+            project.write(&format!("environments/{name}.toml"), &format!("{rules}{text}port = {port}\n"));
         }
         project.write("event.json", &json!({"pull_request": {"number": 3}}).to_string());
         // What `cargo` runs is built already.
@@ -215,7 +216,8 @@ fn workflows_release_on_the_local_cloud() {
     let project = &github.project;
     for name in ["dev", "staging", "prod"] {
         announce(&format!("{name}: the first deployment, by a person"));
-        project.run(&["deploy", "--env", name, "--yes"]).expect(0);
+        let from: &[&str] = if name == "prod" { &["--from", "staging"] } else { &[] };
+        project.run(&[&["deploy", "--env", name, "--yes"], from].concat()).expect(0);
     }
     let history = |name: &str| project.run(&["history", "--env", name, "--format", "json"]).expect(0).json();
     let release = |name: &str| history(name)[0]["release"].as_str().unwrap().to_owned();
@@ -252,15 +254,24 @@ fn workflows_release_on_the_local_cloud() {
     assert_eq!(prod.code, Some(0), "{}", prod.stderr);
     let pointer = |name: &str| project.object(&format!("environments/{name}/current.json")).unwrap();
     assert_eq!(pointer("staging")["bundle"], pointer("prod")["bundle"], "the same digests");
+    assert_eq!(history("prod")[0]["from"], format!("staging@{}", release("staging")));
+    let record = |name: &str| {
+        let id = release(name);
+        project.object(&format!("environments/{name}/releases/{id}.json")).unwrap()
+    };
+    assert_eq!(record("prod")["artifacts"], record("staging")["artifacts"]);
     github.summary();
 
     announce("a job that is cancelled");
     project.write("dags/orders.py", "# another DAG\n");
+    let built = project.run(&["plan", "--env", "prod", "--format", "json"]).expect(2);
+    assert!(built.stdout.contains("this one is made of a tree"), "{}", built.stdout);
     let inputs = Inputs::from([("job", "dev")]);
     let stopped = Inputs::from([
         ("environment", "dev"),
         ("command", "deploy"),
         ("release", ""),
+        ("from", ""),
         ("stop after", "bundle"),
     ]);
     let code = github.start("release.yml", &stopped)[0].code;
@@ -295,6 +306,7 @@ fn workflows_release_on_the_local_cloud() {
 
     announce("deploy role");
     for name in ["dev", "staging", "prod"] {
-        project.python(&["-m", "localcloud.iam.tool", "--environment", name]).expect(0);
+        let source: &[&str] = if name == "prod" { &["--source", "staging"] } else { &[] };
+        project.python(&[&["-m", "localcloud.iam.tool", "--environment", name], source].concat()).expect(0);
     }
 }

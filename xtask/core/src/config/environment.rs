@@ -52,6 +52,8 @@ pub struct Environment {
     pub(crate) mail: Option<Mail>,
     pub(crate) github: GitHub,
     pub additional: Additional,
+    /// What a release has to be before it may come here.
+    pub release: ReleaseRules,
     /// The user's own tags; [`Environment::tags`] adds those of the tool.
     pub(crate) tags: BTreeMap<String, String>,
 }
@@ -274,6 +276,19 @@ pub struct GitHub {
     pub repository: Option<Repository>,
     /// Whether the bootstrap stack creates the identity provider for GitHub, one per account.
     pub create_provider: bool,
+}
+
+/// What releases of an environment have to fulfil; nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReleaseRules {
+    /// The only environment whose releases may be promoted to this one; nothing is deployed from a tree then.
+    pub from: Option<EnvironmentName>,
+    /// How long ago that environment must have got the release.
+    pub min_age: Duration,
+    /// What a tag at the commit must look like, with `*` for anything.
+    pub tag: Option<String>,
+    /// What a person has to write to deploy.
+    pub confirm: Option<String>,
 }
 
 /// The user's own templates, deployed as nested stacks of the master stack.

@@ -153,8 +153,11 @@ tables! {
         mail: Mail,
         github: GitHub,
         additional: Additional,
+        release: Release,
         tags: Free,
     }
+
+    Release { from: Text, min_age_hours: Number, tag: Text, confirm: Text }
 
     Aws { account: Text, region: Text, endpoint: Text }
 

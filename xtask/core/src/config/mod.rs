@@ -25,7 +25,7 @@ mod values;
 mod words;
 
 pub use engines::has_key;
-pub use environment::{Container, Environment, GitDags};
+pub use environment::{Container, Environment, GitDags, ReleaseRules};
 pub use external::{ExternalTask, Origin, SUBNETS_STAND_IN};
 pub use file::keys;
 pub use hosts::WorkerSet;

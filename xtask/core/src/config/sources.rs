@@ -10,16 +10,23 @@ impl Environment {
     pub fn files(&self) -> Vec<String> {
         let fixed = ["plugins", "airflow", ":(exclude)airflow/tests", "templates/*.yaml"];
         let mut files: Vec<String> = fixed.map(str::to_owned).into();
-        files.push(format!("environments/{}.toml", self.name));
         if self.dags.git.is_none() {
             files.push("dags".to_owned());
         }
-        files.extend(self.policies().into_iter().map(|(_, path)| path.to_string()));
-        files.extend(self.additional.templates.as_ref().map(ToString::to_string));
+        files.extend(self.own_files());
         files.extend(self.external.iter().filter_map(|task| match &task.origin {
             Origin::Folder(folder) => Some(folder.to_string()),
             Origin::Image(_) => None,
         }));
+        files
+    }
+
+    /// Those of the environment half alone, which is made of this tree also for a release that is promoted.
+    #[must_use]
+    pub fn own_files(&self) -> Vec<String> {
+        let mut files = vec![format!("environments/{}.toml", self.name), "airflow/objects.toml".to_owned()];
+        files.extend(self.policies().into_iter().map(|(_, path)| path.to_string()));
+        files.extend(self.additional.templates.as_ref().map(ToString::to_string));
         files
     }
 }

@@ -158,6 +158,9 @@ pub struct Pointer {
     /// The version of each secret that hosts have read. Pointers of before have none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: Versions,
+    /// The fencing token of the lease under which it was written. Pointers of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
 }
 
 impl Pointer {
@@ -169,6 +172,7 @@ impl Pointer {
             bundle: release.bundle,
             serial: before.map_or(1, |before| before.serial + 1),
             secrets: Versions::new(),
+            token: None,
         }
     }
 }
@@ -245,6 +249,9 @@ pub struct Deployment {
     /// What the database was saved as before a migration: a snapshot of RDS, or a key in the artifact bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<String>,
+    /// The environment and release whose artifacts these are, as `staging@0123456789ab`; none if they were made of a tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     pub steps: Vec<StepRecord>,
 }
 

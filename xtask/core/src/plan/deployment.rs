@@ -119,6 +119,8 @@ impl Serialize for Step {
 pub enum Source {
     /// Files of this tree: to be checked and uploaded.
     Tree,
+    /// A release that another environment has recorded: its artifacts were checked there, and are to be brought here.
+    Promotion,
     /// A recorded release, whose artifacts are in S3 and were checked then.
     Record,
 }
@@ -189,7 +191,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
     let stack = facts.stack_differs || running.stack.as_ref() != Some(&release.stack);
     let variables = running.stack.as_ref().is_some_and(|stack| !same_to_dags(stack, &release.stack));
     // Two releases of the same parts, such as of two commits: only someone who names the second one wants it.
-    let renamed = source == Source::Record && running.release.as_deref() != Some(release.id());
+    let renamed = source != Source::Tree && running.release.as_deref() != Some(release.id());
     let pools = running.pools.as_ref() != Some(&release.objects.pools);
     let objects = running.objects.as_ref() != Some(&release.objects);
     let secrets = !facts.secrets.is_empty();
@@ -207,16 +209,16 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         || migration.is_some();
     let tasks = release.stack.task_images().any(|image| !ran(running, image));
     let rollout = runtime || stack || secrets || migration.is_some();
-    let tree = source == Source::Tree;
+    let sends = source != Source::Record;
     let repeat = if facts.unhealthy { Repeat::Yes } else { Repeat::No };
     let id = || release.id().to_owned();
     let moves = migration::steps(migration.as_ref(), release, facts);
     let wanted = |wanted: bool, step: Step| wanted.then_some(step);
     let uploads = [
-        wanted(facts.without_bucket || (tree && asks_for_provider(running, release)), Step::Bootstrap),
-        wanted(tree && bundle, Step::Bundle(release.bundle)),
-        release.image.filter(|_| tree && image).map(Step::Image),
-        wanted(tree && tasks, Step::TaskImages(release.stack.task_images().map(str::to_owned).collect())),
+        wanted(facts.without_bucket || (sends && asks_for_provider(running, release)), Step::Bootstrap),
+        wanted(sends && bundle, Step::Bundle(release.bundle)),
+        release.image.filter(|_| sends && image).map(Step::Image),
+        wanted(sends && tasks, Step::TaskImages(release.stack.task_images().map(str::to_owned).collect())),
     ];
     let stacks = [
         platform(running, &release.stack)
@@ -241,7 +243,7 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         source,
         secrets: facts.secrets.clone(),
         migration,
-        validates: tree && changed && (bundle || runtime || variables || objects),
+        validates: source == Source::Tree && changed && (bundle || runtime || variables || objects),
         steps: if changed { steps.collect() } else { vec![Step::Health] },
     }
 }
@@ -338,6 +340,14 @@ mod tests {
         let plan = plan(&now, Source::Tree, &facts);
         assert_eq!(names(&plan), "hosts pointer smoke");
         assert_eq!((plan.secrets, plan.release), (facts.secrets, now));
+    }
+
+    #[test]
+    fn a_promoted_release_is_sent_and_not_parsed_again() {
+        let now = release("b", "h", "t", "p");
+        let steps = |target: &Release| names(&plan(target, Source::Promotion, &running(&now)));
+        assert_eq!(steps(&release("B", "H", "t", "p")), "bundle hosts pointer dags smoke");
+        assert_eq!(steps(&now), "health");
     }
 
     #[test]

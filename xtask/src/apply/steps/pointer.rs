@@ -11,10 +11,13 @@ pub(super) async fn run(context: &Context, release: &Release, state: &mut State)
     let before = state.pointer.as_ref();
     let next = Pointer {
         secrets: state.secrets.clone(),
+        token: state.token,
         ..Pointer::next(before.map(|found| &found.value), release)
     };
-    let names_it =
-        |found: &Found<Pointer>| found.value == Pointer { serial: found.value.serial, ..next.clone() };
+    let names_it = |found: &Found<Pointer>| {
+        let Pointer { serial, token, .. } = found.value;
+        found.value == Pointer { serial, token, ..next.clone() }
+    };
     if before.is_some_and(names_it) {
         return Ok(Ended::skipped("it names this release already"));
     }

@@ -30,6 +30,7 @@ pub(super) async fn run(
     state.running.unsettle_pools();
     for change in &changes {
         let change = change.clone();
+        context.may_write().await?;
         ask(&session, move |session| carry_out(session, &change)).await?;
     }
     Ok(Ended::done(told(&changes)))

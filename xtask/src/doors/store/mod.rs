@@ -4,10 +4,12 @@
 //! written on a condition, and only here.
 
 mod clock;
+mod download;
 mod upload;
 
 use super::aws::{self, Aws};
 use super::backoff::Backoff;
+use super::fence::Fence;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::digest::Digest;
 use crate::model::names;
@@ -17,6 +19,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumMode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::path::Path;
 use std::time::Duration;
 
 use clock::Answered;
@@ -32,6 +35,7 @@ pub struct Store {
     bucket: String,
     account: String,
     environment: String,
+    fence: Fence,
 }
 
 /// A document with the tag that the next conditional write must show.
@@ -93,6 +97,7 @@ impl Store {
             bucket: names::artifact_bucket(account, &aws.region),
             account: account.to_owned(),
             environment: environment.to_owned(),
+            fence: aws.fence.clone(),
         }
     }
 
@@ -104,6 +109,12 @@ impl Store {
     #[must_use]
     pub fn environment(&self) -> &str {
         &self.environment
+    }
+
+    /// What holds back requests of a lease that is lost.
+    #[must_use]
+    pub fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// `s3://bucket/key`, for messages.
@@ -261,6 +272,14 @@ impl Store {
         let put = self.put_object(key, "application/json").body(ByteStream::from(encoded(value)?));
         let sent = put.send().await;
         sent.map(drop).map_err(|e| aws::failure("S3", format!("cannot write `{}`", self.location(key)), e))
+    }
+
+    /// Brings an artifact to a file of this machine, unless the whole of it is there; none if S3 has no such object.
+    ///
+    /// # Errors
+    /// One that is damaged there, and whatever S3 says.
+    pub async fn download(&self, key: &str, digest: &Digest, file: &Path) -> Result<Option<()>> {
+        download::download(self, key, digest, file).await
     }
 
     /// Uploads an artifact, unless it is there already; one that is there and damaged is replaced.

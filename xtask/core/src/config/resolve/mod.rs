@@ -27,6 +27,7 @@ mod network;
 mod operations;
 mod owned;
 mod people;
+mod release;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -102,6 +103,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let login = people::login(&written.login, problems);
     let mail = people::mail(&written.mail, problems);
     let github = people::github(&written.github, problems);
+    let release = release::release(&written.release, name.as_ref().ok(), problems);
     let additional = operations::additional(&written.additional, problems);
     let tags = tags(&written.tags, problems);
     if let (Ok(project), Ok(name)) = (&project, &name) {
@@ -136,6 +138,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
         mail: mail?,
         github: github?,
         additional: additional?,
+        release: release?,
         tags,
     };
     check_sizes(&environment, written, problems);

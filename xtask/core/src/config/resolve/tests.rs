@@ -106,6 +106,7 @@ fn the_local_file_needs_one_line() {
       "PackageIndex": "",
       "ProjectName": "ductwork",
       "Protected": "false",
+      "ReleaseSource": "local",
       "ScheduleTimeZone": "UTC",
       "SchedulerCount": "1",
       "SchedulerInstanceType": "t3.medium",

@@ -9,6 +9,7 @@ mod network;
 mod pools;
 mod ports;
 mod protected;
+mod release;
 mod runs;
 mod secrets;
 mod stack;
@@ -26,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use crate::model::account::NeededSecret;
 pub use account::{Finding, Outcome, findings, no_image, topics};
 pub use network::loses_nat;
+pub use release::{Delivery, Promoted, unconfirmed};
 pub use runs::Runs;
 
 /// A fact that is looked up only if the plan needs it.
@@ -68,6 +70,8 @@ pub struct Facts {
     pub unfinished: Fact<Unfinished>,
     /// Whether unfinished runs may fail.
     pub runs: Runs,
+    /// What the release is, if the environment demands something of it.
+    pub delivery: Fact<Delivery>,
 }
 
 pub use ports::Ports;
@@ -122,7 +126,8 @@ impl Gate {
 type Judge = fn(&Facts) -> Verdict;
 
 /// Every gate, in the order in which they are shown. A new one is a file here and a line below.
-const GATES: [(&str, Judge); 12] = [
+const GATES: [(&str, Judge); 13] = [
+    ("release", release::judge),
     ("stack", stack::judge),
     ("protection", protected::judge),
     ("tree", tree::judge),
@@ -184,6 +189,7 @@ pub(crate) mod tests {
             live: DagIndex::default(),
             unfinished: Fact::Unneeded("no DAG is moved or removed"),
             runs: Runs::Protect,
+            delivery: Fact::Unneeded("the environment demands nothing of a release"),
         }
     }
 
@@ -192,6 +198,7 @@ pub(crate) mod tests {
         let gates = judge(&facts());
         let outcomes: Vec<_> = gates.iter().map(|gate| (gate.name, gate.outcome)).collect();
         let expected = [
+            ("release", "skipped"),
             ("stack", "passed"),
             ("protection", "passed"),
             ("tree", "skipped"),
@@ -209,7 +216,7 @@ pub(crate) mod tests {
         assert!(refusal(&gates).is_none());
         let json = serde_json::to_value(&gates).unwrap();
         assert_eq!(json[5]["reason"], "no host is changed");
-        assert_eq!(json[0], serde_json::json!({ "name": "stack", "outcome": "passed", "problems": [] }));
+        assert_eq!(json[1], serde_json::json!({ "name": "stack", "outcome": "passed", "problems": [] }));
     }
 
     #[test]

@@ -1,0 +1,78 @@
+//! What a release has to be before it may come to an environment.
+
+use super::check::at;
+use crate::config::environment::ReleaseRules;
+use crate::config::file;
+use crate::config::problems::{Problems, Refusal, Reported};
+use crate::config::values::EnvironmentName;
+use std::time::Duration;
+
+pub fn release(
+    written: &file::Release,
+    name: Option<&EnvironmentName>,
+    problems: &mut Problems,
+) -> Result<ReleaseRules, Reported> {
+    let itself = |text: &str| match EnvironmentName::parse(text)? {
+        from if Some(&from) == name => Err(Refusal::new(
+            format!("`{text}` is this environment itself"),
+            "name the environment that releases are tested in before, or remove the key",
+        )),
+        from => Ok(from),
+    };
+    let from = problems.text(&written.from, itself);
+    let min_age = problems.number(&written.min_age_hours, 1..=720, "hours");
+    let tag = problems.text(&written.tag, words("a pattern such as `v*`"));
+    let confirm =
+        problems.text(&written.confirm, words("what has to be written, such as the environment's name"));
+    if written.from.is_none() {
+        // Only of a release that was somewhere else before anybody knows how old it is.
+        let keys = [("min_age_hours", at(&written.min_age_hours))];
+        problems.no_effect(
+            &keys,
+            "without `from`",
+            "add `from = \"staging\"`, or another environment, or remove it",
+        );
+    }
+    Ok(ReleaseRules {
+        from: from?,
+        min_age: Duration::from_secs(3600 * u64::from(min_age?.unwrap_or_default())),
+        tag: tag?,
+        confirm: confirm?,
+    })
+}
+
+/// A short line without blanks at its ends.
+fn words(what: &'static str) -> impl Fn(&str) -> Result<String, Refusal> {
+    move |text| {
+        let good = (1..=100).contains(&text.chars().count()) && text.trim() == text && !text.contains('\n');
+        let message = format!("`{text}` is not 1 to 100 characters on a line, without blanks around them");
+        if good { Ok(text.to_owned()) } else { Err(Refusal::new(message, format!("write {what}"))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{aws, bad, good};
+    use std::time::Duration;
+
+    #[test]
+    fn an_environment_demands_what_its_file_says_and_nothing_by_default() {
+        let rules = good(&aws("")).release;
+        assert_eq!(rules, super::ReleaseRules::default());
+        let text = "[release]\nfrom = 'staging'\nmin_age_hours = 24\ntag = 'v*'\nconfirm = 'to production'\n";
+        let rules = good(&aws(text)).release;
+        assert_eq!(rules.from.unwrap().as_str(), "staging");
+        assert_eq!(rules.min_age, Duration::from_secs(24 * 3600));
+        assert_eq!((rules.tag.as_deref(), rules.confirm.as_deref()), (Some("v*"), Some("to production")));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_together() {
+        let told = bad(&aws("[release]\nmin_age_hours = 0\ntag = ' v'\nconfirm = ''\nfrom = 'Staging'\n"));
+        for key in ["min_age_hours", "tag", "confirm", "from"] {
+            assert!(told.contains(&format!("release.{key}")), "{told}");
+        }
+        let told = bad(&aws("[release]\nmin_age_hours = 2\n"));
+        assert!(told.contains("release.min_age_hours") && told.contains("add `from"), "{told}");
+    }
+}
