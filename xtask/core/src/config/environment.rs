@@ -47,6 +47,7 @@ pub struct Environment {
     /// When worker sets sleep, if they do.
     pub(crate) schedule: Option<Schedule>,
     pub(crate) monitoring: Monitoring,
+    pub release: Releasing,
     pub(crate) login: Login,
     /// How Airflow sends mail, if it does.
     pub(crate) mail: Option<Mail>,
@@ -239,6 +240,13 @@ pub struct Monitoring {
     /// Per month; with 0 there is no budget.
     pub budget_usd: u32,
     pub audit_trail: bool,
+}
+
+/// How releases are brought to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Releasing {
+    /// How long a release is watched once it runs; none if it is not.
+    pub bake: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

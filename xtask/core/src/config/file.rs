@@ -148,6 +148,7 @@ tables! {
         schedule: Schedule,
         logs: Logs,
         alerts: Alerts,
+        release: Release,
         audit: Audit,
         login: Login,
         mail: Mail,
@@ -307,6 +308,8 @@ tables! {
     Logs { retention_days: Number, service_retention_days: Number, archive: Boolean }
 
     Alerts { email: Text, budget_usd: Number }
+
+    Release { bake_minutes: Number }
 
     Audit { trail: Boolean }
 

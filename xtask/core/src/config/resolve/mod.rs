@@ -27,6 +27,7 @@ mod network;
 mod operations;
 mod owned;
 mod people;
+mod release;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -99,6 +100,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let container = container::container(&written.image, architecture, defaults, problems);
     let schedule = operations::schedule(&written.schedule, defaults.ecs, problems);
     let monitoring = operations::monitoring(written, defaults, problems);
+    let release = release::release(&written.release, defaults, problems);
     let login = people::login(&written.login, problems);
     let mail = people::mail(&written.mail, problems);
     let github = people::github(&written.github, problems);
@@ -132,6 +134,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
         container: container?,
         schedule: schedule?,
         monitoring: monitoring?,
+        release: release?,
         login: login?,
         mail: mail?,
         github: github?,
