@@ -2,6 +2,7 @@
 
 use super::prepare::Prepared;
 use super::rollback;
+use crate::apply::context::Before;
 use crate::apply::run;
 use crate::doors::{env, time};
 use crate::fail::{Fail, Kind, Result};
@@ -28,7 +29,7 @@ pub async fn carry_out(mut prepared: Prepared, ui: &Ui) -> Result<()> {
 async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
     // Even if nothing seems to be left to do: what is true now need not be when the other one is done.
     lease::nobody_else(prepared.context.environment(), prepared.holder.as_ref())?;
-    let result = run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await;
+    let result = carried_out(prepared).await;
     let Err(fail) = result else { return Ok(()) };
     if !prepared.plan.is_unchanged() {
         return Err(with_secrets(fail, &prepared.plan.secrets));
@@ -37,7 +38,13 @@ async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
     ui.say("redeploying the current host revision");
     prepared.facts.unhealthy = true;
     prepared.plan = plan(&prepared.plan.release, prepared.plan.source, &prepared.facts);
-    run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await
+    carried_out(prepared).await
+}
+
+async fn carried_out(prepared: &mut Prepared) -> Result<()> {
+    let Prepared { context, plan, progress, .. } = prepared;
+    progress.state.before = Before::look(context, plan).await;
+    run::run(context, plan, progress).await
 }
 
 /// A new value can be what is wrong, and no rollback takes it back.

@@ -128,7 +128,8 @@ impl Setup {
         let Candidate { release, root, mut artifacts } = target;
         let decided = self.session.decide(&release, &root, observed.stack.as_ref());
         artifacts.root = Some(root);
-        let facts = observed.facts(&decided);
+        let bake = self.session.environment.release.bake.filter(|_| source == Source::Tree);
+        let facts = Facts { bake, ..observed.facts(&decided) };
         let plan = plan(&release, source, &facts);
         let state = observed.state(&facts.running);
         let decision = decided.as_ref().ok().cloned();
