@@ -13,7 +13,10 @@ fn cloudwatch(project: &Project, operation: &str, input: &Value) -> Value {
     let request = ureq::post(format!("{}/", project.endpoint()))
         .header("Content-Type", "application/x-amz-json-1.0")
         .header("X-Amz-Target", format!("GraniteServiceVersion20100801.{operation}"))
-        .header("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/monitoring/aws4_request");
+        .header(
+            "Authorization",
+            "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/monitoring/aws4_request",
+        );
     let mut answer = request.send(input.to_string()).unwrap();
     serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap_or_default()
 }
@@ -21,7 +24,8 @@ fn cloudwatch(project: &Project, operation: &str, input: &Value) -> Value {
 /// The alarm of the environment with this logical id.
 fn alarm(project: &Project, id: &str) -> String {
     let all = cloudwatch(project, "DescribeAlarms", &json!({ "AlarmNamePrefix": "ductwork-local-" }));
-    let names = all["MetricAlarms"].as_array().unwrap().iter().filter_map(|alarm| alarm["AlarmName"].as_str());
+    let names =
+        all["MetricAlarms"].as_array().unwrap().iter().filter_map(|alarm| alarm["AlarmName"].as_str());
     names.filter(|name| name.contains(id)).next().unwrap_or_else(|| panic!("no {id} in {all:#}")).to_owned()
 }
 
@@ -32,7 +36,10 @@ fn rings(project: &Project, name: &str) {
 
 /// A deployment of something small, once it is watched; and what it has said so far.
 fn begun(project: &Project, variable: &str) -> (Child, BufReader<std::process::ChildStderr>, String) {
-    project.write("airflow/objects.toml", &format!("[variables]\nlake = \"{variable}\"\n[pools.heavy]\nslots = 1\n"));
+    project.write(
+        "airflow/objects.toml",
+        &format!("[variables]\nlake = \"{variable}\"\n[pools.heavy]\nslots = 1\n"),
+    );
     let mut child = project.spawn(&DEPLOY);
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut text = String::new();
@@ -59,7 +66,10 @@ pub fn watched(project: &Project) {
     assert_eq!(result["outcome"], "rolled_back", "{result:#}");
     let told = result["error"].to_string();
     assert!(told.contains("did not pass its bake: 1 alarm since the release"), "{told}");
-    assert!(told.contains(&new) && told.contains("has no heartbeat: nothing is queued. a test says so"), "{told}");
+    assert!(
+        told.contains(&new) && told.contains("has no heartbeat: nothing is queued. a test says so"),
+        "{told}"
+    );
     assert!(!told.contains(&old), "{told}");
     let steps: Vec<&Value> = result["steps"].as_array().unwrap().iter().map(|step| &step["name"]).collect();
     assert_eq!(steps, ["setup", "validate", "pointer", "bake", "pointer"], "{result:#}");
