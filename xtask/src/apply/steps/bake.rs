@@ -251,8 +251,10 @@ fn failed(release: &str, alarms: &[Alarm], tasks: Option<&Worse>) -> Fail {
             share(now),
             share(before)
         ));
-        for (name, times) in which.iter().take(MOST) {
-            fail = fail.cause(format!("task `{name}` failed {times} times"));
+        let which: Vec<String> =
+            which.iter().take(MOST).map(|(name, times)| format!("`{name}` ({times})")).collect();
+        if !which.is_empty() {
+            fail = fail.cause(format!("tasks that failed: {}", which.join(", ")));
         }
     }
     fail.hint("find out why before you release it again; logs of tasks are in Airflow, those of components in CloudWatch")
@@ -263,7 +265,7 @@ fn failed(release: &str, alarms: &[Alarm], tasks: Option<&Worse>) -> Fail {
 fn time_of(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} min", (seconds + 30) / 60),
     }
 }
 

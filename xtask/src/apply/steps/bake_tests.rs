@@ -167,7 +167,14 @@ async fn alarms_of_the_rollout_get_their_time_however_short_the_watch() {
 async fn tasks_that_fail_more_often_end_it_and_are_named() {
     let fail = Script { tasks: |at| Some(if at < 120 { (4, 16) } else { (7, 20) }), ..QUIET };
     let watched = watched(fail, Some(&[]), MINUTES).await;
-    insta::assert_snapshot!(crate::report::error::text(&watched.ended.unwrap_err()), @r"");
+    let fail = watched.ended.unwrap_err();
+    let message = "release 0123456789ab did not pass its bake: tasks fail more often than before";
+    assert_eq!(fail.message(), message);
+    let causes = [
+        "of the tasks that began since, 7 of 27 (25.9 %) failed; of those of the day before, 10 of 1000 (1.0 %)",
+        "tasks that failed: `b.load` (2), `a.load` (1)",
+    ];
+    assert_eq!(fail.causes(), causes);
     assert!((120..145).contains(&watched.seconds), "{}", watched.seconds);
 }
 
