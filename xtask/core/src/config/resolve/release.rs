@@ -26,7 +26,6 @@ pub fn release(
 #[cfg(test)]
 mod tests {
     use super::super::tests::{aws, bad, good};
-    use super::*;
 
     #[test]
     fn protected_environments_watch_their_releases() {
