@@ -577,6 +577,17 @@ def test_observability(cloud: RunningCloud, stacks: Stacks, name: str) -> None:
     assert found["Dimensions"] == metric["Dimensions"]
     assert tags(watch.list_tags_for_resource(ResourceARN=found["AlarmArn"])["Tags"]) == TAGS
     assert [m["Id"] for m in alarm("Math")["Metrics"]] == ["e", "m"]
+    # As `xtask/src/observe/alarms.rs` asks, whatever the alarm looks at.
+    ringing = {"AlarmNamePrefix": f"{name}-", "StateValue": "ALARM"}
+    assert watch.describe_alarms(**ringing)["MetricAlarms"] == []
+    for logical in ("Alarm", "Math"):
+        watch.set_alarm_state(AlarmName=made[logical], StateValue="ALARM", StateReason="5 < 6")
+    rings = watch.describe_alarms(**ringing)["MetricAlarms"]
+    assert [(one["AlarmName"], one["StateReason"]) for one in rings] == [
+        (made["Alarm"], "5 < 6"),
+        (made["Math"], "5 < 6"),
+    ]
+    assert rings[0]["AlarmDescription"] == "late"
     assert "widgets" in watch.get_dashboard(DashboardName=name)["DashboardBody"]
     kms = cloud.client("kms")
     assert kms.get_key_rotation_status(KeyId=f"alias/{name}")["KeyRotationEnabled"]

@@ -7,6 +7,7 @@ use crate::doors::airflow::Airflow;
 use crate::doors::aws::Aws;
 use crate::doors::fence::CLOSED;
 use crate::doors::store::{Content, Found, Sent, Store};
+use crate::doors::time;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::change::Change;
 use crate::model::cloud::Cloud;
@@ -17,12 +18,13 @@ use crate::model::event::Sink;
 use crate::model::names::outputs;
 use crate::model::release::{Pointer, Runtime, StepRecord};
 use crate::model::secret::Versions;
-use crate::observe::airflow;
+use crate::observe::{airflow, alarms};
 use crate::plan::consent::Guard;
+use crate::plan::deployment::Plan;
 use crate::plan::migration::Saved;
 use crate::plan::running::Running;
 use crate::plan::templates::Packaged;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -161,6 +163,29 @@ pub struct State {
     /// Tasks of before that end only when their work does.
     pub draining: usize,
     pub session: Option<Airflow>,
+    /// What the release will be compared with.
+    pub before: Before,
+}
+
+/// The environment before the first step.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// In seconds since 1970.
+    pub at: i64,
+    /// The alarms that rang, by name; none if they could not be read.
+    pub ringing: Option<BTreeSet<String>>,
+}
+
+impl Before {
+    /// Looks at it, if the plan compares with it.
+    pub async fn look(context: &Context, plan: &Plan) -> Self {
+        if !plan.has("bake") {
+            return Self::default();
+        }
+        let ringing = alarms::ringing(&context.aws, &context.stack).await.ok();
+        let names = ringing.map(|ringing| ringing.into_iter().map(|alarm| alarm.name).collect());
+        Self { at: time::unix(), ringing: names }
+    }
 }
 
 impl State {

@@ -46,7 +46,7 @@ pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
 
 async fn begin(args: &Deploy, ui: &Ui, patience: &Patience) -> Result<Prepared> {
     let (project, environment) = preflight::ready(&args.env.env)?;
-    let rules = (&environment.release.confirm, format!("environments/{}.toml", environment.name));
+    let rules = (&environment.release.rules.confirm, format!("environments/{}.toml", environment.name));
     if let Some(problem) = unconfirmed(&rules.1, rules.0.as_deref(), args.confirm.as_deref()) {
         return Err(Fail::problems("the deployment is not confirmed", vec![problem]));
     }

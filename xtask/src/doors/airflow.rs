@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Task instances of every run of every DAG.
+const TASKS: &str = "/api/v2/dags/~/dagRuns/~/taskInstances";
+
 /// A session with a token. Blocking; callers on the async side use `spawn_blocking`.
 #[derive(Clone, Debug)]
 pub struct Airflow {
@@ -149,6 +152,21 @@ impl Airflow {
     pub fn run_state(&self, dag: &str, run: &str) -> Result<String> {
         let value = self.get(&format!("/api/v2/dags/{dag}/dagRuns/{}", escaped(run)))?;
         Ok(value["state"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// How many task instances fit these filters.
+    pub fn count_tasks(&self, filters: &str) -> Result<u32> {
+        let page = self.get(&format!("{TASKS}?{filters}&limit=1"))?;
+        let total = page["total_entries"].as_u64().and_then(|total| u32::try_from(total).ok());
+        total.ok_or_else(|| Fail::failed("Airflow's list of task instances has an unexpected shape"))
+    }
+
+    /// Up to a hundred task instances that fit these filters, the last to end first, as `dag.task`.
+    pub fn last_tasks(&self, filters: &str) -> Result<Vec<String>> {
+        let page = self.get(&format!("{TASKS}?{filters}&order_by=-end_date&limit=100"))?;
+        let rows = page["task_instances"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let name = |row: &Value| Some(format!("{}.{}", row["dag_id"].as_str()?, row["task_id"].as_str()?));
+        Ok(rows.iter().filter_map(name).collect())
     }
 
     /// Ids of DAGs with a queued or running run.

@@ -2,12 +2,15 @@
 
 use crate::doors::airflow::{Airflow, Component};
 use crate::doors::aws::{self, Aws};
+use crate::doors::time;
 use crate::fail::{Fail, Result};
 use crate::model::cloud::Cloud;
 use crate::model::names::outputs;
 use crate::model::secret::Secret;
+use crate::model::watched::Tasks;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Where this tool reaches Airflow, if the stack has an address.
 #[must_use]
@@ -73,6 +76,17 @@ pub async fn health(url: &str) -> Result<Vec<Component>> {
 /// Ids of the DAGs with a queued or running run.
 pub async fn unfinished(airflow: &Airflow) -> Result<BTreeSet<String>> {
     Ok(ask(airflow, Airflow::dags_with_unfinished_runs).await?.into_iter().collect())
+}
+
+/// How tasks ended that fit the filters, which Airflow is asked in two requests a second apart.
+pub async fn ended(airflow: &Airflow, filters: &str) -> Result<Tasks> {
+    let count = async |state: &str| {
+        let filters = format!("state={state}&{filters}");
+        ask(airflow, move |airflow| airflow.count_tasks(&filters)).await
+    };
+    let failed = count("failed").await?;
+    time::sleep(Duration::from_secs(1)).await;
+    Ok(Tasks { failed, succeeded: count("success").await? })
 }
 
 #[cfg(test)]

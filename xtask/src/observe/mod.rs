@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod airflow;
+pub mod alarms;
 pub mod bundle;
 mod clean;
 pub mod composed;

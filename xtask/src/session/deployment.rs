@@ -2,7 +2,7 @@
 
 use super::prepare::Prepared;
 use super::{interrupted, rollback};
-use crate::apply::context::{Context, Progress};
+use crate::apply::context::{Before, Context, Progress};
 use crate::apply::journal::Journal;
 use crate::apply::lease::Lease;
 use crate::apply::run;
@@ -57,7 +57,7 @@ async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
     if let Some(told) = interrupted::before(&prepared.context.store, prepared.holder.as_ref()).await {
         ui.say(&told);
     }
-    let result = run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await;
+    let result = carried_out(prepared).await;
     let Err(fail) = result else { return Ok(()) };
     if !prepared.plan.is_unchanged() {
         return Err(with_secrets(fail, &prepared.plan.secrets));
@@ -66,7 +66,13 @@ async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
     ui.say("redeploying the current host revision");
     prepared.facts.unhealthy = true;
     prepared.plan = plan(&prepared.plan.release, prepared.plan.source, &prepared.facts);
-    run::run(&prepared.context, &prepared.plan, &mut prepared.progress).await
+    carried_out(prepared).await
+}
+
+async fn carried_out(prepared: &mut Prepared) -> Result<()> {
+    let Prepared { context, plan, progress, .. } = prepared;
+    progress.state.before = Before::look(context, plan).await;
+    run::run(context, plan, progress).await
 }
 
 /// A new value can be what is wrong, and no rollback takes it back.

@@ -74,6 +74,7 @@ impl Observed {
             without_bucket: pointer.is_none(),
             stack_differs: stack.as_ref().map_or(true, |decision| !decision.is_settled()),
             unhealthy: false,
+            bake: None,
             secrets: pointer
                 .map_or_else(Vec::new, |read| host_secrets::changed(&read.secrets, &self.secrets)),
         }

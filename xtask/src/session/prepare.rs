@@ -133,7 +133,8 @@ impl Setup {
         let Candidate { release, root, mut artifacts, promoted } = target;
         let decided = self.session.decide(&release, &root, observed.stack.as_ref());
         artifacts.root = Some(root);
-        let facts = observed.facts(&decided);
+        let bake = self.session.environment.release.bake.filter(|_| source != Source::Record);
+        let facts = Facts { bake, ..observed.facts(&decided) };
         let plan = plan(&release, source, &facts);
         let state = observed.state(&facts.running);
         let decision = decided.as_ref().ok().cloned();
@@ -253,7 +254,7 @@ impl Preparing {
     /// What the environment's rules for releases are about.
     fn delivery(&self, target: &Release) -> Fact<Delivery> {
         let Session { environment, project, .. } = &self.setup.session;
-        if environment.release == ReleaseRules::default() {
+        if environment.release.rules == ReleaseRules::default() {
             return Fact::Unneeded("the environment demands nothing of a release");
         }
         if self.plan.source == Source::Record {
@@ -265,7 +266,7 @@ impl Preparing {
         let commit = target.commit.clone();
         Fact::Known(Delivery {
             environment: environment.name.to_string(),
-            rules: environment.release.clone(),
+            rules: environment.release.rules.clone(),
             promoted: self.promoted.clone(),
             tags: commit.as_ref().map(|commit| git::tags(&project.root, &commit.id)).unwrap_or_default(),
             commit,

@@ -23,6 +23,7 @@ use aws_sdk_cloudformation::types::{Output, Stack, StackStatus};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 const POINTER: &str = "environments/dev/current.json";
@@ -140,6 +141,37 @@ async fn dags_that_airflow_cannot_import_swap_the_pointer_back() {
     assert_eq!((&pointer["release"], &pointer["serial"]), (&json!(old.id()), &json!(3)));
     assert_eq!(record(&bucket)["outcome"], "rolled_back");
     assert_eq!(bucket.get(LOCK)["held"], false, "the environment is whole");
+}
+
+/// An alarm that rings while a release is watched is a failed step like any other. The rollback is not watched.
+#[tokio::test(start_paused = true)]
+async fn a_release_that_does_not_pass_its_bake_goes_back() {
+    let bucket = Bucket::default();
+    let (old, new) = (release("old", "h", "t"), release("new", "h", "t"));
+    let looks = AtomicUsize::new(0);
+    let cloudwatch = Server::new(move |_| {
+        // Before the first step, as the watch begins, and then.
+        let names: &[&str] = if looks.fetch_add(1, SeqCst) < 2 { &["Old"] } else { &["Old", "New"] };
+        let row =
+            |name: &&str| json!({ "AlarmName": format!("p-dev-{name}"), "AlarmDescription": "no disk" });
+        (200, json!({ "MetricAlarms": names.iter().map(row).collect::<Vec<_>>() }))
+    });
+    let server = airflow(&bucket, &[]);
+    let mut aws = doors(&bucket, &server.url);
+    aws.signed = Aws::signed_at(&cloudwatch.url).signed;
+    let mut prepared = prepared(&bucket, aws, Some(&old), &new).await;
+    let length = Duration::from_secs(600);
+    prepared.plan.steps.push(Step::Bake { length, release: new.id().to_owned() });
+    let fail = carry_out(prepared, &quiet()).await.unwrap_err();
+    assert_eq!((fail.kind(), fail.kind().code()), (Kind::RolledBack, 4));
+    assert!(fail.to_string().contains("did not pass its bake: 1 alarm since the release"), "{fail}");
+    assert!(fail.to_string().contains("alarm `p-dev-New`: no disk"), "{fail}");
+    assert_eq!(cloudwatch.asked().len(), 3);
+    assert_eq!(bucket.get(POINTER)["release"], old.id());
+    let record = record(&bucket);
+    let steps: Vec<&Value> = record["steps"].as_array().unwrap().iter().map(|step| &step["name"]).collect();
+    assert_eq!(steps, ["pointer", "dags", "bake", "pointer", "dags"]);
+    assert_eq!((&record["outcome"], &bucket.get(LOCK)["held"]), (&json!("rolled_back"), &json!(false)));
 }
 
 #[tokio::test]

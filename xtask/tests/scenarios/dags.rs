@@ -1,5 +1,6 @@
 //! What becomes of DAGs, told before it happens and afterwards, in text, JSON and Markdown.
 
+use crate::bake;
 use crate::objects::set_secret;
 use crate::support::project::Project;
 use serde_json::{Value, json};
@@ -76,4 +77,7 @@ fn what_becomes_of_dags() {
     project.write("dags/broken.py", "from airflow.sdk import DAG\n1 / 0\n");
     let refused = project.run(&["bundle-dags", "--env", "local", "--format", "json"]).expect(2).json();
     assert_eq!(refused["error"]["message"], "1 problem in the DAGs, nothing was uploaded", "{refused:#}");
+
+    project.remove("dags/broken.py");
+    bake::watched(&project);
 }

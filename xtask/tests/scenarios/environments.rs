@@ -28,6 +28,9 @@ budget_usd = 50
 
 [audit]
 trail = true
+
+[release]
+bake_minutes = 0
 "#;
 
 /// All options that do not exclude each other, none as its default is.

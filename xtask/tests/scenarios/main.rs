@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod account;
+mod bake;
 mod broker;
 mod change;
 mod cloud;

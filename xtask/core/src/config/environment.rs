@@ -47,13 +47,12 @@ pub struct Environment {
     /// When worker sets sleep, if they do.
     pub(crate) schedule: Option<Schedule>,
     pub(crate) monitoring: Monitoring,
+    pub release: Releasing,
     pub(crate) login: Login,
     /// How Airflow sends mail, if it does.
     pub(crate) mail: Option<Mail>,
     pub(crate) github: GitHub,
     pub additional: Additional,
-    /// What a release has to be before it may come here.
-    pub release: ReleaseRules,
     /// The user's own tags; [`Environment::tags`] adds those of the tool.
     pub(crate) tags: BTreeMap<String, String>,
 }
@@ -241,6 +240,15 @@ pub struct Monitoring {
     /// Per month; with 0 there is no budget.
     pub budget_usd: u32,
     pub audit_trail: bool,
+}
+
+/// How releases are brought to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Releasing {
+    /// What a release has to be before it may come here.
+    pub rules: ReleaseRules,
+    /// How long a release is watched once it runs; none if it is not.
+    pub bake: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

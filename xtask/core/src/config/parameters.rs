@@ -95,7 +95,7 @@ impl Environment {
             pair("BudgetUsd", self.monitoring.budget_usd),
             pair("AuditTrail", self.monitoring.audit_trail),
             pair("GitHubRepository", or_empty(self.github.repository.as_ref())),
-            pair("ReleaseSource", self.release.from.as_ref().unwrap_or(&self.name).to_string()),
+            pair("ReleaseSource", self.release.rules.from.as_ref().unwrap_or(&self.name).to_string()),
             pair("ScheduleTimeZone", time_zone),
         ]
     }

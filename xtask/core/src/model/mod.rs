@@ -24,3 +24,4 @@ pub mod services;
 pub mod stack;
 pub mod standing;
 pub mod text;
+pub mod watched;

@@ -152,6 +152,14 @@ pub fn fewest_workers(outputs: &BTreeMap<String, String>, set: &str) -> Option<i
     fewest.as_i64().or_else(|| fewest.as_str()?.parse().ok())
 }
 
+/// Whether something that CloudFormation has named is of this stack or one nested in it. Names of environments are lower
+/// case and logical ids are not, which tells `p-dev-Broker-…` from what is of the stack `p-dev-2`.
+#[must_use]
+pub fn is_of_stack(stack: &str, name: &str) -> bool {
+    let rest = name.strip_prefix(stack).and_then(|rest| rest.strip_prefix('-'));
+    rest.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_uppercase()))
+}
+
 /// One per account and region.
 pub const BOOTSTRAP_STACK: &str = "ductwork-bootstrap";
 
@@ -354,6 +362,14 @@ pub fn children(template: &str) -> Vec<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stack_knows_what_is_its_own() {
+        assert!(is_of_stack("p-dev", "p-dev-Observability-1AB-SchedulerHeartbeatAlarm-2C"));
+        assert!(!is_of_stack("p-dev", "p-dev-2-Observability-1AB-SchedulerHeartbeatAlarm-2C"));
+        assert!(!is_of_stack("p-dev", "p-development-Observability-1AB"));
+        assert!(!is_of_stack("p-dev", "TargetTracking-service/p-dev/api-server-AlarmLow"));
+    }
 
     #[test]
     fn keys_are_those_of_the_contract() {

@@ -11,6 +11,7 @@ use crate::model::schema::Migration;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// A step of a deployment with everything it needs, in the only order in which steps come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Step {
     Dags(Digest),
     /// A worker of this runtime ran a task.
     Smoke { runtime: Runtime, release: String },
+    /// The release is watched: it is taken back if an alarm rings or tasks fail more often than before.
+    Bake { length: Duration, release: String },
     /// Nothing changed: Airflow is healthy.
     Health,
 }
@@ -83,6 +86,7 @@ impl Step {
             Step::Pointer(_) => "pointer",
             Step::Dags(_) => "dags",
             Step::Smoke { .. } => "smoke",
+            Step::Bake { .. } => "bake",
             Step::Health => "health",
         }
     }
@@ -139,6 +143,9 @@ pub struct Facts {
     pub unhealthy: bool,
     /// The secrets that have changed since hosts read them, by name.
     pub secrets: Vec<String>,
+    /// How long a release is watched. A rollback never is: its release was, and the alarms of the one that failed may
+    /// still ring.
+    pub bake: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -233,6 +240,8 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
         wanted(true, Step::Pointer(Box::new(release.clone()))),
         wanted(dags, Step::Dags(release.bundle)),
         wanted(rollout, Step::Smoke { runtime: release.runtime, release: id() }),
+        // With nothing before it, there is nothing to compare with, nor to go back to.
+        facts.bake.filter(|_| facts.previous.is_some()).map(|length| Step::Bake { length, release: id() }),
     ];
     let steps = uploads.into_iter().flatten().chain(moves.first).chain(stacks.into_iter().flatten());
     let steps = steps.chain(moves.after_stack).chain(goes_live.into_iter().flatten());
@@ -331,6 +340,30 @@ mod tests {
         assert_eq!(steps(&release("b", "H", "t", "p")), "validate hosts pointer smoke");
         assert_eq!(steps(&release("b", "h", "T", "p")), "stack hosts pointer smoke");
         assert_eq!(steps(&release("b", "h", "t", "P")), "stack hosts pointer smoke");
+    }
+
+    #[test]
+    fn a_release_is_watched_once_it_runs_and_never_on_the_way_back() {
+        let (now, target) = (release("b", "h", "t", "p"), release("B", "H", "t", "p"));
+        let facts = Facts { bake: Some(Duration::from_secs(600)), ..running(&now) };
+        let steps = |target: &Release| names(&plan(target, Source::Tree, &facts));
+        assert_eq!(steps(&target), "validate bundle hosts pointer dags smoke bake");
+        assert_eq!(steps(&release("B", "h", "t", "p")), "validate bundle pointer dags bake");
+        assert_eq!(steps(&now), "health");
+        let plan_of = |target: &Release, facts: &Facts| names(&plan(target, Source::Record, facts));
+        let back = Facts { bake: None, ..after(&facts, &target, usize::MAX) };
+        assert_eq!(plan_of(&now, &back), "hosts pointer dags smoke");
+        let first = Facts { bake: facts.bake, ..fresh() };
+        assert!(!plan(&now, Source::Tree, &first).has("bake"), "there is nothing to go back to");
+    }
+
+    /// Whoever kills a deployment while its release is watched leaves it in doubt: the next one watches it again.
+    #[test]
+    fn a_release_whose_watch_was_interrupted_is_watched_again() {
+        let now = release("b", "h", "t", "p");
+        let facts = Facts { bake: Some(Duration::from_secs(600)), ..recorded(&now, Records::Doubtful) };
+        let again = names(&plan(&now, Source::Tree, &facts));
+        assert_eq!(again, "validate stack hosts pools pointer dags smoke bake");
     }
 
     #[test]
@@ -611,13 +644,14 @@ mod tests {
         assert_eq!(names(&plan(&now, Source::Record, &rolling)), "hosts pointer smoke");
     }
 
-    const ORDER: [&str; 8] = ["bootstrap", "bundle", "stack", "hosts", "pools", "pointer", "dags", "smoke"];
+    const ORDER: [&str; 9] =
+        ["bootstrap", "bundle", "stack", "hosts", "pools", "pointer", "dags", "smoke", "bake"];
 
     proptest! {
         /// Whatever the facts: steps come in their order, once each, the pointer never before the hosts,
         /// and it is either the health check alone or a move of the pointer.
         #[test]
-        fn order_and_wholeness(bits in prop::collection::vec(any::<bool>(), 9)) {
+        fn order_and_wholeness(bits in prop::collection::vec(any::<bool>(), 10)) {
             let pick = |i: usize| if bits[i] { "x" } else { "y" };
             let now = release("x", "x", "x", "x");
             let target = release(pick(0), pick(1), pick(2), pick(3));
@@ -626,6 +660,7 @@ mod tests {
                 without_bucket: bits[5],
                 stack_differs: bits[6],
                 unhealthy: bits[7],
+                bake: bits[9].then_some(Duration::from_secs(60)),
                 ..if bits[8] { recorded(&now, records) } else { Facts::default() }
             };
             let plan = plan(&target, Source::Tree, &facts);

@@ -125,6 +125,7 @@ impl Running {
             | Step::Image(_)
             | Step::TaskImages(_)
             | Step::Snapshot { .. }
+            | Step::Bake { .. }
             | Step::Health => {}
             Step::Migration(moving) | Step::Downgrade(moving) => self.schema = Some(moving.to.clone()),
             Step::Platform { spec, .. } | Step::Stack { spec, .. } => self.stack = Some(spec.clone()),

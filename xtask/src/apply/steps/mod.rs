@@ -1,5 +1,6 @@
 //! The steps of a deployment, one file each: from a step's inputs to how it ended.
 
+mod bake;
 mod bootstrap;
 mod bundle;
 mod dags;
@@ -37,6 +38,7 @@ pub async fn run(context: &Context, step: &Step, state: &mut State, sink: &Sink)
         Step::Pointer(release) => pointer::run(context, release, state).await,
         Step::Dags(bundle) => dags::run(context, bundle, state, sink).await,
         Step::Smoke { runtime, release } => smoke::run(context, *runtime, release, state, sink).await,
+        Step::Bake { length, release } => bake::run(context, *length, release, state, sink).await,
         Step::Health => {
             let components = airflow::healthy(&state.url(context.cloud)?, sink).await?;
             Ok(Ended::skipped(format!("{} healthy, nothing to do", count(components.len(), "component"))))

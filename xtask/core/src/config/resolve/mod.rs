@@ -103,7 +103,7 @@ fn complete(name: &str, written: &File, problems: &mut Problems) -> Result<Envir
     let login = people::login(&written.login, problems);
     let mail = people::mail(&written.mail, problems);
     let github = people::github(&written.github, problems);
-    let release = release::release(&written.release, name.as_ref().ok(), problems);
+    let release = release::release(&written.release, name.as_ref().ok(), defaults, problems);
     let additional = operations::additional(&written.additional, problems);
     let tags = tags(&written.tags, problems);
     if let (Ok(project), Ok(name)) = (&project, &name) {

@@ -1,13 +1,33 @@
-//! What a release has to be before it may come to an environment.
+//! What a release has to be before it may come to an environment, and what is done once it runs there.
 
 use super::check::at;
-use crate::config::environment::ReleaseRules;
+use super::defaults::Defaults;
+use crate::config::environment::{ReleaseRules, Releasing};
 use crate::config::file;
 use crate::config::problems::{Problems, Refusal, Reported};
 use crate::config::values::EnvironmentName;
 use std::time::Duration;
 
+/// Longer than any alarm of the templates takes to ring and to fall silent again. Only protected environments wait:
+/// in others a deployment is over when the release runs, so that an edit can be tried at once.
+const BAKE_MINUTES: u32 = 10;
+/// Credentials of a job last six hours at most, and the rollout and a rollback need some of that.
+const MOST: u32 = 240;
+
 pub fn release(
+    written: &file::Release,
+    name: Option<&EnvironmentName>,
+    defaults: Defaults,
+    problems: &mut Problems,
+) -> Result<Releasing, Reported> {
+    let default = if defaults.protected { BAKE_MINUTES } else { 0 };
+    let minutes = problems.number_or(&written.bake_minutes, default, 0..=MOST, "minutes");
+    let rules = rules(written, name, problems);
+    let bake = minutes.map(|minutes| (minutes > 0).then(|| Duration::from_secs(u64::from(minutes) * 60)));
+    Ok(Releasing { rules: rules?, bake: bake? })
+}
+
+fn rules(
     written: &file::Release,
     name: Option<&EnvironmentName>,
     problems: &mut Problems,
@@ -57,10 +77,10 @@ mod tests {
 
     #[test]
     fn an_environment_demands_what_its_file_says_and_nothing_by_default() {
-        let rules = good(&aws("")).release;
+        let rules = good(&aws("")).release.rules;
         assert_eq!(rules, super::ReleaseRules::default());
         let text = "[release]\nfrom = 'staging'\nmin_age_hours = 24\ntag = 'v*'\nconfirm = 'to production'\n";
-        let rules = good(&aws(text)).release;
+        let rules = good(&aws(text)).release.rules;
         assert_eq!(rules.from.unwrap().as_str(), "staging");
         assert_eq!(rules.min_age, Duration::from_secs(24 * 3600));
         assert_eq!((rules.tag.as_deref(), rules.confirm.as_deref()), (Some("v*"), Some("to production")));
@@ -74,5 +94,18 @@ mod tests {
         }
         let told = bad(&aws("[release]\nmin_age_hours = 2\n"));
         assert!(told.contains("release.min_age_hours") && told.contains("add `from"), "{told}");
+    }
+
+    #[test]
+    fn protected_environments_watch_their_releases() {
+        let bake = |text: &str| good(text).release.bake.map(|bake| bake.as_secs() / 60);
+        assert_eq!(bake(&aws("")), None);
+        assert_eq!(bake(&format!("protected = true\n{}", aws(""))), Some(10));
+        assert_eq!(bake(&format!("protected = true\n{}", aws("[release]\nbake_minutes = 0\n"))), None);
+        assert_eq!(bake(&aws("[release]\nbake_minutes = 30\n")), Some(30));
+        insta::assert_snapshot!(bad(&aws("[release]\nbake_minutes = 241\n")), @r"
+        environments/dev.toml:7 `release.bake_minutes`: `241` is out of range: 0 to 240 minutes [invalid_value]
+            use a number from 0 to 240
+        ");
     }
 }
