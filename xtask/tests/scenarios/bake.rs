@@ -24,9 +24,9 @@ fn cloudwatch(project: &Project, operation: &str, input: &Value) -> Value {
 /// The alarm of the environment with this logical id.
 fn alarm(project: &Project, id: &str) -> String {
     let all = cloudwatch(project, "DescribeAlarms", &json!({ "AlarmNamePrefix": "ductwork-local-" }));
-    let names =
+    let mut names =
         all["MetricAlarms"].as_array().unwrap().iter().filter_map(|alarm| alarm["AlarmName"].as_str());
-    names.filter(|name| name.contains(id)).next().unwrap_or_else(|| panic!("no {id} in {all:#}")).to_owned()
+    names.find(|name| name.contains(id)).unwrap_or_else(|| panic!("no {id} in {all:#}")).to_owned()
 }
 
 fn rings(project: &Project, name: &str) {
