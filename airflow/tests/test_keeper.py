@@ -333,6 +333,7 @@ class TestRules:
 
     def test_a_host_that_a_rollout_replaces_works_on_and_then_has_a_budget(self, one, cloud, task, tmp_path):
         one.env = {**one.env, "DUCTWORK_DRAIN_SECONDS": "86400"}
+        self.now = time.time()  # the drain begins by the clock of the file system
         worker = subprocess.Popen(["sleep", "3600"])
         self.worker = worker.pid
         process = task()

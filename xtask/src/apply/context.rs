@@ -19,7 +19,7 @@ use crate::plan::consent::Guard;
 use crate::plan::migration::Saved;
 use crate::plan::running::Running;
 use crate::plan::templates::Packaged;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -146,6 +146,8 @@ pub struct State {
     pub saved: Option<Saved>,
     /// Tasks of before that end only when their work does.
     pub draining: usize,
+    /// The receipts that were there before anything was drained; none if nothing was.
+    pub receipts: Option<BTreeSet<String>>,
     pub session: Option<Airflow>,
 }
 

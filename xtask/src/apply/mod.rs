@@ -9,6 +9,7 @@ pub mod image;
 pub mod lease;
 pub mod leftovers;
 pub mod lock;
+pub mod receipts;
 mod rollout;
 pub mod run;
 pub mod secret;

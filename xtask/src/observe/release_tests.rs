@@ -7,6 +7,7 @@ use crate::fail::Kind;
 use crate::model::cloud::Cloud;
 use crate::model::engine::Engine;
 use crate::model::objects::Objects;
+use crate::model::receipt::Losses;
 use crate::model::release::{Outcome, Parts, StackSpec};
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -110,6 +111,7 @@ fn deployment(id: &str) -> Deployment {
         by: "me".to_owned(),
         run_url: None,
         saved: None,
+        losses: Losses::default(),
         steps: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Output;
 use super::table::{seconds, table};
+use crate::model::receipt::Losses;
 use crate::model::release::{Deployment, Outcome};
 use serde::Serialize;
 
@@ -22,6 +23,8 @@ struct Entry {
     run_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved: Option<String>,
+    #[serde(flatten)]
+    losses: Losses,
 }
 
 impl History {
@@ -36,6 +39,7 @@ impl History {
             by: one.by,
             run_url: one.run_url,
             saved: one.saved,
+            losses: one.losses,
         };
         Self(deployments.into_iter().map(entry).collect())
     }
@@ -76,6 +80,7 @@ mod tests {
             by: "ada".to_owned(),
             run_url: run_url.map(str::to_owned),
             saved: None,
+            losses: Losses::default(),
         };
         let text =
             History(vec![entry(Some("https://ci.example/2")), entry(Some("https://ci.example/1"))]).text();

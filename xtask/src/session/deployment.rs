@@ -2,7 +2,7 @@
 
 use super::prepare::Prepared;
 use super::rollback;
-use crate::apply::run;
+use crate::apply::{receipts, run};
 use crate::doors::{env, time};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::names::{self, outputs};
@@ -67,6 +67,7 @@ async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         by: env::actor(),
         run_url: env::run_url(),
         saved: progress.state.saved.as_ref().map(|saved| saved.name().to_owned()),
+        losses: receipts::losses(&context, &progress.state).await,
         steps: std::mem::take(&mut progress.records),
     };
     if let Some(lease) = progress.lease.take() {

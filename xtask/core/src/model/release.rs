@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::git::GitSource;
 use super::names;
 use super::objects::Objects;
+use super::receipt::Losses;
 use super::schema::Schema;
 use super::secret::Versions;
 use serde::{Deserialize, Serialize};
@@ -220,6 +221,9 @@ pub struct Deployment {
     /// What the database was saved as before a migration: a snapshot of RDS, or a key in the artifact bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<String>,
+    /// What the deployment cut short.
+    #[serde(flatten)]
+    pub losses: Losses,
     pub steps: Vec<StepRecord>,
 }
 
