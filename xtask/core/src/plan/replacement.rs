@@ -1,6 +1,6 @@
 //! Whether a rollout changes the hosts of a worker set in place, or has others launched in their stead.
 
-use crate::config::hosts::LONGEST_HOOK;
+use crate::config::LONGEST_HOOK;
 use std::time::Duration;
 
 /// A worker set as a rollout meets it.
