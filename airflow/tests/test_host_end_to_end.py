@@ -240,7 +240,14 @@ def check_what_dags_need(api: Api, s3) -> None:
 
 def check_a_receipt(host: Host, s3, run: str) -> None:
     """What is about to be told to end is named in the artifact bucket; here nobody tells it afterwards."""
-    command = ["opt/ductwork/venv/bin/python", "-m", "ductwork_airflow.hosts.drain", "--told", "--why", "test"]
+    command = [
+        "opt/ductwork/venv/bin/python",
+        "-m",
+        "ductwork_airflow.hosts.drain",
+        "--told",
+        "--why",
+        "test",
+    ]
     env = host.env | {"PYTHONPATH": str(host.root / "opt/ductwork/revision")}
     said = subprocess.check_output(command, env=env, cwd=host.root, text=True)
     assert said == f"cut short: slow {run} sleep (try 1)\n"

@@ -1,4 +1,4 @@
-"""Says which task instances a worker's end cuts short: `python -m ductwork_airflow.hosts.drain --since EPOCH --why TEXT`.
+"""Says what a worker's end cuts short: `python -m ductwork_airflow.hosts.drain --since EPOCH | --told [--why TEXT]`.
 
 Runs after the worker's process has ended. Airflow notices such tasks only minutes later, when their heartbeat is
 missing; a person who deploys wants to know now. Prints one line per task instance, or that there is none, and leaves a
@@ -91,7 +91,10 @@ def in_work(
 
 
 def tell(
-    env: Mapping[str, str], why: str, find: Callable[[Connection], list[receipts.Task]], url: str | None = None
+    env: Mapping[str, str],
+    why: str,
+    find: Callable[[Connection], list[receipts.Task]],
+    url: str | None = None,
 ) -> list[receipts.Task] | None:
     """Asks the database and leaves a receipt of what it answers; None where it does not."""
     try:
@@ -101,7 +104,9 @@ def tell(
     except Exception as error:  # of any kind: it is to be told, not to stop the end of a worker
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         log.warning("the database does not say which tasks run here: %s", reason)
-        receipts.leave(env, database.hostname(), why, [], f"the database did not answer ({type(error).__name__})")
+        receipts.leave(
+            env, database.hostname(), why, [], f"the database did not answer ({type(error).__name__})"
+        )
         return None
     receipts.leave(env, database.hostname(), why, lost)
     return lost
