@@ -387,7 +387,10 @@ fn who_counts_workers_counts_only_its_own() {
     assert_eq!(names(&hosts), ["KeepHost", "KnowRevision", "ReadBundles", "TakeTasks", "WriteLogs"]);
     for role in [&containers, &hosts] {
         let written = &statements(role)["WriteLogs"]["Resource"];
-        assert!(written[1].as_str().unwrap().ends_with("/environments/${EnvironmentName}/drains/*"), "{written}");
+        assert!(
+            written[1].as_str().unwrap().ends_with("/environments/${EnvironmentName}/drains/*"),
+            "{written}"
+        );
     }
     let trusts = |role: &Value| role["AssumeRolePolicyDocument"]["Statement"][0].clone();
     assert_eq!(trusts(&containers)["Principal"]["Service"], "ecs-tasks.amazonaws.com");

@@ -7,8 +7,9 @@ use crate::model::event::Sink;
 use aws_sdk_codedeploy::operation::create_deployment::builders::CreateDeploymentFluentBuilder;
 use aws_sdk_codedeploy::primitives::DateTime;
 use aws_sdk_codedeploy::types::{
-    BundleType, DeploymentCreator, DeploymentGroupInfo, DeploymentInfo, DeploymentStatus, ErrorCode, FileExistsBehavior,
-    LifecycleEvent, LifecycleEventStatus, RevisionLocation, RevisionLocationType, S3Location, TargetStatus,
+    BundleType, DeploymentCreator, DeploymentGroupInfo, DeploymentInfo, DeploymentStatus, ErrorCode,
+    FileExistsBehavior, LifecycleEvent, LifecycleEventStatus, RevisionLocation, RevisionLocationType,
+    S3Location, TargetStatus,
 };
 use std::time::Duration;
 

@@ -129,3 +129,27 @@ fn mark(revision: &Digest, group: &str, secrets: &BTreeMap<String, HostSecret>, 
     let settings = host_settings::digest(&state.outputs, &state.parameters, &versions);
     format!("host revision {} settings {}", revision.short(), settings.short())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_deployment_groups_of_worker_sets_have_workers() {
+        let pairs = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let state = State {
+            outputs: pairs(&[
+                ("SchedulerAutoScalingGroup", "schedulers"),
+                ("WorkerBigAutoScalingGroup", "big"),
+            ]),
+            parameters: pairs(&[("WorkerBigDeploymentConfig", "half"), ("DrainSeconds", "7200")]),
+            ..State::default()
+        };
+        assert!(workers("SchedulerDeploymentGroup", &state).is_none());
+        let set = workers("WorkerBigDeploymentGroup", &state).unwrap();
+        let Hosts { group, config, budget } = set.hosts();
+        assert_eq!((group, config, budget), ("big", "half", Duration::from_secs(7200)));
+    }
+}

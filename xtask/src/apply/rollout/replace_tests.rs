@@ -109,8 +109,8 @@ impl World {
             }
             EnterStandbyOutput::builder().build()
         });
-        let terminate =
-            mock!(asg::Client::terminate_instance_in_auto_scaling_group).then_compute_output(move |request| {
+        let terminate = mock!(asg::Client::terminate_instance_in_auto_scaling_group).then_compute_output(
+            move |request| {
                 assert_eq!(request.should_decrement_desired_capacity(), Some(false));
                 let id = request.instance_id().unwrap().to_owned();
                 ended.log.add(format!("end {id}"));
@@ -118,7 +118,8 @@ impl World {
                 let fewest = usize::try_from(ended.fewest).unwrap();
                 assert!(ended.capacity() >= fewest, "fewer than `min` take tasks");
                 TerminateInstanceInAutoScalingGroupOutput::builder().build()
-            });
+            },
+        );
         mock_client!(aws_sdk_autoscaling, RuleMode::MatchAny, [&describe, &stand_by, &terminate])
     }
 
