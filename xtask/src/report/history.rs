@@ -100,6 +100,7 @@ mod tests {
             by: "me".to_owned(),
             run_url: None,
             saved: None,
+            losses: Losses::default(),
             steps: Vec::new(),
         };
         let history = History::new(vec![deployment]);
