@@ -69,6 +69,11 @@ def migration_key(environment: str) -> str:
     return str(_CONTRACT["keys"]["migration"]).replace("{environment}", environment)
 
 
+def receipt_key(environment: str, name: str) -> str:
+    """Where the artifact bucket tells of tasks that were cut short."""
+    return str(_CONTRACT["keys"]["receipt"]).replace("{environment}", environment).replace("{id}", name)
+
+
 def google_secret(environment: str) -> str:
     """The name of the secret that belongs to the Google client."""
     return str(_CONTRACT["secrets"]["google"]).replace("{environment}", environment)

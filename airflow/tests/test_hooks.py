@@ -307,6 +307,8 @@ class TestDatabase:
             execute(connection, insert, task=task, pid=pid, state=state, host=host, beat=beat)
         lost = drain.cut_short(connection, here, now, lambda pid, since: pid == os.getpid())
         assert [str(instance) for instance in lost] == ["dag run a (try 2)"]
+        working = drain.in_work(connection, here, now, lambda pid, since: pid == os.getpid())
+        assert [task.task_id for task in working] == ["b"], "what is about to be told to end"
 
     def test_a_dead_task_is_dead_also_as_a_zombie_or_with_a_namesake(self):
         child = subprocess.Popen(["sleep", "3600"])

@@ -191,12 +191,20 @@ class TestRules(Rounds):
 
     def test_what_cannot_end_before_the_kill_is_told_to(self, task, caplog):
         process = task()
+        left: list[int | None] = []
+
+        def tell() -> None:
+            left.append(process.poll())
+            raise RuntimeError("the bucket refuses")
+
+        self.one.tell = tell
         self.round()
         self.one.stopping_since = self.now
         self.round(protection.STOP_SECONDS - keeper.LAST_WORDS_SECONDS - 1)
         assert process.poll() is None
         self.round(1)
         assert process.wait(120) == -signal.SIGTERM
+        assert left == [None], "a receipt is left while the task still works, and holds nothing up"
         task()
         self.round(1)
         told = [message for message in caplog.messages if "to end" in message]

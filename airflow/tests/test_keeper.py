@@ -128,9 +128,11 @@ class TestRules:
     @pytest.fixture(autouse=True)
     def no_report(self, monkeypatch):
         self.reports = 0
+        self.told: list[list[str]] = []
 
         def run(command, **_):
-            self.reports += 1
+            self.told.append(command[3:])
+            self.reports += "--since" in command
             return subprocess.CompletedProcess(command, 0, "cut short: dag run a (try 1)\n", "")
 
         monkeypatch.setattr(keeper.subprocess, "run", run)
@@ -319,13 +321,64 @@ class TestRules:
         self.now += 85
         one.round()
         assert process.poll() is None
+        assert self.told == []
         self.now += 5
         one.round()
         assert process.wait(120) == -signal.SIGTERM
+        assert self.told == [["--told", "--why", "Spot interruption"]], "EC2 may leave no time for it later"
         # Auto Scaling's own end of the host comes after it
         cloud.state = "Terminated"
         one.round()
         assert len(cloud.named("CompleteLifecycleAction")) == 1
+
+    def test_a_host_that_a_rollout_replaces_works_on_and_then_has_a_budget(self, one, cloud, task, tmp_path):
+        one.env = {**one.env, "DUCTWORK_DRAIN_SECONDS": "86400"}
+        self.now = time.time()  # the drain begins by the clock of the file system
+        worker = subprocess.Popen(["sleep", "3600"])
+        self.worker = worker.pid
+        process = task()
+        # One that does not end when it is told to.
+        stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"],
+                                    stdout=subprocess.PIPE)  # fmt: skip
+        assert stubborn.stdout
+        stubborn.stdout.readline()
+        (tmp_path / "tasks" / str(stubborn.pid)).touch()
+        cloud.state = "Standby"
+        one.round()
+        assert worker.poll() is None
+        assert not gate.closed_file(one.env).exists(), "it takes tasks until others have come"
+        one = self.keeper(tmp_path, cloud)  # one that is started again in between
+        one.env = {**one.env, "DUCTWORK_DRAIN_SECONDS": "86400"}
+        cloud.state = "Terminated"
+        one.round()
+        assert worker.wait(120) == -signal.SIGTERM
+        self.worker = None
+        closed = gate.closed_file(one.env)
+        os.utime(closed, (self.now, self.now))
+        self.now += 86400 - 31
+        one.round()
+        assert process.poll() is None
+        self.now += 1
+        one.round()
+        assert process.wait(120) == -signal.SIGTERM
+        why = "a rollout has replaced this host"
+        assert self.told == [["--told", "--why", why]]
+        self.now += 29
+        one.round()
+        assert stubborn.poll() is None
+        assert cloud.named("CompleteLifecycleAction") == []
+        self.now += 1
+        one.round()
+        assert stubborn.wait(120) == -signal.SIGKILL
+        one.round()
+        assert self.told[1:] == [["--since", str(closed.stat().st_mtime), "--why", why]]
+        assert len(cloud.named("CompleteLifecycleAction")) == 1
+
+    def test_a_host_that_is_back_from_standby_is_ended_by_scaling_as_any_other(self, one, cloud):
+        for state in ("Standby", "InService", "Terminated"):
+            cloud.state = state
+            one.round()
+        assert one.ending == keeper.Ending("Auto Scaling ends this host", None, hooked=True)
 
     def test_an_odd_notice_still_drains(self, one, cloud):
         cloud.notice = "soon"

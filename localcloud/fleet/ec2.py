@@ -32,6 +32,7 @@ log = logging.getLogger("localcloud.fleet.ec2")
 DRAIN_SECONDS = 60.0
 NOTICE_SECONDS = 120  # what AWS gives a Spot instance
 COMING = ("Pending",)
+SERVING = ("InService", "Standby")
 LEAVING = ("Terminating", "Terminating:Wait", "Terminating:Proceed")
 PROTECTED_SECONDS = 3600.0  # CloudFormation's patience with instances that scale-in may not take
 LOOK_SECONDS = 1.0  # how often a waiting instance is asked whether anything still runs on it
@@ -123,6 +124,11 @@ class Fleet:
                     return True
         return False
 
+    def stand_by(self, group: dict, instance_id: str) -> None:
+        """Take an instance out of service; it goes on, and is no target of a load balancer or of CodeDeploy."""
+        self._put(group, instance_id, "Standby")
+        instances.sync_targets(group)
+
     def terminate_group(self, group: dict) -> None:
         """Let every instance of the group go, as CloudFormation does before it deletes a group.
 
@@ -131,7 +137,7 @@ class Fleet:
         """
         group.update(MinSize=0, MaxSize=0, DesiredCapacity=0)
         self.reconcile(group)
-        self.wait_without(group, (*COMING, "InService"), PROTECTED_SECONDS)
+        self.wait_without(group, (*COMING, *SERVING), PROTECTED_SECONDS)
         self.wait_without(group, LEAVING)
 
     def replace_outdated(self, group: dict) -> None:
@@ -239,7 +245,7 @@ class Fleet:
     def _begin_termination(self, group: dict, entry: dict) -> None:
         record = self.records.get(entry["InstanceId"])
         # An instance that has not been in service has nothing to finish.
-        waits = record is not None and entry["LifecycleState"] == "InService" and lifecycle.begin(record)
+        waits = record is not None and entry["LifecycleState"] in SERVING and lifecycle.begin(record)
         self._put(group, entry["InstanceId"], "Terminating:Wait" if waits else "Terminating")
         instances.sync_targets(group)
         spawn_background(self._finish_termination, group["AutoScalingGroupName"], entry["InstanceId"],

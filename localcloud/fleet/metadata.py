@@ -27,6 +27,11 @@ MAX_TTL = 21600
 CREDENTIAL_HOURS = 6
 
 
+def _target_state(state: str) -> str:
+    """The state that an instance is in, or on its way to."""
+    return "Terminated" if state in LEAVING else "Standby" if state == "Standby" else "InService"
+
+
 class Metadata:
     def __init__(self, state: State, fleet: Fleet) -> None:
         self._state = state
@@ -55,7 +60,7 @@ class Metadata:
         run = self._state.instance_root(instance_id) / "run"
         data = {
             "ami-id": made.get("ImageId", ""),
-            "autoscaling/target-lifecycle-state": "Terminated" if record["State"] in LEAVING else "InService",
+            "autoscaling/target-lifecycle-state": _target_state(record["State"]),
             "hostname": "localhost",
             "instance-id": instance_id,
             "instance-life-cycle": record.get("Market", instances.ON_DEMAND),

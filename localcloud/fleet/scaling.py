@@ -140,6 +140,29 @@ class Scaling:
         self._fleet.reconcile(group)
         return _done("TerminateInstanceInAutoScalingGroup")
 
+    def enter_standby(self, params: dict) -> Answer:
+        """Out of service, without an effect on what runs there; others come in their stead unless fewer are wanted."""
+        group = _group(params)
+        ids = _parse_member_list(params, "InstanceIds")
+        entries = {entry["InstanceId"]: entry for entry in group["Instances"]}
+        for name in ids:
+            if (entries.get(name) or {}).get("LifecycleState") != "InService":
+                raise Invalid(f"The instance {name} is not in InService.")
+        if _p(params, "ShouldDecrementDesiredCapacity") == "":
+            raise Invalid("ShouldDecrementDesiredCapacity is required")
+        if truth(_p(params, "ShouldDecrementDesiredCapacity")):
+            if group["DesiredCapacity"] - len(ids) < group["MinSize"]:
+                raise Invalid(
+                    f"AutoScalingGroup {group['AutoScalingGroupName']} has min-size={group['MinSize']}, "
+                    f"max-size={group['MaxSize']}, and desired-size={group['DesiredCapacity']}. To place into standby "
+                    f"{len(ids)} instance, please update the AutoScalingGroup sizes appropriately."
+                )
+            group["DesiredCapacity"] -= len(ids)
+        for name in ids:
+            self._fleet.stand_by(group, name)
+        self._fleet.reconcile(group)
+        return _done("EnterStandby")
+
     def set_protection(self, params: dict) -> Answer:
         group = _group(params)
         ids = _parse_member_list(params, "InstanceIds")
@@ -150,7 +173,7 @@ class Scaling:
                 raise Invalid(
                     f"The instance {name} is not part of Auto Scaling group {group['AutoScalingGroupName']}."
                 )
-            if state != "InService":
+            if state not in ("InService", "Standby"):
                 raise Invalid(f"The instance {name} is not in InService or EnteringStandby or Standby.")
         protect = truth(_p(params, "ProtectedFromScaleIn"))
         for name in ids:
@@ -233,6 +256,7 @@ class Scaling:
             "SetDesiredCapacity": self.set_desired,
             "DeleteAutoScalingGroup": self.delete,
             "TerminateInstanceInAutoScalingGroup": self.terminate,
+            "EnterStandby": self.enter_standby,
             "SetInstanceProtection": self.set_protection,
             "SetInstanceHealth": self.set_health,
             "SuspendProcesses": self.suspend,

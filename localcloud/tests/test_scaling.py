@@ -120,6 +120,25 @@ def test_a_hook_holds_an_instance_until_it_is_completed(hosts: Callable[..., Hos
     until(lambda: first not in group.states(), what="the instance is gone")
     assert group.programs[0].wait(STUCK) is not None
     assert not (group.cloud.state / "instances" / first).exists()
+    replaced_by_way_of_standby(group)
+
+
+def replaced_by_way_of_standby(group: Hosts) -> None:
+    """One on standby goes on, another comes in its stead, and its end waits for the hook as any other's."""
+    (old,) = group.states()
+    group.busy(old)
+    stand_by = {"AutoScalingGroupName": group.name, "InstanceIds": [old]}
+    group.api.enter_standby(**stand_by, ShouldDecrementDesiredCapacity=False)
+    assert group.states()[old] == "Standby"
+    assert metadata(group, old, "autoscaling/target-lifecycle-state") == "Standby"
+    with pytest.raises(ClientError, match="is not in InService"):
+        group.api.enter_standby(**stand_by, ShouldDecrementDesiredCapacity=False)
+    until(lambda: "InService" in group.states().values(), what="another instance")
+    group.protect(old, False)
+    group.api.terminate_instance_in_auto_scaling_group(InstanceId=old, ShouldDecrementDesiredCapacity=False)
+    assert group.states()[old] == "Terminating:Wait"
+    group.api.complete_lifecycle_action(**group.action(old, LifecycleActionResult="CONTINUE"))
+    until(lambda: list(group.states().values()) == ["InService"], what="only the other one is left")
 
 
 def test_an_idle_instance_does_not_wait_for_its_hook(hosts: Callable[..., Hosts]) -> None:

@@ -6,6 +6,8 @@ Every five seconds it asks the host itself, and calls AWS only where something c
 - A host that ends all the same (chosen in the moment before its first task, an instance refresh, an empty zone) drains:
   the gate closes, the worker gets SIGTERM, and Auto Scaling hears a heartbeat each minute until the worker and every
   task have ended, logs uploaded. There is no budget but Auto Scaling's own: 100 times the hook's timeout, at most 48 h.
+- A host that a rollout replaces works on standby until others have come, then ends in the same way, with the budget
+  of rollouts: tasks that are left at its end are told to end, and killed 30 seconds later.
 - A Spot interruption leaves two minutes. Tasks that have not ended in time are told to, so that Airflow knows at once
   and has their logs.
 
@@ -42,8 +44,9 @@ IDLE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 60.0
 # A task that is told to end gets this time before EC2 switches the host off.
 LAST_WORDS_SECONDS = 30.0
-# `target-lifecycle-state` of a host that Auto Scaling is about to end.
+# `target-lifecycle-state` of a host that Auto Scaling is about to end, and of one that a rollout is replacing.
 ENDING = "Terminated"
+STANDBY = "Standby"
 
 
 def busy_pids(folder: Path) -> list[int]:
@@ -75,6 +78,7 @@ class Ending:
     why: str
     deadline: float | None = None  # of a Spot interruption
     hooked: bool = False  # Auto Scaling waits to hear that it may go on
+    budget: float | None = None  # seconds that tasks have from the beginning of the drain
 
 
 def deadline_of(text: str) -> float | None:
@@ -117,6 +121,11 @@ class Keeper:
         """Where the worker's processes mark their tasks."""
         return Path(self.env["DUCTWORK_STATE"], "tasks")
 
+    @property
+    def replaced(self) -> Path:
+        """There once a rollout has put this host on standby, and until it is back in service."""
+        return Path(self.env["DUCTWORK_STATE"], "worker.replaced")
+
     def round(self) -> None:
         """One look at the host and what follows from it."""
         with self.faults.told("instance metadata"):
@@ -134,9 +143,22 @@ class Keeper:
         self.instance = self.instance or self.metadata.get("instance-id") or ""
         notice = self.metadata.get("spot/instance-action")
         deadline = deadline_of(notice) if notice else None
-        if self.metadata.get("autoscaling/target-lifecycle-state") == ENDING:
-            return Ending("Auto Scaling ends this host", deadline, hooked=True)
+        state = self.metadata.get("autoscaling/target-lifecycle-state")
+        if state == ENDING:
+            if not self.replaced.exists():
+                return Ending("Auto Scaling ends this host", deadline, hooked=True)
+            budget = float(self.env.get("DUCTWORK_DRAIN_SECONDS") or 0) or None
+            return Ending("a rollout has replaced this host", deadline, hooked=True, budget=budget)
+        self.note(state)
         return Ending("Spot interruption", deadline) if notice else None
+
+    def note(self, state: str | None) -> None:
+        """Remembers, also for a keeper that is started again, that this host is being replaced."""
+        if state == STANDBY and not self.replaced.exists():
+            self.replaced.touch()
+            log.info("a rollout replaces this host: it works until others have come")
+        elif state != STANDBY:
+            self.replaced.unlink(missing_ok=True)
 
     # -- a host that stays
     def open_gate(self) -> None:
@@ -180,7 +202,7 @@ class Keeper:
         if working:
             self.hurry(ending, working)
         else:
-            self.report()
+            self.report(ending)
             if ending.hooked and not self.completed:
                 self.complete()
 
@@ -211,29 +233,50 @@ class Keeper:
             self.autoscaling.record_lifecycle_action_heartbeat(**self.action())
             self.heard = self.clock()
 
+    def deadline(self, ending: Ending) -> float | None:
+        """When tasks must have ended, if there is such a time."""
+        ends = [ending.deadline] if ending.deadline is not None else []
+        if ending.budget is not None:
+            ends.append(gate.closed_file(self.env).stat().st_mtime + ending.budget)
+        return min(ends, default=None)
+
     def hurry(self, ending: Ending, working: set[int]) -> None:
-        """Shortly before a Spot host is switched off: what still runs is told to end."""
-        if ending.deadline is None or self.hurried or self.clock() < ending.deadline - LAST_WORDS_SECONDS:
+        """Shortly before the deadline: what still runs is told to end. What is left then is killed, unless EC2
+        switches the host off anyway."""
+        deadline, now = self.deadline(ending), self.clock()
+        if deadline is None or now < deadline - LAST_WORDS_SECONDS:
+            return
+        if self.hurried:
+            if ending.budget is not None and now >= deadline:
+                for pid in working:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
             return
         self.hurried = True
         told = [pid for pid in busy_pids(self.tasks) if pid in working]
+        if told:
+            self.tell("--told", "--why", ending.why)
         for pid in told:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)  # Airflow passes it on to the task, whose on_kill runs
-        log.warning("the host is switched off in %.0f s: told %d tasks to end", LAST_WORDS_SECONDS, len(told))
+        log.warning("the time is over in %.0f s: told %d tasks to end", LAST_WORDS_SECONDS, len(told))
 
-    def report(self) -> None:
-        """Says once, in drain.py's words, what was cut short."""
+    def tell(self, *arguments: str) -> None:
+        """Says, in drain.py's words, what is cut short, and leaves a receipt."""
+        with self.faults.told("report of the drain"):
+            command = [sys.executable, "-m", "ductwork_airflow.hosts.drain", *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+            said = done.stdout.splitlines() or ["could not find out whether a task was cut short"]
+            for line in said:
+                log.info("%s", line)
+
+    def report(self, ending: Ending) -> None:
+        """Says once what was cut short."""
         if self.reported:
             return
         self.reported = True
         since = gate.closed_file(self.env).stat().st_mtime
-        command = [sys.executable, "-m", "ductwork_airflow.hosts.drain", "--since", str(since)]
-        with self.faults.told("report of the drain"):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-            said = done.stdout.splitlines() or ["could not find out whether a task was cut short"]
-            for line in said:
-                log.info("%s", line)
+        self.tell("--since", str(since), "--why", ending.why)
         log.info("the worker has ended after %.0f s", self.clock() - since)
 
     def complete(self) -> None:

@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ductwork_airflow.hosts import background, keeper
+from ductwork_airflow.hosts import background, database, drain, keeper
 from ductwork_airflow.images import place
 
 log = logging.getLogger("ductwork.protection")
@@ -45,6 +45,7 @@ ROUND_SECONDS = 0.25
 RETRY_SECONDS = 2.0
 LOOK_SECONDS = 10.0  # between two questions about the service
 LOOKS_PER_SECOND = 5  # of all workers of a service together: ECS answers 20 in a second, to everybody
+WHY = "ECS ends this task"
 STOP_SECONDS = 120.0  # the longest `stopTimeout` on Fargate, and the notice of a Spot interruption
 
 
@@ -76,6 +77,19 @@ def wait(
             return False
         sleep(0.05)
     return True
+
+
+def teller(environ: Mapping[str, str]) -> Callable[[], None]:
+    """Leaves a receipt of the Airflow tasks that are about to be told to end: Airflow calls them failed, as if by
+    themselves, and after SIGKILL nobody is left to tell."""
+
+    def tell() -> None:
+        url, host = environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], database.hostname()
+        found = drain.tell(environ, WHY, lambda connection: drain.in_work(connection, host, time.time()), url)
+        for task in found or []:
+            log.warning("cut short: %s", task)
+
+    return tell
 
 
 class Agent:
@@ -167,6 +181,7 @@ class Protection:
     idle_since: float | None = None
     ask_at: float = 0.0
     stopping_since: float | None = None  # set by Celery's handler of SIGTERM
+    tell: Callable[[], None] = lambda: None
     hurried: bool = False
     look_at: float = 0.0
     retired: bool = False
@@ -237,6 +252,9 @@ class Protection:
             return
         self.hurried = True
         told = self.busy()
+        if told:
+            with self.faults.told("receipt of what is cut short"):
+                self.tell()
         for pid in told:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)  # Airflow passes it on to the task, whose on_kill runs
@@ -256,6 +274,6 @@ def start(environ: Mapping[str, str]) -> Protection:
     """Begins to look after this worker. A thread of the main process ends with it."""
     state = Path(environ["DUCTWORK_STATE"])
     protected_file(state).unlink(missing_ok=True)
-    protection = Protection(state, Agent(environ[AGENT]), looker(environ))
+    protection = Protection(state, Agent(environ[AGENT]), looker(environ), tell=teller(environ))
     threading.Thread(target=protection.run, name="ductwork-protection", daemon=True).start()
     return protection

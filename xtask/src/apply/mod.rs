@@ -10,6 +10,7 @@ pub mod journal;
 pub mod lease;
 pub mod leftovers;
 pub mod lock;
+pub mod receipts;
 mod rollout;
 pub mod run;
 pub mod secret;

@@ -87,6 +87,7 @@ async fn dismiss_group(aws: &Aws, group: &str, sink: &Sink) -> Result<()> {
         return Ok(());
     }
     drop_hook(aws, group).await?;
+    end_standby(aws, group).await?;
     let watch = Stopwatch::start();
     let mut backoff = Backoff::polling();
     while watch.elapsed() < PATIENCE {
@@ -127,6 +128,17 @@ async fn drop_hook(aws: &Aws, group: &str) -> Result<bool> {
         aws.autoscaling.delete_lifecycle_hook().auto_scaling_group_name(group).lifecycle_hook_name(hook);
     let what = || format!("cannot delete the lifecycle hook `{hook}` of group `{group}`");
     was_there(delete.send().await, what)
+}
+
+/// What an interrupted rollout has left on standby, where no size of the group reaches it.
+async fn end_standby(aws: &Aws, group: &str) -> Result<()> {
+    let Ok(workers) = workers::read(aws, group).await else { return Ok(()) };
+    for host in workers.on_standby() {
+        let request = aws.autoscaling.terminate_instance_in_auto_scaling_group();
+        let request = request.instance_id(&host).should_decrement_desired_capacity(false);
+        was_there(request.send().await, || format!("cannot end host `{host}` of group `{group}`"))?;
+    }
+    Ok(())
 }
 
 /// False if one of them has left the service since.

@@ -4,12 +4,16 @@ use crate::doors::airflow::Component;
 use crate::doors::time;
 use crate::fail::Result;
 use crate::model::names::outputs;
+use crate::model::receipt::Losses;
 use crate::observe::lease::{Document, Seen};
-use crate::observe::{airflow, lease, release, services, stack};
+use crate::observe::{airflow, lease, receipts, release, services, stack, workers};
 use crate::report::status::{ComponentHealth, Status as Report, Work};
 use crate::session::Session;
 use crate::ui::{EnvArg, Ui};
 use clap::Args;
+
+/// For how long it is told what workers have cut short.
+const LATELY: i64 = 24 * 60 * 60;
 
 /// Show what an environment runs, and whether each component is well.
 ///
@@ -35,11 +39,13 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
         Some(url) => airflow::health(url).await.map_err(|fail| fail.to_string()),
         None => Ok(Vec::new()),
     };
-    let mut services = Vec::new();
+    let (mut services, mut workers) = (Vec::new(), Vec::new());
     if let Some(stack) = &stack {
         services = services::read(&session.aws, &stack.outputs, &stack.parameters).await?;
         services.extend(services::beside(&session.aws, &stack.outputs).await?);
+        workers = workers::sets(&session.aws, &stack.outputs).await?;
     }
+    let lately = receipts::since(&session.store, &time::rfc3339(time::unix() - LATELY)).await?;
     let pointer = current.pointer.map(|found| found.value);
     ui.show(&Report {
         environment: session.store.environment().to_owned(),
@@ -51,6 +57,8 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
         stack: stack.map(|stack| stack.status),
         components: components.map(|components| components.into_iter().map(health).collect()),
         services,
+        workers,
+        losses: Losses::of(lately),
         work: holder.filter(|holder| holder.document().held).map(work),
     });
     Ok(())

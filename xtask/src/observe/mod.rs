@@ -16,6 +16,7 @@ pub mod lease;
 pub mod lint;
 pub mod objects;
 mod pack;
+pub mod receipts;
 pub mod release;
 pub mod schema;
 pub mod secrets;

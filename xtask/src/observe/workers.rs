@@ -5,17 +5,22 @@ use crate::doors::ecs::Cluster;
 use crate::fail::{Fail, Result};
 use crate::model::contract::CONTRACT;
 use crate::model::names::{self, Serves, outputs};
+use crate::model::services::WorkerHosts;
 use crate::model::text::count;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workers {
     /// How many hosts there may be at most at this time.
     pub most: i32,
     pub wanted: i32,
+    /// How many there are at least at this time.
+    pub fewest: i32,
     /// Lifecycle states by instance id.
     pub hosts: BTreeMap<String, String>,
+    /// Those that run tasks, as their keepers say.
+    pub busy: BTreeSet<String>,
 }
 
 impl Workers {
@@ -37,7 +42,23 @@ impl Workers {
     /// Ids of the hosts that take tasks.
     #[must_use]
     pub fn in_service(&self) -> Vec<String> {
-        self.hosts.iter().filter(|(_, state)| *state == "InService").map(|(id, _)| id.clone()).collect()
+        self.in_state("InService")
+    }
+
+    /// Ids of the hosts that take tasks until others have come in their stead.
+    #[must_use]
+    pub fn on_standby(&self) -> Vec<String> {
+        self.in_state("Standby")
+    }
+
+    /// Ids of the hosts that end with their last task.
+    #[must_use]
+    pub fn draining(&self) -> Vec<String> {
+        self.in_state("Terminating:Wait")
+    }
+
+    fn in_state(&self, wanted: &str) -> Vec<String> {
+        self.hosts.iter().filter(|(_, state)| *state == wanted).map(|(id, _)| id.clone()).collect()
     }
 }
 
@@ -51,6 +72,22 @@ pub async fn asleep(aws: &Aws, outputs: &BTreeMap<String, String>) -> Result<boo
     let service = services.iter().find(|one| matches!(&one.serves, Serves::Workers(name) if name == set));
     let (Some(service), Some(name)) = (service, outputs.get(outputs::CLUSTER)) else { return Ok(false) };
     Ok(Cluster { aws, name }.most_tasks(&service.name).await? == Some(0))
+}
+
+/// The worker sets with hosts of their own. None on other engines.
+pub async fn sets(aws: &Aws, outputs: &BTreeMap<String, String>) -> Result<Vec<WorkerHosts>> {
+    let mut sets = Vec::new();
+    for (name, group) in names::worker_groups(outputs) {
+        let now = read(aws, &group).await?;
+        sets.push(WorkerHosts {
+            name,
+            running: now.in_service().len(),
+            wanted: now.wanted,
+            draining: now.draining().len(),
+            standby: now.on_standby().len(),
+        });
+    }
+    Ok(sets)
 }
 
 /// The hosts of the Auto Scaling group now.
@@ -67,10 +104,15 @@ pub async fn read(aws: &Aws, group: &str) -> Result<Workers> {
 fn workers(group: &AutoScalingGroup) -> Workers {
     let state = |host: &Instance| host.lifecycle_state().map(|state| state.as_str().to_owned());
     let host = |host: &Instance| Some((host.instance_id()?.to_owned(), state(host)?));
+    let busy = |host: &Instance| {
+        host.protected_from_scale_in().unwrap_or_default().then(|| host.instance_id().map(str::to_owned))?
+    };
     Workers {
         most: group.max_size().unwrap_or_default(),
         wanted: group.desired_capacity().unwrap_or_default(),
+        fewest: group.min_size().unwrap_or_default(),
         hosts: group.instances().iter().filter_map(host).collect(),
+        busy: group.instances().iter().filter_map(busy).collect(),
     }
 }
 
@@ -102,7 +144,7 @@ mod tests {
 
     fn with(wanted: i32, states: &[&str]) -> Workers {
         let hosts = states.iter().enumerate().map(|(i, state)| (format!("i-{i}"), (*state).to_owned()));
-        Workers { most: 3, wanted, hosts: hosts.collect() }
+        Workers { most: 3, wanted, hosts: hosts.collect(), ..Workers::default() }
     }
 
     #[test]

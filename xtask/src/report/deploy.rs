@@ -48,6 +48,8 @@ impl Serialize for Closing {
             "uploads": self.uploads,
             "dags": self.dags,
             "draining": self.draining,
+            "cut_short": deployment.losses.cut_short,
+            "unknown_drains": deployment.losses.unknown_drains,
             "saved": deployment.saved,
             "from": deployment.from,
             "url": self.url,
@@ -60,9 +62,9 @@ impl Serialize for Closing {
 }
 
 impl Output for Closing {
-    /// Nothing for a failed one: its error says it all.
+    /// Of a failed one only what it cut short: its error says the rest.
     fn text(&self) -> String {
-        if self.error.is_some() { String::new() } else { text(self) }
+        if self.error.is_some() { losses(self) } else { text(self) }
     }
 
     fn summary(&self) -> Option<String> {
@@ -89,10 +91,18 @@ fn summary(closing: &Closing) -> String {
         markdown::rows(&mut out, &rows);
         out.push_str(&notes);
     }
+    let lost = closing.deployment.losses.lines();
+    if !lost.is_empty() {
+        let _ = writeln!(out, "\n{}", markdown::block(&lost.join("\n")));
+    }
     if let Some(url) = &closing.url {
         let _ = writeln!(out, "\nAirflow: {url}");
     }
     out
+}
+
+fn losses(closing: &Closing) -> String {
+    closing.deployment.losses.lines().iter().fold(String::new(), |out, line| out + line + "\n")
 }
 
 fn text(closing: &Closing) -> String {
@@ -125,6 +135,7 @@ fn text(closing: &Closing) -> String {
             closing.environment
         );
     }
+    out.push_str(&losses(closing));
     if let Some(url) = &closing.url
         && matches!(deployment.outcome, Outcome::Deployed | Outcome::Unchanged)
     {
@@ -141,6 +152,7 @@ fn text(closing: &Closing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::receipt::Losses;
 
     fn closing(outcome: Outcome) -> Closing {
         let deployment = Deployment {
@@ -183,6 +195,23 @@ mod tests {
             "\nreleased, 2 draining: they go on until their work is done: cargo xtask status --env local\n"
         ));
         assert_eq!(serde_json::to_value(closing).unwrap()["draining"], 2);
+    }
+
+    #[test]
+    fn what_was_cut_short_is_told_by_name_on_success_and_failure_alike() {
+        let receipt = r#"{"host": "ip-1", "at": "2026-11-29T11:05:00Z", "why": "rollout", "tasks": [
+            {"dag_id": "etl", "run_id": "r_1", "task_id": "load", "map_index": -1, "try_number": 1}]}"#;
+        let mut closing = closing(Outcome::Deployed);
+        closing.deployment.losses = Losses::of([serde_json::from_str(receipt).unwrap()]);
+        let line = "cut short: etl r_1 load (try 1) on ip-1, rollout";
+        assert!(text(&closing).contains(&format!("\n{line}\n")), "{}", text(&closing));
+        assert!(summary(&closing).contains(line), "{}", summary(&closing));
+        let value = serde_json::to_value(&closing).unwrap();
+        assert_eq!(value["cut_short"][0]["dag_id"], "etl");
+        assert_eq!(value["unknown_drains"], json!([]));
+        assert_eq!(serde_json::to_value(&closing.deployment).unwrap()["cut_short"], value["cut_short"]);
+        let failed = closing.with(Some(&Fail::failed("why")));
+        assert_eq!(failed.text(), format!("{line}\n"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Output;
 use super::table::{seconds, table};
 use super::wrap;
+use crate::model::receipt::Losses;
 use crate::model::release::Deployment;
 use crate::model::standing::{Cut, Standing};
 use serde::Serialize;
@@ -33,6 +34,8 @@ struct Entry {
     /// Where the artifacts were promoted from.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
+    #[serde(flatten)]
+    losses: Losses,
 }
 
 impl History {
@@ -50,6 +53,7 @@ impl History {
             interrupted: standing.cut().cloned(),
             word: standing.word(),
             from: one.from,
+            losses: one.losses,
         };
         Self(deployments.into_iter().map(entry).collect())
     }

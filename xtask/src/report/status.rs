@@ -4,7 +4,8 @@ use super::Output;
 use super::table::table;
 use crate::model::digest::Digest;
 use crate::model::git::GitSource;
-use crate::model::services::ServiceState;
+use crate::model::receipt::Losses;
+use crate::model::services::{ServiceState, WorkerHosts};
 use crate::model::stack::Status as StackStatus;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -26,6 +27,10 @@ pub struct Status {
     pub components: Result<Vec<ComponentHealth>, String>,
     /// Of engines on ECS.
     pub services: Vec<ServiceState>,
+    /// Of engine `ec2`.
+    pub workers: Vec<WorkerHosts>,
+    /// Lately, whoever stopped the workers.
+    pub losses: Losses,
     pub work: Option<Work>,
     pub url: Option<String>,
 }
@@ -84,6 +89,9 @@ fn json(status: &Status) -> Value {
         "components": rows.iter().map(component).collect::<Vec<_>>(),
         "problem": status.components.as_ref().err(),
         "services": status.services,
+        "workers": status.workers,
+        "cut_short": status.losses.cut_short,
+        "unknown_drains": status.losses.unknown_drains,
         "deployment": work,
         "url": status.url,
     })
@@ -129,7 +137,22 @@ fn text(status: &Status) -> String {
         let rows: Vec<Vec<String>> = status.services.iter().map(service).collect();
         let _ = write!(out, "\n{}", table(&["service", "tasks", "image", ""], &rows));
     }
+    if !status.workers.is_empty() {
+        let rows: Vec<Vec<String>> = status.workers.iter().map(workers).collect();
+        let _ = write!(out, "\n{}", table(&["workers", "hosts", ""], &rows));
+    }
+    let lost = status.losses.lines();
+    if !lost.is_empty() {
+        let _ = writeln!(out, "\nin the last 24 hours:\n{}", lost.join("\n"));
+    }
     out
+}
+
+fn workers(set: &WorkerHosts) -> Vec<String> {
+    let told = [(set.draining, "draining"), (set.standby, "on standby until others have come")];
+    let told = told.iter().filter(|(number, _)| *number > 0);
+    let told: Vec<String> = told.map(|(number, what)| format!("{number} {what}")).collect();
+    vec![set.name.clone(), format!("{} of {}", set.running, set.wanted), told.join(", ")]
 }
 
 fn service(service: &ServiceState) -> Vec<String> {
@@ -177,6 +200,8 @@ mod tests {
             stack: Some(StackStatus::UpdateComplete),
             components: Ok(vec![row("metadatabase", true, None), row("scheduler", false, Some(61.2))]),
             services: Vec::new(),
+            workers: Vec::new(),
+            losses: Losses::default(),
             work: None,
             url: Some("http://127.0.0.1:8080".to_owned()),
         }
@@ -212,6 +237,33 @@ mod tests {
         assert!(text(&absent).ends_with("\nnot deployed; deploy it: cargo xtask deploy --env dev\n"));
         let value = json(&absent);
         assert!(value["release"].is_null() && value["stack"].is_null() && value["components"] == json!([]));
+    }
+
+    #[test]
+    fn hosts_that_drain_are_shown_and_what_was_cut_short() {
+        let set = |name: &str, draining, standby| WorkerHosts {
+            name: name.to_owned(),
+            running: 2,
+            wanted: 2,
+            draining,
+            standby,
+        };
+        let receipt = r#"{"host": "ip-1", "at": "2026-11-29T11:05:00Z", "why": "a rollout has replaced this host",
+            "tasks": [{"dag_id": "etl", "run_id": "r1", "task_id": "load", "map_index": -1, "try_number": 1}]}"#;
+        let losses = Losses::of([serde_json::from_str(receipt).unwrap()]);
+        let workers = vec![set("default", 3, 0), set("big", 0, 1), set("small", 0, 0)];
+        let status = Status { workers, losses, ..running() };
+        insta::assert_snapshot!(text(&status).split_once("61 s ago\n\n").unwrap().1, @r"
+        workers  hosts
+        default  2 of 2  3 draining
+        big      2 of 2  1 on standby until others have come
+        small    2 of 2
+
+        in the last 24 hours:
+        cut short: etl r1 load (try 1) on ip-1, a rollout has replaced this host
+        ");
+        assert_eq!(json(&status)["workers"][0]["draining"], 3);
+        assert_eq!(json(&status)["cut_short"][0]["host"], "ip-1");
     }
 
     #[test]

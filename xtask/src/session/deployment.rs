@@ -5,7 +5,7 @@ use super::{interrupted, rollback};
 use crate::apply::context::{Before, Context, Progress};
 use crate::apply::journal::Journal;
 use crate::apply::lease::Lease;
-use crate::apply::run;
+use crate::apply::{receipts, run};
 use crate::doors::{env, time};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::names::outputs;
@@ -90,6 +90,7 @@ async fn close(mut prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
     let journal = prepared.progress.journal.take().unwrap_or_else(|| journal(&prepared));
     let Prepared { context, dags, mut progress, watch, .. } = prepared;
     let lease = still_held(&mut progress, &context).await;
+    let losses = receipts::losses(&context, &progress.state).await;
     let ended = |deployment: &mut Deployment| {
         deployment.outcome = match outcome {
             Ok(outcome) => *outcome,
@@ -99,6 +100,7 @@ async fn close(mut prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         deployment.seconds = time::seconds(watch.elapsed());
         deployment.error = outcome.as_ref().err().map(|fail| fail.to_string().chars().take(ERROR).collect());
         deployment.saved = progress.state.saved.as_ref().map(|saved| saved.name().to_owned());
+        deployment.losses = losses;
     };
     let (deployment, recorded) = journal.end(ended).await;
     if let Some(lease) = lease {

@@ -5,13 +5,14 @@ use crate::cloud::{Cloud, text};
 use crate::engines::EC2;
 use crate::environments::{self, as_shipped, second};
 use crate::support::free_ports;
-use crate::{all, entry, hosts, lease, network, stores};
+use crate::{all, drains, entry, hosts, lease, network, stores};
 
 #[test]
 fn from_the_smallest_to_everything_and_back() {
     let stage = Stage::new(&EC2);
     let first = smallest(&stage);
     hosts::agents(&stage.project, &stage.made(), false);
+    drains::longer_than_a_hook(&stage);
     let sleeper = lease::falls_asleep(&stage, &EC2.highly_available());
     highly_available(&stage);
     no_longer_protected(&stage);

@@ -11,6 +11,7 @@ mod broker;
 mod change;
 mod cloud;
 mod dags;
+mod drains;
 mod ec2;
 mod ecs;
 mod engines;

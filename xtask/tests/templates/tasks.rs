@@ -385,6 +385,13 @@ fn who_counts_workers_counts_only_its_own() {
         ["KeepContainer", "KnowRevision", "ReadBundles", "TakeTasks", "WriteLogs"]
     );
     assert_eq!(names(&hosts), ["KeepHost", "KnowRevision", "ReadBundles", "TakeTasks", "WriteLogs"]);
+    for role in [&containers, &hosts] {
+        let written = &statements(role)["WriteLogs"]["Resource"];
+        assert!(
+            written[1].as_str().unwrap().ends_with("/environments/${EnvironmentName}/drains/*"),
+            "{written}"
+        );
+    }
     let trusts = |role: &Value| role["AssumeRolePolicyDocument"]["Statement"][0].clone();
     assert_eq!(trusts(&containers)["Principal"]["Service"], "ecs-tasks.amazonaws.com");
     assert_eq!(trusts(&hosts)["Principal"]["Service"], "ec2.amazonaws.com");

@@ -5,6 +5,9 @@ use super::values::{
 };
 use std::time::Duration;
 
+/// What CodeDeploy gives a stop hook, an hour, less five minutes for the end of the drain.
+pub const LONGEST_HOOK: Duration = Duration::from_secs(55 * 60);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosts {
     pub architecture: Architecture,

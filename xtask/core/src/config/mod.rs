@@ -28,7 +28,7 @@ pub use engines::has_key;
 pub use environment::{Container, Environment, GitDags, ReleaseRules};
 pub use external::{ExternalTask, Origin, SUBNETS_STAND_IN};
 pub use file::keys;
-pub use hosts::WorkerSet;
+pub use hosts::{LONGEST_HOOK, WorkerSet};
 pub use objects::{FILE as OBJECTS, objects};
 pub use parameters::Images;
 pub use problems::Refusal;

@@ -148,6 +148,8 @@ pub struct Keys {
     pub migration: String,
     pub dump: String,
     pub leftovers: String,
+    /// What workers leave that cut tasks short.
+    pub receipt: String,
     pub release: String,
     pub deployment: String,
 }

@@ -17,6 +17,7 @@ pub mod names;
 pub mod objects;
 pub mod package_index;
 pub mod python;
+pub mod receipt;
 pub mod release;
 pub mod schema;
 pub mod secret;

@@ -8,6 +8,7 @@ use super::engine::Engine;
 use super::git::GitSource;
 use super::names;
 use super::objects::Objects;
+use super::receipt::Losses;
 use super::schema::Schema;
 use super::secret::Versions;
 use serde::{Deserialize, Serialize};
@@ -252,6 +253,9 @@ pub struct Deployment {
     /// The environment and release whose artifacts these are, as `staging@0123456789ab`; none if they were made of a tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// What the deployment cut short.
+    #[serde(flatten)]
+    pub losses: Losses,
     pub steps: Vec<StepRecord>,
 }
 

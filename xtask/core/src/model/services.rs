@@ -1,4 +1,4 @@
-//! A service of ECS as it is.
+//! Services of ECS, and worker sets on hosts, as they are.
 
 use serde::Serialize;
 
@@ -20,4 +20,17 @@ pub struct ServiceState {
     pub wanted: i64,
     /// Tasks of another one, which end when their work does.
     pub draining: i64,
+}
+
+/// The hosts of a worker set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WorkerHosts {
+    pub name: String,
+    /// Those in service.
+    pub running: usize,
+    pub wanted: i32,
+    /// Those that end with their last task.
+    pub draining: usize,
+    /// Those that a rollout is replacing; they take tasks until others have come.
+    pub standby: usize,
 }

@@ -16,6 +16,7 @@ pub mod leaving;
 pub mod migration;
 pub mod needs;
 pub mod pools;
+pub mod replacement;
 pub mod root_cause;
 pub mod running;
 pub mod sbom;

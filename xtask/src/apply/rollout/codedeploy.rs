@@ -7,8 +7,9 @@ use crate::model::event::Sink;
 use aws_sdk_codedeploy::operation::create_deployment::builders::CreateDeploymentFluentBuilder;
 use aws_sdk_codedeploy::primitives::DateTime;
 use aws_sdk_codedeploy::types::{
-    BundleType, DeploymentCreator, DeploymentInfo, DeploymentStatus, ErrorCode, FileExistsBehavior,
-    LifecycleEvent, LifecycleEventStatus, RevisionLocation, RevisionLocationType, S3Location, TargetStatus,
+    BundleType, DeploymentCreator, DeploymentGroupInfo, DeploymentInfo, DeploymentStatus, ErrorCode,
+    FileExistsBehavior, LifecycleEvent, LifecycleEventStatus, RevisionLocation, RevisionLocationType,
+    S3Location, TargetStatus,
 };
 use std::time::Duration;
 
@@ -84,14 +85,28 @@ async fn newest(
 }
 
 async fn last_attempt(aws: &Aws, order: &Order<'_>) -> Result<Option<String>> {
+    let info = group(aws, order).await?;
+    let last = info.as_ref().and_then(DeploymentGroupInfo::last_attempted_deployment);
+    Ok(last.and_then(|last| last.deployment_id()).map(str::to_owned))
+}
+
+/// Whether hosts that are launched get a revision.
+pub async fn has_succeeded(aws: &Aws, order: &Order<'_>) -> Result<bool> {
+    Ok(group(aws, order).await?.is_some_and(|info| info.last_successful_deployment().is_some()))
+}
+
+/// Whether the last deployment of the group, whatever it brought, is over and good.
+pub async fn is_settled(aws: &Aws, order: &Order<'_>) -> Result<bool> {
+    Ok(last_deployment(aws, order).await?.is_some_and(|last| complete(&last).is_ok()))
+}
+
+async fn group(aws: &Aws, order: &Order<'_>) -> Result<Option<DeploymentGroupInfo>> {
     let group = aws.codedeploy.get_deployment_group();
     let group = group.application_name(order.application).deployment_group_name(order.group).send().await;
     let group = group.map_err(|e| {
         aws::failure("CodeDeploy", format!("cannot read deployment group `{}`", order.group), e)
     })?;
-    let info = group.deployment_group_info();
-    let last = info.and_then(|info| info.last_attempted_deployment());
-    Ok(last.and_then(|last| last.deployment_id()).map(str::to_owned))
+    Ok(group.deployment_group_info)
 }
 
 /// The deployment, if CodeDeploy knows it.

@@ -146,17 +146,17 @@ async fn resize(cluster: Cluster<'_>, order: &Order<'_>, count: Option<i64>, sin
 }
 
 /// For how long something has been told to be the same.
-struct Standstill {
+pub(super) struct Standstill {
     way: String,
     since: Stopwatch,
 }
 
 impl Standstill {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self { way: String::new(), since: Stopwatch::start() }
     }
 
-    fn at(&mut self, way: &str) -> Duration {
+    pub(super) fn at(&mut self, way: &str) -> Duration {
         if self.way != way {
             *self = Self { way: way.to_owned(), since: Stopwatch::start() };
         }

@@ -5,8 +5,11 @@ use super::super::context::{Context, State};
 use super::super::stack::read_outputs;
 use super::super::timed::Ended;
 use super::codedeploy::{self, Order};
+use super::replace::{self, Hosts};
+use super::services;
 use crate::doors::store::Sent;
 use crate::fail::Result;
+use crate::model::contract::CONTRACT;
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
 use crate::model::names::{self, outputs};
@@ -17,6 +20,7 @@ use crate::plan::deployment::Repeat;
 use crate::plan::host_secrets;
 use crate::plan::host_settings;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub(super) async fn run(
     context: &Context,
@@ -53,7 +57,7 @@ async fn roll(
     let key = names::host_key(revision);
     let secrets = host_secrets::host_secrets(&state.outputs, &state.parameters);
     state.secrets = secrets::versions(&context.aws, &secrets).await?;
-    let mut rolled = 0;
+    let (mut rolled, mut draining) = (0, 0);
     for name in groups {
         let mark = mark(revision, name, &secrets, state);
         let group = state.output(name)?.to_owned();
@@ -65,7 +69,11 @@ async fn roll(
             key: &key,
             mark: &mark,
         };
+        let workers = workers(name, state);
         if repeat == Repeat::No && codedeploy::runs(&context.aws, &order).await? {
+            if let Some(workers) = &workers {
+                draining += replace::settle(&context.aws, &workers.hosts(), sink).await?;
+            }
             continue;
         }
         if rolled == 0 {
@@ -73,13 +81,46 @@ async fn roll(
             state.uploads += usize::from(context.upload(made, revision, &key).await? == Sent::Yes);
         }
         state.running.unsettle_runtime();
-        codedeploy::roll(&context.aws, &order, sink).await?;
+        match &workers {
+            Some(workers) => {
+                draining += replace::roll(&context.aws, &order, &workers.hosts(), sink).await?;
+            }
+            None => codedeploy::roll(&context.aws, &order, sink).await?,
+        }
         rolled += 1;
     }
+    state.draining = draining;
+    let left = services::left(draining);
     if rolled == 0 {
-        return Ok(Ended::skipped("every host runs it already"));
+        return Ok(Ended::skipped(format!("every host runs it already{left}")));
     }
-    Ok(Ended::done(format!("{} on {}", revision.short(), count(rolled, "deployment group"))))
+    Ok(Ended::done(format!("{} on {}{left}", revision.short(), count(rolled, "deployment group"))))
+}
+
+/// What outputs and parameters say of the hosts of a worker set.
+struct WorkerSet {
+    group: String,
+    config: String,
+    budget: Duration,
+}
+
+impl WorkerSet {
+    fn hosts(&self) -> Hosts<'_> {
+        Hosts { group: &self.group, config: &self.config, budget: self.budget }
+    }
+}
+
+/// The worker set of a deployment group, named by its output; none if that is of other hosts.
+fn workers(group: &str, state: &State) -> Option<WorkerSet> {
+    let suffixes = &CONTRACT.outputs.worker_set;
+    let prefix =
+        group.strip_suffix(&suffixes["deployment_group"]).filter(|_| names::serves_workers(group))?;
+    let parameter = |name: &str| state.parameters.get(name).cloned().unwrap_or_default();
+    Some(WorkerSet {
+        group: state.outputs.get(&format!("{prefix}{}", suffixes["auto_scaling_group"]))?.clone(),
+        config: parameter(&format!("{prefix}DeploymentConfig")),
+        budget: Duration::from_secs(parameter("DrainSeconds").parse().unwrap_or_default()),
+    })
 }
 
 /// Tells revisions with the same files but other settings apart: hosts read theirs from the stack, and secrets.
@@ -87,4 +128,28 @@ fn mark(revision: &Digest, group: &str, secrets: &BTreeMap<String, HostSecret>, 
     let versions = host_secrets::of_group(group, secrets, &state.secrets);
     let settings = host_settings::digest(&state.outputs, &state.parameters, &versions);
     format!("host revision {} settings {}", revision.short(), settings.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_deployment_groups_of_worker_sets_have_workers() {
+        let pairs = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let state = State {
+            outputs: pairs(&[
+                ("SchedulerAutoScalingGroup", "schedulers"),
+                ("WorkerBigAutoScalingGroup", "big"),
+            ]),
+            parameters: pairs(&[("WorkerBigDeploymentConfig", "half"), ("DrainSeconds", "7200")]),
+            ..State::default()
+        };
+        assert!(workers("SchedulerDeploymentGroup", &state).is_none());
+        let set = workers("WorkerBigDeploymentGroup", &state).unwrap();
+        let Hosts { group, config, budget } = set.hosts();
+        assert_eq!((group, config, budget), ("big", "half", Duration::from_secs(7200)));
+    }
 }

@@ -5,10 +5,12 @@ mod ecs;
 mod failure;
 mod hosts;
 mod migration;
+mod replace;
 mod services;
 
 use super::airflow;
 use super::context::{Context, State};
+use super::receipts;
 use super::timed::Ended;
 use crate::fail::Result;
 use crate::model::event::Sink;
@@ -24,6 +26,7 @@ pub(super) async fn run(
     state: &mut State,
     sink: &Sink,
 ) -> Result<Ended> {
+    receipts::expect(context, state, sink).await;
     match rollout.runtime {
         Runtime::Hosts(revision) => hosts::run(context, &revision, rollout.repeat, state, sink).await,
         Runtime::Services(image) => {

@@ -60,11 +60,16 @@ pub(super) async fn run(
     Ok(ended(image, waiting.len(), draining, migrates))
 }
 
-fn ended(image: &Digest, rolled: usize, draining: usize, migrated: bool) -> Ended {
-    let left = match draining {
+/// What is said of workers of before that end with their last task.
+pub(super) fn left(draining: usize) -> String {
+    match draining {
         0 => String::new(),
         draining => format!(", released, {draining} draining"),
-    };
+    }
+}
+
+fn ended(image: &Digest, rolled: usize, draining: usize, migrated: bool) -> Ended {
+    let left = left(draining);
     match rolled {
         0 if migrated => {
             Ended::done(format!("every service has image {} from the stack{left}", image.short()))

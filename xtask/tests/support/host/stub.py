@@ -31,6 +31,7 @@ ENVIRONMENT = os.environ["DUCTWORK_ENVIRONMENT"]
 COMPONENTS = os.environ["DUCTWORK_COMPONENTS"].split()
 ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
 EXECUTORS = os.environ.get("DUCTWORK_EXECUTORS", "celery")
+BUSY = ROOT / "run/busy"
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").rstrip("/")
 # Health says it with an underscore.
 BEATING = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
@@ -226,15 +227,48 @@ def metadata(path: str) -> str:
         return ""
 
 
+def protect(group: str, instance: str) -> None:
+    """From scale-in, as a host with a task is."""
+    action = {
+        "Action": "SetInstanceProtection",
+        "AutoScalingGroupName": group,
+        "ProtectedFromScaleIn": "true",
+    }
+    call("autoscaling", **action, **{"InstanceIds.member.1": instance})
+
+
+def leave_receipt(instance: str) -> None:
+    """Of a task that was cut short, as receipts.py writes it."""
+    members = call("cloudformation", Action="DescribeStacks", StackName=STACK).findall(".//Outputs/member")
+    bucket = next(m.findtext("OutputValue") for m in members if m.findtext("OutputKey") == "ArtifactBucket")
+    task = {"dag_id": "etl", "run_id": "manual__1", "task_id": "load", "map_index": -1, "try_number": 1}
+    now = datetime.now(timezone.utc)
+    receipt = {"host": instance, "worker_set": "default", "at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+               "why": "a rollout has replaced this host", "tasks": [task], "unknown": None}  # fmt: skip
+    key = f"environments/{ENVIRONMENT}/drains/{now.strftime('%Y%m%dT%H%M%SZ')}-{instance}-1.json"
+    body = json.dumps(receipt).encode()
+    fetch(urllib.request.Request(f"{ENDPOINT}/{bucket}/{key}", data=body, method="PUT"))
+
+
 def let_go() -> None:
-    """Waits for this host's termination and lets it go on at once: nothing runs here that could be cut short."""
+    """Waits for this host's termination and lets it go on, at once unless a test has made a file in the place of a
+    task."""
     while not METADATA:
         signal.pause()
-    while metadata("autoscaling/target-lifecycle-state") != "Terminated":
-        time.sleep(0.2)
     instance = metadata("instance-id")
     found = call("autoscaling", Action="DescribeAutoScalingInstances", **{"InstanceIds.member.1": instance})
     group = found.findtext(".//AutoScalingGroupName", "")
+    protected = False
+    while metadata("autoscaling/target-lifecycle-state") != "Terminated":
+        if BUSY.exists() and not protected:
+            protect(group, instance)
+            protected = True
+        time.sleep(0.2)
+    (ROOT / "run/stub.json").unlink(missing_ok=True)  # takes no more tasks
+    if BUSY.exists():
+        leave_receipt(instance)
+    while BUSY.exists():
+        time.sleep(0.2)
     hooks = call("autoscaling", Action="DescribeLifecycleHooks", AutoScalingGroupName=group)
     for hook in hooks.iter("member"):
         if hook.findtext("LifecycleTransition") == "autoscaling:EC2_INSTANCE_TERMINATING":

@@ -576,6 +576,12 @@ fn secrets_that_only_people_have_are_named() {
 fn a_rollout_must_end_before_codedeploy_ends_it() {
     good(&aws("[workers.default]\nmax = 12\n"));
     good(&aws("[workers.default]\nmax = 100\nrollout = 'half_at_a_time'\n[hosts]\ndrain_minutes = 55\n"));
+    // Beyond the hook, hosts are replaced and drain after the rollout.
+    good(&aws("[workers.default]\nmax = 100\n[hosts]\ndrain_minutes = 1440\n"));
+    insta::assert_snapshot!(bad(&aws("[hosts]\ndrain_minutes = 56\n[workers.small]\non_scheduler = true\n")), @r"
+    environments/dev.toml:7 `hosts.drain_minutes`: the worker set `small` runs on the schedulers' hosts, which cannot be replaced for a drain of more than 55 minutes [conflict]
+        use 55 or less, or remove `on_scheduler` so that the set has hosts of its own
+    ");
     insta::assert_snapshot!(bad(&aws("[workers.default]\nmax = 13\n")), @r#"
     environments/dev.toml:7 `workers.default.max`: a rollout to 13 hosts, one at a time, may take 9 hours, since each has up to 40 minutes to drain and be set up; CodeDeploy ends it after 8 hours [conflict]
         set `rollout = "half_at_a_time"`, or have at most 12 hosts, or lower `hosts.drain_minutes`

@@ -28,8 +28,8 @@ pub fn hosts(
     balancer: Option<LoadBalancer>,
     problems: &mut Problems,
 ) -> Result<Hosts, Reported> {
-    // CodeDeploy ends a stop hook after an hour; 5 minutes are left for the end of the drain.
-    let drain = problems.number_or(&written.drain_minutes, DRAIN_MINUTES, 1..=55, "minutes");
+    // Auto Scaling waits for a hundred heartbeats of the hook `drain`, 25 hours.
+    let drain = problems.number_or(&written.drain_minutes, DRAIN_MINUTES, 1..=1440, "minutes");
     let single = balancer == Some(LoadBalancer::None);
     let count = if single { 1 } else { defaults.hosts() };
     let known = architecture.ok();

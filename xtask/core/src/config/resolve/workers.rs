@@ -6,7 +6,7 @@ use super::hosts::{instance_type, more_types, permissions, volume};
 use super::tasks::{Room, WORKER};
 use crate::config::document::Written;
 use crate::config::file;
-use crate::config::hosts::{RunsOn, WorkerSet};
+use crate::config::hosts::{LONGEST_HOOK, RunsOn, WorkerSet};
 use crate::config::problems::{Location, Problems, Reported};
 use crate::config::values::{Architecture, Pace, Queue, Size, WorkerSetName};
 use crate::model::contract::CONTRACT;
@@ -66,8 +66,32 @@ pub fn workers(
 }
 
 /// Reports sets whose rollout CodeDeploy could end before every host has had its turn, if all of them drain for
-/// as long as they may. Half at a time, even the longest drain fits.
-pub fn rollouts_end(written: &file::Sets, sets: &[WorkerSet], drain: Duration, problems: &mut Problems) {
+/// as long as they may. Half at a time, even the longest drain fits. Beyond what a hook can wait for, hosts are replaced
+/// and drain afterwards; those of the schedulers cannot be.
+pub fn rollouts_end(
+    written: &file::Sets,
+    sets: &[WorkerSet],
+    drain_minutes: &file::Number,
+    drain: Duration,
+    problems: &mut Problems,
+) {
+    if drain > LONGEST_HOOK {
+        let shared = sets.iter().find(|set| set.on_scheduler);
+        if let (Some(location), Some(set)) = (at(drain_minutes), shared) {
+            let message = format!(
+                "the worker set `{}` runs on the schedulers' hosts, which cannot be replaced for a drain of more than \
+                 {} minutes",
+                set.name,
+                LONGEST_HOOK.as_secs() / 60
+            );
+            let hint = format!(
+                "use {} or less, or remove `on_scheduler` so that the set has hosts of its own",
+                LONGEST_HOOK.as_secs() / 60
+            );
+            problems.conflict(location, message, hint);
+        }
+        return;
+    }
     let minutes = drain.as_secs() / 60 + SETUP_MINUTES;
     let most = MOST_ROLLOUT_MINUTES / minutes;
     let too_long = |set: &&WorkerSet| set.is_rolled_one_by_one() && u64::from(set.max) > most;
