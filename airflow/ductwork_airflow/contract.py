@@ -69,9 +69,9 @@ def migration_key(environment: str) -> str:
     return str(_CONTRACT["keys"]["migration"]).replace("{environment}", environment)
 
 
-def receipt_key(environment: str, name: str) -> str:
+def loss_key(environment: str, name: str) -> str:
     """Where the artifact bucket tells of tasks that were cut short."""
-    return str(_CONTRACT["keys"]["receipt"]).replace("{environment}", environment).replace("{id}", name)
+    return str(_CONTRACT["keys"]["loss"]).replace("{environment}", environment).replace("{id}", name)
 
 
 def google_secret(environment: str) -> str:

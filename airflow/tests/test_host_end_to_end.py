@@ -180,7 +180,7 @@ def story(host: Host, s3, port: int, postgres: dict[str, str]) -> None:
     # a stop waits for the running task and for its log's upload
     slow = api.trigger("slow")
     wait_for("slow task", lambda: api.task("slow", slow, "sleep")["state"] == "running")
-    check_a_receipt(host, s3, slow)
+    check_a_report(host, s3, slow)
     pids = [int(host.svc("mainpid", component).stdout) for component in COMPONENTS.split()]
     changed = json.dumps({"username": "admin", "password": "second-password-of-admin"})
     secrets = boto3.client("secretsmanager")
@@ -238,7 +238,7 @@ def check_what_dags_need(api: Api, s3) -> None:
     assert api.call("GET", "/api/v2/pools")["total_entries"] == 1
 
 
-def check_a_receipt(host: Host, s3, run: str) -> None:
+def check_a_report(host: Host, s3, run: str) -> None:
     """What is about to be told to end is named in the artifact bucket; here nobody tells it afterwards."""
     command = [
         "opt/ductwork/venv/bin/python",
@@ -252,9 +252,9 @@ def check_a_receipt(host: Host, s3, run: str) -> None:
     said = subprocess.check_output(command, env=env, cwd=host.root, text=True)
     assert said == f"cut short: slow {run} sleep (try 1)\n"
     (left,) = s3.list_objects_v2(Bucket="artifacts", Prefix="environments/test/drains/")["Contents"]
-    receipt = json.loads(s3.get_object(Bucket="artifacts", Key=left["Key"])["Body"].read())
-    assert (receipt["worker_set"], receipt["why"], receipt["unknown"]) == ("default", "test", None)
-    assert [(task["dag_id"], task["run_id"]) for task in receipt["tasks"]] == [("slow", run)]
+    report = json.loads(s3.get_object(Bucket="artifacts", Key=left["Key"])["Body"].read())
+    assert (report["worker_set"], report["why"], report["unknown"]) == ("default", "test", None)
+    assert [(task["dag_id"], task["run_id"]) for task in report["tasks"]] == [("slow", run)]
 
 
 def let_go_once_stopping(host: Host) -> None:

@@ -204,7 +204,7 @@ class TestRules(Rounds):
         assert process.poll() is None
         self.round(1)
         assert process.wait(120) == -signal.SIGTERM
-        assert left == [None], "a receipt is left while the task still works, and holds nothing up"
+        assert left == [None], "a loss report is left while the task still works, and holds nothing up"
         task()
         self.round(1)
         told = [message for message in caplog.messages if "to end" in message]

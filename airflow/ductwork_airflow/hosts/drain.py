@@ -2,7 +2,7 @@
 
 Runs after the worker's process has ended. Airflow notices such tasks only minutes later, when their heartbeat is
 missing; a person who deploys wants to know now. Prints one line per task instance, or that there is none, and leaves a
-receipt for the release tool (`receipts.py`).
+loss report for the release tool (`losses.py`).
 
 `--told` runs before: for what still works and is about to be told to end. Airflow then calls such tasks failed, as if
 by themselves, so that nobody could know it afterwards; and the host may be gone by then.
@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
-from ductwork_airflow.hosts import database, envfile, receipts, secret
+from ductwork_airflow.hosts import database, envfile, losses, secret
 from ductwork_airflow.hosts.run import component_environment
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ HEARTBEAT_SECONDS = 60.0
 class Found(NamedTuple):
     """A task instance that runs here for Airflow, and its process."""
 
-    task: receipts.Task
+    task: losses.Task
     pid: int | None
 
 
@@ -73,19 +73,19 @@ def running(connection: Connection, host: str, since: float) -> list[Found]:
         order by dag_id, run_id, task_id, map_index"""
     heartbeat = datetime.fromtimestamp(since - HEARTBEAT_SECONDS, tz=timezone.utc)
     rows = database.rows(connection, query, host=host, heartbeat=heartbeat)
-    return [Found(receipts.Task(*row[:-1]), row[-1]) for row in rows]
+    return [Found(losses.Task(*row[:-1]), row[-1]) for row in rows]
 
 
 def cut_short(
     connection: Connection, host: str, since: float, lives: Callable[[int | None, float], bool] = alive
-) -> list[receipts.Task]:
+) -> list[losses.Task]:
     """Task instances that ran on this host when the stop began, still 'running' for Airflow, without a process."""
     return [one.task for one in running(connection, host, since) if not lives(one.pid, since)]
 
 
 def in_work(
     connection: Connection, host: str, now: float, lives: Callable[[int | None, float], bool] = alive
-) -> list[receipts.Task]:
+) -> list[losses.Task]:
     """Task instances that work on this host now."""
     return [one.task for one in running(connection, host, now) if lives(one.pid, now)]
 
@@ -93,10 +93,10 @@ def in_work(
 def tell(
     env: Mapping[str, str],
     why: str,
-    find: Callable[[Connection], list[receipts.Task]],
+    find: Callable[[Connection], list[losses.Task]],
     url: str | None = None,
-) -> list[receipts.Task] | None:
-    """Asks the database and leaves a receipt of what it answers; None where it does not."""
+) -> list[losses.Task] | None:
+    """Asks the database and leaves a loss report of what it answers; None where it does not."""
     try:
         url = url or secret.database_url(env, secret.secrets_manager(env["AWS_REGION"]))
         with database.open_url(url, patience_seconds=5) as connection:
@@ -104,11 +104,11 @@ def tell(
     except Exception as error:  # of any kind: it is to be told, not to stop the end of a worker
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         log.warning("the database does not say which tasks run here: %s", reason)
-        receipts.leave(
+        losses.leave(
             env, database.hostname(), why, [], f"the database did not answer ({type(error).__name__})"
         )
         return None
-    receipts.leave(env, database.hostname(), why, lost)
+    losses.leave(env, database.hostname(), why, lost)
     return lost
 
 

@@ -262,7 +262,7 @@ class Keeper:
         log.warning("the time is over in %.0f s: told %d tasks to end", LAST_WORDS_SECONDS, len(told))
 
     def tell(self, *arguments: str) -> None:
-        """Says, in drain.py's words, what is cut short, and leaves a receipt."""
+        """Says, in drain.py's words, what is cut short, and leaves a loss report."""
         with self.faults.told("report of the drain"):
             command = [sys.executable, "-m", "ductwork_airflow.hosts.drain", *arguments]
             done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)

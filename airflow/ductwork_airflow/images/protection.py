@@ -80,7 +80,7 @@ def wait(
 
 
 def teller(environ: Mapping[str, str]) -> Callable[[], None]:
-    """Leaves a receipt of the Airflow tasks that are about to be told to end: Airflow calls them failed, as if by
+    """Leaves a loss report of the Airflow tasks that are about to be told to end: Airflow calls them failed, as if by
     themselves, and after SIGKILL nobody is left to tell."""
 
     def tell() -> None:
@@ -253,7 +253,7 @@ class Protection:
         self.hurried = True
         told = self.busy()
         if told:
-            with self.faults.told("receipt of what is cut short"):
+            with self.faults.told("loss report of what is cut short"):
                 self.tell()
         for pid in told:
             with contextlib.suppress(ProcessLookupError):

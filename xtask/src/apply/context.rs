@@ -162,8 +162,8 @@ pub struct State {
     pub saved: Option<Saved>,
     /// Tasks of before that end only when their work does.
     pub draining: usize,
-    /// The receipts that were there before anything was drained; none if nothing was.
-    pub receipts: Option<BTreeSet<String>>,
+    /// The loss reports that were there before anything was drained; none if nothing was.
+    pub drained: Option<BTreeSet<String>>,
     pub session: Option<Airflow>,
     /// What the release will be compared with.
     pub before: Before,

@@ -10,7 +10,7 @@ pub mod journal;
 pub mod lease;
 pub mod leftovers;
 pub mod lock;
-pub mod receipts;
+pub mod losses;
 mod rollout;
 pub mod run;
 pub mod secret;

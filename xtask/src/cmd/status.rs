@@ -3,10 +3,10 @@
 use crate::doors::airflow::Component;
 use crate::doors::time;
 use crate::fail::Result;
+use crate::model::loss::Losses;
 use crate::model::names::outputs;
-use crate::model::receipt::Losses;
 use crate::observe::lease::{Document, Seen};
-use crate::observe::{airflow, lease, receipts, release, services, stack, workers};
+use crate::observe::{airflow, lease, losses, release, services, stack, workers};
 use crate::report::status::{ComponentHealth, Status as Report, Work};
 use crate::session::Session;
 use crate::ui::{EnvArg, Ui};
@@ -45,7 +45,7 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
         services.extend(services::beside(&session.aws, &stack.outputs).await?);
         workers = workers::sets(&session.aws, &stack.outputs).await?;
     }
-    let lately = receipts::since(&session.store, &time::rfc3339(time::unix() - LATELY)).await?;
+    let lately = losses::since(&session.store, &time::rfc3339(time::unix() - LATELY)).await?;
     let pointer = current.pointer.map(|found| found.value);
     ui.show(&Report {
         environment: session.store.environment().to_owned(),

@@ -152,7 +152,7 @@ fn text(closing: &Closing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::receipt::Losses;
+    use crate::model::loss::Losses;
 
     fn closing(outcome: Outcome) -> Closing {
         let deployment = Deployment {
@@ -199,10 +199,10 @@ mod tests {
 
     #[test]
     fn what_was_cut_short_is_told_by_name_on_success_and_failure_alike() {
-        let receipt = r#"{"host": "ip-1", "at": "2026-11-29T11:05:00Z", "why": "rollout", "tasks": [
+        let report = r#"{"host": "ip-1", "at": "2026-11-29T11:05:00Z", "why": "rollout", "tasks": [
             {"dag_id": "etl", "run_id": "r_1", "task_id": "load", "map_index": -1, "try_number": 1}]}"#;
         let mut closing = closing(Outcome::Deployed);
-        closing.deployment.losses = Losses::of([serde_json::from_str(receipt).unwrap()]);
+        closing.deployment.losses = Losses::of([serde_json::from_str(report).unwrap()]);
         let line = "cut short: etl r_1 load (try 1) on ip-1, rollout";
         assert!(text(&closing).contains(&format!("\n{line}\n")), "{}", text(&closing));
         assert!(summary(&closing).contains(line), "{}", summary(&closing));

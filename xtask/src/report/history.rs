@@ -3,7 +3,7 @@
 use super::Output;
 use super::table::{seconds, table};
 use super::wrap;
-use crate::model::receipt::Losses;
+use crate::model::loss::Losses;
 use crate::model::release::Deployment;
 use crate::model::standing::{Cut, Standing};
 use serde::Serialize;

@@ -4,7 +4,7 @@ use super::Output;
 use super::table::table;
 use crate::model::digest::Digest;
 use crate::model::git::GitSource;
-use crate::model::receipt::Losses;
+use crate::model::loss::Losses;
 use crate::model::services::{ServiceState, WorkerHosts};
 use crate::model::stack::Status as StackStatus;
 use serde::{Serialize, Serializer};
@@ -248,9 +248,9 @@ mod tests {
             draining,
             standby,
         };
-        let receipt = r#"{"host": "ip-1", "at": "2026-11-29T11:05:00Z", "why": "a rollout has replaced this host",
+        let report = r#"{"host": "ip-1", "at": "2026-11-29T11:05:00Z", "why": "a rollout has replaced this host",
             "tasks": [{"dag_id": "etl", "run_id": "r1", "task_id": "load", "map_index": -1, "try_number": 1}]}"#;
-        let losses = Losses::of([serde_json::from_str(receipt).unwrap()]);
+        let losses = Losses::of([serde_json::from_str(report).unwrap()]);
         let workers = vec![set("default", 3, 0), set("big", 0, 1), set("small", 0, 0)];
         let status = Status { workers, losses, ..running() };
         insta::assert_snapshot!(text(&status).split_once("61 s ago\n\n").unwrap().1, @r"

@@ -149,7 +149,7 @@ pub struct Keys {
     pub dump: String,
     pub leftovers: String,
     /// What workers leave that cut tasks short.
-    pub receipt: String,
+    pub loss: String,
     pub release: String,
     pub deployment: String,
 }

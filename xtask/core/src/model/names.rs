@@ -290,11 +290,11 @@ pub fn leftovers_key(environment: &str) -> String {
     of_environment(&CONTRACT.keys.leftovers, environment)
 }
 
-/// Where workers leave receipts of the tasks that they cut short. The names below it begin with a time, as in
+/// Where workers leave loss reports of the tasks that they cut short. The names below it begin with a time, as in
 /// `20261129T110500Z`.
 #[must_use]
-pub fn receipts_prefix(environment: &str) -> String {
-    let key = of_environment(&CONTRACT.keys.receipt, environment);
+pub fn losses_prefix(environment: &str) -> String {
+    let key = of_environment(&CONTRACT.keys.loss, environment);
     key.split("{id}").next().unwrap_or_default().to_owned()
 }
 

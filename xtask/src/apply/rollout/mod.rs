@@ -10,7 +10,7 @@ mod services;
 
 use super::airflow;
 use super::context::{Context, State};
-use super::receipts;
+use super::losses;
 use super::timed::Ended;
 use crate::fail::Result;
 use crate::model::event::Sink;
@@ -26,7 +26,7 @@ pub(super) async fn run(
     state: &mut State,
     sink: &Sink,
 ) -> Result<Ended> {
-    receipts::expect(context, state, sink).await;
+    losses::expect(context, state, sink).await;
     match rollout.runtime {
         Runtime::Hosts(revision) => hosts::run(context, &revision, rollout.repeat, state, sink).await,
         Runtime::Services(image) => {

@@ -237,16 +237,16 @@ def protect(group: str, instance: str) -> None:
     call("autoscaling", **action, **{"InstanceIds.member.1": instance})
 
 
-def leave_receipt(instance: str) -> None:
-    """Of a task that was cut short, as receipts.py writes it."""
+def leave_report(instance: str) -> None:
+    """Of a task that was cut short, as losses.py writes it."""
     members = call("cloudformation", Action="DescribeStacks", StackName=STACK).findall(".//Outputs/member")
     bucket = next(m.findtext("OutputValue") for m in members if m.findtext("OutputKey") == "ArtifactBucket")
     task = {"dag_id": "etl", "run_id": "manual__1", "task_id": "load", "map_index": -1, "try_number": 1}
     now = datetime.now(timezone.utc)
-    receipt = {"host": instance, "worker_set": "default", "at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    report = {"host": instance, "worker_set": "default", "at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
                "why": "a rollout has replaced this host", "tasks": [task], "unknown": None}  # fmt: skip
     key = f"environments/{ENVIRONMENT}/drains/{now.strftime('%Y%m%dT%H%M%SZ')}-{instance}-1.json"
-    body = json.dumps(receipt).encode()
+    body = json.dumps(report).encode()
     fetch(urllib.request.Request(f"{ENDPOINT}/{bucket}/{key}", data=body, method="PUT"))
 
 
@@ -266,7 +266,7 @@ def let_go() -> None:
         time.sleep(0.2)
     (ROOT / "run/stub.json").unlink(missing_ok=True)  # takes no more tasks
     if BUSY.exists():
-        leave_receipt(instance)
+        leave_report(instance)
     while BUSY.exists():
         time.sleep(0.2)
     hooks = call("autoscaling", Action="DescribeLifecycleHooks", AutoScalingGroupName=group)

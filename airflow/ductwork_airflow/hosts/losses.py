@@ -1,8 +1,8 @@
-"""Receipts of what was cut short, in the artifact bucket: nobody passes on what a hook says when it succeeds.
+"""Loss reports of what was cut short, in the artifact bucket: nobody passes on what a hook says when it succeeds.
 
-The release tool reads them for the result of a deployment and for `status` (`xtask/src/observe/receipts.rs`). A worker
+The release tool reads them for the result of a deployment and for `status` (`xtask/src/observe/losses.rs`). A worker
 that ends without loss leaves none. Each is written once, under a name that begins with its time. Never fails: whoever
-ends a worker goes on without a receipt, and the log says so.
+ends a worker goes on without a loss report, and the log says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from ductwork_airflow import contract
 
-log = logging.getLogger("ductwork.receipts")
+log = logging.getLogger("ductwork.losses")
 
 NEEDED = frozenset(("DUCTWORK_ARTIFACT_BUCKET", "DUCTWORK_ENVIRONMENT", "AWS_REGION"))
 
@@ -63,7 +63,7 @@ def leave(
         return None
     now = time.gmtime()
     name = f"{time.strftime('%Y%m%dT%H%M%SZ', now)}-{host}-{os.getpid()}"
-    key = contract.receipt_key(env["DUCTWORK_ENVIRONMENT"], name)
+    key = contract.loss_key(env["DUCTWORK_ENVIRONMENT"], name)
     body = {
         "host": host,
         "worker_set": env.get("DUCTWORK_WORKER_SET", ""),
@@ -77,6 +77,6 @@ def leave(
         s3 = s3 or client(env["AWS_REGION"])
         s3.put_object(Bucket=env["DUCTWORK_ARTIFACT_BUCKET"], Key=key, Body=json.dumps(body).encode())
     except Exception as error:  # of any kind: the worker has ended, and its host has to go on
-        log.warning("no receipt could be left at %s: %s", key, error)
+        log.warning("no loss report could be left at %s: %s", key, error)
         return None
     return key

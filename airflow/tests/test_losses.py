@@ -1,4 +1,4 @@
-"""Receipts: what is left where, and that nothing of it stops the end of a worker."""
+"""Loss reports: what is left where, and that nothing of it stops the end of a worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from ductwork_airflow.hosts import database, drain, receipts
+from ductwork_airflow.hosts import database, drain, losses
 
 ENV = {
     "DUCTWORK_ARTIFACT_BUCKET": "artifacts",
@@ -16,7 +16,7 @@ ENV = {
     "DUCTWORK_REVISION": "ab" * 32,
     "AWS_REGION": "eu-central-1",
 }
-TASK = receipts.Task("etl", "manual__1", "load", 3, 2)
+TASK = losses.Task("etl", "manual__1", "load", 3, 2)
 
 
 class S3:
@@ -32,9 +32,9 @@ class S3:
         self.sent.append(words)
 
 
-def test_a_receipt_names_each_task():
+def test_a_report_names_each_task():
     s3 = S3()
-    key = receipts.leave(ENV, "ip-10-0-0-1.internal", "rollout", [TASK], s3=s3)
+    key = losses.leave(ENV, "ip-10-0-0-1.internal", "rollout", [TASK], s3=s3)
     assert key is not None
     (sent,) = s3.sent
     assert (sent["Bucket"], sent["Key"]) == ("artifacts", key)
@@ -57,15 +57,15 @@ def test_a_receipt_names_each_task():
 
 def test_there_is_none_without_a_loss_or_before_the_settings_know_of_it():
     s3 = S3()
-    assert receipts.leave(ENV, "h", "rollout", [], s3=s3) is None
-    assert receipts.leave({"AWS_REGION": "r"}, "h", "rollout", [TASK], s3=s3) is None
+    assert losses.leave(ENV, "h", "rollout", [], s3=s3) is None
+    assert losses.leave({"AWS_REGION": "r"}, "h", "rollout", [TASK], s3=s3) is None
     assert s3.sent == []
 
 
 def test_a_bucket_that_refuses_is_logged_and_no_more(caplog):
     caplog.set_level(logging.WARNING, "ductwork")
-    assert receipts.leave(ENV, "h", "rollout", [TASK], s3=S3("AccessDenied")) is None
-    assert "no receipt could be left at environments/dev/drains/" in caplog.text
+    assert losses.leave(ENV, "h", "rollout", [TASK], s3=S3("AccessDenied")) is None
+    assert "no loss report could be left at environments/dev/drains/" in caplog.text
     assert "AccessDenied" in caplog.text
 
 
@@ -73,7 +73,7 @@ def test_a_bucket_that_refuses_is_logged_and_no_more(caplog):
 def left(monkeypatch) -> S3:
     """What drain.py leaves."""
     s3 = S3()
-    monkeypatch.setattr(receipts, "client", lambda region: s3)
+    monkeypatch.setattr(losses, "client", lambda region: s3)
     return s3
 
 

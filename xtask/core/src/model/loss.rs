@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// `environments/<env>/drains/<time>-<host>-<pid>.json`; `ductwork_airflow/hosts/receipts.py` writes it.
+/// `environments/<env>/drains/<time>-<host>-<pid>.json`; `ductwork_airflow/hosts/losses.py` writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
+pub struct LossReport {
     pub host: String,
     #[serde(default)]
     pub worker_set: String,
@@ -76,11 +76,11 @@ impl Losses {
         self.cut_short.is_empty() && self.unknown_drains.is_empty()
     }
 
-    /// A task that was told to end and found dead afterwards has two receipts; the first one counts.
+    /// A task that was told to end and found dead afterwards has two loss reports; the first one counts.
     #[must_use]
-    pub fn of(receipts: impl IntoIterator<Item = Receipt>) -> Self {
+    pub fn of(reports: impl IntoIterator<Item = LossReport>) -> Self {
         let (mut losses, mut known) = (Self::default(), BTreeSet::new());
-        for Receipt { host, worker_set, at, why, tasks, unknown } in receipts {
+        for LossReport { host, worker_set, at, why, tasks, unknown } in reports {
             for task in tasks {
                 if known.insert(task.clone()) {
                     let (host, worker_set) = (host.clone(), worker_set.clone());
@@ -111,16 +111,16 @@ impl Losses {
 mod tests {
     use super::*;
 
-    /// As `receipts.py` writes it.
+    /// As `losses.py` writes it.
     const WRITTEN: &str = r#"{"host": "ip-1", "worker_set": "default", "revision": "ab", "at": "2026-11-29T11:05:00Z",
         "why": "rollout", "tasks": [{"dag_id": "etl", "run_id": "r1", "task_id": "load", "map_index": 3, "try_number": 2}],
         "unknown": null}"#;
 
     #[test]
     fn each_task_is_told_once_and_silence_is_told_as_silence() {
-        let first: Receipt = serde_json::from_str(WRITTEN).unwrap();
-        let again = Receipt { why: "later".to_owned(), ..first.clone() };
-        let silent = Receipt {
+        let first: LossReport = serde_json::from_str(WRITTEN).unwrap();
+        let again = LossReport { why: "later".to_owned(), ..first.clone() };
+        let silent = LossReport {
             host: "ip-2".to_owned(),
             tasks: Vec::new(),
             unknown: Some("the database did not answer".to_owned()),

@@ -1,28 +1,28 @@
-//! What workers have cut short during a deployment, by the receipts that are new since it began to drain them.
+//! What workers have cut short during a deployment, by the loss reports that are new since it began to drain them.
 //!
 //! Never fails: a watcher's error is no reason to call a good deployment bad. It is told.
 
 use super::context::{Context, State};
 use crate::model::event::Sink;
-use crate::model::receipt::Losses;
-use crate::observe::receipts;
+use crate::model::loss::Losses;
+use crate::observe::losses;
 use std::collections::BTreeSet;
 
-/// Notes which receipts are there, once, before anything is drained.
+/// Notes which loss reports are there, once, before anything is drained.
 pub(super) async fn expect(context: &Context, state: &mut State, sink: &Sink) {
-    if state.receipts.is_some() {
+    if state.drained.is_some() {
         return;
     }
-    match receipts::keys(&context.store).await {
-        Ok(keys) => state.receipts = Some(keys.into_iter().collect::<BTreeSet<_>>()),
+    match losses::keys(&context.store).await {
+        Ok(keys) => state.drained = Some(keys.into_iter().collect::<BTreeSet<_>>()),
         Err(fail) => sink.note(format!("what is cut short cannot be told: {fail}")),
     }
 }
 
 /// What has been left since. Empty if nothing was drained.
 pub async fn losses(context: &Context, state: &State) -> Losses {
-    let Some(before) = &state.receipts else { return Losses::default() };
-    match receipts::read(&context.store, |key| !before.contains(key)).await {
+    let Some(before) = &state.drained else { return Losses::default() };
+    match losses::read(&context.store, |key| !before.contains(key)).await {
         Ok(found) => Losses::of(found),
         Err(fail) => {
             context.sink.step("record").note(format!("what was cut short cannot be told: {fail}"));
@@ -43,8 +43,8 @@ mod tests {
     fn leave(bucket: &Bucket, time: &str, task: &str) {
         let task =
             json!({ "dag_id": "etl", "run_id": "r", "task_id": task, "map_index": -1, "try_number": 1 });
-        let receipt = json!({ "host": "h", "at": time, "why": "rollout", "tasks": [task], "unknown": null });
-        bucket.set(&format!("{}{time}-h-1.json", names::receipts_prefix("dev")), &receipt);
+        let report = json!({ "host": "h", "at": time, "why": "rollout", "tasks": [task], "unknown": null });
+        bucket.set(&format!("{}{time}-h-1.json", names::losses_prefix("dev")), &report);
     }
 
     #[tokio::test]
@@ -68,7 +68,7 @@ mod tests {
         let log = Log::default();
         let mut state = State::default();
         expect(&context(Aws::nowhere()), &mut state, &log.sink()).await;
-        assert!(state.receipts.is_none());
+        assert!(state.drained.is_none());
         assert!(log.lines().contains("note: what is cut short cannot be told"), "{}", log.lines());
     }
 }
