@@ -29,6 +29,7 @@ const ONCE: Patience = Patience { attempts: 1, ..WRITE };
 pub enum Service {
     Acm,
     ApplicationAutoScaling,
+    CloudWatch,
     Ec2,
     /// Its SDK crate takes 32 s of one core to compile.
     Ecs,
@@ -47,6 +48,7 @@ impl Service {
         match self {
             Self::Acm => "acm",
             Self::ApplicationAutoScaling => "application-autoscaling",
+            Self::CloudWatch => "monitoring",
             Self::Ec2 => "ec2",
             Self::Ecs => "ecs",
             Self::Iam => "iam",
@@ -57,6 +59,11 @@ impl Service {
             Self::Route53 => "route53",
             Self::Ssm => "ssm",
         }
+    }
+
+    /// The version of its JSON protocol, as its service model says.
+    fn json(self) -> &'static str {
+        if self == Self::CloudWatch { "1.0" } else { "1.1" }
     }
 
     /// Where the service answers, and the region that a signature names. Route 53 and IAM have one place in each
@@ -191,7 +198,7 @@ impl Signed {
         patience: Patience,
     ) -> Answer<Value> {
         let headers = vec![
-            ("content-type", "application/x-amz-json-1.1".to_owned()),
+            ("content-type", format!("application/x-amz-json-{}", service.json())),
             ("x-amz-target", target.to_owned()),
         ];
         let text = self.send(service, "POST", "/", headers, input.to_string(), patience).await?;
