@@ -156,7 +156,12 @@ impl Bucket {
         let prefix = request.prefix().unwrap_or_default();
         let state = self.0.lock().unwrap();
         let keys = state.objects.keys().filter(|key| key.starts_with(prefix));
-        let objects = keys.map(|key| Object::builder().key(key).build()).collect();
+        let object = |key: &String| {
+            let modified = state.modified.get(key).copied().unwrap_or(state.clock);
+            let tag = format!("\"{}\"", state.objects[key].0);
+            Object::builder().key(key).e_tag(tag).last_modified(DateTime::from_secs(modified)).build()
+        };
+        let objects = keys.map(object).collect();
         ListObjectsV2Output::builder().set_contents(Some(objects)).build()
     }
 

@@ -16,6 +16,7 @@ pub mod prepare;
 pub mod project;
 mod rollback;
 pub mod run;
+pub mod status;
 pub mod task_images;
 pub mod templates;
 pub mod tree;
