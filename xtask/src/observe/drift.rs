@@ -10,7 +10,8 @@ use crate::model::names;
 use crate::model::status::{Drift, Drifted};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::{
-    StackDriftDetectionStatus, StackDriftStatus, StackResourceDriftStatus as ResourceStatus, StackStatus, StackSummary,
+    StackDriftDetectionStatus, StackDriftStatus, StackResourceDriftStatus as ResourceStatus, StackStatus,
+    StackSummary,
 };
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ async fn stacks(client: &Client, master: &str) -> Result<Vec<StackSummary>> {
     let mut found = Vec::new();
     while let Some(stack) = pages.next().await {
         let stack = stack.map_err(|e| aws::failure("CloudFormation", "cannot list the stacks", e))?;
-        if names::is_of_stack(master, stack.stack_name().unwrap_or_default()) {
+        let name = stack.stack_name().unwrap_or_default();
+        if name == master || names::is_of_stack(master, name) {
             found.push(stack);
         }
     }
@@ -46,7 +48,9 @@ fn summary(stacks: &[StackSummary], now: i64) -> Drift {
     for stack in stacks {
         let found = stack.drift_information();
         match found.and_then(|found| found.stack_drift_status()) {
-            Some(StackDriftStatus::Drifted) => drift.drifted.push(stack.stack_name().unwrap_or_default().to_owned()),
+            Some(StackDriftStatus::Drifted) => {
+                drift.drifted.push(stack.stack_name().unwrap_or_default().to_owned())
+            }
             None | Some(StackDriftStatus::NotChecked) => drift.unchecked += 1,
             Some(_) => {}
         }

@@ -120,10 +120,14 @@ mod tests {
         let sets = r#"{"big": {"prefix": "WorkerBig", "queue": "large"}, "default": {"prefix": "Worker"}}"#;
         let outputs = BTreeMap::from([(outputs::WORKER_SETS.to_owned(), sets.to_owned())]);
         let loads = loads(&Aws::signed_at(&server.url), "p-dev", &outputs).await.unwrap();
-        let seen: Vec<_> = loads.iter().map(|load| (load.queue.as_str(), load.queued, load.running)).collect();
+        let seen: Vec<_> =
+            loads.iter().map(|load| (load.queue.as_str(), load.queued, load.running)).collect();
         assert_eq!(seen, [("large", Some(12.0), Some(9.0)), ("default", None, None)]);
         let asked = server.asked();
-        assert_eq!((asked.len(), asked[0].target.as_str()), (1, "GraniteServiceVersion20100801.GetMetricData"));
+        assert_eq!(
+            (asked.len(), asked[0].target.as_str()),
+            (1, "GraniteServiceVersion20100801.GetMetricData")
+        );
         let first = &asked[0].body["MetricDataQueries"][0]["MetricStat"]["Metric"];
         assert_eq!(first["Dimensions"][0], json!({ "Name": "Environment", "Value": "p-dev" }));
         assert_eq!(first["Dimensions"][1]["Value"], "big");
@@ -132,8 +136,12 @@ mod tests {
     #[tokio::test]
     async fn alarms_are_those_of_the_stack() {
         let server = Server::new(|_| {
-            let row = |name: &str| json!({ "AlarmName": name, "StateReason": "r", "StateUpdatedTimestamp": 7.5 });
-            (200, json!({ "MetricAlarms": [row("p-dev-Broker-1A"), row("p-dev-2-Broker-1A")], "CompositeAlarms": [] }))
+            let row =
+                |name: &str| json!({ "AlarmName": name, "StateReason": "r", "StateUpdatedTimestamp": 7.5 });
+            (
+                200,
+                json!({ "MetricAlarms": [row("p-dev-Broker-1A"), row("p-dev-2-Broker-1A")], "CompositeAlarms": [] }),
+            )
         });
         let found = ringing(&Aws::signed_at(&server.url), "p-dev").await.unwrap();
         assert_eq!(found, [Alarm { name: "p-dev-Broker-1A".to_owned(), reason: "r".to_owned(), since: 7 }]);

@@ -43,7 +43,8 @@ impl Receipts {
         };
         let reads: Vec<_> = some.iter().map(read).collect();
         for (one, read) in some.iter().zip(reads) {
-            let text = read.await.map_err(|error| Fail::bug("a read ended unexpectedly").because(error))??;
+            let text =
+                read.await.map_err(|error| Fail::bug("a read ended unexpectedly").because(error))??;
             if let Some(receipt) = text.and_then(|text| serde_json::from_str(&text).ok()) {
                 self.0.insert(one.key.clone(), (one.etag.clone(), receipt));
             }
@@ -57,6 +58,7 @@ mod tests {
     use super::*;
     use crate::doors::fake::Bucket;
     use serde_json::json;
+    use std::time::Duration;
 
     fn write(bucket: &Bucket, id: &str, revision: &str) {
         let receipt = json!({ "component": "worker", "id": id, "revision": revision, "started": "t" });
@@ -71,14 +73,16 @@ mod tests {
         write(&bucket, "i-1", "a");
         write(&bucket, "i-2", "a");
         bucket.set_bytes("receipts/dev/i-3/worker.json", b"{");
-        write(&Bucket::clone(&bucket), "i-2", "b");
+        write(&bucket, "i-2", "b");
         let seen = async |receipts: &mut Receipts, most| {
             let kept = receipts.look(&store, most).await.unwrap();
-            let seen = kept.into_iter().map(|one| format!("{} {} {}", one.receipt.id, one.receipt.revision, one.age));
+            let seen = kept
+                .into_iter()
+                .map(|one| format!("{} {} {}", one.receipt.id, one.receipt.revision, one.age));
             seen.collect::<Vec<_>>()
         };
         assert_eq!(seen(&mut receipts, 9).await, ["i-1 a 0", "i-2 b 0"]);
-        bucket.wait(40);
+        bucket.pass(Duration::from_secs(40));
         write(&bucket, "i-2", "c");
         write(&bucket, "i-4", "a");
         assert_eq!(seen(&mut receipts, 0).await, ["i-1 a 40", "i-2 b 0"]);

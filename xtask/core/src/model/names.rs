@@ -152,6 +152,14 @@ pub fn fewest_workers(outputs: &BTreeMap<String, String>, set: &str) -> Option<i
     fewest.as_i64().or_else(|| fewest.as_str()?.parse().ok())
 }
 
+/// Whether something that CloudFormation has named is of this stack or one nested in it. Names of environments are lower
+/// case and logical ids are not, which tells `p-dev-Broker-…` from what is of the stack `p-dev-2`.
+#[must_use]
+pub fn is_of_stack(stack: &str, name: &str) -> bool {
+    let rest = name.strip_prefix(stack).and_then(|rest| rest.strip_prefix('-'));
+    rest.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_uppercase()))
+}
+
 /// One per account and region.
 pub const BOOTSTRAP_STACK: &str = "ductwork-bootstrap";
 
@@ -301,22 +309,17 @@ pub fn receipts_prefix(environment: &str) -> String {
     key.split("{id}").next().unwrap_or_default().to_owned()
 }
 
-/// Whether a stack is the master stack, or nested in it: no stack's own name has a capital letter.
-#[must_use]
-pub fn is_of_stack(master: &str, name: &str) -> bool {
-    let rest = name.strip_prefix(master);
-    rest.is_some_and(|rest| {
-        rest.is_empty()
-            || rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
-    })
-}
-
 /// The queues of the worker sets, by the name of the set.
 #[must_use]
 pub fn worker_queues(outputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let sets = outputs.get(outputs::WORKER_SETS).and_then(|text| serde_json::from_str(text).ok());
     let sets: BTreeMap<String, serde_json::Value> = sets.unwrap_or_default();
-    sets.into_iter().map(|(name, set)| { let queue = set["queue"].as_str().unwrap_or(&name).to_owned(); (name, queue) }).collect()
+    sets.into_iter()
+        .map(|(name, set)| {
+            let queue = set["queue"].as_str().unwrap_or(&name).to_owned();
+            (name, queue)
+        })
+        .collect()
 }
 
 /// The hosts of the environment: what they serve, and their Auto Scaling group.
@@ -406,7 +409,7 @@ mod tests {
         assert_eq!(deployments_prefix("dev"), "environments/dev/deployments/");
         assert_eq!(receipts_prefix("dev"), "receipts/dev/");
         let of = ["p-dev", "p-dev-Broker-1A", "p-dev-2", "p-dev-2-Broker-1A", "p-development"];
-        assert_eq!(of.map(|name| is_of_stack("p-dev", name)), [true, true, false, false, false]);
+        assert_eq!(of.map(|name| is_of_stack("p-dev", name)), [false, true, false, false, false]);
         assert_eq!(google_secret("dev"), "ductwork/dev/login/google");
         assert_eq!(change_set("p-dev", "01ABC"), "p-dev-Change-01abc");
     }

@@ -57,10 +57,7 @@ fn a_worker_of_the_runtime_has_run_the_smoke_test() {
         told(worker(b"runtime", "success"), "manual__2"),
         "no worker has run the smoke test `manual__2` yet"
     );
-    assert_eq!(
-        told(worker(b"runtime", "failure"), "manual__1"),
-        "the smoke test ended on i-2 as `failure`"
-    );
+    assert_eq!(told(worker(b"runtime", "failure"), "manual__1"), "the smoke test ended on i-2 as `failure`");
     let old = told(worker(b"old", "success"), "manual__1");
     assert!(old.starts_with("the worker on i-2 that ran the smoke test is of revision "), "{old}");
 }
@@ -69,7 +66,8 @@ fn a_worker_of_the_runtime_has_run_the_smoke_test() {
 fn only_what_is_alive_counts_and_another_revision_or_bundle_is_seen() {
     let (runtime, bundle) = (Digest::of(b"runtime"), Digest::of(b"bundle"));
     let meant = Meant { runtime: Some(runtime), bundle: Some(bundle) };
-    let place = |title: &str| Place { title: title.to_owned(), state: "InService".to_owned(), draining: false };
+    let place =
+        |title: &str| Place { title: title.to_owned(), state: "InService".to_owned(), draining: false };
     let alive = ["i-1", "i-2", "i-3"].map(|id| (id.to_owned(), place("scheduler"))).into();
     let kept = |receipt, age| Kept { receipt, age };
     let old = Receipt { revision: Digest::of(b"old").to_string(), ..receipt("i-1", "scheduler") };
@@ -77,7 +75,10 @@ fn only_what_is_alive_counts_and_another_revision_or_bundle_is_seen() {
         vec![
             kept(receipt("i-1", "triggerer"), 10),
             kept(old, 20),
-            kept(Receipt { bundle: Some(whole(&Digest::of(b"old"))), ..receipt("i-2", "dag-processor") }, 631),
+            kept(
+                Receipt { bundle: Some(whole(&Digest::of(b"old"))), ..receipt("i-2", "dag-processor") },
+                631,
+            ),
             kept(receipt("i-9", "worker"), 1),
         ],
         &alive,
@@ -85,7 +86,10 @@ fn only_what_is_alive_counts_and_another_revision_or_bundle_is_seen() {
     );
     let seen: Vec<_> =
         found.parts.iter().map(|one| (one.receipt.component.as_str(), one.current, one.silent)).collect();
-    assert_eq!(seen, [("triggerer", true, false), ("scheduler", false, false), ("dag-processor", false, true)]);
+    assert_eq!(
+        seen,
+        [("triggerer", true, false), ("scheduler", false, false), ("dag-processor", false, true)]
+    );
     let unheard: Vec<_> = found.unheard.iter().map(|one| one.id.as_str()).collect();
     assert_eq!(unheard, ["i-3"]);
 }

@@ -233,7 +233,11 @@ impl Store {
             };
             found.extend(page.contents().iter().filter_map(|object| {
                 let etag = object.e_tag().unwrap_or_default().to_owned();
-                Some(Listed { key: object.key()?.to_owned(), etag, age: answered.age(object.last_modified()) })
+                Some(Listed {
+                    key: object.key()?.to_owned(),
+                    etag,
+                    age: answered.age(object.last_modified()),
+                })
             }));
             next = page.next_continuation_token().map(str::to_owned);
             if next.is_none() {
