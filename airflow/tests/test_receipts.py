@@ -118,7 +118,9 @@ class TestWhatIsWrittenWhen:
 
 def message(dag_id: str, **more: Any) -> list[str]:
     instance = {"dag_id": dag_id, "run_id": "manual__1", "task_id": "report", "try_number": 1} | more
-    return [json.dumps({"type": "ExecuteTask", "ti": instance, "bundle_info": {"name": "dags", "version": "v"}})]
+    return [
+        json.dumps({"type": "ExecuteTask", "ti": instance, "bundle_info": {"name": "dags", "version": "v"}})
+    ]
 
 
 class TestTasksOfAWorker:

@@ -4,11 +4,12 @@
 into the component. It inherits a file descriptor of that process, which tells the moment of its end, and takes all else
 from the environment that the component starts with: a receipt tells of the process, not of what is installed by now.
 
-The receipt is written when it has changed and every five minutes, with the same bytes: the date that S3 gives the object
-is the heartbeat, by a clock that all hosts share, and the tool reads again only what has another tag. That a worker has
-run another task waits for the next heartbeat; what a release waits for, a bundle or the smoke test, does not.
+The receipt is written when it has changed and every five minutes, with the same bytes: the date that S3 gives the
+object is the heartbeat, by a clock that all hosts share, and the tool reads again only what has another tag. That a
+worker has run another task waits for the next heartbeat; what a release waits for, a bundle or the smoke test, does
+not.
 
-The component never waits for its companion, and is not its parent. It costs a few MB (so it imports next to nothing, and
+The component never waits for its companion, and is not its parent. It costs 11 MB (so it imports next to nothing, and
 leaves the AWS SDK to `send.py`), and in S3 8,640 requests a month: 4 US cents.
 """
 
