@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// Longest title, and id, in a table of 80 columns.
 const TITLE: usize = 20;
-const NAMED: usize = 2;
+const WIDTH: usize = 80;
 
 /// What parts of one row have in common, in the order in which rows come.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,24 +81,28 @@ pub(super) fn text(parts: &Parts, runtime: Option<&str>) -> String {
     }
     for (row, parts) in rows.iter().filter(|(row, _)| row.odd) {
         let ids: Vec<&str> = parts.iter().map(|part| part.receipt.id.as_str()).collect();
-        let _ = writeln!(out, "{}, {}: {}", row.word, cut(&row.title, TITLE), some(&ids));
+        out += &some(&format!("{}, {}", row.word, cut(&row.title, TITLE)), &ids);
     }
     let mut unheard: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for one in &parts.unheard {
         unheard.entry((&one.title, &one.state)).or_default().push(&one.id);
     }
     for ((title, state), ids) in unheard {
-        let _ = writeln!(out, "no word yet, {} ({state}): {}", cut(title, TITLE), some(&ids));
+        out += &some(&format!("no word yet, {} ({state})", cut(title, TITLE)), &ids);
     }
     out
 }
 
-/// `i-1, i-2 and 3 more`.
-fn some(ids: &[&str]) -> String {
-    let named: Vec<String> = ids.iter().take(NAMED).map(|id| cut(id, TITLE)).collect();
-    let more = ids.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", named.join(", "))
+/// `what: i-1, i-2 and 3 more`, two of them or one, as there is room.
+fn some(what: &str, ids: &[&str]) -> String {
+    let line = |named: usize| {
+        let told: Vec<String> = ids.iter().take(named).map(|id| cut(id, TITLE)).collect();
+        let more = ids.len().saturating_sub(named);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{what}: {}{more}\n", told.join(", "))
+    };
+    let two = line(2);
+    if two.chars().count() <= WIDTH { two } else { line(1) }
 }
 
 fn cut(text: &str, most: usize) -> String {

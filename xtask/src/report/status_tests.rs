@@ -37,7 +37,7 @@ fn a_sick_component_is_seen_at_once() {
     release      0123456789ab
     bundle       1e6ed65d77d6
     stack        UPDATE_COMPLETE
-    runtime      70b8a4ef0e0a
+    runtime      4740ae6347b0
     alarms       none
     url          http://127.0.0.1:8080
 
@@ -210,7 +210,41 @@ fn whatever_is_not_as_released_is_seen_on_one_screen() {
     let text = text(&odd());
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert!(text.lines().count() <= 40, "{text}");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    environment  dev
+    release      0123456789ab
+    bundle       1e6ed65d77d6
+    stack        UPDATE_COMPLETE
+    runtime      4740ae6347b0
+    alarms       2 RING: Observability-1A2B-SchedulerHeartbeat-3C4D, Broker-1A2…
+    drift        IN Broker, Network, looked for 2 h ago, not in 2 of 25 stacks
+    last         rolled back 0123456789ab in 3 min 05 s, begun 2026-11-29 09:00 by ada
+    url          http://127.0.0.1:8080
+
+    component     healthy  heartbeat
+    metadatabase  yes
+    scheduler     NO       61 s ago
+
+    component             on  runs          bundle        heard
+    scheduler             2   4740ae6347b0                40 s
+    dag-processor         1   4740ae6347b0  2f0979e66b23  5 s     ANOTHER BUNDLE
+    triggerer             1   4740ae6347b0                66 min  SILENT
+    worker a-set-of-a-r…  5   cba06b5736fa                3 min   ANOTHER REVISION
+    worker a-set-of-a-r…  1   cba06b5736fa                3 min   draining
+    ANOTHER BUNDLE, dag-processor: i-0123456789abcdef0
+    SILENT, triggerer: 0123456789abcdef012…
+    ANOTHER REVISION, worker a-set-of-a-r…: i-0123456789abcde00 and 4 more
+    draining, worker a-set-of-a-r…: i-9
+    no word yet, worker default (Pending:Wait): i-0123456789abcdeff
+
+    queue    workers  queued  running
+    default  3 of 4   12      9
+
+    MODIFIED AWS::SQS::Queue Queue in p-dev-Broker-1A2B
+      /VisibilityTimeout
+
+    cannot read the load of the workers: ThrottlingException
+    ");
 }
 
 #[test]
