@@ -1,4 +1,4 @@
-"""What the dag-processor notes for its receipt: how many DAGs Airflow has of which bundle, and what does not go through.
+"""What the dag-processor notes for its receipt: how many DAGs Airflow has of which bundle, and what does not import.
 
 Asked of the database, which is what Airflow runs by, after files have been parsed and at most every two seconds; two
 counts answer whether anything has changed. Never a reason for the dag-processor to fail.
