@@ -105,7 +105,7 @@ fn some(what: &str, ids: &[&str]) -> String {
     if two.chars().count() <= WIDTH { two } else { line(1) }
 }
 
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     match text.chars().count() <= most {
         true => text.to_owned(),
         false => text.chars().take(most - 1).chain(['…']).collect(),
@@ -124,17 +124,19 @@ pub(super) fn revisions(parts: &Parts, component: &str) -> Option<String> {
 pub(super) fn loads(loads: &[Load]) -> String {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
     let row = |load: &Load| {
-        let workers = match (load.in_service, load.wanted) {
-            (None, None) => "-".to_owned(),
-            (there, wanted) => format!("{} of {}", number(there), number(wanted)),
-        };
-        vec![cut(&load.queue, TITLE), workers, number(load.queued), number(load.running)]
+        vec![
+            cut(&load.queue, TITLE),
+            number(load.in_service),
+            number(load.wanted),
+            number(load.queued),
+            number(load.running),
+        ]
     };
     let rows: Vec<Vec<String>> = loads.iter().map(row).collect();
     if rows.is_empty() {
         return String::new();
     }
-    table(&["queue", "workers", "queued", "running"], &rows)
+    table(&["queue", "workers", "wanted", "queued", "running"], &rows)
 }
 
 /// `none`, or which.

@@ -156,7 +156,10 @@ fn text(status: &Status) -> String {
     if let Some(last) = &status.last {
         let started = last.started.get(..16).unwrap_or_default().replace('T', " ");
         let (outcome, took) = (last.outcome.word(), seconds(last.seconds));
-        lines.push(("last", format!("{outcome} {} in {took}, begun {started} by {}", last.release, last.by)));
+        lines.push((
+            "last",
+            parts::cut(&format!("{outcome} {} in {took}, {started}, by {}", last.release, last.by), 67),
+        ));
     }
     lines.push(("url", status.url.clone().unwrap_or_else(none)));
     if let Some(git) = &status.git {

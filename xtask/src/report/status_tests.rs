@@ -218,7 +218,7 @@ fn whatever_is_not_as_released_is_seen_on_one_screen() {
     runtime      4740ae6347b0
     alarms       2 RING: Observability-1A2B-SchedulerHeartbeat-3C4D, Broker-1A2…
     drift        IN Broker, Network, looked for 2 h ago, not in 2 of 25 stacks
-    last         rolled back 0123456789ab in 3 min 05 s, begun 2026-11-29 09:00 by ada
+    last         rolled back 0123456789ab in 3 min 05 s, 2026-11-29 09:00, by ada
     url          http://127.0.0.1:8080
 
     component     healthy  heartbeat
@@ -237,8 +237,8 @@ fn whatever_is_not_as_released_is_seen_on_one_screen() {
     draining, worker a-set-of-a-r…: i-9
     no word yet, worker default (Pending:Wait): i-0123456789abcdeff
 
-    queue    workers  queued  running
-    default  3 of 4   12      9
+    queue    workers  wanted  queued  running
+    default  3        4       12      9
 
     MODIFIED AWS::SQS::Queue Queue in p-dev-Broker-1A2B
       /VisibilityTimeout

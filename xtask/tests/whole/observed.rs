@@ -20,9 +20,8 @@ pub fn every_component_says_what_it_runs(project: &Project, components: usize) {
     until("the receipts of all components", || {
         let status = status(project);
         let parts = status["parts"].as_array().unwrap();
-        let has = |component: &str, key: &str| {
-            part(&status, component).is_some_and(|part| part[key].is_object())
-        };
+        let has =
+            |component: &str, key: &str| part(&status, component).is_some_and(|part| part[key].is_object());
         let all = parts.len() == components && parts.iter().all(|part| part["current"] == true);
         all && has("dag-processor", "bundle") && has("worker", "smoke")
     });
