@@ -42,6 +42,8 @@ SCALING: dict[str, float] = _CONTRACT["scaling"]
 LIFECYCLE_HOOK: str = _CONTRACT["lifecycle_hook"]
 PORTS: dict[str, int] = _CONTRACT["ports"]
 LONGEST_AIRFLOW_CONFIG: int = _CONTRACT["limits"]["airflow_config"]
+# Between two heartbeats of a component in its receipt.
+RECEIPT_SECONDS: float = float(_CONTRACT["receipt_seconds"])
 DAG_BUNDLE: str = _CONTRACT["dags"]["bundle"]
 SMOKE_DAG: str = _CONTRACT["dags"]["smoke"]
 
@@ -72,6 +74,12 @@ def migration_key(environment: str) -> str:
 def loss_key(environment: str, name: str) -> str:
     """Where the artifact bucket tells of tasks that were cut short."""
     return str(_CONTRACT["keys"]["loss"]).replace("{environment}", environment).replace("{id}", name)
+
+
+def receipt_key(environment: str, id_: str, component: str) -> str:
+    """Where the artifact bucket has what a component of a host or task says of itself."""
+    key = str(_CONTRACT["keys"]["receipt"]).replace("{environment}", environment)
+    return key.replace("{id}", id_).replace("{component}", component)
 
 
 def google_secret(environment: str) -> str:

@@ -68,6 +68,14 @@ def tool(name: str) -> str:
     return str(Path(os.environ["DUCTWORK_DEV_BIN"], name))
 
 
+@pytest.fixture(autouse=True)
+def no_companion(monkeypatch):
+    """Tests that only look what a process would become start none."""
+    from ductwork_airflow.receipts import companion
+
+    monkeypatch.setattr(companion, "start", lambda component, env: None)
+
+
 @pytest.fixture(scope="session")
 def aws() -> Iterator[str]:
     """The endpoint of an AWS of this machine; AWS_ENDPOINT_URL is set to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,14 +11,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 from conftest import AIRFLOW, REGION, new_database, wait_for
 from hostkit import publish
 
+from ductwork_airflow.receipts import notes
+
 pytestmark = pytest.mark.slow
 POINTER = "environments/test/current.json"
+
+
+def parsed_ids(ids: list[str]) -> str:
+    """What the note calls a set of DAGs."""
+    return hashlib.sha256("".join(f"{one}\n" for one in sorted(ids)).encode()).hexdigest()
 
 
 def dag(name: str, tag: str = "'plain'", before: str = "") -> str:
@@ -56,6 +65,7 @@ class Program:
             "HOME": str(folder),
             "AIRFLOW_HOME": str(folder),
             "PYTHONPATH": str(AIRFLOW),
+            "DUCTWORK_STATE": str(folder / "state"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",  # as on hosts
@@ -92,6 +102,10 @@ class Program:
     def live(self, digest: str) -> set[str]:
         """The DAGs that Airflow has from this bundle."""
         return {row[0] for row in self.rows("select dag_id from dag where bundle_version = %s", digest)}
+
+    def noted(self) -> dict[str, Any]:
+        """What it has noted for its receipt."""
+        return notes.read(self.folder / "state", "dag-processor").get("bundle", {})
 
     def tags(self, dag_id: str) -> list[str]:
         return sorted(row[0] for row in self.rows("select name from dag_tag where dag_id = %s", dag_id))
@@ -141,6 +155,10 @@ def test_what_changed_is_live_before_all_others(program, tmp_path):
     assert program.tags("first_edited") == ["after"]
     gate.unlink()
     wait_for("all other DAGs", lambda: len(program.live(digest)) == 9)
+    ids = ["first_edited", *(f"first{number}" for number in range(8))]
+    expected = {"version": digest, "dags": 9, "dag_ids": parsed_ids(ids), "behind": 0, "behind_named": [],
+                "import_errors": 0, "import_errors_named": []}  # fmt: skip
+    wait_for("the note of all DAGs", lambda: program.noted() == expected)
 
 
 def test_each_file_is_parsed_for_itself_and_sees_the_variables(program):
@@ -176,6 +194,8 @@ def test_a_file_that_fails_is_told_by_airflows_own_loop(program):
         "the import error", lambda: program.rows("select filename, stacktrace from import_error")
     )
     assert [name for name, _ in error] == ["broken.py"] and "no_such_module" in error[0][1]
+    wait_for("the note of it", lambda: program.noted().get("import_errors_named") == ["broken.py"])
+    assert program.noted()["version"] == digest
 
 
 def test_if_the_sweep_dies_the_loop_brings_everything_live(program, tmp_path):

@@ -125,6 +125,26 @@ def test_rights_for_tasks_are_those_of_environments_on_ecs() -> None:
                 assert not allows(statements, Request(action, arn, place.tags("aws:ResourceTag")))
 
 
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.environment)
+def test_the_deploy_role_looks_for_drift_and_reads_receipts_of_its_own(place: Place) -> None:
+    statements = role(place).statements()
+
+    def may(action: str, resource: str) -> bool:
+        return allows(statements, Request(action, resource, place.tags("aws:ResourceTag")))
+
+    everywhere = ("cloudformation:BatchDescribeTypeConfigurations", "cloudformation:DescribeStackDriftDetectionStatus",
+                  "cloudformation:ListStacks", "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData")  # fmt: skip
+    assert [action for action in everywhere if not may(action, "*")] == []
+    stacks = f"arn:{place.partition}:cloudformation:{place.region}:{place.account}:stack"
+    for action in ("DetectStackDrift", "DetectStackResourceDrift", "DescribeStackResourceDrifts"):
+        assert may(f"cloudformation:{action}", f"{stacks}/{place.stack}-Broker-1A/0")
+        assert not may(f"cloudformation:{action}", f"{stacks}/another/0")
+    bucket = f"arn:{place.partition}:s3:::ductwork-{place.account}-{place.region}/receipts"
+    assert may("s3:GetObject", f"{bucket}/{place.environment}/i-1/worker.json")
+    assert not may("s3:GetObject", f"{bucket}/{place.environment}-2/i-1/worker.json")
+    assert not may("s3:PutObject", f"{bucket}/{place.environment}/i-1/worker.json"), "they are the hosts' own"
+
+
 def test_tasks_and_alarms_of_scaling_are_those_of_the_own_cluster() -> None:
     place = PLACES[1]
     statements = role(place).statements()

@@ -73,7 +73,16 @@ pub fn main() -> ExitCode {
     let result = match runtime {
         Ok(runtime) => {
             let (verb, own) = (cli.verb, ui.clone());
-            let result = runtime.block_on(interruptible(async move { run(verb, &own).await }));
+            let result = runtime.block_on(async move {
+                match &verb {
+                    // It changes nothing, and has no other end.
+                    Verb::Status(args) if args.watch => tokio::select! {
+                        result = status::run(args, &own) => result,
+                        () = interruption() => Ok(()),
+                    },
+                    _ => interruptible(async move { run(verb, &own).await }).await,
+                }
+            });
             // A blocking call that hangs must not keep the process after Ctrl-C.
             runtime.shutdown_background();
             result

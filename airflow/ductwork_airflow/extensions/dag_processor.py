@@ -18,6 +18,8 @@ from airflow.dag_processing.processor import DagFileParsingResult
 from airflow.utils.session import create_session
 from airflow.utils.timezone import utcnow
 
+from ductwork_airflow import contract
+from ductwork_airflow.extensions.parsed import Parsed
 from ductwork_airflow.extensions.sweep import Sweeper
 
 log = logging.getLogger("ductwork.dag_processor")
@@ -30,6 +32,7 @@ class Manager(DagFileProcessorManager):
     _sweepers: list[Sweeper] = attrs.field(factory=list, init=False)
     _swept: dict[str, str] = attrs.field(factory=dict, init=False)
     """The version of each bundle whose sweep was begun last"""
+    _parsed: Parsed = attrs.field(factory=Parsed, init=False)
 
     def deactivate_deleted_dags(self, bundle_name: str, present: set[DagFileInfo]) -> None:
         """Called by Airflow whenever a bundle was refreshed, with its files: the moment to begin a sweep."""
@@ -91,6 +94,8 @@ class Manager(DagFileProcessorManager):
                 self._sweepers.remove(sweeper)
                 how, number, all_files = "hung" if hangs else "ended", sweeper.number, len(sweeper.files)
                 log.info("a sweep has %s, %d of %d files are stored", how, number, all_files)
+        finished = (stat.last_finish_time for stat in self._file_stats.values() if stat.last_finish_time)
+        self._parsed.look(self._bundle_versions.get(contract.DAG_BUNDLE), max(finished, default=None))
 
     def _count(self, file: DagFileInfo, dags: int, seconds: float) -> None:
         """Takes a file for parsed."""

@@ -16,6 +16,8 @@ from typing import Any
 
 from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutdown, worker_shutting_down
 
+from ductwork_airflow.receipts import work
+
 # Of the main process in an ECS task, at most one. Imported only there: hosts have a keeper.
 _protections: list[Any] = []
 
@@ -71,7 +73,8 @@ def task_begins(**_: Any) -> None:
 
 
 @task_postrun.connect
-def task_ended(**_: Any) -> None:
+def task_ended(args: Any = (), state: str | None = None, **_: Any) -> None:
     """The task has ended and its log is uploaded. A process that dies before leaves its mark to the keeper."""
+    work.note(args or (), state)
     if mark := _mark():
         mark.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ductwork_airflow.hosts import envfile, gate, secret
+from ductwork_airflow.receipts import companion
 
 log = logging.getLogger("ductwork.run")
 
@@ -77,6 +78,7 @@ def become(component: str, env: dict[str, str]) -> None:
     if _behind_balancer(env):
         # Only the balancer reaches the port, by its security group.
         env |= {"FORWARDED_ALLOW_IPS": "*"}
+    companion.start(component, env)
     command = COMMANDS[component](env)
     os.execve(command[0], command, env)  # noqa: S606
 

@@ -155,6 +155,7 @@ async fn forget(doomed: Doomed<'_>) -> Result<Ended> {
     let last =
         [names::leftovers_key(environment), names::pointer_key(environment), names::lock_key(environment)];
     let mut keys = store.keys(&names::environment_prefix(environment)).await?;
+    keys.extend(store.keys(&names::receipts_prefix(environment)).await?);
     keys.sort_by_key(|key| last.iter().position(|late| late == key).map_or(0, |at| at + 1));
     for key in &keys {
         store.delete(key).await?;

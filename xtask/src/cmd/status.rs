@@ -1,19 +1,15 @@
 //! `status`: what an environment runs and whether it is well.
 
-use crate::doors::airflow::Component;
-use crate::doors::time;
+use crate::doors::{term, time};
 use crate::fail::Result;
-use crate::model::loss::Losses;
-use crate::model::names::outputs;
-use crate::observe::lease::{Document, Seen};
-use crate::observe::{airflow, lease, losses, release, services, stack, workers};
-use crate::report::status::{ComponentHealth, Status as Report, Work};
+use crate::observe::drift;
+use crate::report::Output as _;
+use crate::report::status::Status as Report;
 use crate::session::Session;
-use crate::ui::{EnvArg, Ui};
+use crate::session::status::Looker;
+use crate::ui::{EnvArg, Format, Ui};
 use clap::Args;
-
-/// For how long it is told what workers have cut short.
-const LATELY: i64 = 24 * 60 * 60;
+use std::time::Duration;
 
 /// Show what an environment runs, and whether each component is well.
 ///
@@ -22,55 +18,59 @@ const LATELY: i64 = 24 * 60 * 60;
 pub struct Status {
     #[command(flatten)]
     pub env: EnvArg,
+    /// Look again and again until Ctrl-C, with at most one call to AWS in a second.
+    #[arg(long)]
+    pub watch: bool,
+    /// Let CloudFormation compare every resource with its template first, which takes minutes.
+    #[arg(long, conflicts_with = "watch")]
+    pub drift: bool,
 }
+
+/// How many changed receipts a watcher reads at each look.
+const RECEIPTS: usize = 20;
+/// Between two looks, however few calls one takes, and however many the first one took.
+const SHORTEST: usize = 5;
+const LONGEST: usize = 60;
 
 pub async fn run(args: &Status, ui: &Ui) -> Result<()> {
     let session = Session::open(&args.env.env).await?;
-    let stack_name = session.environment.stack_name();
-    let (current, stack, holder) = tokio::join!(
-        release::current(&session.store),
-        stack::describe_only(&session.aws.cloudformation, &stack_name),
-        lease::look(&session.store),
-    );
-    let (current, stack, holder) = (current?, stack?, holder?);
-    let reached =
-        stack.as_ref().and_then(|stack| airflow::url(session.cloud(), &stack.outputs, &stack.parameters));
-    let components = match &reached {
-        Some(url) => airflow::health(url).await.map_err(|fail| fail.to_string()),
-        None => Ok(Vec::new()),
-    };
-    let (mut services, mut workers) = (Vec::new(), Vec::new());
-    if let Some(stack) = &stack {
-        services = services::read(&session.aws, &stack.outputs, &stack.parameters).await?;
-        services.extend(services::beside(&session.aws, &stack.outputs).await?);
-        workers = workers::sets(&session.aws, &stack.outputs).await?;
+    let mut looker = Looker::new(&session);
+    if args.watch {
+        return watch(&session, looker, ui).await;
     }
-    let lately = losses::since(&session.store, &time::rfc3339(time::unix() - LATELY)).await?;
-    let pointer = current.pointer.map(|found| found.value);
-    ui.show(&Report {
-        environment: session.store.environment().to_owned(),
-        release: pointer.as_ref().map(|pointer| pointer.release.clone()),
-        bundle: pointer.map(|pointer| pointer.bundle),
-        runtime: current.release.as_ref().map(|release| *release.runtime.digest()),
-        git: current.release.and_then(|release| release.git.clone()),
-        url: stack.as_ref().and_then(|stack| stack.outputs.get(outputs::AIRFLOW_URL).cloned()),
-        stack: stack.map(|stack| stack.status),
-        components: components.map(|components| components.into_iter().map(health).collect()),
-        services,
-        workers,
-        losses: Losses::of(lately),
-        work: holder.filter(|holder| holder.document().held).map(work),
-    });
+    let looked = match args.drift {
+        true => {
+            let name = session.environment.stack_name();
+            Some(drift::look(&session.aws.cloudformation, &name, &ui.sink()).await?)
+        }
+        false => None,
+    };
+    let mut status = looker.look(usize::MAX).await?;
+    status.drift = looked.or(status.drift);
+    ui.show(&status);
     Ok(())
 }
 
-fn health(component: Component) -> ComponentHealth {
-    let age = component.heartbeat.as_deref().and_then(time::age_seconds);
-    ComponentHealth { name: component.name, healthy: component.healthy, heartbeat_age: age }
+/// As many seconds go by between two looks as a look takes calls, so it is at most one in a second. A look that fails
+/// is said, and followed by the next.
+async fn watch(session: &Session, mut looker: Looker<'_>, ui: &Ui) -> Result<()> {
+    let (mut shown, mut most) = (term::Screen::default(), usize::MAX);
+    loop {
+        let before = session.aws.calls();
+        match looker.look(most).await {
+            Ok(status) => show(&status, &mut shown, ui),
+            Err(fail) => shown.say(&format!("{} cannot look: {fail}\n", time::now())),
+        }
+        most = RECEIPTS;
+        let calls = (session.aws.calls() - before).clamp(SHORTEST, LONGEST);
+        time::sleep(Duration::from_secs(calls as u64)).await;
+    }
 }
 
-fn work(holder: Seen) -> Work {
-    let live = holder.is_live();
-    let Document { by, host, since, run_url: url, .. } = holder.found.value;
-    Work { live, by, host, since, url }
+fn show(status: &Report, screen: &mut term::Screen, ui: &Ui) {
+    match ui.common.format {
+        Format::Json => term::out(&format!("{}\n", status.json().replace("\n", " ").trim())),
+        _ if term::Screen::is_there() => screen.draw(&format!("{}\n{}", time::now(), status.text())),
+        _ => term::out(&format!("{} {}\n", time::now(), status.line())),
+    }
 }

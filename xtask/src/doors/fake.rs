@@ -9,10 +9,9 @@ use aws_sdk_s3::error::ErrorMetadata;
 use aws_sdk_s3::operation::delete_object::DeleteObjectOutput;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectInput, GetObjectOutput};
 use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectInput, HeadObjectOutput};
-use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Input, ListObjectsV2Output};
+use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Input, ListObjectsV2Output};
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectInput, PutObjectOutput};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat, SdkBody};
-use aws_sdk_s3::types::Object;
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::http::StatusCode;
@@ -82,7 +81,7 @@ impl Bucket {
                 delete.0.lock().unwrap().objects.remove(key);
                 DeleteObjectOutput::builder().build()
             }),
-            mock!(Client::list_objects_v2).then_compute_output(move |request| list.list(request)),
+            mock!(Client::list_objects_v2).then_compute_response(move |request| list.list(request)),
             mock!(Client::head_object).then_compute_response(move |request| head.head_object(request)),
         ]
     }
@@ -152,12 +151,22 @@ impl Bucket {
         MockResponse::Output(PutObjectOutput::builder().e_tag(format!("\"{tag}\"")).build())
     }
 
-    fn list(&self, request: &ListObjectsV2Input) -> ListObjectsV2Output {
+    fn list(&self, request: &ListObjectsV2Input) -> MockResponse<ListObjectsV2Output, ListObjectsV2Error> {
         let prefix = request.prefix().unwrap_or_default();
         let state = self.0.lock().unwrap();
-        let keys = state.objects.keys().filter(|key| key.starts_with(prefix));
-        let objects = keys.map(|key| Object::builder().key(key).build()).collect();
-        ListObjectsV2Output::builder().set_contents(Some(objects)).build()
+        let objects = state.objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        let object = |(key, (tag, _)): (&String, &(u64, Vec<u8>))| {
+            let modified = state.modified.get(key).copied().unwrap_or(state.clock);
+            let modified = DateTime::from_secs(modified).fmt(DateTimeFormat::DateTime).unwrap();
+            let rows = format!("<Key>{key}</Key><LastModified>{modified}</LastModified>");
+            format!("<Contents>{rows}<ETag>&quot;{tag}&quot;</ETag></Contents>")
+        };
+        let objects: String = objects.map(object).collect();
+        let body = format!("<ListBucketResult>{objects}</ListBucketResult>");
+        let mut answer = HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(body));
+        let date = DateTime::from_secs(state.clock).fmt(DateTimeFormat::HttpDate).unwrap();
+        answer.headers_mut().insert("date", date);
+        MockResponse::Http(answer)
     }
 
     pub(crate) fn set<T: Serialize>(&self, key: &str, value: &T) {

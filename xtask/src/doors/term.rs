@@ -97,6 +97,33 @@ pub fn out(text: &str) {
     let _ = std::io::stdout().flush();
 }
 
+/// Text on standard output that takes the place of what was there before.
+#[derive(Debug, Default)]
+pub struct Screen {
+    lines: usize,
+}
+
+impl Screen {
+    /// Whether standard output is a terminal, and this is no CI.
+    #[must_use]
+    pub fn is_there() -> bool {
+        std::io::stdout().is_terminal() && !super::env::ci()
+    }
+
+    /// Replaces what was drawn last.
+    pub fn draw(&mut self, text: &str) {
+        let back = if self.lines == 0 { String::new() } else { format!("\x1b[{}A\x1b[J", self.lines) };
+        out(&format!("{back}{text}"));
+        self.lines = text.lines().count();
+    }
+
+    /// Talk below it, which the next drawing replaces as well.
+    pub fn say(&mut self, text: &str) {
+        err(text);
+        self.lines += if self.lines == 0 { 0 } else { text.lines().count() };
+    }
+}
+
 /// Talk goes to standard error.
 pub fn err(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());

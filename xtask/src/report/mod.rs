@@ -12,6 +12,7 @@ pub mod history;
 pub mod image;
 pub mod lock;
 pub mod markdown;
+mod parts;
 pub mod plan;
 pub mod progress;
 pub mod release;

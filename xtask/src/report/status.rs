@@ -1,12 +1,15 @@
 //! What an environment runs, as text or as the JSON of the contract.
 
-use super::Output;
-use super::table::table;
+use super::table::{seconds, table};
+use super::{Output, parts};
 use crate::model::digest::Digest;
 use crate::model::git::GitSource;
 use crate::model::loss::Losses;
+use crate::model::receipt::Parts;
+use crate::model::release::Deployment;
 use crate::model::services::{ServiceState, WorkerHosts};
 use crate::model::stack::Status as StackStatus;
+use crate::model::status::{Alarm, Drift, Load};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -21,10 +24,20 @@ pub struct Status {
     pub git: Option<GitSource>,
     /// What the release runs on: the digest of its runtime.
     pub runtime: Option<Digest>,
+    /// The name of the master stack.
+    pub stack_name: String,
     /// None if there is no stack.
     pub stack: Option<StackStatus>,
     /// Or why Airflow does not answer.
     pub components: Result<Vec<ComponentHealth>, String>,
+    /// What hosts and tasks say of themselves.
+    pub parts: Parts,
+    pub loads: Vec<Load>,
+    pub alarms: Vec<Alarm>,
+    pub drift: Option<Drift>,
+    pub last: Option<Deployment>,
+    /// What could not be read.
+    pub unread: Vec<String>,
     /// Of engines on ECS.
     pub services: Vec<ServiceState>,
     /// Of engine `ec2`.
@@ -60,6 +73,30 @@ impl Serialize for Status {
     }
 }
 
+impl Status {
+    /// All of it in a line, for whoever watches without a terminal.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let parts = &self.parts.parts;
+        let number =
+            |is: fn(&crate::model::receipt::Part) -> bool| parts.iter().filter(|part| is(part)).count();
+        let told = [
+            (number(|part| !part.current && !part.draining), "of another revision or bundle"),
+            (number(|part| part.silent), "silent"),
+            (number(|part| part.draining), "draining"),
+            (self.parts.unheard.len(), "without a word"),
+            (self.alarms.len(), "alarms"),
+            (self.unread.len(), "unread"),
+        ];
+        let told = told.iter().filter(|(number, _)| *number > 0);
+        let told: String = told.map(|(number, what)| format!(", {number} {what}")).collect();
+        let release = self.release.as_deref().unwrap_or("none");
+        let work =
+            self.work.as_ref().map_or("", |work| if work.live { ", deploying" } else { ", interrupted" });
+        format!("release {release}, {} parts{told}{work}", parts.len())
+    }
+}
+
 impl Output for Status {
     fn text(&self) -> String {
         text(self)
@@ -67,14 +104,13 @@ impl Output for Status {
 }
 
 fn json(status: &Status) -> Value {
-    let revision = status.runtime.map(|runtime| runtime.short());
     let rows = status.components.as_deref().unwrap_or_default();
     let component = |row: &ComponentHealth| {
         json!({
             "name": row.name,
             "healthy": row.healthy,
             "heartbeat_age_s": row.heartbeat_age,
-            "revision": revision,
+            "revision": parts::revisions(&status.parts, &row.name),
         })
     };
     let work = status.work.as_ref().map(|work| {
@@ -88,6 +124,16 @@ fn json(status: &Status) -> Value {
         "stack": status.stack.map(|stack| stack.to_string()),
         "components": rows.iter().map(component).collect::<Vec<_>>(),
         "problem": status.components.as_ref().err(),
+        "parts": status.parts.parts,
+        "unheard": status.parts.unheard,
+        "queues": status.loads,
+        "alarms": status.alarms,
+        "drift": status.drift,
+        "last_deployment": status.last.as_ref().map(|last| json!({
+            "deployment": last.deployment, "release": last.release, "outcome": last.outcome,
+            "started": last.started, "seconds": last.seconds, "by": last.by,
+        })),
+        "unread": status.unread,
         "services": status.services,
         "workers": status.workers,
         "cut_short": status.losses.cut_short,
@@ -104,8 +150,26 @@ fn text(status: &Status) -> String {
         ("release", status.release.clone().unwrap_or_else(none)),
         ("bundle", status.bundle.map_or_else(none, |bundle| bundle.short())),
         ("stack", status.stack.map_or_else(none, |stack| stack.to_string())),
-        ("url", status.url.clone().unwrap_or_else(none)),
     ];
+    let name = Some(status.stack_name.as_str());
+    if let Some(runtime) = &status.runtime {
+        lines.push(("runtime", runtime.short()));
+    }
+    if status.stack.is_some() {
+        lines.push(("alarms", parts::alarms(name, &status.alarms)));
+    }
+    if let Some(drift) = &status.drift {
+        lines.push(("drift", parts::drift(name, drift)));
+    }
+    if let Some(last) = &status.last {
+        let started = last.started.get(..16).unwrap_or_default().replace('T', " ");
+        let (outcome, took) = (last.outcome.word(), seconds(last.seconds));
+        lines.push((
+            "last",
+            parts::cut(&format!("{outcome} {} in {took}, {started}, by {}", last.release, last.by), 67),
+        ));
+    }
+    lines.push(("url", status.url.clone().unwrap_or_else(none)));
     if let Some(git) = &status.git {
         lines.insert(3, ("git", format!("{} {}", git.url, git.shown())));
     }
@@ -133,13 +197,24 @@ fn text(status: &Status) -> String {
             let _ = writeln!(out, "\nAirflow does not answer: {why}");
         }
     }
+    let runtime = status.runtime.map(|runtime| runtime.to_string());
+    let more = [parts::text(&status.parts, runtime.as_deref()), parts::loads(&status.loads)];
+    for text in more.iter().filter(|text| !text.is_empty()) {
+        let _ = write!(out, "\n{text}");
+    }
     if !status.services.is_empty() {
         let rows: Vec<Vec<String>> = status.services.iter().map(service).collect();
         let _ = write!(out, "\n{}", table(&["service", "tasks", "image", ""], &rows));
     }
-    if !status.workers.is_empty() {
-        let rows: Vec<Vec<String>> = status.workers.iter().map(workers).collect();
-        let _ = write!(out, "\n{}", table(&["workers", "hosts", ""], &rows));
+    let moving: Vec<Vec<String>> = status.workers.iter().filter(|set| set.is_moving()).map(workers).collect();
+    if !moving.is_empty() {
+        let _ = write!(out, "\n{}", table(&["workers", "hosts", ""], &moving));
+    }
+    if let Some(drift) = status.drift.as_ref().filter(|drift| !drift.resources.is_empty()) {
+        let _ = write!(out, "\n{}", parts::drifted(drift));
+    }
+    for what in &status.unread {
+        let _ = writeln!(out, "\n{what}");
     }
     let lost = status.losses.lines();
     if !lost.is_empty() {
@@ -182,145 +257,5 @@ fn cells(row: &ComponentHealth) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn running() -> Status {
-        let row = |name: &str, healthy, heartbeat_age| ComponentHealth {
-            name: name.to_owned(),
-            healthy,
-            heartbeat_age,
-        };
-        Status {
-            environment: "dev".to_owned(),
-            release: Some("0123456789ab".to_owned()),
-            bundle: Some(Digest::of(b"bundle")),
-            git: None,
-            runtime: Some(Digest::of(b"host")),
-            stack: Some(StackStatus::UpdateComplete),
-            components: Ok(vec![row("metadatabase", true, None), row("scheduler", false, Some(61.2))]),
-            services: Vec::new(),
-            workers: Vec::new(),
-            losses: Losses::default(),
-            work: None,
-            url: Some("http://127.0.0.1:8080".to_owned()),
-        }
-    }
-
-    #[test]
-    fn a_sick_component_is_seen_at_once() {
-        insta::assert_snapshot!(text(&running()), @r"
-        environment  dev
-        release      0123456789ab
-        bundle       1e6ed65d77d6
-        stack        UPDATE_COMPLETE
-        url          http://127.0.0.1:8080
-
-        component     healthy  heartbeat
-        metadatabase  yes
-        scheduler     NO       61 s ago
-        ");
-    }
-
-    #[test]
-    fn an_environment_that_never_was_is_an_answer_and_no_error() {
-        let absent = Status {
-            release: None,
-            bundle: None,
-            git: None,
-            runtime: None,
-            stack: None,
-            url: None,
-            components: Ok(Vec::new()),
-            ..running()
-        };
-        assert!(text(&absent).ends_with("\nnot deployed; deploy it: cargo xtask deploy --env dev\n"));
-        let value = json(&absent);
-        assert!(value["release"].is_null() && value["stack"].is_null() && value["components"] == json!([]));
-    }
-
-    #[test]
-    fn hosts_that_drain_are_shown_and_what_was_cut_short() {
-        let set = |name: &str, draining, standby| WorkerHosts {
-            name: name.to_owned(),
-            running: 2,
-            wanted: 2,
-            draining,
-            standby,
-        };
-        let report = r#"{"host": "ip-1", "at": "2026-11-29T11:05:00Z", "why": "a rollout has replaced this host",
-            "tasks": [{"dag_id": "etl", "run_id": "r1", "task_id": "load", "map_index": -1, "try_number": 1}]}"#;
-        let losses = Losses::of([serde_json::from_str(report).unwrap()]);
-        let workers = vec![set("default", 3, 0), set("big", 0, 1), set("small", 0, 0)];
-        let status = Status { workers, losses, ..running() };
-        insta::assert_snapshot!(text(&status).split_once("61 s ago\n\n").unwrap().1, @r"
-        workers  hosts
-        default  2 of 2  3 draining
-        big      2 of 2  1 on standby until others have come
-        small    2 of 2
-
-        in the last 24 hours:
-        cut short: etl r1 load (try 1) on ip-1, a rollout has replaced this host
-        ");
-        assert_eq!(json(&status)["workers"][0]["draining"], 3);
-        assert_eq!(json(&status)["cut_short"][0]["host"], "ip-1");
-    }
-
-    #[test]
-    fn services_tell_what_is_not_as_it_should_be() {
-        let service = |title: &str, running| ServiceState {
-            title: title.to_owned(),
-            task_definition: "p-dev-x:3".to_owned(),
-            image: Some(format!("r/i@sha256:{}", Digest::of(b"image"))),
-            current: true,
-            running,
-            wanted: 2,
-            ..ServiceState::default()
-        };
-        let services = vec![
-            service("api-server", 2),
-            ServiceState { current: false, failed: true, ..service("scheduler", 1) },
-            ServiceState { draining: 3, ..service("worker default", 2) },
-            ServiceState { title: "triggerer".to_owned(), ..ServiceState::default() },
-        ];
-        let status = Status { services, ..running() };
-        let rows = text(&status);
-        insta::assert_snapshot!(rows.split_once("61 s ago\n\n").unwrap().1, @r"
-        service         tasks   image
-        api-server      2 of 2  6105d6cc76af
-        scheduler       1 of 2  6105d6cc76af  ANOTHER TASK DEFINITION, FAILED
-        worker default  2 of 2  6105d6cc76af  3 draining
-        triggerer       0 of 0                GONE
-        ");
-        assert_eq!(json(&status)["services"][2]["draining"], 3);
-        assert_eq!(json(&running())["services"], json!([]));
-    }
-
-    #[test]
-    fn whoever_holds_the_environment_is_shown() {
-        let work = |live| Work {
-            live,
-            by: "me".to_owned(),
-            host: "h".to_owned(),
-            since: "2026-11-20T10:00:00.000Z".to_owned(),
-            url: None,
-        };
-        let status = |live| Status { work: Some(work(live)), ..running() };
-        let line = "deployment   under way, by me on h since 2026-11-20T10:00:00.000Z\n";
-        assert!(text(&status(true)).contains(line));
-        assert!(text(&status(false)).contains("interrupted: deploy again, by me"));
-        assert_eq!(json(&status(true))["deployment"]["live"], true);
-    }
-
-    #[test]
-    fn the_json_has_the_keys_of_the_contract() {
-        let value = json(&Status { components: Err("no answer".to_owned()), ..running() });
-        for key in ["environment", "release", "bundle", "components", "url"] {
-            assert!(value.get(key).is_some(), "{key}");
-        }
-        assert_eq!(value["problem"], "no answer");
-        for key in ["name", "healthy", "heartbeat_age_s", "revision"] {
-            assert!(json(&running())["components"][0].get(key).is_some(), "{key}");
-        }
-    }
-}
+#[path = "status_tests.rs"]
+mod tests;

@@ -19,6 +19,7 @@ pub mod project;
 pub mod promotion;
 mod rollback;
 pub mod run;
+pub mod status;
 pub mod task_images;
 pub mod templates;
 pub mod tree;

@@ -3,6 +3,7 @@
 //! Stages in one process on one environment, since a first deployment takes a minute on two cores. Each stage
 //! deploys what it needs, and a failure of one does not hide the others.
 
+use crate::observed;
 use crate::support::project::Project;
 use crate::support::say;
 use crate::support::stages::Stages;
@@ -24,6 +25,7 @@ fn from_a_clone_to_airflow_and_back() {
 
     let mut stages = Stages::new(&project, |project| drop(project.deploy()));
     stages.run("nothing changed", unchanged);
+    stages.run("another revision on a host", observed::another_revision_is_shown_as_such);
     stages.run("a changed DAG", a_changed_dag_is_live_at_once_and_restarts_nothing);
     stages.run("an output that no host reads", an_output_that_no_host_reads_restarts_nothing);
     stages.run("broken DAGs", broken_dags_are_refused);
@@ -65,6 +67,7 @@ fn first_deployment(project: &Project) {
     assert!(components.iter().all(|c| c["healthy"] == true), "{components:?}");
     assert!(components.len() >= 4, "{components:?}");
     assert_eq!(run_probe(&project.airflow()), ["one", "one one"]);
+    observed::every_component_says_what_it_runs(project, COMPONENTS);
 }
 
 fn unchanged(project: &Project) {

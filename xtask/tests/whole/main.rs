@@ -8,6 +8,7 @@ mod clone;
 mod containers;
 mod fargate;
 mod image;
+mod observed;
 mod packages;
 mod python;
 #[path = "../support/mod.rs"]

@@ -31,6 +31,8 @@ pub struct Contract {
     pub ports: Ports,
     pub limits: Limits,
     pub keys: Keys,
+    /// Between two heartbeats of a component in its receipt.
+    pub receipt_seconds: u32,
     pub secrets: Secrets,
     pub dags: Dags,
     pub options: Options,
@@ -152,6 +154,8 @@ pub struct Keys {
     pub loss: String,
     pub release: String,
     pub deployment: String,
+    /// What a component of a host or task says of itself, with `{component}` to be filled in.
+    pub receipt: String,
 }
 
 /// Names of secrets that people create, with `{environment}` to be filled in.

@@ -310,6 +310,39 @@ pub fn dump_key(environment: &str, id: &str) -> String {
     filled(&of_environment(&CONTRACT.keys.dump, environment), "id", id)
 }
 
+/// What hosts and tasks say of themselves.
+#[must_use]
+pub fn receipts_prefix(environment: &str) -> String {
+    let key = of_environment(&CONTRACT.keys.receipt, environment);
+    key.split("{id}").next().unwrap_or_default().to_owned()
+}
+
+/// The queues of the worker sets, by the name of the set.
+#[must_use]
+pub fn worker_queues(outputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let sets = outputs.get(outputs::WORKER_SETS).and_then(|text| serde_json::from_str(text).ok());
+    let sets: BTreeMap<String, serde_json::Value> = sets.unwrap_or_default();
+    sets.into_iter()
+        .map(|(name, set)| {
+            let queue = set["queue"].as_str().unwrap_or(&name).to_owned();
+            (name, queue)
+        })
+        .collect()
+}
+
+/// The hosts of the environment: what they serve, and their Auto Scaling group.
+#[must_use]
+pub fn titled_groups(outputs: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let suffix = &CONTRACT.outputs.worker_set["auto_scaling_group"];
+    let fixed = [("api-server", FIXED_GROUPS[0]), ("scheduler", FIXED_GROUPS[1])];
+    let fixed = fixed.into_iter().filter_map(|(title, prefix)| {
+        let group = outputs.get(&format!("{prefix}{suffix}"))?.clone();
+        (group != CONTRACT.outputs.none).then(|| (title.to_owned(), group))
+    });
+    let workers = worker_groups(outputs).into_iter().map(|(set, group)| (format!("worker {set}"), group));
+    fixed.chain(workers).collect()
+}
+
 /// A snapshot of RDS: lower-case letters, digits and single hyphens.
 #[must_use]
 pub fn snapshot(stack: &str, release: &str, ulid: &str) -> String {
@@ -390,6 +423,9 @@ mod tests {
         assert_eq!(releases_prefix("dev"), "environments/dev/releases/");
         assert_eq!(release_key("dev", "0a"), "environments/dev/releases/0a.json");
         assert_eq!(deployments_prefix("dev"), "environments/dev/deployments/");
+        assert_eq!(receipts_prefix("dev"), "receipts/dev/");
+        let of = ["p-dev", "p-dev-Broker-1A", "p-dev-2", "p-dev-2-Broker-1A", "p-development"];
+        assert_eq!(of.map(|name| is_of_stack("p-dev", name)), [false, true, false, false, false]);
         assert_eq!(google_secret("dev"), "ductwork/dev/login/google");
         assert_eq!(change_set("p-dev", "01ABC"), "p-dev-Change-01abc");
     }

@@ -34,3 +34,11 @@ pub struct WorkerHosts {
     /// Those that a rollout is replacing; they take tasks until others have come.
     pub standby: usize,
 }
+
+impl WorkerHosts {
+    /// Whether hosts are about to go.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        self.draining + self.standby > 0
+    }
+}

@@ -45,6 +45,15 @@ pub struct Found<T> {
     pub etag: String,
 }
 
+/// An object in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    pub etag: String,
+    /// Since it was written.
+    pub age: Duration,
+}
+
 /// What must hold for a write to happen.
 #[derive(Clone, Copy, Debug)]
 pub enum Condition<'a> {
@@ -215,6 +224,37 @@ impl Store {
         let age = answered.age(answer.last_modified());
         let bytes = answer.body.collect().await.map_err(|error| Fail::failed(what()).because(error));
         Ok(bytes.map(|bytes| Some(Object { bytes: bytes.to_vec(), etag, age })))
+    }
+
+    /// Objects below a prefix with their tags and ages, by the clock of S3.
+    pub async fn listed(&self, prefix: &str) -> Result<Vec<Listed>> {
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+            let list = list.expected_bucket_owner(&self.account).set_continuation_token(next);
+            let answered = Answered::default();
+            let page = match list.customize().interceptor(answered.clone()).send().await {
+                Ok(page) => page,
+                Err(error) if aws::code(&error) == "NoSuchBucket" => return Ok(found),
+                Err(error) => {
+                    let what = format!("cannot list `{}`", self.location(prefix));
+                    return Err(aws::failure("S3", what, error));
+                }
+            };
+            found.extend(page.contents().iter().filter_map(|object| {
+                let etag = object.e_tag().unwrap_or_default().to_owned();
+                Some(Listed {
+                    key: object.key()?.to_owned(),
+                    etag,
+                    age: answered.age(object.last_modified()),
+                })
+            }));
+            next = page.next_continuation_token().map(str::to_owned);
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     /// Keys below a prefix, oldest name first.
