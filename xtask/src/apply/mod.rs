@@ -9,6 +9,7 @@ pub mod image;
 pub mod lease;
 pub mod leftovers;
 pub mod lock;
+mod patience;
 mod rollout;
 pub mod run;
 pub mod secret;

@@ -29,6 +29,9 @@ use std::time::Duration;
 /// Whose bucket it is.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
+/// So many keys are in an answer at most.
+const PAGE: usize = 1_000;
+
 /// What somebody else does between two requests of ours.
 type Intruder = Box<dyn FnOnce(&mut BTreeMap<String, (u64, Vec<u8>)>) + Send>;
 
@@ -39,6 +42,8 @@ pub(crate) struct Bucket(Arc<Mutex<State>>);
 struct State {
     objects: BTreeMap<String, (u64, Vec<u8>)>,
     writes: u64,
+    /// Objects that were asked for.
+    reads: usize,
     log: Vec<String>,
     before_put: Vec<Intruder>,
     /// S3's own clock, in seconds, and when it last wrote what.
@@ -93,7 +98,8 @@ impl Bucket {
 
     fn get_object(&self, request: &GetObjectInput) -> MockResponse<GetObjectOutput, GetObjectError> {
         let key = request.key().unwrap_or_default();
-        let state = self.0.lock().unwrap();
+        let mut state = self.0.lock().unwrap();
+        state.reads += 1;
         let Some((tag, bytes)) = state.objects.get(key) else {
             return MockResponse::Error(GetObjectError::generic(error("NoSuchKey")));
         };
@@ -155,9 +161,15 @@ impl Bucket {
     fn list(&self, request: &ListObjectsV2Input) -> ListObjectsV2Output {
         let prefix = request.prefix().unwrap_or_default();
         let state = self.0.lock().unwrap();
-        let keys = state.objects.keys().filter(|key| key.starts_with(prefix));
-        let objects = keys.map(|key| Object::builder().key(key).build()).collect();
-        ListObjectsV2Output::builder().set_contents(Some(objects)).build()
+        let after = request.continuation_token().unwrap_or_default();
+        let keys = state.objects.keys().filter(|key| key.starts_with(prefix) && key.as_str() > after);
+        let mut keys: Vec<&String> = keys.take(PAGE + 1).collect();
+        let more = keys.len() > PAGE;
+        keys.truncate(PAGE);
+        let next = keys.last().filter(|_| more).map(|key| (*key).clone());
+        let objects = keys.into_iter().map(|key| Object::builder().key(key).build()).collect();
+        let page = ListObjectsV2Output::builder().set_contents(Some(objects)).is_truncated(more);
+        page.set_next_continuation_token(next).build()
     }
 
     pub(crate) fn set<T: Serialize>(&self, key: &str, value: &T) {
@@ -182,6 +194,10 @@ impl Bucket {
     /// The object under a key as text.
     pub(crate) fn text(&self, key: &str) -> String {
         String::from_utf8(self.0.lock().unwrap().objects[key].1.clone()).unwrap()
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        self.0.lock().unwrap().reads
     }
 
     /// Writes and deletions so far.

@@ -10,6 +10,7 @@ mod logs;
 mod managed;
 mod parameters;
 mod resources;
+mod sets;
 mod tasks;
 mod template;
 mod wiring;

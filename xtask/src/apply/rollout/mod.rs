@@ -6,6 +6,7 @@ mod failure;
 mod hosts;
 mod migration;
 mod services;
+mod targets;
 
 use super::airflow;
 use super::context::{Context, State};
