@@ -127,7 +127,8 @@ async fn five_thousand_dags_are_followed_with_few_pages() {
             let status = if refused.get() < 5 { 500 } else { 200 };
             return (status, json!({ "import_errors": [], "total_entries": 0 }));
         }
-        let number = |key: &str| asked.line.split(key).nth(1).and_then(|rest| rest.split('&').next()?.parse().ok());
+        let number =
+            |key: &str| asked.line.split(key).nth(1).and_then(|rest| rest.split('&').next()?.parse().ok());
         let (at, most): (usize, usize) = (number("&offset=").unwrap_or(0), number("&limit=").unwrap());
         assert!(most <= 100, "{}", asked.line);
         if asked.line.contains("bundle_version") {
@@ -156,5 +157,7 @@ async fn five_thousand_dags_are_followed_with_few_pages() {
     let seconds = usize::try_from(watch.elapsed().as_secs()).unwrap();
     let (asked, pages) = (server.asked().len(), lists(&server));
     assert!(pages <= 50 * (2 + seconds / 50), "{pages} pages in {seconds} s");
-    println!("5000 DAGs: {asked} requests, {pages} of them pages of lists, in {seconds} s of the clock of the test");
+    println!(
+        "5000 DAGs: {asked} requests, {pages} of them pages of lists, in {seconds} s of the clock of the test"
+    );
 }

@@ -43,7 +43,10 @@ impl<'a> Patience<'a> {
 }
 
 /// A read on which a rollout depends, until it succeeds.
-pub(super) async fn patiently<T>(sink: &Sink, mut read: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub(super) async fn patiently<T, R: Future<Output = Result<T>>>(
+    sink: &Sink,
+    mut read: impl FnMut() -> R,
+) -> Result<T> {
     let mut patience = Patience::new(sink);
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
     loop {
@@ -69,15 +72,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_passes_is_borne_for_minutes_and_told_once() {
         let (log, watch) = (Log::default(), Stopwatch::start());
-        let mut looks = 0;
-        let found = patiently(&log.sink(), async || {
+        let (sink, mut looks) = (log.sink(), 0);
+        let found = patiently(&sink, || {
             looks += 1;
-            if watch.elapsed() < BLIND { Err(refused("ThrottlingException")) } else { Ok(looks) }
+            let answer =
+                if watch.elapsed() < BLIND { Err(refused("ThrottlingException")) } else { Ok(looks) };
+            std::future::ready(answer)
         });
         assert!(found.await.unwrap() > 50);
         assert_eq!(log.lines(), "note: cannot look: ECS: ThrottlingException: m; still trying");
         let watch = Stopwatch::start();
-        patiently(&Sink::null(), async || Err::<(), _>(refused("ServiceUnavailable"))).await.unwrap_err();
+        let never = || std::future::ready(Err::<(), _>(refused("ServiceUnavailable")));
+        patiently(&Sink::null(), never).await.unwrap_err();
         assert!(watch.elapsed() > BLIND && watch.elapsed() < BLIND * 2);
     }
 
@@ -85,9 +91,9 @@ mod tests {
     async fn what_does_not_pass_is_given_up_soon() {
         for fail in [|| refused("AccessDeniedException"), || Fail::failed("there is no service")] {
             let mut looks = 0;
-            let look = async || {
+            let look = || {
                 looks += 1;
-                Err::<(), _>(fail())
+                std::future::ready(Err::<(), _>(fail()))
             };
             patiently(&Sink::null(), look).await.unwrap_err();
             assert_eq!(looks, REFUSALS);

@@ -43,7 +43,9 @@ fn protected(log: &Log) -> Aws {
             let state = if serves { LifecycleState::InService } else { LifecycleState::TerminatingWait };
             Instance::builder().instance_id(id).lifecycle_state(state).build()
         };
-        let group = AutoScalingGroup::builder().auto_scaling_group_name(&request.auto_scaling_group_names()[0]).max_size(0);
+        let group = AutoScalingGroup::builder()
+            .auto_scaling_group_name(&request.auto_scaling_group_names()[0])
+            .max_size(0);
         let group = group.instances(host("i-1", rounds < 2)).instances(host("i-2", rounds < 1)).build();
         DescribeAutoScalingGroupsOutput::builder().auto_scaling_groups(group).build()
     });
@@ -158,7 +160,8 @@ async fn a_large_group_loses_its_protection_in_parts() {
             let state = LifecycleState::InService;
             Instance::builder().instance_id(format!("i-{number}")).lifecycle_state(state).build()
         };
-        let group = AutoScalingGroup::builder().auto_scaling_group_name(&request.auto_scaling_group_names()[0]);
+        let group =
+            AutoScalingGroup::builder().auto_scaling_group_name(&request.auto_scaling_group_names()[0]);
         let group = group.set_instances(Some((0..120).map(host).collect())).build();
         DescribeAutoScalingGroupsOutput::builder().auto_scaling_groups(group).build()
     });

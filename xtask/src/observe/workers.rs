@@ -70,7 +70,8 @@ pub async fn read_all(aws: &Aws, groups: &[String]) -> Result<BTreeMap<String, W
         let answer = describe.set_auto_scaling_group_names(Some(some.to_vec())).send().await;
         let what = || format!("cannot read the hosts of group `{}`", some.join("`, `"));
         let answer = answer.map_err(|e| aws::failure("Auto Scaling", what(), e))?;
-        let named = |group: &AutoScalingGroup| Some((group.auto_scaling_group_name()?.to_owned(), workers(group)));
+        let named =
+            |group: &AutoScalingGroup| Some((group.auto_scaling_group_name()?.to_owned(), workers(group)));
         found.extend(answer.auto_scaling_groups().iter().filter_map(named));
     }
     match groups.iter().find(|group| !found.contains_key(*group)) {

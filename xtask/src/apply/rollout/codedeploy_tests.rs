@@ -13,7 +13,7 @@ use aws_sdk_codedeploy::operation::list_deployment_targets::ListDeploymentTarget
 use aws_sdk_codedeploy::operation::list_deployments::ListDeploymentsOutput;
 use aws_sdk_codedeploy::types::{
     DeploymentCreator, DeploymentGroupInfo, DeploymentOverview, DeploymentTarget, Diagnostics, ErrorCode,
-    ErrorInformation, InstanceTarget, LastDeploymentInfo,
+    ErrorInformation, InstanceTarget, LastDeploymentInfo, LifecycleEvent, LifecycleEventStatus, TargetStatus,
 };
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use std::collections::{BTreeMap, VecDeque};

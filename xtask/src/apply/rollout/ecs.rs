@@ -96,7 +96,7 @@ async fn service(cluster: Cluster<'_>, order: &Order<'_>) -> Result<Service> {
 /// Moves the service, unless a deployment of just that is under way, and follows it to its end. The number of tasks
 /// that go on with what they have begun.
 pub async fn roll(cluster: Cluster<'_>, order: &Order<'_>, sink: &Sink) -> Result<usize> {
-    let (service, last, ours) = patiently(sink, async || found(cluster, order).await).await?;
+    let (service, last, ours) = patiently(sink, || found(cluster, order)).await?;
     let same = service.task_definition == order.definition;
     let ours = last.as_ref().filter(|_| ours);
     let count = order.count.of(service.desired_count);

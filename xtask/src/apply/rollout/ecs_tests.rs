@@ -272,15 +272,20 @@ async fn two_hundred_services_of_many_tasks_are_watched_with_a_call_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn no_read_that_fails_for_a_while_fails_a_rollout() {
-    let reads =
-        ["DescribeServices", "ListServiceDeployments", "DescribeServiceDeployments", "DescribeServiceRevisions"];
+    let reads = [
+        "DescribeServices",
+        "ListServiceDeployments",
+        "DescribeServiceDeployments",
+        "DescribeServiceRevisions",
+    ];
     for read in reads {
         let way = ["PENDING", "IN_PROGRESS", "SUCCESSFUL"].map(|status| deployment(status, NEW, 2, 2));
         let ecs = before().begins("api", way).refuses(read, 10);
         rolled(&ecs, &order()).await.unwrap_or_else(|fail| panic!("{read}: {fail}"));
         // A mere number of tasks is no deployment.
         let more = Order { count: Count::AtLeast(4), ..order() };
-        let ecs = FakeEcs::default().service("api", NEW, 2).deployed("api", [deployment("SUCCESSFUL", NEW, 2, 2)]);
+        let ecs =
+            FakeEcs::default().service("api", NEW, 2).deployed("api", [deployment("SUCCESSFUL", NEW, 2, 2)]);
         rolled(&ecs.refuses(read, 10), &more).await.unwrap_or_else(|fail| panic!("{read}: {fail}"));
     }
 }

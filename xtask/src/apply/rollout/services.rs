@@ -36,7 +36,7 @@ pub(super) async fn run(
     let cluster = place.cluster(&context.aws);
     let (mut waiting, mut draining, mut moved) = (Vec::new(), 0, false);
     for order in &orders {
-        match patiently(sink, async || ecs::look(cluster, order).await).await? {
+        match patiently(sink, || ecs::look(cluster, order)).await? {
             Seen::There { draining: left } => draining += left,
             Seen::Other { from } => {
                 moved |= from != order.definition;

@@ -34,7 +34,8 @@ impl Hosts {
             start.store(0, Ordering::Relaxed);
             CreateDeploymentOutput::builder().deployment_id("d-1").build()
         });
-        let group = mock!(Client::get_deployment_group).then_output(|| GetDeploymentGroupOutput::builder().build());
+        let group =
+            mock!(Client::get_deployment_group).then_output(|| GetDeploymentGroupOutput::builder().build());
         let get = mock!(Client::get_deployment).then_compute_response(move |_| {
             gets.add("GetDeployment");
             if refused.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
@@ -46,7 +47,10 @@ impl Hosts {
             let (status, overview) = match (left, fail) {
                 (0, true) => (DeploymentStatus::Failed, DeploymentOverview::builder().failed(done)),
                 (0, false) => (DeploymentStatus::Succeeded, DeploymentOverview::builder().succeeded(done)),
-                _ => (DeploymentStatus::InProgress, DeploymentOverview::builder().succeeded(done).in_progress(left)),
+                _ => (
+                    DeploymentStatus::InProgress,
+                    DeploymentOverview::builder().succeeded(done).in_progress(left),
+                ),
             };
             let info = DeploymentInfo::builder().deployment_id("d-1").status(status);
             let info = info.deployment_overview(overview.build()).build();
@@ -65,7 +69,8 @@ impl Hosts {
             assert!(request.target_ids().len() <= 25, "InstanceIdRequiredException");
             let status = if fail { LifecycleEventStatus::Failed } else { LifecycleEventStatus::InProgress };
             let target = |id: &String| {
-                let event = LifecycleEvent::builder().lifecycle_event_name("ApplicationStop").status(status.clone());
+                let event =
+                    LifecycleEvent::builder().lifecycle_event_name("ApplicationStop").status(status.clone());
                 let instance = InstanceTarget::builder().target_id(id).lifecycle_events(event.build());
                 DeploymentTarget::builder().instance_target(instance.build()).build()
             };
@@ -106,8 +111,14 @@ async fn a_look_at_five_thousand_hosts_is_three_calls() {
     roll(&aws, &order("workers"), &log.sink()).await.unwrap();
     calls.assert_paced();
     let looks = calls.count("GetDeployment");
-    assert!(calls.count("ListDeploymentTargets") <= looks && calls.count("BatchGetDeploymentTargets") <= looks);
-    assert!(log.lines().contains("workers: InProgress · 2500 of 5000 done · ApplicationStop"), "{}", log.lines());
+    assert!(
+        calls.count("ListDeploymentTargets") <= looks && calls.count("BatchGetDeploymentTargets") <= looks
+    );
+    assert!(
+        log.lines().contains("workers: InProgress · 2500 of 5000 done · ApplicationStop"),
+        "{}",
+        log.lines()
+    );
 }
 
 #[tokio::test(start_paused = true)]

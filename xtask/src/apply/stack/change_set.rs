@@ -347,12 +347,7 @@ async fn is_executed(client: &Client, arn: &str) -> bool {
 }
 
 /// Executes the change set and follows it. Whether all went well says `plan::root_cause::verdict`.
-pub async fn execute(
-    client: &Client,
-    change_set: &ChangeSet,
-    sink: &Sink,
-    pace: &Pace,
-) -> Result<Followed> {
+pub async fn execute(client: &Client, change_set: &ChangeSet, sink: &Sink, pace: &Pace) -> Result<Followed> {
     let call = client
         .execute_change_set()
         .change_set_name(&change_set.arn)

@@ -29,18 +29,19 @@ fn level<'a>(
 ) -> Reading<'a> {
     Box::pin(async move {
         let read = read(client, arn, first).await?;
-        let changes = read.resources().iter().map(|resource| {
-            let change = convert(resource, &read, &path);
-            async move {
-                // Without nested change sets the row of the nested stack stands alone.
-                let Some(nested) = resource.change_set_id() else { return Ok(change) };
-                let nested = level(client, nested, None, format!("{}/", change.path)).await?;
-                Ok(Change { nested, ..change })
-            }
-        });
-        let changes: Vec<_> = changes.collect();
+        let mut changes = Vec::new();
+        for resource in read.resources() {
+            changes.push(complete(client, resource, convert(resource, &read, &path)));
+        }
         stream::iter(changes).buffered(READS).try_collect().await
     })
+}
+
+/// With what is inside. Without nested change sets the row of the nested stack stands alone.
+async fn complete(client: &Client, resource: &sdk::ResourceChange, change: Change) -> Result<Change> {
+    let Some(nested) = resource.change_set_id() else { return Ok(change) };
+    let nested = level(client, nested, None, format!("{}/", change.path)).await?;
+    Ok(Change { nested, ..change })
 }
 
 async fn read(client: &Client, arn: &str, first: Option<DescribeChangeSetOutput>) -> Result<Level> {

@@ -171,7 +171,15 @@ struct Stream {
 
 impl Stream {
     fn new(arn: &str, path: &str) -> Self {
-        Self { arn: arn.to_owned(), path: path.to_owned(), newest: None, open: true, closing: false, failed: false, read: 0 }
+        Self {
+            arn: arn.to_owned(),
+            path: path.to_owned(),
+            newest: None,
+            open: true,
+            closing: false,
+            failed: false,
+            read: 0,
+        }
     }
 }
 
@@ -315,12 +323,7 @@ impl<'a> Follower<'a> {
 
 /// The events of a stream that were not read before, newest first. A page that has one that was is
 /// taken whole, since late events can come to stand behind it.
-async fn pages(
-    client: &Client,
-    pace: &Pace,
-    stream: &Stream,
-    since: Moment,
-) -> Result<Vec<SdkEvent>, ()> {
+async fn pages(client: &Client, pace: &Pace, stream: &Stream, since: Moment) -> Result<Vec<SdkEvent>, ()> {
     let mut pages = client.describe_stack_events().stack_name(&stream.arn).into_paginator().send();
     let mut events = Vec::new();
     loop {

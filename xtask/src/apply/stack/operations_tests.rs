@@ -7,8 +7,8 @@ use aws_sdk_cloudformation::operation::continue_update_rollback::ContinueUpdateR
 use aws_sdk_cloudformation::operation::delete_stack::{DeleteStackError, DeleteStackOutput};
 use aws_sdk_cloudformation::operation::rollback_stack::RollbackStackOutput;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 static PACE: LazyLock<Pace> = LazyLock::new(Pace::none);
 

@@ -16,7 +16,9 @@ fn arn(set: usize) -> String {
 /// Everything moves for ten minutes; then it is done, or everything fails because of the last set.
 fn happens(fails: bool) -> Vec<(u64, String, SdkEvent)> {
     let end = if fails { "UPDATE_ROLLBACK_COMPLETE" } else { "UPDATE_COMPLETE" };
-    let own = |after: u64, status| (after, ROOT.to_owned(), event(1 + after.cast_signed(), ROOT, "p-dev", ROOT, status));
+    let own = |after: u64, status| {
+        (after, ROOT.to_owned(), event(1 + after.cast_signed(), ROOT, "p-dev", ROOT, status))
+    };
     let mut all = vec![own(0, "UPDATE_IN_PROGRESS"), own(TAKES, end)];
     for set in 0..SETS {
         let (id, child) = (format!("Worker{set:03}"), arn(set));
@@ -53,7 +55,8 @@ async fn followed(fails: bool) -> (Followed, Calls, Log) {
     let events = mock!(Client::describe_stack_events).then_compute_output(move |request| {
         streams.add("DescribeStackEvents");
         let now = watch.elapsed().as_secs();
-        let those = all.iter().filter(|(after, of, _)| *after <= now && Some(of.as_str()) == request.stack_name());
+        let those =
+            all.iter().filter(|(after, of, _)| *after <= now && Some(of.as_str()) == request.stack_name());
         let mut those: Vec<SdkEvent> = those.map(|(_, _, event)| event.clone()).collect();
         those.sort_by_key(moment);
         let at: usize = request.next_token().map_or(0, |token| token.parse().unwrap());

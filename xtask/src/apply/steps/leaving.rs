@@ -77,7 +77,7 @@ async fn until_empty(cluster: Cluster<'_>, sink: &Sink) -> Result<()> {
     let watch = Stopwatch::start();
     let mut backoff = Backoff::polling();
     loop {
-        let tasks = patiently(sink, async || on_hosts(cluster).await).await?;
+        let tasks = patiently(sink, || on_hosts(cluster)).await?;
         if tasks.is_empty() {
             return Ok(());
         }

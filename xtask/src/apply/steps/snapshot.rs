@@ -1,8 +1,8 @@
 //! Step `snapshot`: RDS keeps the database as it was before its migration. It stays until somebody deletes it.
 
 use super::super::context::{Context, State};
-use super::super::stack;
 use super::super::patience::Patience;
+use super::super::stack;
 use super::super::timed::Ended;
 use crate::doors::aws;
 use crate::doors::backoff::Backoff;

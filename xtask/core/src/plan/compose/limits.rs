@@ -26,11 +26,14 @@ impl Composer {
             }
             let all = names.len();
             let of_a_set = |name: &&&String| {
-                additions.worker_sets.iter().any(|set| name.strip_prefix(&set.prefix).is_some_and(ends_the_id))
+                additions
+                    .worker_sets
+                    .iter()
+                    .any(|set| name.strip_prefix(&set.prefix).is_some_and(ends_the_id))
             };
             let of_sets = names.iter().filter(of_a_set).count();
-            let each = of_sets.div_ceil(sets.max(1)).max(1);
-            let fit = most.saturating_sub(all - of_sets) / each;
+            let each = of_sets / sets.max(1);
+            let fit = most.saturating_sub(all - each * sets).checked_div(each).unwrap_or(sets);
             self.too_many(&format!("{all} {word}"), &format!("{most} in a template"), sets, fit);
         }
         let longest = master.stacks().iter().flat_map(|(_, stack)| values(stack)).max();
