@@ -402,7 +402,7 @@ async fn an_executed_change_set_is_followed_to_the_end() {
     let describe = mock!(Client::describe_stacks).then_output(|| stack("UPDATE_COMPLETE"));
     let events = events_rule();
     let client = client(&[execute_rule, describe.clone(), events.clone()]);
-    let followed = execute(&client, &made, &log.sink(), &Pace::default()).await.unwrap();
+    let followed = execute(&client, &made, &log.sink(), &Pace::none()).await.unwrap();
     assert!(followed.reached(Operation::Update));
     assert_eq!((followed.status, followed.events.len()), (Status::UpdateComplete, 3));
     // The local cloud is done before the first look: two calls, no waiting.
