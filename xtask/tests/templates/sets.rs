@@ -32,6 +32,13 @@ fn fitting(text: &str) -> usize {
     told.into_iter().min().unwrap()
 }
 
+/// The most that this process has held so far.
+fn peak_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
 #[test]
 fn an_environment_has_as_many_worker_sets_as_cloudformation_takes() {
     let dev = std::fs::read_to_string(folder().parent().unwrap().join("environments/dev.toml")).unwrap();
@@ -47,4 +54,7 @@ fn an_environment_has_as_many_worker_sets_as_cloudformation_takes() {
         }
         assert!(composed(text, fit + 2).is_err(), "{engine}: {fit} is too low");
     }
+    let peak = peak_kb();
+    println!("{peak} kB at most");
+    assert!(peak < 300_000, "{peak} kB");
 }
