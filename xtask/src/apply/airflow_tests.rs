@@ -117,6 +117,7 @@ async fn the_list_is_not_read_at_every_look() {
 
 /// Airflow gives a hundred at most, whatever it is asked for.
 #[tokio::test(start_paused = true)]
+#[expect(clippy::print_stdout, reason = "the figures of `bench/README.md`")]
 async fn five_thousand_dags_are_followed_with_few_pages() {
     const MANY: usize = 5_000;
     let (looks, refused) = (Cell::new(0), Cell::new(0));

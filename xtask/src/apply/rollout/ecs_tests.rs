@@ -245,6 +245,7 @@ async fn each_step_of_the_way_is_told() {
 
 /// Five thousand tasks in all, and in each set as many of before that go on.
 #[tokio::test(start_paused = true)]
+#[expect(clippy::print_stdout, reason = "the figures of `bench/README.md`")]
 async fn two_hundred_services_of_many_tasks_are_watched_with_a_call_a_second() {
     let mut ecs = FakeEcs::default().defines(NEW, "i", "FARGATE");
     for number in 0..25 {

@@ -31,7 +31,7 @@ pub(super) async fn position(aws: &Aws, info: &DeploymentInfo) -> String {
 
 /// What the first instance that is at work is at.
 async fn event(aws: &Aws, id: &str) -> Result<Option<String>> {
-    let ids = page(aws, id, TargetStatus::InProgress).await?;
+    let ids = page(aws, id, &TargetStatus::InProgress).await?;
     let Some(first) = ids.first() else { return Ok(None) };
     let instances = read(aws, id, std::slice::from_ref(first)).await?;
     Ok(instances.iter().find_map(|one| name_of(one.lifecycle_events())))
@@ -39,7 +39,7 @@ async fn event(aws: &Aws, id: &str) -> Result<Option<String>> {
 
 /// The first instances that failed, each with the event in which it did.
 pub(super) async fn failed(aws: &Aws, id: &str) -> Result<Vec<(String, String)>> {
-    let mut ids = page(aws, id, TargetStatus::Failed).await?;
+    let mut ids = page(aws, id, &TargetStatus::Failed).await?;
     ids.truncate(BATCH);
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -52,7 +52,7 @@ pub(super) async fn failed(aws: &Aws, id: &str) -> Result<Vec<(String, String)>>
 }
 
 /// The first page of the instances in a state.
-async fn page(aws: &Aws, id: &str, status: TargetStatus) -> Result<Vec<String>> {
+async fn page(aws: &Aws, id: &str, status: &TargetStatus) -> Result<Vec<String>> {
     aws.pace.turn(CODEDEPLOY).await;
     let list = aws.codedeploy.list_deployment_targets().deployment_id(id);
     let list = list.target_filters(TargetFilterName::TargetStatus, vec![status.as_str().to_owned()]);

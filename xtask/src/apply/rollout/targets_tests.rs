@@ -90,6 +90,7 @@ fn order(group: &str) -> Order<'_> {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::print_stdout, reason = "the figures of `bench/README.md`")]
 async fn two_hundred_groups_of_hosts_are_watched_with_a_call_a_second() {
     let (calls, log, watch) = (Calls::new(), Log::default(), Stopwatch::start());
     let aws = Hosts { all: 25, looks: 2, fail: false }.aws(&calls);
