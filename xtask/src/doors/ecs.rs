@@ -19,8 +19,6 @@ pub use definitions::{active, deregister, tag, task_definition};
 /// Most names in one question about services, and about tasks.
 const SERVICES: usize = 10;
 const TASKS: usize = 100;
-/// Whose turns they are.
-const ECS: &str = "ecs";
 
 /// One cluster, as whoever may call it.
 #[derive(Clone, Copy, Debug)]
@@ -229,8 +227,7 @@ impl Cluster<'_> {
         input: &Value,
         what: impl Fn() -> String,
     ) -> Result<T> {
-        self.aws.turn(ECS).await;
-        understood(self.aws.signed.json(Signed::Ecs, &target(operation), input).await, what)
+        understood(self.aws.read(Signed::Ecs, &target(operation), input).await, what)
     }
 
     async fn write<T: DeserializeOwned>(

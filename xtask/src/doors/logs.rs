@@ -57,8 +57,7 @@ impl Stream {
     }
 
     async fn read(&self, aws: &Aws, input: &Value) -> Answer<Value> {
-        aws.turn("logs").await;
-        match aws.signed.json(Service::Logs, READ, input).await {
+        match aws.read(Service::Logs, READ, input).await {
             Err(refused) if refused.code() == "ResourceNotFoundException" => Ok(Value::Null),
             answer => answer,
         }

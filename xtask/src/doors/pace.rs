@@ -2,7 +2,9 @@
 //! look at: AWS throttles by account, and what is throttled first is somebody else's work.
 
 use super::aws::Aws;
+use super::signed::{Answer, Service};
 use super::time::{self, Stopwatch};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -58,11 +60,13 @@ impl Aws {
         aws
     }
 
-    /// Waits for a turn if this is a watcher's.
-    pub(super) async fn turn(&self, service: &'static str) {
-        if self.watches {
-            self.pace.turn(service).await;
+    /// A read of a service without a client; a watcher's waits for its turn, and is sent once.
+    pub(super) async fn read(&self, service: Service, target: &str, input: &Value) -> Answer<Value> {
+        if !self.watches {
+            return self.signed.json(service, target, input).await;
         }
+        self.pace.turn(service.name()).await;
+        self.signed.look(service, target, input).await
     }
 }
 

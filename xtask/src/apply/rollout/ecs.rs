@@ -114,7 +114,7 @@ pub async fn roll(cluster: Cluster<'_>, order: &Order<'_>, sink: &Sink) -> Resul
             // Nor for anything that is so already, unless it is told to.
             cluster.update(order.service, order.definition, count, order.anew || same).await?;
             let before = last.as_ref().map(|last| last.service_deployment_arn.as_str());
-            begun(cluster, order, before).await?
+            begun(cluster, order, before, sink).await?
         }
     };
     follow(cluster, &arn, order, sink).await
@@ -185,10 +185,11 @@ impl Standstill {
 }
 
 /// The deployment that the update began. It takes a moment to be listed.
-async fn begun(cluster: Cluster<'_>, order: &Order<'_>, before: Option<&str>) -> Result<String> {
+async fn begun(cluster: Cluster<'_>, order: &Order<'_>, before: Option<&str>, sink: &Sink) -> Result<String> {
     let aws = cluster.aws.watching();
     let cluster = Cluster { aws: &aws, name: cluster.name };
     let watch = Stopwatch::start();
+    let mut patience = Patience::new(sink);
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     loop {
         match new_since(cluster, order, before).await {
@@ -198,9 +199,10 @@ async fn begun(cluster: Cluster<'_>, order: &Order<'_>, before: Option<&str>) ->
                 let none = format!("ECS has begun no deployment of service `{}`", order.service);
                 return Err(Fail::failed(none).hint("run the same command again"));
             }
-            Err(fail) if watch.elapsed() >= BEGIN => return Err(fail),
-            Ok(_) | Err(_) => backoff.wait().await,
+            Ok(_) => patience.well(),
+            Err(fail) => patience.bear(fail)?,
         }
+        backoff.wait().await;
     }
 }
 
