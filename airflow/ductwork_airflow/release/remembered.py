@@ -102,7 +102,8 @@ class Memory:
         slow: float,
     ) -> None:
         """Adds what was parsed, with what was read meanwhile, and drops what the tree no longer has."""
-        results = {file: result for file, result in self.known.items() if file in listing}
+        files = set(listing)
+        results = {file: result for file, result in self.known.items() if file in files}
         for result, read in parsed:
             self._shared |= set(read["files"]) - {result["file"]}
             self._names = self._names or bool(read["folders"])

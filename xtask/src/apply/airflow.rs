@@ -51,12 +51,21 @@ fn sick(components: &[Component]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// All pools that Airflow has. Its server may have been restarted just now.
+/// All pools that Airflow has.
 pub async fn pools(airflow: &Airflow, sink: &Sink) -> Result<BTreeMap<String, Pool>> {
+    answered(airflow, sink, Airflow::pools).await
+}
+
+/// What Airflow answers, as soon as it does: its server may have been restarted just now, or have much to do.
+pub(super) async fn answered<T: Send + 'static>(
+    airflow: &Airflow,
+    sink: &Sink,
+    call: impl Fn(&Airflow) -> Result<T> + Clone + Send + 'static,
+) -> Result<T> {
     let watch = time::Stopwatch::start();
     let mut backoff = polling();
     loop {
-        match ask(airflow, Airflow::pools).await {
+        match ask(airflow, call.clone()).await {
             Err(fail) if watch.elapsed() < PATIENCE => sink.progress(format!("waiting for Airflow: {fail}")),
             answer => return answer,
         }
@@ -80,7 +89,7 @@ pub async fn refreshed(
     loop {
         let late = standstill.elapsed() >= PATIENCE;
         match awaited.look(airflow, late).await {
-            Ok(true) => return broken_files(airflow, bundle).await,
+            Ok(true) => return broken_files(airflow, bundle, sink).await,
             Ok(false) if awaited.following > most => {
                 (most, standstill) = (awaited.following, time::Stopwatch::start());
             }
@@ -104,6 +113,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A list of many DAGs costs Airflow a second, their number nothing: the list is read when the number says that all
 /// may have followed, and at times.
 const LIST_EVERY: Duration = Duration::from_secs(10);
+/// Airflow gives no more of a list at once, and is not asked for pages more often than once a second on average.
+const PAGE: u64 = 100;
 
 /// A bundle's DAGs, as Airflow had them at the last look.
 struct Awaited<'a> {
@@ -132,7 +143,8 @@ impl<'a> Awaited<'a> {
             let version = self.bundle.to_string();
             let count = move |airflow: &Airflow| airflow.dags_on(&CONTRACT.dags.bundle, &version);
             self.following = ask(airflow, count).await?;
-            if self.following < *needed && since.elapsed() < LIST_EVERY && !late {
+            let every = LIST_EVERY.max(Duration::from_secs(self.expected.0.len() as u64 / PAGE));
+            if self.following < *needed && since.elapsed() < every && !late {
                 return Ok(false);
             }
         }
@@ -204,8 +216,8 @@ fn stuck(behind: &[String], bundle: &Digest) -> Fail {
 }
 
 /// Import errors that Airflow meets though the validation did not.
-async fn broken_files(airflow: &Airflow, bundle: &Digest) -> Result<()> {
-    let errors = ask(airflow, |airflow| airflow.import_errors(&CONTRACT.dags.bundle)).await?;
+async fn broken_files(airflow: &Airflow, bundle: &Digest, sink: &Sink) -> Result<()> {
+    let errors = answered(airflow, sink, |airflow| airflow.import_errors(&CONTRACT.dags.bundle)).await?;
     let Some(first) = errors.first() else { return Ok(()) };
     let last = first.stack_trace.trim_end().lines().last().unwrap_or_default().to_owned();
     Err(Fail::failed(format!("Airflow cannot import {} files of bundle `{}`", errors.len(), bundle.short()))

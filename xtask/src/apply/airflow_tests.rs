@@ -114,3 +114,51 @@ async fn the_list_is_not_read_at_every_look() {
     let looks = server.asked().iter().filter(|asked| asked.line.contains("/api/v2/dags?")).count();
     assert!(looks >= 20 && lists(&server) <= 4, "{looks} looks, {} of them lists", lists(&server));
 }
+
+/// Airflow gives a hundred at most, whatever it is asked for.
+#[tokio::test(start_paused = true)]
+#[expect(clippy::print_stdout, reason = "the figures of `bench/README.md`")]
+async fn five_thousand_dags_are_followed_with_few_pages() {
+    const MANY: usize = 5_000;
+    let (looks, refused) = (Cell::new(0), Cell::new(0));
+    let server = Server::new(move |asked| {
+        if !asked.line.starts_with("GET /api/v2/dags?") {
+            // The last look of all is refused for a while.
+            refused.set(refused.get() + 1);
+            let status = if refused.get() < 5 { 500 } else { 200 };
+            return (status, json!({ "import_errors": [], "total_entries": 0 }));
+        }
+        let number =
+            |key: &str| asked.line.split(key).nth(1).and_then(|rest| rest.split('&').next()?.parse().ok());
+        let (at, most): (usize, usize) = (number("&offset=").unwrap_or(0), number("&limit=").unwrap());
+        assert!(most <= 100, "{}", asked.line);
+        if asked.line.contains("bundle_version") {
+            looks.set(looks.get() + 1);
+        }
+        let followed = (looks.get() * 50_usize).min(MANY);
+        if asked.line.contains("bundle_version") {
+            return (200, json!({ "dags": [], "total_entries": followed }));
+        }
+        let row = |number: usize| {
+            let version = if number < followed { bundle() } else { before() };
+            json!({
+                "dag_id": format!("dag{number:04}"), "bundle_name": CONTRACT.dags.bundle, "bundle_version": version,
+                "relative_fileloc": "a.py", "file_token": "token", "is_stale": false,
+            })
+        };
+        let rows: Vec<_> = (at..MANY.min(at + most)).map(row).collect();
+        (200, json!({ "dags": rows, "total_entries": MANY }))
+    });
+    let rows = (0..MANY).map(|number| {
+        json!({ "dag_id": format!("dag{number:04}"), "file": "a.py", "schedule": null, "content": "edited" })
+    });
+    let expected: DagIndex = serde_json::from_value(rows.collect()).unwrap();
+    let (airflow, bucket, watch) = (Airflow::new(&server.url), Bucket::default(), time::Stopwatch::start());
+    refreshed(&airflow, &bucket.store(), &bundle(), &expected, &Sink::null()).await.unwrap();
+    let seconds = usize::try_from(watch.elapsed().as_secs()).unwrap();
+    let (asked, pages) = (server.asked().len(), lists(&server));
+    assert!(pages <= 50 * (2 + seconds / 50), "{pages} pages in {seconds} s");
+    println!(
+        "5000 DAGs: {asked} requests, {pages} of them pages of lists, in {seconds} s of the clock of the test"
+    );
+}

@@ -82,7 +82,7 @@ pub async fn run(doomed: Doomed<'_>, remains: &Remains, records: &mut Vec<StepRe
 async fn stack(doomed: Doomed<'_>, facts: Option<&StackFacts>, sink: &Sink) -> Result<Ended> {
     let Some(facts) = facts else { return Ok(Ended::skipped("there is none")) };
     let client = &doomed.aws.cloudformation;
-    let target = StackHandle { stack: &facts.arn, sink };
+    let target = StackHandle { stack: &facts.arn, sink, pace: &doomed.aws.pace };
     if is_busy(facts.status) {
         operations::wait(client, target).await?;
     }

@@ -4,6 +4,7 @@ use super::context::{Artifacts, Context};
 use crate::doors::aws::Aws;
 use crate::doors::fake::ACCOUNT;
 use crate::doors::store::Store;
+use crate::doors::time::Stopwatch;
 use crate::model::cloud::Cloud;
 use crate::model::digest::Digest;
 use crate::model::engine::Engine;
@@ -19,11 +20,40 @@ use aws_sdk_cloudformation::primitives::DateTime;
 use aws_sdk_cloudformation::types::{ResourceStatus, Stack, StackEvent, StackStatus};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub(super) const ROOT: &str = "arn:aws:cloudformation:r:1:stack/p-dev/1";
 pub(super) const CHILD: &str = "arn:aws:cloudformation:r:1:stack/p-dev-Broker-1X/2";
 /// The moment of every change set of the tests, in seconds.
 pub(super) const CREATED: i64 = 1_000;
+
+/// When a service was called, by the clock of the test.
+#[derive(Clone)]
+pub(super) struct Calls(Stopwatch, Arc<Mutex<Vec<(String, Duration)>>>);
+
+impl Calls {
+    pub(super) fn new() -> Self {
+        Self(Stopwatch::start(), Arc::default())
+    }
+
+    pub(super) fn add(&self, operation: &str) {
+        self.1.lock().unwrap().push((operation.to_owned(), self.0.elapsed()));
+    }
+
+    pub(super) fn count(&self, operation: &str) -> usize {
+        self.1.lock().unwrap().iter().filter(|(name, _)| name == operation).count()
+    }
+
+    /// No two of them within a second.
+    pub(super) fn assert_paced(&self) {
+        let calls = self.1.lock().unwrap();
+        for pair in calls.windows(2) {
+            let gap = pair[1].1.checked_sub(pair[0].1).unwrap();
+            assert!(gap >= Duration::from_millis(999), "{gap:?} between {} and {}", pair[0].0, pair[1].0);
+        }
+        assert!(!calls.is_empty());
+    }
+}
 
 /// What was called, in order.
 #[derive(Clone, Default)]

@@ -11,6 +11,7 @@ pub mod lease;
 pub mod leftovers;
 pub mod lock;
 pub mod losses;
+mod patience;
 mod rollout;
 pub mod run;
 pub mod secret;

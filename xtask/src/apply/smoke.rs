@@ -1,6 +1,6 @@
 //! Proves that a task runs: triggers the smoke DAG and waits for a worker, for as long as one is on its way.
 
-use super::airflow::polling;
+use super::airflow::{answered, polling};
 use crate::doors::airflow::Airflow;
 use crate::doors::aws::Aws;
 use crate::doors::time::Stopwatch;
@@ -52,7 +52,7 @@ pub(super) async fn run(
         let coming = coming.map(|coming| format!(", {coming}")).unwrap_or_default();
         sink.progress(format!("smoke run is {}{coming}", state.as_deref().unwrap_or("out of sight")));
     }
-    ask(airflow, move |airflow| airflow.returned(&CONTRACT.dags.smoke, &run, "report")).await
+    answered(airflow, sink, move |airflow| airflow.returned(&CONTRACT.dags.smoke, &run, "report")).await
 }
 
 /// The run's state as soon as it is over, or after a while as it is then.

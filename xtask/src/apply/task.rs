@@ -1,11 +1,13 @@
 //! Tasks of ECS that end by themselves: started once, followed to their end, explained if they fail.
 
+use super::patience::Patience;
 use crate::doors::aws::Aws;
 use crate::doors::backoff::Backoff;
 use crate::doors::ecs::{self, Cluster, ContainerDefinition, Filter, Network, Task, TaskDefinition};
 use crate::doors::logs::Stream;
 use crate::doors::time::{self, Stopwatch};
 use crate::fail::{Fail, Result};
+use crate::model::event::Sink;
 use crate::model::names::outputs;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 /// How many lines of a log say why something ended.
 pub const LINES: usize = 20;
-/// Looks that may fail in a row: a watcher that is throttled must not fail what goes well.
+/// Looks in a row that may find nothing.
 pub const MISSES: usize = 10;
 /// How long the last lines of a log may be on their way.
 const LATE: Duration = Duration::from_secs(10);
@@ -167,46 +169,34 @@ impl Running<'_> {
     pub async fn end(&self, mut state: impl FnMut(&str), mut line: impl FnMut(&str)) -> Result<End> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
         let mut stream = Stream::of(&self.container, self.task.id());
-        let mut misses = 0;
+        let aws = self.cluster.aws.watching();
+        let cluster = Cluster { aws: &aws, name: self.cluster.name };
+        let (unseen, mut misses) = (Sink::null(), 0);
+        let mut patience = Patience::new(&unseen);
         loop {
-            match self.cluster.task(&self.task.task_arn).await {
+            match cluster.task(&self.task.task_arn).await {
                 Ok(Some(task)) => {
                     misses = 0;
+                    patience.well();
                     state(&task.last_status);
-                    let read = self.told(&mut stream, &mut line).await;
+                    let read = told(&aws, &mut stream, &mut line).await;
                     if task.last_status == "STOPPED" {
-                        self.rest(&mut stream, &mut line).await;
+                        rest(&aws, &mut stream, &mut line).await;
                         return Ok(self.ended(task));
                     }
                     if read > 0 {
                         backoff.hurry();
                     }
                 }
-                Err(fail) if misses >= MISSES => return Err(fail),
+                Err(fail) => {
+                    state("OUT OF SIGHT");
+                    patience.bear(fail)?;
+                }
                 Ok(None) if misses >= MISSES => {
                     return Err(Fail::failed(format!("ECS knows nothing of task `{}`", self.task.id())));
                 }
-                Ok(None) | Err(_) => misses += 1,
+                Ok(None) => misses += 1,
             }
-            backoff.wait().await;
-        }
-    }
-
-    /// Tells what has come; the number of lines. A log that cannot be read fails nothing.
-    async fn told(&self, stream: &mut Option<Stream>, line: &mut impl FnMut(&str)) -> usize {
-        let Some(stream) = stream else { return 0 };
-        let lines = stream.more(self.cluster.aws).await.unwrap_or_default();
-        lines.iter().for_each(|text| line(text));
-        lines.len()
-    }
-
-    /// What the log still gets after the end: until nothing more comes.
-    async fn rest(&self, stream: &mut Option<Stream>, line: &mut impl FnMut(&str)) {
-        let watch = Stopwatch::start();
-        let mut backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(2));
-        let (mut quiet, patience) = (0, if stream.is_some() { 3 } else { 0 });
-        while quiet < patience && watch.elapsed() < LATE {
-            quiet = if self.told(stream, line).await == 0 { quiet + 1 } else { 0 };
             backoff.wait().await;
         }
     }
@@ -218,6 +208,25 @@ impl Running<'_> {
 
     pub async fn stop(&self, reason: &str) -> Result<()> {
         self.cluster.stop(&self.task.task_arn, reason).await
+    }
+}
+
+/// Tells what has come; the number of lines. A log that cannot be read fails nothing.
+async fn told(aws: &Aws, stream: &mut Option<Stream>, line: &mut impl FnMut(&str)) -> usize {
+    let Some(stream) = stream else { return 0 };
+    let lines = stream.more(aws).await.unwrap_or_default();
+    lines.iter().for_each(|text| line(text));
+    lines.len()
+}
+
+/// What the log still gets after the end: until nothing more comes.
+async fn rest(aws: &Aws, stream: &mut Option<Stream>, line: &mut impl FnMut(&str)) {
+    let watch = Stopwatch::start();
+    let mut backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(2));
+    let (mut quiet, patience) = (0, if stream.is_some() { 3 } else { 0 });
+    while quiet < patience && watch.elapsed() < LATE {
+        quiet = if told(aws, stream, line).await == 0 { quiet + 1 } else { 0 };
+        backoff.wait().await;
     }
 }
 

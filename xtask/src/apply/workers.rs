@@ -21,6 +21,12 @@ use std::time::Duration;
 /// Auto Scaling takes seconds to begin. Whatever stays for longer is for the deletion to tell.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Most hosts that Auto Scaling takes in one request
+/// (docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetInstanceProtection.html).
+const HOSTS: usize = 50;
+/// Whose turns they are.
+const AUTO_SCALING: &str = "autoscaling";
+
 /// What ECS tells of tasks that were ended here.
 const DESTROYED: &str = "the environment is destroyed";
 
@@ -91,13 +97,15 @@ async fn dismiss_group(aws: &Aws, group: &str, sink: &Sink) -> Result<()> {
     let watch = Stopwatch::start();
     let mut backoff = Backoff::polling();
     while watch.elapsed() < PATIENCE {
+        aws.pace.turn(AUTO_SCALING).await;
         let Ok(workers) = workers::read(aws, group).await else { return Ok(()) };
         let serving = workers.in_service();
         if serving.is_empty() {
             return Ok(());
         }
         sink.progress(format!("ending {} of group `{group}`", count(serving.len(), "worker")));
-        unprotect(aws, group, serving).await?;
+        aws.pace.turn(AUTO_SCALING).await;
+        unprotect(aws, group, &serving).await?;
         backoff.wait().await;
     }
     Ok(())
@@ -108,7 +116,7 @@ pub(super) async fn let_go(aws: &Aws, group: &str) -> Result<()> {
     let Ok(workers) = workers::read(aws, group).await else { return Ok(()) };
     let serving = workers.in_service();
     if !serving.is_empty() {
-        unprotect(aws, group, serving).await?;
+        unprotect(aws, group, &serving).await?;
     }
     Ok(())
 }
@@ -142,11 +150,15 @@ async fn end_standby(aws: &Aws, group: &str) -> Result<()> {
 }
 
 /// False if one of them has left the service since.
-async fn unprotect(aws: &Aws, group: &str, hosts: Vec<String>) -> Result<bool> {
-    let request = aws.autoscaling.set_instance_protection().auto_scaling_group_name(group);
-    let request = request.set_instance_ids(Some(hosts)).protected_from_scale_in(false);
+async fn unprotect(aws: &Aws, group: &str, hosts: &[String]) -> Result<bool> {
     let what = || format!("cannot take the protection from the workers of group `{group}`");
-    was_there(request.send().await, what)
+    let mut all = true;
+    for some in hosts.chunks(HOSTS) {
+        let request = aws.autoscaling.set_instance_protection().auto_scaling_group_name(group);
+        let request = request.set_instance_ids(Some(some.to_vec())).protected_from_scale_in(false);
+        all &= was_there(request.send().await, what)?;
+    }
+    Ok(all)
 }
 
 /// Auto Scaling has one code for groups, hooks and instances that are not there.

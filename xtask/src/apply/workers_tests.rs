@@ -37,13 +37,15 @@ fn protected(log: &Log) -> Aws {
         freed.add(format!("free {}", request.instance_ids().join(" ")));
         SetInstanceProtectionOutput::builder().build()
     });
-    let describe = mock!(Client::describe_auto_scaling_groups).then_compute_output(move |_| {
+    let describe = mock!(Client::describe_auto_scaling_groups).then_compute_output(move |request| {
         let rounds = seen.count("free");
         let host = |id: &str, serves: bool| {
             let state = if serves { LifecycleState::InService } else { LifecycleState::TerminatingWait };
             Instance::builder().instance_id(id).lifecycle_state(state).build()
         };
-        let group = AutoScalingGroup::builder().auto_scaling_group_name("workers").max_size(0);
+        let group = AutoScalingGroup::builder()
+            .auto_scaling_group_name(&request.auto_scaling_group_names()[0])
+            .max_size(0);
         let group = group.instances(host("i-1", rounds < 2)).instances(host("i-2", rounds < 1)).build();
         DescribeAutoScalingGroupsOutput::builder().auto_scaling_groups(group).build()
     });
@@ -142,4 +144,27 @@ async fn hosts_that_are_left_lose_their_protection_and_nothing_else() {
     let log = Log::default();
     let_go(&protected(&log), "cluster").await.unwrap();
     assert_eq!(log.lines(), "free i-1 i-2");
+}
+
+/// Auto Scaling takes fifty in one request.
+#[tokio::test]
+async fn a_large_group_loses_its_protection_in_parts() {
+    let log = Log::default();
+    let freed = log.clone();
+    let free = mock!(Client::set_instance_protection).then_compute_output(move |request| {
+        freed.add(format!("free {}", request.instance_ids().len()));
+        SetInstanceProtectionOutput::builder().build()
+    });
+    let describe = mock!(Client::describe_auto_scaling_groups).then_compute_output(move |request| {
+        let host = |number: usize| {
+            let state = LifecycleState::InService;
+            Instance::builder().instance_id(format!("i-{number}")).lifecycle_state(state).build()
+        };
+        let group =
+            AutoScalingGroup::builder().auto_scaling_group_name(&request.auto_scaling_group_names()[0]);
+        let group = group.set_instances(Some((0..120).map(host).collect())).build();
+        DescribeAutoScalingGroupsOutput::builder().auto_scaling_groups(group).build()
+    });
+    let_go(&aws([&free, &describe]), "workers").await.unwrap();
+    assert_eq!(log.lines(), "free 50\nfree 50\nfree 20");
 }

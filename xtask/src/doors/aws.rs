@@ -1,6 +1,7 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
 use super::fence::Fence;
+use super::pace::Pace;
 use super::signed::{Refused, Signed};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
@@ -44,6 +45,9 @@ pub struct Aws {
     pub signed: Signed,
     /// What every request of these clients passes.
     pub fence: Fence,
+    /// For those who watch.
+    pub pace: Pace,
+    pub(super) watches: bool,
     counter: Counter,
 }
 
@@ -78,7 +82,8 @@ impl Aws {
                 "the local cloud",
             ));
         }
-        Self::over(&loader.load().await, region, endpoint)
+        let pace = if cloud == Cloud::Local { Pace::none() } else { Pace::default() };
+        Self { pace, ..Self::over(&loader.load().await, region, endpoint) }
     }
 
     fn over(config: &SdkConfig, region: &str, endpoint: Option<&str>) -> Self {
@@ -122,6 +127,8 @@ impl Aws {
                 (counter.clone(), fence.clone()),
             ),
             fence,
+            pace: Pace::default(),
+            watches: false,
             counter,
         }
     }
@@ -342,10 +349,21 @@ pub fn credentials_ended(fail: &Fail) -> bool {
     code.is_some_and(|code| ENDED.contains(&code))
 }
 
+/// What codes of failures have in them that pass by themselves.
+const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
+
+/// The same of a failure that a call has become. What is not a failure of a call does not pass.
+#[must_use]
+pub fn is_passing(fail: &Fail) -> bool {
+    let error = fail.underlying::<AwsError>();
+    error.is_some_and(|error| {
+        error.code.as_ref().is_none_or(|code| PASSING.iter().any(|word| code.contains(word)))
+    })
+}
+
 /// Throttling, a broken connection, a fault of the service.
 pub fn passes<E: ProvideErrorMetadata>(error: &aws_sdk_s3::error::SdkError<E>) -> bool {
     use aws_sdk_s3::error::SdkError;
-    const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
     match error {
         SdkError::ServiceError(answer) => {
             answer.raw().status().is_server_error() || PASSING.iter().any(|word| code(error).contains(word))

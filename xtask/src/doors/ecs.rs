@@ -227,7 +227,7 @@ impl Cluster<'_> {
         input: &Value,
         what: impl Fn() -> String,
     ) -> Result<T> {
-        understood(self.aws.signed.json(Signed::Ecs, &target(operation), input).await, what)
+        understood(self.aws.read(Signed::Ecs, &target(operation), input).await, what)
     }
 
     async fn write<T: DeserializeOwned>(

@@ -28,6 +28,9 @@ use std::time::Duration;
 /// Whose bucket it is.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
+/// So many keys are in an answer at most.
+const PAGE: usize = 1_000;
+
 /// What somebody else does between two requests of ours.
 type Intruder = Box<dyn FnOnce(&mut BTreeMap<String, (u64, Vec<u8>)>) + Send>;
 
@@ -38,6 +41,8 @@ pub(crate) struct Bucket(Arc<Mutex<State>>);
 struct State {
     objects: BTreeMap<String, (u64, Vec<u8>)>,
     writes: u64,
+    /// Objects that were asked for.
+    reads: usize,
     log: Vec<String>,
     before_put: Vec<Intruder>,
     /// S3's own clock, in seconds, and when it last wrote what.
@@ -92,7 +97,8 @@ impl Bucket {
 
     fn get_object(&self, request: &GetObjectInput) -> MockResponse<GetObjectOutput, GetObjectError> {
         let key = request.key().unwrap_or_default();
-        let state = self.0.lock().unwrap();
+        let mut state = self.0.lock().unwrap();
+        state.reads += 1;
         let Some((tag, bytes)) = state.objects.get(key) else {
             return MockResponse::Error(GetObjectError::generic(error("NoSuchKey")));
         };
@@ -154,15 +160,25 @@ impl Bucket {
     fn list(&self, request: &ListObjectsV2Input) -> MockResponse<ListObjectsV2Output, ListObjectsV2Error> {
         let prefix = request.prefix().unwrap_or_default();
         let state = self.0.lock().unwrap();
-        let objects = state.objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        let after = request.continuation_token().unwrap_or_default();
+        let objects = state.objects.iter().filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
+        let mut objects: Vec<_> = objects.take(PAGE + 1).collect();
+        let more = objects.len() > PAGE;
+        objects.truncate(PAGE);
+        let next = objects
+            .last()
+            .filter(|_| more)
+            .map(|(key, _)| format!("<NextContinuationToken>{key}</NextContinuationToken>"));
+        let next = next.unwrap_or_default();
         let object = |(key, (tag, _)): (&String, &(u64, Vec<u8>))| {
             let modified = state.modified.get(key).copied().unwrap_or(state.clock);
             let modified = DateTime::from_secs(modified).fmt(DateTimeFormat::DateTime).unwrap();
             let rows = format!("<Key>{key}</Key><LastModified>{modified}</LastModified>");
             format!("<Contents>{rows}<ETag>&quot;{tag}&quot;</ETag></Contents>")
         };
-        let objects: String = objects.map(object).collect();
-        let body = format!("<ListBucketResult>{objects}</ListBucketResult>");
+        let objects: String = objects.into_iter().map(object).collect();
+        let page = format!("<IsTruncated>{more}</IsTruncated>{next}");
+        let body = format!("<ListBucketResult>{page}{objects}</ListBucketResult>");
         let mut answer = HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(body));
         let date = DateTime::from_secs(state.clock).fmt(DateTimeFormat::HttpDate).unwrap();
         answer.headers_mut().insert("date", date);
@@ -191,6 +207,10 @@ impl Bucket {
     /// The object under a key as text.
     pub(crate) fn text(&self, key: &str) -> String {
         String::from_utf8(self.0.lock().unwrap().objects[key].1.clone()).unwrap()
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        self.0.lock().unwrap().reads
     }
 
     /// Writes and deletions so far.

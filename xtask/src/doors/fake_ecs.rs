@@ -196,6 +196,7 @@ impl State {
     fn answer(&mut self, operation: &str, input: &Value) -> (u16, Value) {
         let answer = match operation {
             "DescribeServices" => {
+                assert!(names(&input["services"]).len() <= 10, "InvalidParameterException");
                 let found = names(&input["services"]).into_iter().filter_map(|name| self.services.get(&name));
                 json!({ "services": found.collect::<Vec<_>>() })
             }
@@ -211,6 +212,7 @@ impl State {
             "ListTasks" => self.list_tasks(input),
             "DescribeTasks" => self.describe_tasks(&names(&input["tasks"])),
             "GetTaskProtection" => {
+                assert!(names(&input["tasks"]).len() <= 100, "InvalidParameterException");
                 let one = |arn: String| json!({ "protectionEnabled": self.protected.contains(&arn), "taskArn": arn });
                 let tasks: Vec<Value> = names(&input["tasks"]).into_iter().map(one).collect();
                 json!({ "protectedTasks": tasks })
@@ -306,11 +308,18 @@ impl State {
                 task["startedBy"].is_null() && (task["lastStatus"] == "STOPPED") == stopped && !alone(task)
             }
         };
-        let found = self.tasks.iter().map(|answers| &answers[0]).filter(fits);
-        json!({ "taskArns": found.map(|task| task["taskArn"].clone()).collect::<Vec<_>>() })
+        let found: Vec<&Value> = self.tasks.iter().map(|answers| &answers[0]).filter(fits).collect();
+        let at: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+        let page = found.iter().skip(at).take(100).map(|task| task["taskArn"].clone());
+        let mut answer = json!({ "taskArns": page.collect::<Vec<_>>() });
+        if at + 100 < found.len() {
+            answer["nextToken"] = (at + 100).to_string().into();
+        }
+        answer
     }
 
     fn describe_tasks(&mut self, arns: &[String]) -> Value {
+        assert!(arns.len() <= 100, "InvalidParameterException");
         let asked =
             self.tasks.iter_mut().filter(|answers| arns.iter().any(|arn| answers[0]["taskArn"] == **arn));
         json!({ "tasks": asked.map(next).collect::<Vec<_>>() })

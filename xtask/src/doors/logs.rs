@@ -57,7 +57,7 @@ impl Stream {
     }
 
     async fn read(&self, aws: &Aws, input: &Value) -> Answer<Value> {
-        match aws.signed.json(Service::Logs, READ, input).await {
+        match aws.read(Service::Logs, READ, input).await {
             Err(refused) if refused.code() == "ResourceNotFoundException" => Ok(Value::Null),
             answer => answer,
         }

@@ -22,6 +22,7 @@ pub mod http;
 pub mod local_cloud;
 pub mod logs;
 pub mod net;
+pub mod pace;
 pub mod package_index;
 pub mod proc;
 pub mod registry;

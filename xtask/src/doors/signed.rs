@@ -22,6 +22,8 @@ struct Patience {
 
 /// What is read here answers within a second or two, and who reads it looks again.
 const READ: Patience = Patience { deadline: Duration::from_secs(6), attempts: 3 };
+/// Whoever watches looks again in its own time.
+const LOOK: Patience = Patience { attempts: 1, ..READ };
 /// What is begun here has to be begun; the local cloud answers when all is done.
 const WRITE: Patience = Patience { deadline: Duration::from_secs(60), attempts: 9 };
 const ONCE: Patience = Patience { attempts: 1, ..WRITE };
@@ -45,7 +47,7 @@ pub enum Service {
 
 impl Service {
     /// As in host names and signatures.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Acm => "acm",
             Self::ApplicationAutoScaling => "application-autoscaling",
@@ -181,6 +183,11 @@ impl Signed {
     /// An operation of a JSON service, by its whole `X-Amz-Target`.
     pub async fn json(&self, service: Service, target: &str, input: &Value) -> Answer<Value> {
         self.operation(service, target, input, READ).await
+    }
+
+    /// The same for one look of a watcher.
+    pub async fn look(&self, service: Service, target: &str, input: &Value) -> Answer<Value> {
+        self.operation(service, target, input, LOOK).await
     }
 
     /// The same for one that changes something, and may be sent twice if the first answer is lost.

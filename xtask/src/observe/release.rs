@@ -30,6 +30,9 @@ pub async fn recorded(store: &Store, id: &str) -> Result<Option<Release>> {
     store.value(&names::release_key(store.environment(), id)).await
 }
 
+/// So many releases are named where a wrong one was asked for.
+const KNOWN: usize = 10;
+
 /// A recorded release; one that was never recorded is an error that lists those that were.
 pub async fn release(store: &Store, id: &str) -> Result<Release> {
     if let Some(release) = recorded(store, id).await? {
@@ -39,7 +42,12 @@ pub async fn release(store: &Store, id: &str) -> Result<Release> {
     let known = store.keys(&names::releases_prefix(environment)).await?;
     let known: Vec<&str> = known.iter().filter_map(|key| release_id(key)).collect();
     let fail = Fail::usage(format!("`{environment}` has no release `{id}`"));
-    let fail = if known.is_empty() { fail } else { fail.cause(format!("recorded are {}", known.join(", "))) };
+    let more = known.len().saturating_sub(KNOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let fail = match known.get(..known.len().min(KNOWN)).unwrap_or_default() {
+        [] => fail,
+        some => fail.cause(format!("recorded are {}{more}", some.join(", "))),
+    };
     Err(fail.hint(format!("choose one of: cargo xtask history --env {environment}")))
 }
 

@@ -172,3 +172,19 @@ async fn an_unknown_release_lists_those_there_are() {
     let fail = release(&bucket.store(), "nope").await.unwrap_err();
     assert_eq!(fail.to_string(), "`dev` has no release `nope`: recorded are 0123456789ab");
 }
+
+#[tokio::test]
+async fn a_long_history_costs_what_is_shown_of_it() {
+    let bucket = Bucket::default();
+    for number in 0..1_100 {
+        let id = format!("01{number:06}");
+        bucket.set(&names::deployment_key("dev", &id), &deployment(&id));
+        bucket.set(&names::release_key("dev", &format!("{number:012}")), &"");
+    }
+    let found = deployments(&bucket.store(), 20).await.unwrap();
+    assert_eq!((found.len(), found[0].deployment.as_str(), bucket.reads()), (20, "01001099", 20));
+    let all = deployments(&bucket.store(), usize::MAX).await.unwrap();
+    assert!(all.len() == 1_100 && all.is_sorted_by(|a, b| a.deployment > b.deployment));
+    let fail = release(&bucket.store(), "none").await.unwrap_err();
+    assert!(fail.causes()[0].ends_with("000000000009 and 1090 more"), "{fail}");
+}

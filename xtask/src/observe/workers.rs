@@ -76,29 +76,47 @@ pub async fn asleep(aws: &Aws, outputs: &BTreeMap<String, String>) -> Result<boo
 
 /// The worker sets with hosts of their own. None on other engines.
 pub async fn sets(aws: &Aws, outputs: &BTreeMap<String, String>) -> Result<Vec<WorkerHosts>> {
-    let mut sets = Vec::new();
-    for (name, group) in names::worker_groups(outputs) {
-        let now = read(aws, &group).await?;
-        sets.push(WorkerHosts {
+    let groups = names::worker_groups(outputs);
+    let mut found = read_all(aws, &groups.values().cloned().collect::<Vec<_>>()).await?;
+    let hosts = |(name, group): (String, String)| {
+        let now = found.remove(&group).unwrap_or_default();
+        WorkerHosts {
             name,
             running: now.in_service().len(),
             wanted: now.wanted,
             draining: now.draining().len(),
             standby: now.on_standby().len(),
-        });
-    }
-    Ok(sets)
+        }
+    };
+    Ok(groups.into_iter().map(hosts).collect())
 }
+
+/// Most groups in one question.
+const GROUPS: usize = 50;
 
 /// The hosts of the Auto Scaling group now.
 pub async fn read(aws: &Aws, group: &str) -> Result<Workers> {
-    let answer = aws.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(group).send().await;
-    let answer = answer
-        .map_err(|e| aws::failure("Auto Scaling", format!("cannot read the hosts of group `{group}`"), e))?;
-    answer.auto_scaling_groups().first().map(workers).ok_or_else(|| {
-        Fail::failed(format!("there is no Auto Scaling group `{group}`"))
-            .hint("deploy again: the stack's outputs name a group that somebody has deleted")
-    })
+    let mut found = read_all(aws, &[group.to_owned()]).await?;
+    Ok(found.remove(group).unwrap_or_default())
+}
+
+/// The hosts of these Auto Scaling groups now, by the names of the groups; each has to be there.
+pub async fn read_all(aws: &Aws, groups: &[String]) -> Result<BTreeMap<String, Workers>> {
+    let mut found = BTreeMap::new();
+    for some in groups.chunks(GROUPS) {
+        let describe = aws.autoscaling.describe_auto_scaling_groups();
+        let answer = describe.set_auto_scaling_group_names(Some(some.to_vec())).send().await;
+        let what = || format!("cannot read the hosts of group `{}`", some.join("`, `"));
+        let answer = answer.map_err(|e| aws::failure("Auto Scaling", what(), e))?;
+        let named =
+            |group: &AutoScalingGroup| Some((group.auto_scaling_group_name()?.to_owned(), workers(group)));
+        found.extend(answer.auto_scaling_groups().iter().filter_map(named));
+    }
+    match groups.iter().find(|group| !found.contains_key(*group)) {
+        None => Ok(found),
+        Some(group) => Err(Fail::failed(format!("there is no Auto Scaling group `{group}`"))
+            .hint("deploy again: the stack's outputs name a group that somebody has deleted")),
+    }
 }
 
 fn workers(group: &AutoScalingGroup) -> Workers {

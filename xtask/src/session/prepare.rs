@@ -287,12 +287,13 @@ impl Preparing {
         if !gates::loses_nat(&self.state.parameters, &target.stack.parameters) {
             return Ok(Fact::Unneeded("NAT stays as it is"));
         }
-        let mut found = BTreeMap::new();
-        for (set, group) in names::worker_groups(&self.state.outputs) {
-            let hosts = workers::read(&self.setup.session.aws, &group).await?.hosts;
-            found.insert(set, hosts.into_keys().collect());
-        }
-        Ok(Fact::Known(found))
+        let groups = names::worker_groups(&self.state.outputs);
+        let all: Vec<String> = groups.values().cloned().collect();
+        let mut found = workers::read_all(&self.setup.session.aws, &all).await?;
+        let of_set = |(set, group): (String, String)| {
+            (set, found.remove(&group).unwrap_or_default().hosts.into_keys().collect())
+        };
+        Ok(Fact::Known(groups.into_iter().map(of_set).collect()))
     }
 
     async fn account(

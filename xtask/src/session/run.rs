@@ -121,6 +121,7 @@ async fn follow(aws: &Aws, sent: &ssm::Sent, ui: &Ui) -> Result<ssm::State> {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(3));
     let (mut told, mut misses) = (0, 0);
     loop {
+        aws.pace.turn("ssm").await;
         match ssm::state(aws, sent).await {
             Ok(state) => {
                 misses = 0;

@@ -1,5 +1,5 @@
 //! The templates as a set: what cfn-lint, which sees one at a time, cannot know.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod broker;
 mod evaluated;
@@ -10,6 +10,7 @@ mod logs;
 mod managed;
 mod parameters;
 mod resources;
+mod sets;
 mod tasks;
 mod template;
 mod wiring;

@@ -9,6 +9,7 @@
 mod additional;
 mod engine;
 mod external;
+mod limits;
 mod wiring;
 
 use super::templates::Sources;
@@ -94,6 +95,7 @@ pub fn compose(mut sources: Sources, additions: &Additions) -> Result<Sources> {
     composer.outputs(&mut master, additions);
     composer.policies(&mut master, additions);
     composer.additional(&mut master, &additions.given);
+    composer.limits(&mut master, additions);
     if !composer.problems.is_empty() {
         return Err(Fail::problems("the templates do not fit together", composer.problems));
     }

@@ -313,3 +313,54 @@ fn no_master_is_for_packaging_to_tell() {
     let only = Sources::from([("net.yaml".to_owned(), NET.as_bytes().to_vec())]);
     assert_eq!(compose(only.clone(), &Additions::default()).unwrap(), only);
 }
+
+/// So many worker sets with settings of so many bytes each, on a master with one output for each and two of its own.
+fn crowded(sets: usize, bytes: usize, more: &[(&str, &str)]) -> Result<Sources> {
+    let set = |number: usize| WorkerSet {
+        settings: json!("x".repeat(bytes)),
+        ..set(&format!("set-{number:03}"), &format!("WorkerSet{number:03}"))
+    };
+    let additions = Additions { worker_sets: (0..sets).map(set).collect(), ..Additions::default() };
+    compose(sources(more), &additions)
+}
+
+fn refusal(result: Result<Sources>) -> String {
+    let fail = result.unwrap_err();
+    fail.all_problems().iter().map(|problem| format!("{}; {}", problem.message, problem.hint)).collect()
+}
+
+#[test]
+fn more_outputs_than_cloudformation_takes_are_refused_with_the_number_of_sets_that_fit() {
+    // `WorkerSets` and `ExtraName`, and those of children that nobody has in common.
+    let fixed = composed(&[], &Additions::default())["Outputs"].as_object().unwrap().len();
+    let fit = 200 - fixed;
+    crowded(fit, 1, &[]).unwrap();
+    let told = refusal(crowded(fit + 1, 1, &[]));
+    let sets = fit + 1;
+    assert_eq!(
+        told,
+        format!(
+            "with {sets} worker sets it has 201 outputs, and CloudFormation takes 200 in a template; have at most \
+             {fit} worker sets, or more than one environment"
+        )
+    );
+}
+
+#[test]
+fn a_longer_value_than_cloudformation_takes_is_refused_with_the_number_of_sets_that_fit() {
+    let told = [("net.yaml", "Parameters: {WorkerSets: {Type: String}}\n")];
+    // `"set-000":"x…",` is 100 bytes.
+    crowded(40, 87, &told).unwrap();
+    let refused = refusal(crowded(41, 87, &told));
+    assert!(refused.contains("at least 4101 bytes in the parameter `WorkerSets`"), "{refused}");
+    assert!(refused.ends_with("have at most 40 worker sets, or more than one environment"), "{refused}");
+    let urls = [
+        ("worker.yaml", "Parameters: {}\nOutputs: {Queue: {Value: q}, QueueUrl: {Value: u}}\n"),
+        ("net.yaml", "Parameters: {QueueUrls: {Type: String}}\n"),
+    ];
+    let refused = refusal(crowded(100, 1, &urls));
+    assert!(
+        refused.contains("in the parameter `QueueUrls`, and CloudFormation takes 4096 in a value"),
+        "{refused}"
+    );
+}

@@ -1,5 +1,7 @@
 //! CodeDeploy: sends a host revision to one deployment group and waits for the truth about it.
 
+use super::super::patience::Patience;
+use super::targets::{self, CODEDEPLOY};
 use crate::doors::aws::{self, Aws};
 use crate::doors::backoff::Backoff;
 use crate::fail::{Fail, Result};
@@ -8,10 +10,12 @@ use aws_sdk_codedeploy::operation::create_deployment::builders::CreateDeployment
 use aws_sdk_codedeploy::primitives::DateTime;
 use aws_sdk_codedeploy::types::{
     BundleType, DeploymentCreator, DeploymentGroupInfo, DeploymentInfo, DeploymentStatus, ErrorCode,
-    FileExistsBehavior, LifecycleEvent, LifecycleEventStatus, RevisionLocation, RevisionLocationType,
-    S3Location, TargetStatus,
+    FileExistsBehavior, RevisionLocation, RevisionLocationType, S3Location,
 };
 use std::time::Duration;
+
+/// So many instances say it all: those of one revision fail alike.
+const TOLD: usize = 5;
 
 /// What is sent, and under which name it is found again.
 #[derive(Clone, Debug)]
@@ -217,31 +221,21 @@ const GOES_ON: &str = "the deployment goes on without this tool: run the same co
 
 async fn follow(aws: &Aws, id: &str, order: &Order<'_>, sink: &Sink) -> Result<DeploymentInfo> {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-    let mut misses = 0;
+    let mut patience = Patience::new(sink);
     loop {
+        aws.pace.turn(CODEDEPLOY).await;
         match deployment(aws, id).await {
             Ok(info) if is_over(&info) => return Ok(info),
             Ok(info) => {
-                misses = 0;
-                let at = position(aws, id).await.unwrap_or_default();
+                patience.well();
+                let at = targets::position(aws, &info).await;
                 let status = info.status().map_or("", DeploymentStatus::as_str);
                 sink.progress(format!("{}: {status}{at}", order.group));
             }
-            // A watcher that is throttled must not fail a deployment that goes well.
-            Err(fail) if misses >= 10 => return Err(fail.hint(GOES_ON)),
-            Err(_) => misses += 1,
+            Err(fail) => patience.bear(fail).map_err(|fail| fail.hint(GOES_ON))?,
         }
         backoff.wait().await;
     }
-}
-
-/// ` · 1 of 3 done · ApplicationStop`: how far the instances are.
-async fn position(aws: &Aws, id: &str) -> Option<String> {
-    let targets = targets(aws, id).await.ok()?;
-    let done = targets.iter().filter(|target| target.done).count();
-    let event = targets.iter().find_map(|target| target.current.clone());
-    let event = event.map(|event| format!(" · {event}")).unwrap_or_default();
-    Some(format!(" · {done} of {} done{event}", targets.len()))
 }
 
 /// Whether the group has scaled to zero, which CodeDeploy calls a failure. The scaler on the scheduler's
@@ -272,68 +266,17 @@ fn complete(info: &DeploymentInfo) -> std::result::Result<(), String> {
     }
 }
 
-struct Instance {
-    id: String,
-    done: bool,
-    current: Option<String>,
-    failed: Option<String>,
-}
-
-async fn targets(aws: &Aws, id: &str) -> Result<Vec<Instance>> {
-    let what = || format!("cannot read the instances of deployment `{id}`");
-    let mut ids = Vec::new();
-    let mut next = None;
-    loop {
-        let page = aws.codedeploy.list_deployment_targets().deployment_id(id).set_next_token(next);
-        let page = page.send().await.map_err(|e| aws::failure("CodeDeploy", what(), e))?;
-        ids.extend(page.target_ids.unwrap_or_default());
-        next = page.next_token;
-        if next.is_none() {
-            break;
-        }
-    }
-    let mut targets = Vec::new();
-    for some in ids.chunks(25) {
-        let batch = aws.codedeploy.batch_get_deployment_targets().deployment_id(id);
-        let batch = batch.set_target_ids(Some(some.to_vec())).send().await;
-        let batch = batch.map_err(|e| aws::failure("CodeDeploy", what(), e))?;
-        let instances = batch.deployment_targets().iter().filter_map(|target| target.instance_target());
-        targets.extend(instances.map(|instance| Instance {
-            id: instance.target_id().unwrap_or_default().to_owned(),
-            done: instance.status() == Some(&TargetStatus::Succeeded),
-            current: name_of(instance.lifecycle_events(), &LifecycleEventStatus::InProgress),
-            failed: instance.lifecycle_events().iter().find_map(failed_event),
-        }));
-    }
-    Ok(targets)
-}
-
-fn name_of(events: &[LifecycleEvent], status: &LifecycleEventStatus) -> Option<String> {
-    let event = events.iter().find(|event| event.status() == Some(status))?;
-    event.lifecycle_event_name().map(str::to_owned)
-}
-
-/// `ValidateService (hooks/validate_service, ScriptFailed)` and the end of its output.
-fn failed_event(event: &LifecycleEvent) -> Option<String> {
-    if event.status() != Some(&LifecycleEventStatus::Failed) {
-        return None;
-    }
-    let name = event.lifecycle_event_name().unwrap_or_default();
-    let Some(why) = event.diagnostics() else { return Some(name.to_owned()) };
-    let script = why.script_name().unwrap_or_default();
-    let message = why.message().unwrap_or_default();
-    let log = why.log_tail().unwrap_or_default().trim_end();
-    Some(format!("{name} {script} {message}\n{log}").trim().to_owned())
-}
-
 async fn explain(aws: &Aws, id: &str, order: &Order<'_>, info: &DeploymentInfo, why: &str) -> Fail {
     let mut fail = Fail::failed(format!("deployment `{id}` to group `{}` failed", order.group)).cause(why);
     let mut silent = info.error_information().is_none();
-    for target in targets(aws, id).await.unwrap_or_default() {
-        if let Some(event) = &target.failed {
-            fail = fail.cause(format!("instance {}: {event}", target.id));
-            silent |= !event.contains('\n');
-        }
+    let failed = targets::failed(aws, id).await.unwrap_or_default();
+    for (instance, event) in failed.iter().take(TOLD) {
+        fail = fail.cause(format!("instance {instance}: {event}"));
+        silent |= !event.contains('\n');
+    }
+    let all = info.deployment_overview().map_or(0, |all| usize::try_from(all.failed()).unwrap_or_default());
+    if all > TOLD && failed.len() > TOLD {
+        fail = fail.cause(format!("and {} more instances", all - TOLD));
     }
     // The agent drops all output of a script if a byte of it is not UTF-8 or its last line is too long.
     if silent {

@@ -13,7 +13,7 @@ use aws_sdk_codedeploy::operation::list_deployment_targets::ListDeploymentTarget
 use aws_sdk_codedeploy::operation::list_deployments::ListDeploymentsOutput;
 use aws_sdk_codedeploy::types::{
     DeploymentCreator, DeploymentGroupInfo, DeploymentOverview, DeploymentTarget, Diagnostics, ErrorCode,
-    ErrorInformation, InstanceTarget, LastDeploymentInfo,
+    ErrorInformation, InstanceTarget, LastDeploymentInfo, LifecycleEvent, LifecycleEventStatus, TargetStatus,
 };
 use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use std::collections::{BTreeMap, VecDeque};
@@ -127,12 +127,8 @@ impl Service {
             BatchGetDeploymentsOutput::builder().set_deployments_info(Some(found)).build()
         });
         let ids: Vec<String> = (0..targets.len()).map(|number| format!("i-{number}")).collect();
-        // One per page.
-        let list = mock!(Client::list_deployment_targets).then_compute_output(move |request| {
-            let at: usize = request.next_token().map_or(0, |token| token.parse().unwrap());
-            let next = (at + 1 < ids.len()).then(|| (at + 1).to_string());
-            let page = ids.get(at).cloned().into_iter().collect();
-            ListDeploymentTargetsOutput::builder().set_target_ids(Some(page)).set_next_token(next).build()
+        let list = mock!(Client::list_deployment_targets).then_compute_output(move |_| {
+            ListDeploymentTargetsOutput::builder().set_target_ids(Some(ids.clone())).build()
         });
         let batch = mock!(Client::batch_get_deployment_targets).then_compute_output(move |_| {
             BatchGetDeploymentTargetsOutput::builder().set_deployment_targets(Some(targets.clone())).build()

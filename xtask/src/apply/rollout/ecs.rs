@@ -3,6 +3,7 @@
 //! A service that is "stable" may have been rolled back by its circuit breaker, which CloudFormation and the waiters of
 //! AWS call fine. Only its deployment tells: it has to be SUCCESSFUL, on the revision that was asked for.
 
+use super::super::patience::{Patience, patiently};
 use super::failure::{self, Why};
 use crate::doors::backoff::Backoff;
 use crate::doors::ecs::{Cluster, Filter, Service, ServiceDeployment};
@@ -10,8 +11,6 @@ use crate::doors::time::Stopwatch;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
 use std::time::Duration;
-
-use super::super::task::MISSES;
 
 /// How long nothing may change. A task waits half an hour for the migration, which has run by now.
 const STANDSTILL: Duration = Duration::from_secs(30 * 60);
@@ -97,13 +96,9 @@ async fn service(cluster: Cluster<'_>, order: &Order<'_>) -> Result<Service> {
 /// Moves the service, unless a deployment of just that is under way, and follows it to its end. The number of tasks
 /// that go on with what they have begun.
 pub async fn roll(cluster: Cluster<'_>, order: &Order<'_>, sink: &Sink) -> Result<usize> {
-    let service = service(cluster, order).await?;
-    let last = cluster.last_deployment(order.service).await?;
+    let (service, last, ours) = patiently(sink, || found(cluster, order)).await?;
     let same = service.task_definition == order.definition;
-    let ours = match &last {
-        Some(last) if same && !order.anew && is_ours(cluster, last, order).await? => Some(last),
-        _ => None,
-    };
+    let ours = last.as_ref().filter(|_| ours);
     let count = order.count.of(service.desired_count);
     let count = (count != service.desired_count).then_some(count);
     let arn = match ours.map(|ours| (ours.status.as_str(), ours)) {
@@ -119,20 +114,45 @@ pub async fn roll(cluster: Cluster<'_>, order: &Order<'_>, sink: &Sink) -> Resul
             // Nor for anything that is so already, unless it is told to.
             cluster.update(order.service, order.definition, count, order.anew || same).await?;
             let before = last.as_ref().map(|last| last.service_deployment_arn.as_str());
-            begun(cluster, order, before).await?
+            begun(cluster, order, before, sink).await?
         }
     };
     follow(cluster, &arn, order, sink).await
+}
+
+/// The service, its last deployment, and whether that is the one which is ordered.
+async fn found(
+    cluster: Cluster<'_>,
+    order: &Order<'_>,
+) -> Result<(Service, Option<ServiceDeployment>, bool)> {
+    let service = service(cluster, order).await?;
+    let last = cluster.last_deployment(order.service).await?;
+    let same = service.task_definition == order.definition && !order.anew;
+    let ours = match &last {
+        Some(last) if same => is_ours(cluster, last, order).await?,
+        _ => false,
+    };
+    Ok((service, last, ours))
 }
 
 /// Until as many tasks run as are wanted.
 async fn resize(cluster: Cluster<'_>, order: &Order<'_>, count: Option<i64>, sink: &Sink) -> Result<usize> {
     let Some(wanted) = count else { return Ok(0) };
     cluster.update(order.service, order.definition, count, false).await?;
+    let aws = cluster.aws.watching();
+    let cluster = Cluster { aws: &aws, name: cluster.name };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     let mut standstill = Standstill::start();
+    let mut running = 0;
+    let mut patience = Patience::new(sink);
     loop {
-        let running = service(cluster, order).await?.running_count;
+        match service(cluster, order).await {
+            Ok(service) => {
+                patience.well();
+                running = service.running_count;
+            }
+            Err(fail) => patience.bear(fail).map_err(|fail| fail.hint(GOES_ON))?,
+        }
         if running >= wanted {
             return Ok(0);
         }
@@ -165,27 +185,39 @@ impl Standstill {
 }
 
 /// The deployment that the update began. It takes a moment to be listed.
-async fn begun(cluster: Cluster<'_>, order: &Order<'_>, before: Option<&str>) -> Result<String> {
+async fn begun(cluster: Cluster<'_>, order: &Order<'_>, before: Option<&str>, sink: &Sink) -> Result<String> {
+    let aws = cluster.aws.watching();
+    let cluster = Cluster { aws: &aws, name: cluster.name };
     let watch = Stopwatch::start();
+    let mut patience = Patience::new(sink);
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     loop {
-        let seen = cluster.last_deployment(order.service).await;
-        match seen {
-            Ok(Some(last)) if Some(last.service_deployment_arn.as_str()) != before => {
-                return if is_ours(cluster, &last, order).await? {
-                    Ok(last.service_deployment_arn)
-                } else {
-                    Err(taken(order))
-                };
-            }
+        match new_since(cluster, order, before).await {
+            Ok(Some((arn, true))) => return Ok(arn),
+            Ok(Some((_, false))) => return Err(taken(order)),
             Ok(_) if watch.elapsed() >= BEGIN => {
                 let none = format!("ECS has begun no deployment of service `{}`", order.service);
                 return Err(Fail::failed(none).hint("run the same command again"));
             }
-            Err(fail) if watch.elapsed() >= BEGIN => return Err(fail),
-            Ok(_) | Err(_) => backoff.wait().await,
+            Ok(_) => patience.well(),
+            Err(fail) => patience.bear(fail)?,
         }
+        backoff.wait().await;
     }
+}
+
+/// A deployment that is not the one before, and whether it is the one which is ordered.
+async fn new_since(
+    cluster: Cluster<'_>,
+    order: &Order<'_>,
+    before: Option<&str>,
+) -> Result<Option<(String, bool)>> {
+    let last = cluster.last_deployment(order.service).await?;
+    let Some(last) = last.filter(|last| Some(last.service_deployment_arn.as_str()) != before) else {
+        return Ok(None);
+    };
+    let ours = is_ours(cluster, &last, order).await?;
+    Ok(Some((last.service_deployment_arn, ours)))
 }
 
 fn taken(order: &Order<'_>) -> Fail {
@@ -202,9 +234,11 @@ async fn is_ours(cluster: Cluster<'_>, deployment: &ServiceDeployment, order: &O
 const GOES_ON: &str = "the deployment goes on without this tool: run the same command again to follow it";
 
 async fn follow(cluster: Cluster<'_>, arn: &str, order: &Order<'_>, sink: &Sink) -> Result<usize> {
+    let aws = cluster.aws.watching();
+    let cluster = Cluster { aws: &aws, name: cluster.name };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     let mut standstill = Standstill::start();
-    let mut misses = 0;
+    let mut patience = Patience::new(sink);
     loop {
         match step(cluster, arn, order).await {
             Ok(Step::Done(draining)) => return Ok(draining),
@@ -212,14 +246,13 @@ async fn follow(cluster: Cluster<'_>, arn: &str, order: &Order<'_>, sink: &Sink)
                 return Err(failure::explain(cluster, order, Why::Ended(&deployment)).await);
             }
             Ok(Step::Under { way, limit }) => {
-                misses = 0;
+                patience.well();
                 sink.progress(format!("{}: {way}", order.title));
                 if standstill.at(&way) >= limit {
                     return Err(failure::explain(cluster, order, Why::Stands(&way, limit)).await);
                 }
             }
-            Err(fail) if misses >= MISSES => return Err(fail.hint(GOES_ON)),
-            Err(_) => misses += 1,
+            Err(fail) => patience.bear(fail).map_err(|fail| fail.hint(GOES_ON))?,
         }
         backoff.wait().await;
     }

@@ -134,7 +134,7 @@ async fn a_watcher_that_is_never_answered_says_that_the_deployment_goes_on() {
         before().deployed("api", ["IN_PROGRESS", "SUCCESSFUL"].map(|status| deployment(status, NEW, 0, 2)));
     let aws = ecs.aws();
     let cluster = Cluster { aws: &aws, name: "c" };
-    let ecs = ecs.refuses("DescribeServiceDeployments", 3 * MISSES);
+    let ecs = ecs.refuses("DescribeServiceDeployments", 3 * 10);
     assert_eq!(follow(cluster, "api/1", &order(), &Sink::null()).await.unwrap(), 0, "throttled for a while");
     let _throttled = ecs.refuses("DescribeServiceDeployments", usize::MAX);
     let fail = follow(cluster, "api/1", &order(), &Sink::null()).await.unwrap_err();
@@ -241,4 +241,52 @@ async fn each_step_of_the_way_is_told() {
     roll(Cluster { aws: &aws, name: "c" }, &order(), &log.sink()).await.unwrap();
     // The first answer is for who looks for the deployment.
     assert_eq!(log.lines(), "progress: api-server: in progress · 1 of 2 running");
+}
+
+/// Five thousand tasks in all, and in each set as many of before that go on.
+#[tokio::test(start_paused = true)]
+#[expect(clippy::print_stdout, reason = "the figures of `bench/README.md`")]
+async fn two_hundred_services_of_many_tasks_are_watched_with_a_call_a_second() {
+    let mut ecs = FakeEcs::default().defines(NEW, "i", "FARGATE");
+    for number in 0..25 {
+        let (new, old) = (format!("new-{number}"), format!("old-{number}"));
+        ecs = ecs.task([task(&new, NEW, "RUNNING")]).task([task(&old, OLD, "RUNNING")]).protects(&old);
+    }
+    let names: Vec<String> = (0..200).map(|number| format!("worker-{number:03}")).collect();
+    for name in &names {
+        let way = ["PENDING", "IN_PROGRESS"].map(|status| deployment(status, NEW, 25, 25));
+        ecs = ecs.service(name, OLD, 25).deployed(name, [deployment("SUCCESSFUL", OLD, 25, 25)]);
+        ecs = ecs.begins(name, way);
+    }
+    let (aws, watch) = (ecs.aws(), Stopwatch::start());
+    let cluster = Cluster { aws: &aws, name: "c" };
+    for name in &names {
+        let order = Order { service: name, ..workers() };
+        assert_eq!(roll(cluster, &order, &Sink::null()).await.unwrap(), 25, "those that drain");
+    }
+    // Before it is watched: the service, its last deployment in two calls, the update.
+    let watched = aws.calls() - 4 * names.len();
+    let seconds = usize::try_from(watch.elapsed().as_secs()).unwrap();
+    assert!(watched <= seconds + names.len(), "{watched} calls in {seconds} s");
+    println!("200 services of 25 tasks: {} calls in {seconds} s of the clock of the test", aws.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_read_that_fails_for_a_while_fails_a_rollout() {
+    let reads = [
+        "DescribeServices",
+        "ListServiceDeployments",
+        "DescribeServiceDeployments",
+        "DescribeServiceRevisions",
+    ];
+    for read in reads {
+        let way = ["PENDING", "IN_PROGRESS", "SUCCESSFUL"].map(|status| deployment(status, NEW, 2, 2));
+        let ecs = before().begins("api", way).refuses(read, 10);
+        rolled(&ecs, &order()).await.unwrap_or_else(|fail| panic!("{read}: {fail}"));
+        // A mere number of tasks is no deployment.
+        let more = Order { count: Count::AtLeast(4), ..order() };
+        let ecs =
+            FakeEcs::default().service("api", NEW, 2).deployed("api", [deployment("SUCCESSFUL", NEW, 2, 2)]);
+        rolled(&ecs.refuses(read, 10), &more).await.unwrap_or_else(|fail| panic!("{read}: {fail}"));
+    }
 }

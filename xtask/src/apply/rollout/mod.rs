@@ -7,6 +7,7 @@ mod hosts;
 mod migration;
 mod replace;
 mod services;
+mod targets;
 
 use super::airflow;
 use super::context::{Context, State};

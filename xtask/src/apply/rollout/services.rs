@@ -2,6 +2,7 @@
 //! one after the other, each a gate for the next.
 
 use super::super::context::{Context, State};
+use super::super::patience::patiently;
 use super::super::stack::read_outputs;
 use super::super::task::{self, Changes, Place};
 use super::super::timed::Ended;
@@ -35,7 +36,7 @@ pub(super) async fn run(
     let cluster = place.cluster(&context.aws);
     let (mut waiting, mut draining, mut moved) = (Vec::new(), 0, false);
     for order in &orders {
-        match ecs::look(cluster, order).await? {
+        match patiently(sink, || ecs::look(cluster, order)).await? {
             Seen::There { draining: left } => draining += left,
             Seen::Other { from } => {
                 moved |= from != order.definition;

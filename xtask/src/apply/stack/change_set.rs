@@ -6,9 +6,10 @@
 //! for values it does not know yet, and cannot evaluate every template with those.
 
 use super::change_tree;
-use super::events::{Since, StackWatch, follow};
+use super::events::{CLOUDFORMATION, Since, StackWatch, follow};
 use super::rejection::{is_of_nested, rejection};
 use crate::doors::backoff::Backoff;
+use crate::doors::pace::Pace;
 use crate::doors::time::Stopwatch;
 use crate::doors::{aws, time};
 use crate::fail::{Fail, Result};
@@ -34,6 +35,7 @@ pub struct Request<'a> {
     pub template: Template<'a>,
     pub parameters: &'a BTreeMap<String, String>,
     pub tags: &'a BTreeMap<String, String>,
+    pub pace: &'a Pace,
 }
 
 /// Where the service finds the template.
@@ -128,7 +130,7 @@ async fn attempt(
     nesting: Nesting,
 ) -> std::result::Result<Created, Refusal> {
     let mut change_set = send(client, request, nesting).await?;
-    let described = match settle(client, &change_set.arn).await {
+    let described = match settle(client, request.pace, &change_set.arn).await {
         Ok(described) => described,
         Err(fail) => return Err(taken_back(client, &change_set, fail).await.into()),
     };
@@ -224,10 +226,11 @@ async fn made_already(
 }
 
 /// Waits until the change set is made, or not.
-async fn settle(client: &Client, arn: &str) -> Result<DescribeChangeSetOutput> {
+async fn settle(client: &Client, pace: &Pace, arn: &str) -> Result<DescribeChangeSetOutput> {
     let start = Stopwatch::start();
     let mut backoff = Backoff::polling();
     loop {
+        pace.turn(CLOUDFORMATION).await;
         let described = client.describe_change_set().change_set_name(arn).send().await;
         let described = described
             .map_err(|error| aws::failure("CloudFormation", "cannot look at the change set", error))?;
@@ -344,7 +347,7 @@ async fn is_executed(client: &Client, arn: &str) -> bool {
 }
 
 /// Executes the change set and follows it. Whether all went well says `plan::root_cause::verdict`.
-pub async fn execute(client: &Client, change_set: &ChangeSet, sink: &Sink) -> Result<Followed> {
+pub async fn execute(client: &Client, change_set: &ChangeSet, sink: &Sink, pace: &Pace) -> Result<Followed> {
     let call = client
         .execute_change_set()
         .change_set_name(&change_set.arn)
@@ -370,6 +373,7 @@ pub async fn execute(client: &Client, change_set: &ChangeSet, sink: &Sink) -> Re
         since: Since::After(change_set.created),
         expected: flatten(&change_set.changes).len(),
         sink,
+        pace,
     };
     follow(client, &watch).await
 }

@@ -113,6 +113,7 @@ async fn make(client: &Client, purpose: Purpose) -> Result<Created> {
         template: Template::Url("https://root"),
         parameters: &none,
         tags: &none,
+        pace: &Pace::default(),
     };
     create(client, &request).await
 }
@@ -401,7 +402,7 @@ async fn an_executed_change_set_is_followed_to_the_end() {
     let describe = mock!(Client::describe_stacks).then_output(|| stack("UPDATE_COMPLETE"));
     let events = events_rule();
     let client = client(&[execute_rule, describe.clone(), events.clone()]);
-    let followed = execute(&client, &made, &log.sink()).await.unwrap();
+    let followed = execute(&client, &made, &log.sink(), &Pace::none()).await.unwrap();
     assert!(followed.reached(Operation::Update));
     assert_eq!((followed.status, followed.events.len()), (Status::UpdateComplete, 3));
     // The local cloud is done before the first look: two calls, no waiting.
@@ -458,7 +459,7 @@ async fn an_execution_that_was_never_answered_is_followed() {
             .then_output(move || DescribeChangeSetOutput::builder().execution_status(status.clone()).build());
         let stack = mock!(Client::describe_stacks).then_output(|| stack("UPDATE_COMPLETE"));
         let client = client(&[execute_rule, look, stack, events_rule()]);
-        match execute(&client, &made(), &Sink::null()).await {
+        match execute(&client, &made(), &Sink::null(), &Pace::default()).await {
             Ok(followed) => assert!(is_followed && followed.reached(Operation::Update)),
             Err(fail) => assert!(!is_followed && fail.hints()[0].contains("changed in between"), "{fail}"),
         }

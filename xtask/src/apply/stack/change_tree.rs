@@ -7,6 +7,7 @@ use crate::model::change::{Change, ChangeAction, Fate};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types as sdk;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::pin::Pin;
 
 /// The changes of a change set, those of nested change sets inside. `first` is the answer to the
@@ -14,6 +15,9 @@ use std::pin::Pin;
 pub(super) async fn tree(client: &Client, arn: &str, first: DescribeChangeSetOutput) -> Result<Vec<Change>> {
     level(client, arn, Some(first), String::new()).await
 }
+
+/// How many nested change sets are read at the same time.
+const READS: usize = 8;
 
 type Reading<'a> = Pin<Box<dyn Future<Output = Result<Vec<Change>>> + Send + 'a>>;
 
@@ -24,18 +28,20 @@ fn level<'a>(
     path: String,
 ) -> Reading<'a> {
     Box::pin(async move {
-        let mut changes = Vec::new();
         let read = read(client, arn, first).await?;
+        let mut changes = Vec::new();
         for resource in read.resources() {
-            let mut change = convert(resource, &read, &path);
-            // Without nested change sets the row of the nested stack stands alone.
-            if let Some(nested) = resource.change_set_id() {
-                change.nested = level(client, nested, None, format!("{}/", change.path)).await?;
-            }
-            changes.push(change);
+            changes.push(complete(client, resource, convert(resource, &read, &path)));
         }
-        Ok(changes)
+        stream::iter(changes).buffered(READS).try_collect().await
     })
+}
+
+/// With what is inside. Without nested change sets the row of the nested stack stands alone.
+async fn complete(client: &Client, resource: &sdk::ResourceChange, change: Change) -> Result<Change> {
+    let Some(nested) = resource.change_set_id() else { return Ok(change) };
+    let nested = level(client, nested, None, format!("{}/", change.path)).await?;
+    Ok(Change { nested, ..change })
 }
 
 async fn read(client: &Client, arn: &str, first: Option<DescribeChangeSetOutput>) -> Result<Level> {

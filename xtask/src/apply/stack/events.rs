@@ -3,10 +3,14 @@
 //! Every stack has a stream of events, read by ARN so that it is found after the stack is gone. The
 //! state of the root stack decides; the events are only watched, and no trouble in watching fails a
 //! deployment. Dropping the future at any point stops the watching and nothing else.
+//!
+//! A tree can have hundreds of stacks. So a look reads a few streams, those that were not read for longest,
+//! and what failed before anything else; where all went well, what was not read by then stays unread.
 
 use super::progress::StackProgress;
 use crate::doors::aws;
 use crate::doors::backoff::Backoff;
+use crate::doors::pace::Pace;
 use crate::doors::time::Stopwatch;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
@@ -26,6 +30,7 @@ pub struct StackWatch<'a> {
     /// How many resources will be touched, as far as known.
     pub expected: usize,
     pub sink: &'a Sink,
+    pub pace: &'a Pace,
 }
 
 /// Which events belong to the operation.
@@ -42,6 +47,10 @@ pub enum Since {
 const STALE: Duration = Duration::from_secs(60);
 /// How long the root stack may be out of sight.
 const BLIND: Duration = Duration::from_secs(300);
+/// How many streams of nested stacks are read in one look.
+const STREAMS: usize = 4;
+/// Whose turns they are.
+pub(super) const CLOUDFORMATION: &str = "cloudformation";
 /// Errors that do not pass by themselves, such as expired credentials, in a row.
 const REFUSALS: usize = 3;
 
@@ -50,7 +59,7 @@ pub async fn follow(client: &Client, watch: &StackWatch<'_>) -> Result<Followed>
     let start = Stopwatch::start();
     let since = match watch.since {
         Since::After(moment) => moment,
-        Since::LastStart => last_start(client, watch.stack).await,
+        Since::LastStart => last_start(client, watch).await,
     };
     let mut follower = Follower::new(client, watch, since);
     let mut sight = Sight::new();
@@ -66,6 +75,7 @@ pub async fn follow(client: &Client, watch: &StackWatch<'_>) -> Result<Followed>
         if let Some((status, reason)) = state
             && (follower.confirms(status) || (!status.in_progress() && quiet.elapsed() > STALE))
         {
+            follower.rest().await;
             let stack = watch.stack.to_owned();
             return Ok(Followed { stack, status, reason, events: follower.told(), took: start.elapsed() });
         }
@@ -91,6 +101,7 @@ impl Sight {
         client: &Client,
         watch: &StackWatch<'_>,
     ) -> Result<Option<(Status, Option<String>)>> {
+        watch.pace.turn(CLOUDFORMATION).await;
         let error = match client.describe_stacks().stack_name(watch.stack).send().await {
             Ok(output) => {
                 *self = Self::new();
@@ -136,6 +147,8 @@ struct Follower<'a> {
     events: Vec<StackEvent>,
     progress: StackProgress,
     line: String,
+    /// How many looks there were.
+    looks: usize,
 }
 
 /// The events of one stack.
@@ -150,11 +163,23 @@ struct Stream {
     open: bool,
     /// The parent says that the stack came to rest: it is read once more.
     closing: bool,
+    /// The parent said that the stack failed.
+    failed: bool,
+    /// The look that read it last.
+    read: usize,
 }
 
 impl Stream {
     fn new(arn: &str, path: &str) -> Self {
-        Self { arn: arn.to_owned(), path: path.to_owned(), newest: None, open: true, closing: false }
+        Self {
+            arn: arn.to_owned(),
+            path: path.to_owned(),
+            newest: None,
+            open: true,
+            closing: false,
+            failed: false,
+            read: 0,
+        }
     }
 }
 
@@ -169,31 +194,57 @@ impl<'a> Follower<'a> {
             events: Vec::new(),
             progress: StackProgress::new(watch.expected),
             line: String::new(),
+            looks: 0,
         }
     }
 
-    /// Reads every open stream, and those that this opens. Whether anything was new.
+    /// Reads the stream of the root and some of those that are open, or that this opens. Whether anything was new.
     async fn poll(&mut self) -> bool {
         let before = self.events.len();
-        let mut read = HashSet::new();
+        self.looks += 1;
+        let mut left = STREAMS;
         loop {
-            let due: Vec<usize> =
-                (0..self.streams.len()).filter(|i| self.streams[*i].open && read.insert(*i)).collect();
+            let due = self.due(left);
             if due.is_empty() {
                 break;
             }
+            left -= due.iter().filter(|index| **index > 0).count();
             self.read(&due).await;
         }
         self.tell();
         self.events.len() > before
     }
 
+    /// The root, and at most so many others: what failed, then what was not read for longest.
+    fn due(&self, most: usize) -> Vec<usize> {
+        let is_due = |stream: &Stream| stream.open && stream.read < self.looks;
+        let mut due: Vec<usize> = (0..self.streams.len()).filter(|i| is_due(&self.streams[*i])).collect();
+        due.sort_by_key(|i| (*i > 0, !self.streams[*i].failed, self.streams[*i].read));
+        due.truncate(most + usize::from(due.first() == Some(&0)));
+        due
+    }
+
+    /// Reads what is still to be read of stacks that failed: the reason is in there.
+    async fn rest(&mut self) {
+        self.looks += 1;
+        loop {
+            let due = self.due(self.streams.len());
+            let failed: Vec<usize> = due.into_iter().filter(|index| self.streams[*index].failed).collect();
+            if failed.is_empty() {
+                break;
+            }
+            self.read(&failed).await;
+        }
+    }
+
     async fn read(&mut self, due: &[usize]) {
         let mut tasks = JoinSet::new();
         for index in due {
-            let (client, stream, since) = (self.client.clone(), self.streams[*index].clone(), self.since);
-            let index = *index;
-            tasks.spawn(async move { (index, pages(&client, &stream, since).await) });
+            let (index, looks) = (*index, self.looks);
+            self.streams[index].read = looks;
+            let (client, stream, since) = (self.client.clone(), self.streams[index].clone(), self.since);
+            let pace = self.watch.pace.clone();
+            tasks.spawn(async move { (index, pages(&client, &pace, &stream, since).await) });
         }
         let mut answers = Vec::new();
         while let Some(done) = tasks.join_next().await {
@@ -241,6 +292,7 @@ impl<'a> Follower<'a> {
             self.streams.len() - 1
         });
         let stream = &mut self.streams[index];
+        stream.failed |= event.failed();
         stream.closing = !event.status.ends_with("_IN_PROGRESS");
         stream.open |= !stream.closing;
     }
@@ -271,10 +323,12 @@ impl<'a> Follower<'a> {
 
 /// The events of a stream that were not read before, newest first. A page that has one that was is
 /// taken whole, since late events can come to stand behind it.
-async fn pages(client: &Client, stream: &Stream, since: Moment) -> Result<Vec<SdkEvent>, ()> {
+async fn pages(client: &Client, pace: &Pace, stream: &Stream, since: Moment) -> Result<Vec<SdkEvent>, ()> {
     let mut pages = client.describe_stack_events().stack_name(&stream.arn).into_paginator().send();
     let mut events = Vec::new();
-    while let Some(page) = pages.next().await {
+    loop {
+        pace.turn(CLOUDFORMATION).await;
+        let Some(page) = pages.next().await else { break };
         let page = page.map_err(|_| ())?.stack_events.unwrap_or_default();
         let known = |event: &SdkEvent| event.event_id() == stream.newest.as_deref() || moment(event) <= since;
         let last = page.iter().any(known);
@@ -312,17 +366,21 @@ fn convert(event: &SdkEvent, stack_path: &str) -> StackEvent {
 }
 
 /// Just before the latest operation began; the beginning of time where that cannot be told.
-async fn last_start(client: &Client, arn: &str) -> Moment {
+async fn last_start(client: &Client, watch: &StackWatch<'_>) -> Moment {
     const STARTS: [&str; 4] =
         ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS"];
-    let mut events = client.describe_stack_events().stack_name(arn).into_paginator().items().send();
-    while let Some(Ok(event)) = events.next().await {
+    let is_start = |event: &&SdkEvent| {
         let status = event.resource_status().map_or("", |status| status.as_str());
-        if event.physical_resource_id() == Some(arn) && STARTS.contains(&status) {
-            return Moment(moment(&event).0 - 1);
+        event.physical_resource_id() == Some(watch.stack) && STARTS.contains(&status)
+    };
+    let mut pages = client.describe_stack_events().stack_name(watch.stack).into_paginator().send();
+    loop {
+        watch.pace.turn(CLOUDFORMATION).await;
+        let Some(Ok(page)) = pages.next().await else { return Moment(i64::MIN) };
+        if let Some(start) = page.stack_events().iter().find(is_start) {
+            return Moment(moment(start).0 - 1);
         }
     }
-    Moment(i64::MIN)
 }
 
 /// The moment of the newest event of a stack: what comes after it is a new operation's.
@@ -335,3 +393,7 @@ pub(super) async fn newest(client: &Client, arn: &str) -> Since {
 #[cfg(test)]
 #[path = "events_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "scale_tests.rs"]
+mod scale_tests;

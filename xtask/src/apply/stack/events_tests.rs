@@ -61,7 +61,8 @@ fn client(rules: &[Rule]) -> Client {
 async fn run(rules: &[Rule], log: &Log) -> Result<Followed> {
     let (client, sink) = (client(rules), log.sink());
     let since = Since::After(Moment(CREATED * 1000));
-    follow(&client, &StackWatch { stack: ROOT, since, expected: 3, sink: &sink }).await
+    follow(&client, &StackWatch { stack: ROOT, since, expected: 3, sink: &sink, pace: &Pace::default() })
+        .await
 }
 
 fn nested_failure() -> World {
@@ -208,7 +209,8 @@ async fn somebody_elses_operation_is_told_from_its_start() {
         (2, event(6, ROOT, "p-dev", ROOT, "UPDATE_ROLLBACK_COMPLETE")),
     ];
     let (client, sink) = (client(&world.rules(&log)), log.sink());
-    let watch = StackWatch { stack: ROOT, since: Since::LastStart, expected: 0, sink: &sink };
+    let watch =
+        StackWatch { stack: ROOT, since: Since::LastStart, expected: 0, sink: &sink, pace: &Pace::default() };
     let followed = follow(&client, &watch).await.unwrap();
     assert_eq!(followed.events.len(), 4);
     assert_eq!(followed.events[0].status, "UPDATE_IN_PROGRESS");

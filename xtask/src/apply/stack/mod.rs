@@ -85,7 +85,7 @@ async fn act(
 ) -> Result<Turn> {
     let client = &context.aws.cloudformation;
     let arn = facts.map_or(goal.stack, |facts| &facts.arn);
-    let target = StackHandle { stack: arn, sink: goal.sink };
+    let target = StackHandle { stack: arn, sink: goal.sink, pace: &context.aws.pace };
     if !matches!(decision.action, StackAction::None | StackAction::Create | StackAction::Update) {
         goal.sink.note(format!("{}: {}", goal.stack, decision.reason));
     }
@@ -132,6 +132,7 @@ async fn changed(
         template: goal.template,
         parameters: &goal.desired.parameters,
         tags: &goal.desired.tags,
+        pace: &context.aws.pace,
     };
     let Created::Ready(change_set) = change_set::create(client, &request).await? else {
         return Ok(Turn::Settled);
@@ -141,7 +142,7 @@ async fn changed(
     }
     let moves = facts.and_then(|facts| moves(&facts.parameters, &goal.desired.parameters));
     agreed(context, goal.sink, &change_set, moves).await?;
-    let followed = change_set::execute(client, &change_set, goal.sink).await?;
+    let followed = change_set::execute(client, &change_set, goal.sink, &context.aws.pace).await?;
     let operation = match purpose {
         Purpose::Create => Operation::Create,
         Purpose::Update => Operation::Update,

@@ -1,6 +1,7 @@
 //! What is done to a stack as a whole, besides change sets; each is followed to its end.
 
 use super::events::{Since, StackWatch, follow, newest};
+use crate::doors::pace::Pace;
 use crate::doors::{aws, time};
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
@@ -14,11 +15,12 @@ pub struct StackHandle<'a> {
     /// The ARN: a name is gone with the stack.
     pub stack: &'a str,
     pub sink: &'a Sink,
+    pub pace: &'a Pace,
 }
 
 impl<'a> StackHandle<'a> {
     fn watch(self, since: Since) -> StackWatch<'a> {
-        StackWatch { stack: self.stack, since, expected: 0, sink: self.sink }
+        StackWatch { stack: self.stack, since, expected: 0, sink: self.sink, pace: self.pace }
     }
 }
 

@@ -7,11 +7,13 @@ use aws_sdk_cloudformation::operation::continue_update_rollback::ContinueUpdateR
 use aws_sdk_cloudformation::operation::delete_stack::{DeleteStackError, DeleteStackOutput};
 use aws_sdk_cloudformation::operation::rollback_stack::RollbackStackOutput;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+static PACE: LazyLock<Pace> = LazyLock::new(Pace::none);
 
 fn target<'a>(sink: &'a Sink) -> StackHandle<'a> {
-    StackHandle { stack: ROOT, sink }
+    StackHandle { stack: ROOT, sink, pace: &PACE }
 }
 
 fn stuck(name: &str) -> Stuck {

@@ -32,6 +32,7 @@ async fn update(context: &Context, release: &Release) -> Result<StackPreview> {
         template: Template::Url(&url),
         parameters: &desired.parameters,
         tags: &desired.tags,
+        pace: &context.aws.pace,
     };
     let client = &context.aws.cloudformation;
     let Created::Ready(change_set) = change_set::create(client, &request).await? else {

@@ -1,11 +1,12 @@
 //! Part of the step `stack`: the environment leaves the hosts of its cluster. See `plan/leaving.rs`.
 
 use super::super::context::{Context, State};
+use super::super::patience::patiently;
 use super::super::stack::change_set::Template;
 use super::super::stack::{Goal, converge, master};
 use super::super::workers;
 use crate::doors::backoff::Backoff;
-use crate::doors::ecs::{Cluster, Filter};
+use crate::doors::ecs::{Cluster, Filter, Task};
 use crate::doors::time::Stopwatch;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
@@ -63,14 +64,20 @@ async fn empty(context: &Context, outputs: &BTreeMap<String, String>, sink: &Sin
     }
 }
 
+async fn on_hosts(cluster: Cluster<'_>) -> Result<Vec<Task>> {
+    let mut tasks = cluster.tasks(Filter::OnHosts).await?;
+    let leaving = cluster.tasks(Filter::Leaving).await?.into_iter();
+    tasks.extend(leaving.filter(|task| task.last_status != "STOPPED"));
+    Ok(tasks)
+}
+
 async fn until_empty(cluster: Cluster<'_>, sink: &Sink) -> Result<()> {
+    let aws = cluster.aws.watching();
+    let cluster = Cluster { aws: &aws, name: cluster.name };
     let watch = Stopwatch::start();
     let mut backoff = Backoff::polling();
     loop {
-        let mut tasks = cluster.tasks(Filter::OnHosts).await?;
-        tasks.extend(
-            cluster.tasks(Filter::Leaving).await?.into_iter().filter(|task| task.last_status != "STOPPED"),
-        );
+        let tasks = patiently(sink, || on_hosts(cluster)).await?;
         if tasks.is_empty() {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! Step `snapshot`: RDS keeps the database as it was before its migration. It stays until somebody deletes it.
 
 use super::super::context::{Context, State};
+use super::super::patience::Patience;
 use super::super::stack;
-use super::super::task::MISSES;
 use super::super::timed::Ended;
 use crate::doors::aws;
 use crate::doors::backoff::Backoff;
@@ -77,8 +77,9 @@ pub(super) async fn run(
 async fn available(context: &Context, words: &Words, name: &str, sink: &Sink) -> Result<()> {
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
     let parameters = [(words.snapshot.to_owned(), name.to_owned())];
-    let mut misses = 0;
+    let mut patience = Patience::new(sink);
     loop {
+        context.aws.pace.turn("rds").await;
         match context.aws.signed.query(Service::Rds, VERSION, words.describe, &parameters).await {
             Ok(answer) => match element(&answer, "Status").as_str() {
                 "available" => return Ok(()),
@@ -88,14 +89,13 @@ async fn available(context: &Context, words: &Words, name: &str, sink: &Sink) ->
                     ));
                 }
                 status => {
-                    misses = 0;
+                    patience.well();
                     sink.progress(format!("{name}: {status}, {} %", element(&answer, "PercentProgress")));
                 }
             },
-            Err(refused) if misses >= MISSES => {
-                return Err(aws::refused("RDS", format!("cannot read the snapshot `{name}`"), &refused));
+            Err(refused) => {
+                patience.bear(aws::refused("RDS", format!("cannot read the snapshot `{name}`"), &refused))?;
             }
-            Err(_) => misses += 1,
         }
         backoff.wait().await;
     }
