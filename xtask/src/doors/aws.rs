@@ -1,5 +1,6 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
+use super::haste;
 use super::signed::{Refused, Signed};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
@@ -24,6 +25,9 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// A read has nothing to wait for.
 const READ_PATIENCE: Duration = Duration::from_secs(30);
+/// Before a request is repeated: the SDK's own pauses, at random up to this, doubled each time.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 const LOG_IN: &str = "log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"";
 
 /// The clients, ready to use. Cheap to clone.
@@ -57,8 +61,10 @@ impl Aws {
     pub async fn connect(stack: &str, region: &str, endpoint: Option<&str>, cloud: Cloud) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client(endpoint))
-            .retry_config(RetryConfig::adaptive().with_max_attempts(8))
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build())
+            .retry_config(in_haste(RetryConfig::adaptive().with_max_attempts(8)))
+            .timeout_config(
+                TimeoutConfig::builder().operation_attempt_timeout(haste::patience(PATIENCE)).build(),
+            )
             .region(Region::new(region.to_owned()));
         if let Ok(name) = AppName::new(stack.to_owned()) {
             loader = loader.app_name(name);
@@ -96,7 +102,7 @@ impl Aws {
         }
         let s3 = ours!(aws_sdk_s3).force_path_style(endpoint.is_some());
         // The first call of all: it fails soon if there is no connection.
-        let sts = ours!(aws_sdk_sts).retry_config(RetryConfig::standard().with_max_attempts(3));
+        let sts = ours!(aws_sdk_sts).retry_config(in_haste(RetryConfig::standard().with_max_attempts(3)));
         Self {
             region: region.to_owned(),
             endpoint: endpoint.map(str::to_owned),
@@ -150,6 +156,10 @@ impl Aws {
         })?;
         Ok(identity.account().unwrap_or_default().to_owned())
     }
+}
+
+fn in_haste(retries: RetryConfig) -> RetryConfig {
+    retries.with_initial_backoff(haste::pause(PAUSE)).with_max_backoff(haste::pause(LONGEST_PAUSE))
 }
 
 /// rustls with ring: the SDK's own default takes 50 s longer to compile. Plain HTTP is for emulators.
@@ -211,7 +221,7 @@ impl Intercept for ShortReads {
         if READS.iter().any(|verb| operation.starts_with(verb)) {
             let whole =
                 config.load::<TimeoutConfig>().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
-            config.interceptor_state().store_put(whole.operation_attempt_timeout(READ_PATIENCE).build());
+            config.interceptor_state().store_put(whole.operation_attempt_timeout(haste::patience(READ_PATIENCE)).build());
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use super::aws::Counter;
 use super::http::escaped;
-use super::{backoff, time};
+use super::{backoff, haste, time};
 use aws_sdk_sts::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
@@ -296,7 +296,7 @@ fn in_time<B: ureq::AsSendBody>(
     request: ureq::http::Request<B>,
     deadline: Duration,
 ) -> ureq::http::Request<B> {
-    agent.configure_request(request).timeout_global(Some(deadline)).build()
+    agent.configure_request(request).timeout_global(Some(haste::patience(deadline))).build()
 }
 
 /// The headers that Signature Version 4 adds.

@@ -5,6 +5,7 @@
 use super::{Condition, Store, Stored};
 use crate::doors::aws::{self, code, failure};
 use crate::doors::backoff::Backoff;
+use crate::doors::haste;
 use crate::fail::{Context as _, Fail, Result};
 use crate::model::digest::Digest;
 use aws_sdk_s3::Config;
@@ -142,7 +143,7 @@ async fn once(
 }
 
 fn patience(size: u64) -> Duration {
-    PATIENCE + Duration::from_secs(size / SLOWEST)
+    haste::patience(PATIENCE) + Duration::from_secs(size / SLOWEST)
 }
 
 fn refused(store: &Store, key: &str, error: SdkError<PutObjectError>) -> Result<Tried> {
