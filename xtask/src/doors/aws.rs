@@ -21,13 +21,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A connection that says nothing for so long is dead; the local cloud answers some calls only when all
-/// is done. Reads and uploads have a patience of their own.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// is done. Reads, documents and uploads have a patience of their own.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOCAL_PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// A read has nothing to wait for.
 const READ_PATIENCE: Duration = Duration::from_secs(30);
 /// Before a request is repeated: the SDK's own pauses, at random up to this, doubled each time.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+const AGAIN: &str = "the service did not answer, or asked for patience: run the same command again";
 const LOG_IN: &str = "log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"";
 
 /// The clients, ready to use. Cheap to clone.
@@ -62,9 +64,7 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client(endpoint))
             .retry_config(in_haste(RetryConfig::adaptive().with_max_attempts(8)))
-            .timeout_config(
-                TimeoutConfig::builder().operation_attempt_timeout(haste::patience(PATIENCE)).build(),
-            )
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(patience(cloud)).build())
             .region(Region::new(region.to_owned()));
         if let Ok(name) = AppName::new(stack.to_owned()) {
             loader = loader.app_name(name);
@@ -158,6 +158,10 @@ impl Aws {
     }
 }
 
+fn patience(cloud: Cloud) -> Duration {
+    haste::patience(if cloud == Cloud::Local { LOCAL_PATIENCE } else { PATIENCE })
+}
+
 fn in_haste(retries: RetryConfig) -> RetryConfig {
     retries.with_initial_backoff(haste::pause(PAUSE)).with_max_backoff(haste::pause(LONGEST_PAUSE))
 }
@@ -221,7 +225,9 @@ impl Intercept for ShortReads {
         if READS.iter().any(|verb| operation.starts_with(verb)) {
             let whole =
                 config.load::<TimeoutConfig>().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
-            config.interceptor_state().store_put(whole.operation_attempt_timeout(haste::patience(READ_PATIENCE)).build());
+            config
+                .interceptor_state()
+                .store_put(whole.operation_attempt_timeout(haste::patience(READ_PATIENCE)).build());
         }
         Ok(())
     }
@@ -277,6 +283,7 @@ where
     R: fmt::Debug + Send + Sync + 'static,
 {
     use aws_sdk_s3::error::SdkError;
+    let passes = may_pass(&error);
     let (code, text) = match &error {
         SdkError::ServiceError(context) => {
             let meta = context.err().meta();
@@ -295,8 +302,18 @@ where
         SdkError::ConstructionFailure(_) => (None, innermost(Some(&error))),
         _ => (None, format!("unexpected answer: {}", innermost(Some(&error)))),
     };
-    let fail = Fail::failed(what).because(AwsError { service: service.to_owned(), code, text });
-    if credentials_ended(&fail) { fail.hint(LOG_IN) } else { fail }
+    cured(Fail::failed(what).because(AwsError { service: service.to_owned(), code, text }), passes)
+}
+
+/// With what helps, if anything is known to.
+fn cured(fail: Fail, passes: bool) -> Fail {
+    if credentials_ended(&fail) {
+        fail.hint(LOG_IN)
+    } else if passes {
+        fail.or_hint(AGAIN)
+    } else {
+        fail
+    }
 }
 
 /// The same for a service without an SDK crate here.
@@ -306,8 +323,7 @@ pub fn refused(service: &str, what: impl Into<String>, refused: &Refused) -> Fai
         Refused::Error { code, message } => (Some(code.clone()), message.clone()),
         Refused::Silent(text) => (None, text.clone()),
     };
-    let fail = Fail::failed(what).because(AwsError { service: service.to_owned(), code, text });
-    if credentials_ended(&fail) { fail.hint(LOG_IN) } else { fail }
+    cured(Fail::failed(what).because(AwsError { service: service.to_owned(), code, text }), refused.passes())
 }
 
 /// Whether a call failed because the credentials are valid no longer. It concerns every other call as well.
@@ -327,15 +343,26 @@ pub fn credentials_ended(fail: &Fail) -> bool {
 /// Throttling, a broken connection, a fault of the service.
 pub fn passes<E: ProvideErrorMetadata>(error: &aws_sdk_s3::error::SdkError<E>) -> bool {
     use aws_sdk_s3::error::SdkError;
-    const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
     match error {
-        SdkError::ServiceError(answer) => {
-            answer.raw().status().is_server_error() || PASSING.iter().any(|word| code(error).contains(word))
-        }
+        SdkError::ServiceError(answer) if answer.raw().status().is_server_error() => true,
+        _ => may_pass(error),
+    }
+}
+
+/// The same by what the service said alone.
+fn may_pass<E: ProvideErrorMetadata, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> bool {
+    use aws_sdk_s3::error::SdkError;
+    match error {
+        SdkError::ServiceError(_) => code(error) == "SlowDown" || is_passing(code(error)),
         SdkError::ConstructionFailure(_) => false,
         SdkError::DispatchFailure(_) => is_offline(error),
         _ => true,
     }
+}
+
+fn is_passing(code: &str) -> bool {
+    const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
+    PASSING.iter().any(|word| code.contains(word))
 }
 
 /// Whether the request never got through.

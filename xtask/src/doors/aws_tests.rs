@@ -76,6 +76,32 @@ async fn reads_wait_for_an_answer_for_half_a_minute() {
     assert!(watch.elapsed() < Duration::from_secs(61), "{:?}", watch.elapsed());
 }
 
+/// A lease has to be renewed within 90 s, whatever becomes of one connection.
+#[tokio::test(start_paused = true)]
+async fn a_document_is_written_anew_after_a_quarter_of_a_minute() {
+    use crate::doors::store::{Condition, Store};
+    let store = Store::new(&over(NeverClient::new(), RetryConfig::disabled()), "123456789012", "dev");
+    let watch = Stopwatch::start();
+    let writes = async {
+        store.write("k", &1, Condition::Absent).await.unwrap_err();
+        store.put("k", &1).await.unwrap_err();
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(600), writes).await.is_ok(), "no end");
+    assert!(watch.elapsed() < Duration::from_secs(31), "{:?}", watch.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_has_a_cure() {
+    let throttled = (400, r#"{"__type":"ThrottlingException","message":"m"}"#);
+    for (answer, cure) in [(throttled, true), ((400, r#"{"__type":"InvalidTagException"}"#), false)] {
+        let aws = over(wire(&[answer]), RetryConfig::disabled());
+        let error = aws.codedeploy.get_deployment().deployment_id("d-1").send().await.unwrap_err();
+        let fail = failure("CodeDeploy", "cannot look", error);
+        assert_eq!(fail.hints().iter().any(|hint| hint.contains("run the same command again")), cure);
+        assert_eq!(fail.hint("a better one").hints(), ["a better one"]);
+    }
+}
+
 fn sts(code: &str) -> String {
     format!("<ErrorResponse><Error><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>")
 }

@@ -14,8 +14,11 @@ use std::time::Instant;
 const STOPS: [Stop; 5] = [Stop::Rollout, Stop::Stack, Stop::Back, Stop::Dag, Stop::Nothing];
 
 /// What begins something that goes on without the tool: reads that follow it only watch.
-const BEGINNINGS: [(Stop, &str); 3] =
-    [(Stop::Stack, "ExecuteChangeSet"), (Stop::Rollout, "CreateDeployment"), (Stop::Rollout, "UpdateService")];
+const BEGINNINGS: [(Stop, &str); 3] = [
+    (Stop::Stack, "ExecuteChangeSet"),
+    (Stop::Rollout, "CreateDeployment"),
+    (Stop::Rollout, "UpdateService"),
+];
 
 /// How a fault that stays is different from others that stay: throttling and a connection that is reset before are a
 /// 500 to the tool.
@@ -71,7 +74,8 @@ fn chosen(cells: Vec<(Stop, Cell)>) -> Vec<(Stop, Cell)> {
 pub fn run(journey: &Journey, cells: &[(Stop, Cell)]) -> Vec<String> {
     let mut found = Vec::new();
     for (stop, cell) in cells {
-        let name = format!("{stop:?} {} {} {}", cell.operation, cell.fault.word(), cell.after.unwrap_or_default());
+        let name =
+            format!("{stop:?} {} {} {}", cell.operation, cell.fault.word(), cell.after.unwrap_or_default());
         let begun = Instant::now();
         let tried = catch_unwind(AssertUnwindSafe(|| try_one(journey, *stop, cell)));
         let seconds = begun.elapsed().as_secs_f64();

@@ -116,10 +116,9 @@ fn answer(operation: &Operation, (status, code): Error) -> Fate {
         Protocol::Json => {
             ("application/x-amz-json-1.1", format!(r#"{{"__type":"{code}","message":"of the test"}}"#))
         }
-        Protocol::S3 => (
-            "application/xml",
-            format!("<Error><Code>{code}</Code><Message>of the test</Message></Error>"),
-        ),
+        Protocol::S3 => {
+            ("application/xml", format!("<Error><Code>{code}</Code><Message>of the test</Message></Error>"))
+        }
         Protocol::Query => (
             "text/xml",
             format!(

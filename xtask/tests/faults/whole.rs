@@ -30,7 +30,9 @@ impl<'a> Here<'a> {
     fn artifact(&self, kind: &str) -> &str {
         let artifacts = self.record["artifacts"].as_array().unwrap();
         let found = artifacts.iter().find(|one| one["kind"] == kind);
-        found.and_then(|one| one["digest"].as_str()).unwrap_or_else(|| panic!("no {kind} in {:#}", self.record))
+        found
+            .and_then(|one| one["digest"].as_str())
+            .unwrap_or_else(|| panic!("no {kind} in {:#}", self.record))
     }
 
     /// The pointer names a release that is recorded and complete, every host runs it, nobody is at work, and no change
@@ -79,7 +81,8 @@ impl<'a> Here<'a> {
     #[track_caller]
     fn is_clear(&self, told: &str) {
         let lease = self.journey.project.object("environments/local/lock.json").unwrap_or_default();
-        let excused = ["lease could not be released", "lock.json`", "could not be undone"].map(|one| told.contains(one));
+        let excused = ["lease could not be released", "lock.json`", "could not be undone"]
+            .map(|one| told.contains(one));
         assert!(lease["held"] != true || lease["expires"] == 0 || excused[0] || excused[1], "{lease:#}");
         let sets = self.cloud("ListChangeSets", &[("StackName", "ductwork-local")]);
         let left: Vec<&str> = between(&sets, "<ExecutionStatus>", "<")
