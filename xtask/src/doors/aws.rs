@@ -5,6 +5,7 @@ use super::signed::{Refused, Signed};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -92,6 +93,7 @@ impl Aws {
                 $service::config::Builder::from(config)
                     .interceptor(counter.clone())
                     .interceptor(ShortReads)
+                    .retry_partition(without_quota(stringify!($service)))
                     .retry_classifier(Senseless)
             };
         }
@@ -160,6 +162,12 @@ impl Aws {
 
 fn patience(cloud: Cloud) -> Duration {
     haste::patience(if cloud == Cloud::Local { LOCAL_PATIENCE } else { PATIENCE })
+}
+
+/// A client of the SDK stops to repeat requests after some fifty that were not answered, however long ago. A deployment
+/// lasts for hours and has to be taken to its end; what limits a burst of requests is adaptive retries.
+fn without_quota(service: &'static str) -> RetryPartition {
+    RetryPartition::custom(service).token_bucket(TokenBucket::unlimited()).build()
 }
 
 fn in_haste(retries: RetryConfig) -> RetryConfig {

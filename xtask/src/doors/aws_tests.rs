@@ -90,6 +90,18 @@ async fn a_document_is_written_anew_after_a_quarter_of_a_minute() {
     assert!(watch.elapsed() < Duration::from_secs(31), "{:?}", watch.elapsed());
 }
 
+/// The SDK's quota of 500 would be spent after 50 of these.
+#[tokio::test(start_paused = true)]
+async fn requests_are_repeated_however_many_were_before() {
+    let refusal = r#"{"__type":"DeploymentDoesNotExistException","message":"m"}"#;
+    let answers = [(200, "<html>"), (400, refusal)].repeat(60);
+    let aws = over(wire(&answers), RetryConfig::standard());
+    for turn in 0..60 {
+        let error = aws.codedeploy.get_deployment().deployment_id("d-1").send().await.unwrap_err();
+        assert_eq!(code(&error), "DeploymentDoesNotExistException", "{turn}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_passes_has_a_cure() {
     let throttled = (400, r#"{"__type":"ThrottlingException","message":"m"}"#);

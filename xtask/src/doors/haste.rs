@@ -4,7 +4,7 @@ use super::env;
 use std::time::Duration;
 
 /// Even a test gives an answer so long: its machine may be busy.
-const LEAST: Duration = Duration::from_secs(2);
+const LEAST: Duration = Duration::from_secs(3);
 
 /// Before a request is repeated, or a look at what goes on in vain is given up.
 pub(crate) fn pause(usual: Duration) -> Duration {
