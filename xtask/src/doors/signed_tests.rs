@@ -1,6 +1,7 @@
 //! Signatures against those of botocore, and answers of a server of this process.
 
 use super::*;
+use aws_credential_types::provider::future::ProvideCredentials;
 use serde_json::json;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -121,14 +122,20 @@ async fn a_read_bears_with_throttling_longer_than_with_silence() {
 /// Those of a role end after an hour, a rollout that drains workers need not.
 #[tokio::test]
 async fn credentials_that_end_are_fetched_anew() {
-    let asked = std::sync::atomic::AtomicU64::new(0);
-    let provider = aws_config::meta::credentials::provide_credentials_fn(move || {
-        // The first are about to end.
-        let left = 60 + 7200 * asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let end = time::system() + Duration::from_secs(left);
-        async move { Ok(Credentials::new(left.to_string(), "s", None, Some(end), "test")) }
-    });
-    let provider = SharedCredentialsProvider::new(provider);
+    #[derive(Debug, Default)]
+    struct Role(std::sync::atomic::AtomicU64);
+    impl aws_sdk_sts::config::ProvideCredentials for Role {
+        fn provide_credentials<'a>(&'a self) -> ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            // The first are about to end.
+            let left = 60 + 7200 * self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let end = time::system() + Duration::from_secs(left);
+            ProvideCredentials::ready(Ok(Credentials::new(left.to_string(), "s", None, Some(end), "test")))
+        }
+    }
+    let provider = SharedCredentialsProvider::new(Role::default());
     let signed = Signed::new("stack", Some(provider), "eu-central-1", None, Counter::default());
     let mut keys = Vec::new();
     for _ in 0..3 {

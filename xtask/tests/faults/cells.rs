@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::injector::{Cell, Mode};
-use crate::journey::{Journey, Stop, Used};
+use crate::journey::{Journey, Stop, Used, said};
 use crate::operation::{Kind, Operation};
 use crate::support::{Run, say};
 use crate::whole::Here;
@@ -62,17 +62,25 @@ pub fn of(used: &Used, every: bool) -> Vec<(Stop, Cell)> {
     cells
 }
 
-/// The first of each fault, kind and beginning, going from operation to operation.
-fn chosen(cells: Vec<(Stop, Cell)>) -> Vec<(Stop, Cell)> {
-    let (mut seen, mut tried) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
-    let kind = |cell: &Cell| (cell.fault, cell.operation.kind, cell.after.is_some());
-    let new = |(_, cell): &(Stop, Cell)| tried.insert(cell.operation.clone()) && seen.insert(kind(cell));
-    cells.into_iter().filter(new).collect()
+/// One for each fault with each kind of operation, of as many operations as there are; of reads, those that watch.
+fn chosen(mut cells: Vec<(Stop, Cell)>) -> Vec<(Stop, Cell)> {
+    let kind = |cell: &Cell| (cell.fault, cell.operation.kind);
+    let mut chosen: Vec<(Stop, Cell)> = Vec::new();
+    cells.sort_by_key(|(_, cell)| cell.after.is_none());
+    for others_only in [true, false] {
+        for (stop, cell) in &cells {
+            let tried = |(_, one): &(Stop, Cell)| others_only && one.operation == cell.operation;
+            let same = |(_, one): &(Stop, Cell)| kind(one) == kind(cell);
+            if !chosen.iter().any(|one| tried(one) || same(one)) {
+                chosen.push((*stop, cell.clone()));
+            }
+        }
+    }
+    chosen
 }
 
-/// Tries them one after the other, each from an environment that is whole; what was found.
-pub fn run(journey: &Journey, cells: &[(Stop, Cell)]) -> Vec<String> {
-    let mut found = Vec::new();
+/// Tries them one after the other, each from an environment that is whole.
+pub fn run(journey: &Journey, cells: &[(Stop, Cell)], found: &mut Vec<String>) {
     for (stop, cell) in cells {
         let name =
             format!("{stop:?} {} {} {}", cell.operation, cell.fault.word(), cell.after.unwrap_or_default());
@@ -80,9 +88,7 @@ pub fn run(journey: &Journey, cells: &[(Stop, Cell)]) -> Vec<String> {
         let tried = catch_unwind(AssertUnwindSafe(|| try_one(journey, *stop, cell)));
         let seconds = begun.elapsed().as_secs_f64();
         let told = tried.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            found.push(format!("{name}: {}", text.unwrap_or_default()));
+            found.push(format!("{name}: {}", said(&*panic)));
             "FAILED".to_owned()
         });
         say(&format!("    {name}: {told}, {seconds:.1} s"));
@@ -91,7 +97,6 @@ pub fn run(journey: &Journey, cells: &[(Stop, Cell)]) -> Vec<String> {
             journey.deploy();
         }
     }
-    found
 }
 
 fn try_one(journey: &Journey, stop: Stop, cell: &Cell) -> String {

@@ -4,9 +4,11 @@ use crate::injector::{Injector, Mode};
 use crate::operation::Operation;
 use crate::support::project::Project;
 use crate::support::{Run, say};
+use crate::whole::{Here, deployments};
 use serde_json::Value;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -120,32 +122,43 @@ impl Journey {
         Run { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// Stops of the way, each with a mode; the operations of each. It has to do what it would without the faults.
-    pub fn go(&self, stops: &[Stop], mode: &Mode) -> Used {
+    /// Stops of the way, each with a mode. It has to do what it would without the faults; what it does not is `found`.
+    pub fn go(&self, stops: &[Stop], mode: &Mode, found: &mut Vec<String>) -> Used {
         let mut used = Used::new();
         for stop in stops {
             self.edit(*stop);
-            let began = crate::whole::deployments(self);
-            self.injector.set(mode.clone());
-            let begun = Instant::now();
-            let run = self.run(*stop);
+            let tried = catch_unwind(AssertUnwindSafe(|| self.stop(*stop, mode)));
             let calls = self.injector.calls();
             self.injector.set(Mode::Nothing);
-            say(&format!(
-                "    {} {stop:?}: {} calls of {} operations, {:.1} s",
-                self.engine,
-                calls.values().sum::<usize>(),
-                calls.len(),
-                begun.elapsed().as_secs_f64()
-            ));
-            let result = run.expect(0).json();
-            self.ended_well(*stop, &result);
-            let begun = crate::whole::deployments(self).difference(&began).count();
-            let expected = if self.engine == "ec2" && *stop == Stop::Rollout { 3 } else { begun };
-            assert_eq!(begun, expected, "deployments of CodeDeploy for three groups");
+            if let Err(panic) = tried {
+                found.push(format!("{stop:?} with {mode:?}: {}", said(&*panic)));
+                let again = if *stop == Stop::Destroy { self.run(*stop) } else { self.deploy() };
+                again.expect(0);
+            }
             used.insert(*stop, calls.into_keys().collect());
         }
         used
+    }
+
+    fn stop(&self, stop: Stop, mode: &Mode) {
+        let before = deployments(self);
+        self.injector.set(mode.clone());
+        let watch = Instant::now();
+        let run = self.run(stop);
+        let calls = self.injector.calls();
+        say(&format!(
+            "    {} {stop:?}: {} calls of {} operations, {:.1} s, exit {:?}",
+            self.engine,
+            calls.values().sum::<usize>(),
+            calls.len(),
+            watch.elapsed().as_secs_f64(),
+            run.code
+        ));
+        self.ended_well(stop, &run.expect(0).json());
+        if self.engine == "ec2" && stop == Stop::Rollout {
+            let begun = deployments(self).difference(&before).count();
+            assert_eq!(begun, 3, "a deployment of CodeDeploy for each group");
+        }
     }
 
     fn ended_well(&self, stop: Stop, result: &Value) {
@@ -159,9 +172,15 @@ impl Journey {
             assert!(self.project.object("environments/local/lock.json").is_none());
             return;
         }
-        let here = crate::whole::Here::look(self);
+        let here = Here::look(self);
         here.is_whole();
         here.tells(result);
         assert_eq!(here.release(), result["release"]);
     }
+}
+
+/// What a test that failed said.
+pub fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default().to_owned()
 }

@@ -34,14 +34,15 @@ fn matrix(engine: &'static str) {
         true => PASSING.map(|fault| vec![fault]).to_vec(),
         false => vec![vec![Fault::ResetAfter]],
     };
+    let mut found = Vec::new();
     for faults in kinds {
-        journey.go(&STOPS, &Mode::Once(faults));
+        journey.go(&STOPS, &Mode::Once(faults), &mut found);
     }
     let (last, stops) = STOPS.split_last().unwrap();
     let mixed = Mode::Once(PASSING.to_vec());
-    let used = journey.go(stops, &mixed);
-    let found = cells::run(&journey, &cells::of(&used, every));
-    journey.go(&[*last], &mixed);
+    let used = journey.go(stops, &mixed, &mut found);
+    cells::run(&journey, &cells::of(&used, every), &mut found);
+    journey.go(&[*last], &mixed, &mut found);
     matrix::show(engine, &journey.injector.done());
-    assert!(found.is_empty(), "{} defects: {found:#?}", found.len());
+    assert!(found.is_empty(), "{} defects:\n{}", found.len(), found.join("\n\n"));
 }
