@@ -10,12 +10,14 @@ use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpCl
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef, InterceptorContext,
+    AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextRef,
+    BeforeTransmitInterceptorContextRef, InterceptorContext,
 };
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::ErrorKind;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,6 +95,7 @@ impl Aws {
                 $service::config::Builder::from(config)
                     .interceptor(counter.clone())
                     .interceptor(ShortReads)
+                    .interceptor(WholeAnswers)
                     .retry_partition(without_quota(stringify!($service)))
                     .retry_classifier(Senseless)
             };
@@ -241,6 +244,29 @@ impl Intercept for ShortReads {
     }
 }
 
+/// Refuses XML that ends too soon. The SDK takes what is there for all of it: an ARN may be half of one.
+#[derive(Debug)]
+struct WholeAnswers;
+
+impl Intercept for WholeAnswers {
+    fn name(&self) -> &'static str {
+        "WholeAnswers"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response().body().bytes().unwrap_or_default();
+        if body.starts_with(b"<") {
+            roxmltree::Document::parse(std::str::from_utf8(body)?)?;
+        }
+        Ok(())
+    }
+}
+
 /// Repeats a request whose answer arrived and cannot be understood; the SDK by itself takes that for final. A
 /// write is repeated, too, as it is after an answer that was lost: callers ask the service what the first
 /// attempt did.
@@ -363,7 +389,10 @@ fn may_pass<E: ProvideErrorMetadata, R>(error: &aws_sdk_s3::error::SdkError<E, R
     match error {
         SdkError::ServiceError(_) => code(error) == "SlowDown" || is_passing(code(error)),
         SdkError::ConstructionFailure(_) => false,
-        SdkError::DispatchFailure(_) => is_offline(error),
+        // The connection ended before the answer came.
+        SdkError::DispatchFailure(failure) => {
+            is_offline(error) || failure.as_other() == Some(ErrorKind::TransientError)
+        }
         _ => true,
     }
 }

@@ -42,7 +42,9 @@ async fn what_makes_no_sense_is_asked_for_again() {
         let answer = aws.codedeploy.get_deployment().deployment_id("d-1").send().await.unwrap();
         assert_eq!(answer.deployment_info().unwrap().deployment_id(), Some("d-1"), "after {status}");
     }
-    let aws = over(wire(&[(200, &STACKS[..150]), (200, "{}"), (200, STACKS)]), RetryConfig::standard());
+    let half = STACKS.find("p-dev").unwrap() + 3;
+    let answers = [(200, &STACKS[..150]), (200, &STACKS[..half]), (200, "{}"), (200, STACKS)];
+    let aws = over(wire(&answers), RetryConfig::standard().with_max_attempts(4));
     let answer = aws.cloudformation.describe_stacks().send().await.unwrap();
     assert_eq!(answer.stacks()[0].stack_name(), Some("p-dev"));
 }
@@ -111,6 +113,19 @@ async fn what_passes_has_a_cure() {
         let fail = failure("CodeDeploy", "cannot look", error);
         assert_eq!(fail.hints().iter().any(|hint| hint.contains("run the same command again")), cure);
         assert_eq!(fail.hint("a better one").hints(), ["a better one"]);
+    }
+}
+
+#[test]
+fn a_connection_that_ends_before_the_answer_passes() {
+    use aws_sdk_codedeploy::operation::get_deployment::GetDeploymentError;
+    use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+    for (kind, expected) in [(Some(ErrorKind::TransientError), true), (None, false)] {
+        let cut = ConnectorError::other("connection closed before message completed".into(), kind);
+        let error: SdkError<GetDeploymentError> = SdkError::dispatch_failure(cut);
+        assert_eq!(passes(&error), expected);
+        let fail = failure("CodeDeploy", "cannot look", error);
+        assert_eq!(fail.hints().is_empty(), !expected);
     }
 }
 
