@@ -1,31 +1,40 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
 use super::fence::Fence;
+use super::haste;
 use super::pace::Pace;
 use super::signed::{Refused, Signed};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef, InterceptorContext,
+    AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextRef,
+    BeforeTransmitInterceptorContextRef, InterceptorContext,
 };
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::ErrorKind;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A connection that says nothing for so long is dead; the local cloud answers some calls only when all
-/// is done. Reads and uploads have a patience of their own.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// is done. Reads, documents and uploads have a patience of their own.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOCAL_PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// A read has nothing to wait for.
 const READ_PATIENCE: Duration = Duration::from_secs(30);
+/// Before a request is repeated: the SDK's own pauses, at random up to this, doubled each time.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+const AGAIN: &str = "the service did not answer, or asked for patience: run the same command again";
 const LOG_IN: &str = "log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"";
 
 /// The clients, ready to use. Cheap to clone.
@@ -64,8 +73,8 @@ impl Aws {
     pub async fn connect(stack: &str, region: &str, endpoint: Option<&str>, cloud: Cloud) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client(endpoint))
-            .retry_config(RetryConfig::adaptive().with_max_attempts(8))
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build())
+            .retry_config(in_haste(RetryConfig::adaptive().with_max_attempts(8)))
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(patience(cloud)).build())
             .region(Region::new(region.to_owned()));
         if let Ok(name) = AppName::new(stack.to_owned()) {
             loader = loader.app_name(name);
@@ -99,6 +108,8 @@ impl Aws {
             }
             .interceptor(counter.clone())
             .interceptor(ShortReads)
+            .interceptor(WholeAnswers)
+            .retry_partition(without_quota(stringify!($service)))
             .retry_classifier(Senseless)};
         }
         macro_rules! client {
@@ -108,7 +119,7 @@ impl Aws {
         }
         let s3 = ours!(aws_sdk_s3).force_path_style(endpoint.is_some());
         // The first call of all: it fails soon if there is no connection.
-        let sts = ours!(aws_sdk_sts).retry_config(RetryConfig::standard().with_max_attempts(3));
+        let sts = ours!(aws_sdk_sts).retry_config(in_haste(RetryConfig::standard().with_max_attempts(3)));
         Self {
             region: region.to_owned(),
             endpoint: endpoint.map(str::to_owned),
@@ -187,6 +198,20 @@ impl Aws {
     }
 }
 
+fn patience(cloud: Cloud) -> Duration {
+    haste::patience(if cloud == Cloud::Local { LOCAL_PATIENCE } else { PATIENCE })
+}
+
+/// A client of the SDK stops to repeat requests after some fifty that were not answered, however long ago. A deployment
+/// lasts for hours and has to be taken to its end; what limits a burst of requests is adaptive retries.
+fn without_quota(service: &'static str) -> RetryPartition {
+    RetryPartition::custom(service).token_bucket(TokenBucket::unlimited()).build()
+}
+
+fn in_haste(retries: RetryConfig) -> RetryConfig {
+    retries.with_initial_backoff(haste::pause(PAUSE)).with_max_backoff(haste::pause(LONGEST_PAUSE))
+}
+
 /// rustls with ring: the SDK's own default takes 50 s longer to compile. Plain HTTP is for emulators.
 fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
     let builder = aws_smithy_http_client::Builder::new();
@@ -246,7 +271,32 @@ impl Intercept for ShortReads {
         if READS.iter().any(|verb| operation.starts_with(verb)) {
             let whole =
                 config.load::<TimeoutConfig>().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
-            config.interceptor_state().store_put(whole.operation_attempt_timeout(READ_PATIENCE).build());
+            config
+                .interceptor_state()
+                .store_put(whole.operation_attempt_timeout(haste::patience(READ_PATIENCE)).build());
+        }
+        Ok(())
+    }
+}
+
+/// Refuses XML that ends too soon. The SDK takes what is there for all of it: an ARN may be half of one.
+#[derive(Debug)]
+struct WholeAnswers;
+
+impl Intercept for WholeAnswers {
+    fn name(&self) -> &'static str {
+        "WholeAnswers"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response().body().bytes().unwrap_or_default();
+        if body.starts_with(b"<") {
+            roxmltree::Document::parse(std::str::from_utf8(body)?)?;
         }
         Ok(())
     }
@@ -302,6 +352,7 @@ where
     R: fmt::Debug + Send + Sync + 'static,
 {
     use aws_sdk_s3::error::SdkError;
+    let passes = may_pass(&error);
     let (code, text) = match &error {
         SdkError::ServiceError(context) => {
             let meta = context.err().meta();
@@ -320,8 +371,18 @@ where
         SdkError::ConstructionFailure(_) => (None, innermost(Some(&error))),
         _ => (None, format!("unexpected answer: {}", innermost(Some(&error)))),
     };
-    let fail = Fail::failed(what).because(AwsError { service: service.to_owned(), code, text });
-    if credentials_ended(&fail) { fail.hint(LOG_IN) } else { fail }
+    cured(Fail::failed(what).because(AwsError { service: service.to_owned(), code, text }), passes)
+}
+
+/// With what helps, if anything is known to.
+fn cured(fail: Fail, passes: bool) -> Fail {
+    if credentials_ended(&fail) {
+        fail.hint(LOG_IN)
+    } else if passes {
+        fail.or_hint(AGAIN)
+    } else {
+        fail
+    }
 }
 
 /// The same for a service without an SDK crate here.
@@ -331,8 +392,7 @@ pub fn refused(service: &str, what: impl Into<String>, refused: &Refused) -> Fai
         Refused::Error { code, message } => (Some(code.clone()), message.clone()),
         Refused::Silent(text) => (None, text.clone()),
     };
-    let fail = Fail::failed(what).because(AwsError { service: service.to_owned(), code, text });
-    if credentials_ended(&fail) { fail.hint(LOG_IN) } else { fail }
+    cured(Fail::failed(what).because(AwsError { service: service.to_owned(), code, text }), refused.passes())
 }
 
 /// Whether a call failed because the credentials are valid no longer. It concerns every other call as well.
@@ -349,29 +409,39 @@ pub fn credentials_ended(fail: &Fail) -> bool {
     code.is_some_and(|code| ENDED.contains(&code))
 }
 
-/// What codes of failures have in them that pass by themselves.
-const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
-
-/// The same of a failure that a call has become. What is not a failure of a call does not pass.
+/// Whether the failure that a call has become passes by itself. What is not a failure of a call does not pass.
 #[must_use]
 pub fn is_passing(fail: &Fail) -> bool {
     let error = fail.underlying::<AwsError>();
-    error.is_some_and(|error| {
-        error.code.as_ref().is_none_or(|code| PASSING.iter().any(|word| code.contains(word)))
-    })
+    error.is_some_and(|error| error.code.as_deref().is_none_or(is_passing_code))
 }
 
 /// Throttling, a broken connection, a fault of the service.
 pub fn passes<E: ProvideErrorMetadata>(error: &aws_sdk_s3::error::SdkError<E>) -> bool {
     use aws_sdk_s3::error::SdkError;
     match error {
-        SdkError::ServiceError(answer) => {
-            answer.raw().status().is_server_error() || PASSING.iter().any(|word| code(error).contains(word))
-        }
+        SdkError::ServiceError(answer) if answer.raw().status().is_server_error() => true,
+        _ => may_pass(error),
+    }
+}
+
+/// The same by what the service said alone.
+fn may_pass<E: ProvideErrorMetadata, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> bool {
+    use aws_sdk_s3::error::SdkError;
+    match error {
+        SdkError::ServiceError(_) => code(error) == "SlowDown" || is_passing_code(code(error)),
         SdkError::ConstructionFailure(_) => false,
-        SdkError::DispatchFailure(_) => is_offline(error),
+        // The connection ended before the answer came.
+        SdkError::DispatchFailure(failure) => {
+            is_offline(error) || failure.as_other() == Some(ErrorKind::TransientError)
+        }
         _ => true,
     }
+}
+
+fn is_passing_code(code: &str) -> bool {
+    const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
+    PASSING.iter().any(|word| code.contains(word))
 }
 
 /// Whether the request never got through.

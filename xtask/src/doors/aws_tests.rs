@@ -42,7 +42,9 @@ async fn what_makes_no_sense_is_asked_for_again() {
         let answer = aws.codedeploy.get_deployment().deployment_id("d-1").send().await.unwrap();
         assert_eq!(answer.deployment_info().unwrap().deployment_id(), Some("d-1"), "after {status}");
     }
-    let aws = over(wire(&[(200, &STACKS[..150]), (200, "{}"), (200, STACKS)]), RetryConfig::standard());
+    let half = STACKS.find("p-dev").unwrap() + 3;
+    let answers = [(200, &STACKS[..150]), (200, &STACKS[..half]), (200, "{}"), (200, STACKS)];
+    let aws = over(wire(&answers), RetryConfig::standard().with_max_attempts(4));
     let answer = aws.cloudformation.describe_stacks().send().await.unwrap();
     assert_eq!(answer.stacks()[0].stack_name(), Some("p-dev"));
 }
@@ -74,6 +76,58 @@ async fn reads_wait_for_an_answer_for_half_a_minute() {
     };
     assert!(tokio::time::timeout(Duration::from_secs(600), reads).await.is_ok(), "no end");
     assert!(watch.elapsed() < Duration::from_secs(61), "{:?}", watch.elapsed());
+}
+
+/// A lease has to be renewed within 90 s, whatever becomes of one connection.
+#[tokio::test(start_paused = true)]
+async fn a_document_is_written_anew_after_a_quarter_of_a_minute() {
+    use crate::doors::store::{Condition, Store};
+    let store = Store::new(&over(NeverClient::new(), RetryConfig::disabled()), "123456789012", "dev");
+    let watch = Stopwatch::start();
+    let writes = async {
+        store.write("k", &1, Condition::Absent).await.unwrap_err();
+        store.put("k", &1).await.unwrap_err();
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(600), writes).await.is_ok(), "no end");
+    assert!(watch.elapsed() < Duration::from_secs(31), "{:?}", watch.elapsed());
+}
+
+/// The SDK's quota of 500 would be spent after 50 of these.
+#[tokio::test(start_paused = true)]
+async fn requests_are_repeated_however_many_were_before() {
+    let refusal = r#"{"__type":"DeploymentDoesNotExistException","message":"m"}"#;
+    let answers = [(200, "<html>"), (400, refusal)].repeat(60);
+    let aws = over(wire(&answers), RetryConfig::standard());
+    for turn in 0..60 {
+        let error = aws.codedeploy.get_deployment().deployment_id("d-1").send().await.unwrap_err();
+        assert_eq!(code(&error), "DeploymentDoesNotExistException", "{turn}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_has_a_cure() {
+    let throttled = (400, r#"{"__type":"ThrottlingException","message":"m"}"#);
+    for (answer, cure) in [(throttled, true), ((400, r#"{"__type":"InvalidTagException"}"#), false)] {
+        let aws = over(wire(&[answer]), RetryConfig::disabled());
+        let error = aws.codedeploy.get_deployment().deployment_id("d-1").send().await.unwrap_err();
+        let fail = failure("CodeDeploy", "cannot look", error);
+        assert_eq!(fail.hints().iter().any(|hint| hint.contains("run the same command again")), cure);
+        assert_eq!(fail.hint("a better one").hints(), ["a better one"]);
+    }
+}
+
+#[test]
+fn a_connection_that_ends_before_the_answer_passes() {
+    use aws_sdk_codedeploy::error::SdkError;
+    use aws_sdk_codedeploy::operation::get_deployment::GetDeploymentError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    for (kind, expected) in [(Some(ErrorKind::TransientError), true), (None, false)] {
+        let cut = ConnectorError::other("connection closed before message completed".into(), kind);
+        let error: SdkError<GetDeploymentError> = SdkError::dispatch_failure(cut);
+        assert_eq!(passes(&error), expected);
+        let fail = failure("CodeDeploy", "cannot look", error);
+        assert_eq!(fail.hints().is_empty(), !expected);
+    }
 }
 
 fn sts(code: &str) -> String {

@@ -142,6 +142,13 @@ pub fn stop_after() -> Option<String> {
     text("DUCTWORK_STOP_AFTER")
 }
 
+/// `DUCTWORK_HASTE`: the number by which time-outs and pauses towards AWS are divided; see `haste`.
+/// Only the tests of faults set it.
+#[must_use]
+pub fn haste() -> u32 {
+    text("DUCTWORK_HASTE").and_then(|text| text.parse().ok()).filter(|haste| *haste > 0).unwrap_or(1)
+}
+
 /// The folders of `PATH`.
 #[must_use]
 pub fn path() -> Vec<PathBuf> {

@@ -18,6 +18,7 @@ pub mod fs;
 pub mod git;
 pub mod git_remote;
 pub mod github;
+pub(crate) mod haste;
 pub mod http;
 pub mod local_cloud;
 pub mod logs;

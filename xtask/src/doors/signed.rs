@@ -4,29 +4,37 @@
 use super::aws::Counter;
 use super::fence::{CLOSED, Fence};
 use super::http::escaped;
-use super::{backoff, time};
+use super::{backoff, haste, time};
 use aws_sdk_sts::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use serde_json::Value;
 use std::fmt;
 use std::time::{Duration, SystemTime};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// How long an answer may take, and how often it is asked for.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
     deadline: Duration,
+    /// If the service says that it cannot just now: throttling passes within seconds.
     attempts: usize,
+    /// If it says nothing.
+    unanswered: usize,
 }
 
-/// What is read here answers within a second or two, and who reads it looks again.
-const READ: Patience = Patience { deadline: Duration::from_secs(6), attempts: 3 };
+/// What is read here answers within a second or two; where nobody answers three times, the way to the service is shut.
+const READ: Patience = Patience { deadline: Duration::from_secs(6), attempts: 9, unanswered: 3 };
 /// Whoever watches looks again in its own time.
-const LOOK: Patience = Patience { attempts: 1, ..READ };
+const LOOK: Patience = Patience { attempts: 1, unanswered: 1, ..READ };
 /// What is begun here has to be begun; the local cloud answers when all is done.
-const WRITE: Patience = Patience { deadline: Duration::from_secs(60), attempts: 9 };
-const ONCE: Patience = Patience { attempts: 1, ..WRITE };
+const WRITE: Patience = Patience { deadline: Duration::from_secs(60), attempts: 9, unanswered: 9 };
+const ONCE: Patience = Patience { attempts: 1, unanswered: 1, ..WRITE };
+/// Between two attempts, half as long again each time.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Credentials that end so soon are fetched anew.
+const ENDING: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -140,7 +148,7 @@ pub struct Signed {
     /// As the SDK names the stack in its user agent.
     app: String,
     provider: Option<SharedCredentialsProvider>,
-    credentials: std::sync::Arc<OnceCell<Credentials>>,
+    credentials: std::sync::Arc<Mutex<Option<Credentials>>>,
     region: String,
     endpoint: Option<String>,
     counter: Counter,
@@ -212,7 +220,7 @@ impl Signed {
             ("x-amz-target", target.to_owned()),
         ];
         let text = self.send(service, "POST", "/", headers, input.to_string(), patience).await?;
-        serde_json::from_str(&text).map_err(|error| Refused::Silent(format!("unexpected answer: {error}")))
+        understood(&text)
     }
 
     /// An action of EC2.
@@ -254,24 +262,35 @@ impl Signed {
         let (place, region) = service.place(&self.region);
         let url = format!("{}{path}", self.endpoint.as_deref().unwrap_or(&place));
         let request = Request { service, method, url, headers, body };
-        let credentials = self.credentials().await?;
-        let mut wait = backoff::Backoff::polling();
-        for _ in 1..patience.attempts {
-            match self.attempt(&request, &region, &credentials, patience.deadline).await {
-                Err(refused) if refused.passes() => wait.wait().await,
+        let mut wait = backoff::Backoff::new(haste::pause(PAUSE), haste::pause(LONGEST_PAUSE));
+        let (mut attempts, mut unanswered) = (0, 0);
+        loop {
+            let credentials = self.credentials().await?;
+            let refused = match self.attempt(&request, &region, &credentials, patience.deadline).await {
+                Err(refused) if refused.passes() => refused,
                 answer => return answer,
+            };
+            attempts += 1;
+            unanswered += usize::from(refused.code().is_empty());
+            if attempts >= patience.attempts || unanswered >= patience.unanswered {
+                return Err(refused);
             }
+            wait.wait().await;
         }
-        self.attempt(&request, &region, &credentials, patience.deadline).await
     }
 
-    /// Looked for once: a provider may have to ask another service for them.
+    /// Kept until they end: a provider may have to ask another service for them, and those of a role last an hour.
     async fn credentials(&self) -> Answer<Credentials> {
-        let found = self.credentials.get_or_try_init(async || match &self.provider {
-            Some(provider) => provider.provide_credentials().await.map_err(|error| error.to_string()),
-            None => Err("there are no credentials".to_owned()),
-        });
-        found.await.cloned().map_err(Refused::Silent)
+        let mut kept = self.credentials.lock().await;
+        let lasts = |one: &&Credentials| one.expiry().is_none_or(|end| end > time::system() + ENDING);
+        if let Some(found) = kept.as_ref().filter(lasts) {
+            return Ok(found.clone());
+        }
+        let none = || Refused::Silent("there are no credentials".to_owned());
+        let provider = self.provider.as_ref().ok_or_else(none)?;
+        let found = provider.provide_credentials().await;
+        let found = found.map_err(|error| Refused::Silent(error.to_string()))?;
+        Ok(kept.insert(found).clone())
     }
 
     async fn attempt(
@@ -282,6 +301,7 @@ impl Signed {
         deadline: Duration,
     ) -> Answer<String> {
         let mut request = request.clone();
+        let is_json = request.headers.iter().any(|(name, _)| *name == "x-amz-target");
         request.headers.extend(signature(&request, region, credentials.clone(), time::system())?);
         if !self.fence.holds().await {
             return Err(Refused::Error { code: "LeaseLost".to_owned(), message: CLOSED.to_owned() });
@@ -290,8 +310,29 @@ impl Signed {
         let agent = self.agent.clone();
         let sent = tokio::task::spawn_blocking(move || exchange(&agent, &request, deadline)).await;
         let (status, text) = sent.map_err(|error| Refused::Silent(error.to_string()))??;
-        if (200..300).contains(&status) { Ok(text) } else { Err(refusal(status, &text)) }
+        if !(200..300).contains(&status) {
+            return Err(refusal(status, &text));
+        }
+        // An answer that arrives broken is no answer.
+        if is_json {
+            understood::<serde::de::IgnoredAny>(&text).map(drop)?
+        } else {
+            whole(&text)?
+        }
+        Ok(text)
     }
+}
+
+fn understood<T: serde::de::DeserializeOwned>(text: &str) -> Answer<T> {
+    serde_json::from_str(text).map_err(|error| unexpected(&error))
+}
+
+fn whole(xml: &str) -> Answer<()> {
+    roxmltree::Document::parse(xml).map(drop).map_err(|error| unexpected(&error))
+}
+
+fn unexpected(error: &dyn fmt::Display) -> Refused {
+    Refused::Silent(format!("unexpected answer: {error}"))
 }
 
 fn exchange(agent: &ureq::Agent, request: &Request, deadline: Duration) -> Answer<(u16, String)> {
@@ -316,7 +357,7 @@ fn in_time<B: ureq::AsSendBody>(
     request: ureq::http::Request<B>,
     deadline: Duration,
 ) -> ureq::http::Request<B> {
-    agent.configure_request(request).timeout_global(Some(deadline)).build()
+    agent.configure_request(request).timeout_global(Some(haste::patience(deadline))).build()
 }
 
 /// The headers that Signature Version 4 adds.

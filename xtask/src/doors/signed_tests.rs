@@ -1,6 +1,7 @@
 //! Signatures against those of botocore, and answers of a server of this process.
 
 use super::*;
+use aws_credential_types::provider::future::ProvideCredentials;
 use serde_json::json;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -97,6 +98,54 @@ async fn what_passes_is_repeated_and_every_request_counted() {
     let answer = signed.json(Service::Quotas, "ServiceQuotasV20190624.GetServiceQuota", &json!({})).await;
     assert_eq!(answer.unwrap()["Quota"]["Value"], 5.0);
     assert_eq!(counter.get(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_broken_is_asked_for_again() {
+    let (signed, counter) = service(vec![(200, r#"{"Quota": {"Va"#), (200, r#"{"Quota": {"Value": 5.0}}"#)]);
+    let answer = signed.json(Service::Quotas, "ServiceQuotasV20190624.GetServiceQuota", &json!({})).await;
+    assert_eq!((answer.unwrap()["Quota"]["Value"].as_f64(), counter.get()), (Some(5.0), 2));
+    let (signed, counter) = service(vec![(200, "<Response><vpc"), (200, "<Response/>")]);
+    assert_eq!((signed.ec2("DescribeVpcs", &[]).await.unwrap().as_str(), counter.get()), ("<Response/>", 2));
+}
+
+/// A burst of throttling lasts longer than three quick attempts; a service that says nothing is not there.
+#[tokio::test]
+async fn a_read_bears_with_throttling_longer_than_with_silence() {
+    let throttled = (400, r#"{"__type": "ThrottlingException"}"#);
+    let (signed, counter) = service(vec![throttled, throttled, throttled, throttled, (200, "{}")]);
+    let answer = signed.json(Service::Ecs, "AmazonEC2ContainerServiceV20141113.ListTasks", &json!({})).await;
+    assert_eq!((answer.unwrap(), counter.get()), (json!({}), 5));
+    let (mut signed, counter) = service(Vec::new());
+    signed.endpoint = Some("http://127.0.0.1:1".to_owned());
+    signed.ec2("DescribeVpcs", &[]).await.unwrap_err();
+    assert_eq!(counter.get(), 3);
+}
+
+/// Those of a role end after an hour, a rollout that drains workers need not.
+#[tokio::test]
+async fn credentials_that_end_are_fetched_anew() {
+    #[derive(Debug, Default)]
+    struct Role(std::sync::atomic::AtomicU64);
+    impl aws_sdk_sts::config::ProvideCredentials for Role {
+        fn provide_credentials<'a>(&'a self) -> ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            // The first are about to end.
+            let left = 60 + 7200 * self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let end = time::system() + Duration::from_secs(left);
+            ProvideCredentials::ready(Ok(Credentials::new(left.to_string(), "s", None, Some(end), "test")))
+        }
+    }
+    let provider = SharedCredentialsProvider::new(Role::default());
+    let signed =
+        Signed::new("stack", Some(provider), "eu-central-1", None, (Counter::default(), Fence::default()));
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        keys.push(signed.credentials().await.unwrap().access_key_id().to_owned());
+    }
+    assert_eq!(keys, ["60", "7260", "7260"]);
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ fn an_image_whose_list_cannot_be_attached_is_not_there() {
     let proxy = Proxy::before(server.port, |request| {
         // One architecture: nothing else is put by its digest.
         let is_list = request.starts_with("PUT ") && request.contains("/manifests/sha256:");
-        if is_list { Fate::Answer("HTTP/1.1 500 Internal Server Error\r\n\r\n") } else { Fate::Pass }
+        if is_list { Fate::Answer("HTTP/1.1 500 Internal Server Error\r\n\r\n".into()) } else { Fate::Pass }
     });
     let project =
         project(&server.base(&["amd64"]), &format!("repository = '127.0.0.1:{}/airflow'", proxy.port));
@@ -134,10 +134,10 @@ fn an_image_that_somebody_else_has_just_pushed_is_the_image() {
     let proxy = Proxy::before(server.port, move |request| {
         let (is_tag, first) = (request.contains("/airflow/manifests/"), !seen.load(Relaxed));
         match request.split(' ').next() {
-            Some("GET") if is_tag && first => Fate::Answer("HTTP/1.1 404 Not Found\r\n\r\n"),
+            Some("GET") if is_tag && first => Fate::Answer("HTTP/1.1 404 Not Found\r\n\r\n".into()),
             Some("PUT") if is_tag => {
                 seen.store(true, Relaxed);
-                Fate::Answer(TAKEN)
+                Fate::Answer(TAKEN.into())
             }
             _ => Fate::Pass,
         }

@@ -80,6 +80,8 @@ struct Inner {
     message: String,
     causes: Vec<Cause>,
     hints: Vec<String>,
+    /// A cure for want of a better one.
+    last_resort: Option<String>,
     problems: Vec<Problem>,
 }
 
@@ -97,6 +99,7 @@ impl Fail {
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
+            last_resort: None,
             problems: Vec::new(),
         };
         Self { inner: Box::new(inner) }
@@ -157,6 +160,13 @@ impl Fail {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.inner.hints.push(hint.into());
+        self
+    }
+
+    /// A cure that is told if nobody knows a better one.
+    #[must_use]
+    pub fn or_hint(mut self, hint: impl Into<String>) -> Self {
+        self.inner.last_resort = Some(hint.into());
         self
     }
 
@@ -222,7 +232,7 @@ impl Fail {
 
     #[must_use]
     pub fn hints(&self) -> &[String] {
-        &self.inner.hints
+        if self.inner.hints.is_empty() { self.inner.last_resort.as_slice() } else { &self.inner.hints }
     }
 
     #[must_use]

@@ -4,9 +4,14 @@ use super::super::patience::Patience;
 use super::targets::{self, CODEDEPLOY};
 use crate::doors::aws::{self, Aws};
 use crate::doors::backoff::Backoff;
+use crate::doors::haste;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
+use aws_sdk_codedeploy::Config;
+use aws_sdk_codedeploy::client::customize::CustomizableOperation;
+use aws_sdk_codedeploy::config::retry::RetryConfig;
 use aws_sdk_codedeploy::operation::create_deployment::builders::CreateDeploymentFluentBuilder;
+use aws_sdk_codedeploy::operation::create_deployment::{CreateDeploymentError, CreateDeploymentOutput};
 use aws_sdk_codedeploy::primitives::DateTime;
 use aws_sdk_codedeploy::types::{
     BundleType, DeploymentCreator, DeploymentGroupInfo, DeploymentInfo, DeploymentStatus, ErrorCode,
@@ -16,6 +21,14 @@ use std::time::Duration;
 
 /// So many instances say it all: those of one revision fail alike.
 const TOLD: usize = 5;
+/// How often a deployment is asked for, as the SDK would, and the pauses between.
+const ATTEMPTS: usize = 8;
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// A request that is sent once.
+type Creation =
+    CustomizableOperation<CreateDeploymentOutput, CreateDeploymentError, CreateDeploymentFluentBuilder>;
 
 /// What is sent, and under which name it is found again.
 #[derive(Clone, Debug)]
@@ -132,7 +145,9 @@ async fn deployment(aws: &Aws, id: &str) -> Result<DeploymentInfo> {
 /// means every instance, not merely enough of them.
 pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink) -> Result<()> {
     let mut stop_may_fail = false;
-    if let Some(mut last) = last_deployment(aws, order).await? {
+    let last = last_deployment(aws, order).await?;
+    let before = last.as_ref().and_then(DeploymentInfo::deployment_id).map(str::to_owned);
+    if let Some(mut last) = last {
         let running = !is_over(&last);
         if running {
             last = end(aws, &last, order, sink).await?;
@@ -143,7 +158,7 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink) -> Result<()> {
         }
         stop_may_fail = !whole;
     }
-    let id = start(aws, order, stop_may_fail, sink).await?;
+    let id = start(aws, order, before.as_deref(), stop_may_fail, sink).await?;
     sink.progress(format!("{}: deployment {id}", order.group));
     let info = follow(aws, &id, order, sink).await?;
     match complete(&info) {
@@ -163,12 +178,19 @@ async fn end(aws: &Aws, info: &DeploymentInfo, order: &Order<'_>, sink: &Sink) -
     follow(aws, id, order, sink).await
 }
 
-/// Starts a deployment. The SDK repeats a request whose answer was lost, and the repetition is then refused
-/// because of the first attempt: an active deployment of the same is the one that was started. Any other is
-/// waited for.
-async fn start(aws: &Aws, order: &Order<'_>, mut stop_may_fail: bool, sink: &Sink) -> Result<String> {
-    use DeploymentStatus::{Baking, Created, InProgress, Queued, Ready};
+/// Starts a deployment. CodeDeploy knows no token by which a repeated request is the same one, and a second deployment
+/// would stop and start every host again: after an answer that was lost, the group is asked whether it has a deployment
+/// of the same that came after `before`. Any other that is active is waited for.
+async fn start(
+    aws: &Aws,
+    order: &Order<'_>,
+    before: Option<&str>,
+    mut stop_may_fail: bool,
+    sink: &Sink,
+) -> Result<String> {
     let what = || format!("cannot start a deployment in group `{}`", order.group);
+    let mut backoff = Backoff::new(haste::pause(PAUSE), haste::pause(LONGEST_PAUSE));
+    let mut refused = 0;
     loop {
         let error = match create(aws, order, stop_may_fail).send().await {
             Ok(answer) => {
@@ -178,26 +200,45 @@ async fn start(aws: &Aws, order: &Order<'_>, mut stop_may_fail: bool, sink: &Sin
             Err(error) => error,
         };
         let is_busy = aws::code(&error) == "DeploymentLimitExceededException";
+        let passes = aws::passes(&error);
         let fail = aws::failure("CodeDeploy", what(), error);
-        if !is_busy {
+        refused += 1;
+        if !is_busy && !passes {
             return Err(fail);
         }
-        match newest(aws, order, &[Created, Queued, InProgress, Baking, Ready], |_| true).await? {
-            Some(active) if is_ours(&active, order) => {
-                return Ok(active.deployment_id.unwrap_or_default());
-            }
-            Some(active) => {
-                let ended = end(aws, &active, order, sink).await?;
-                stop_may_fail |= !is_by_scaling(&ended) && !is_whole(&ended);
-            }
-            None => return Err(fail),
+        if let Some(begun) = begun(aws, order, before).await? {
+            return Ok(begun);
+        }
+        if let Some(active) = active(aws, order).await?.filter(|_| is_busy) {
+            let ended = end(aws, &active, order, sink).await?;
+            stop_may_fail |= !is_by_scaling(&ended) && !is_whole(&ended);
+        } else if refused >= ATTEMPTS {
+            return Err(fail);
+        } else {
+            // What was in the way has just ended, or the service has trouble.
+            backoff.wait().await;
         }
     }
 }
 
+/// A deployment of the same that is active, or that began after `before`, whether it is over or not.
+async fn begun(aws: &Aws, order: &Order<'_>, before: Option<&str>) -> Result<Option<String>> {
+    let is_new = |info: &DeploymentInfo| is_ours(info, order) && info.deployment_id() != before;
+    let found = match active(aws, order).await?.filter(|active| is_ours(active, order)) {
+        Some(active) => Some(active),
+        None => last_deployment(aws, order).await?.filter(is_new),
+    };
+    Ok(found.and_then(|info| info.deployment_id))
+}
+
+async fn active(aws: &Aws, order: &Order<'_>) -> Result<Option<DeploymentInfo>> {
+    use DeploymentStatus::{Baking, Created, InProgress, Queued, Ready};
+    newest(aws, order, &[Created, Queued, InProgress, Baking, Ready], |_| true).await
+}
+
 /// The stop script of a revision that failed must not keep the next one out (its files are what is
 /// broken); that of a good one must succeed, since it drains the worker.
-fn create(aws: &Aws, order: &Order<'_>, stop_may_fail: bool) -> CreateDeploymentFluentBuilder {
+fn create(aws: &Aws, order: &Order<'_>, stop_may_fail: bool) -> Creation {
     let location =
         S3Location::builder().bucket(order.bucket).key(order.key).bundle_type(BundleType::Zip).build();
     let revision =
@@ -210,6 +251,8 @@ fn create(aws: &Aws, order: &Order<'_>, stop_may_fail: bool) -> CreateDeployment
         .description(order.mark)
         .file_exists_behavior(FileExistsBehavior::Overwrite)
         .ignore_application_stop_failures(stop_may_fail)
+        .customize()
+        .config_override(Config::builder().retry_config(RetryConfig::disabled()))
 }
 
 fn is_over(info: &DeploymentInfo) -> bool {

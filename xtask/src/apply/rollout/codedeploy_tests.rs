@@ -53,13 +53,15 @@ struct Service {
     listed: Vec<DeploymentInfo>,
     /// So many creations are refused: a deployment is active.
     busy: usize,
+    /// The deployment that the first creation makes, whose answer is lost.
+    lost: Option<&'static str>,
     answers: BTreeMap<&'static str, VecDeque<Option<DeploymentInfo>>>,
     targets: Vec<DeploymentTarget>,
 }
 
 impl Service {
     fn with(last: Option<&'static str>) -> Self {
-        Self { last, listed: Vec::new(), busy: 0, answers: BTreeMap::new(), targets: Vec::new() }
+        Self { last, listed: Vec::new(), busy: 0, lost: None, answers: BTreeMap::new(), targets: Vec::new() }
     }
 
     fn says(mut self, id: &'static str, answers: impl IntoIterator<Item = DeploymentInfo>) -> Self {
@@ -74,9 +76,12 @@ impl Service {
     }
 
     fn aws(self, log: &Log) -> Aws {
-        let Self { last, listed, busy, answers, targets } = self;
+        let Self { last, listed, busy, lost, answers, targets } = self;
+        let begun = Arc::new(AtomicUsize::new(0));
+        let begins = begun.clone();
         let answers = Arc::new(Mutex::new(answers));
         let group = mock!(Client::get_deployment_group).then_compute_output(move |_| {
+            let last = if begun.load(Ordering::Relaxed) > 0 { lost.or(last) } else { last };
             let last = last.map(|id| LastDeploymentInfo::builder().deployment_id(id).build());
             let info = DeploymentGroupInfo::builder().set_last_attempted_deployment(last).build();
             GetDeploymentGroupOutput::builder().deployment_group_info(info).build()
@@ -104,6 +109,9 @@ impl Service {
                 request.description().unwrap_or_default(),
                 if lenient { ", stop may fail" } else { "" }
             ));
+            if begins.fetch_add(1, Ordering::Relaxed) == 0 && lost.is_some() {
+                return MockResponse::Error(CreateDeploymentError::generic(coded("InternalServerError")));
+            }
             if refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
             {
                 return MockResponse::Error(CreateDeploymentError::generic(coded(
@@ -374,6 +382,30 @@ async fn a_deployment_whose_start_was_never_answered_is_followed() {
     assert_eq!(calls, format!("create {MARK}"));
 }
 
+/// It may be over before anybody asks.
+#[tokio::test(start_paused = true)]
+async fn a_deployment_whose_start_was_never_answered_is_not_begun_again() {
+    for (lost, calls) in [(KEY, 1), (OTHER, 2)] {
+        let mut service = Service::with(Some("d-1"))
+            .says("d-1", [info("d-1", Succeeded, OTHER, MARK)])
+            .says("d-2", [info("d-2", Succeeded, lost, MARK)])
+            .says("d-new", [info("d-new", Succeeded, KEY, MARK)]);
+        service.lost = Some("d-2");
+        let (result, log) = rolled(service).await;
+        result.unwrap();
+        assert_eq!(log.matches("create").count(), calls, "{lost}: {log}");
+    }
+}
+
+/// The one that was in the way may be over when the group is asked.
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_has_just_ended_is_no_reason_to_fail() {
+    let service = busy_with(info("d-3", Succeeded, OTHER, "theirs"));
+    let (result, calls) = rolled(service).await;
+    result.unwrap();
+    assert_eq!(calls.matches("create").count(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deployment_that_came_in_between_is_waited_for() {
     let service = busy_with(info("d-3", InProgress, OTHER, "theirs"))
@@ -385,7 +417,8 @@ async fn a_deployment_that_came_in_between_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_no_deployment_of_the_group_explains_is_told() {
-    let service = busy_with(info("d-3", Succeeded, OTHER, "theirs"));
+    let mut service = busy_with(info("d-3", Succeeded, OTHER, "theirs"));
+    service.busy = usize::MAX;
     let fail = rolled(service).await.0.unwrap_err();
     assert!(fail.to_string().contains("DeploymentLimitExceededException"), "{fail}");
 }

@@ -10,6 +10,7 @@
 use super::progress::StackProgress;
 use crate::doors::aws;
 use crate::doors::backoff::Backoff;
+use crate::doors::haste;
 use crate::doors::pace::Pace;
 use crate::doors::time::Stopwatch;
 use crate::fail::{Fail, Result};
@@ -120,7 +121,7 @@ impl Sight {
         }
         self.refused = if aws::passes(&error) { 0 } else { self.refused + 1 };
         let fail = aws::failure("CloudFormation", "cannot look at the stack just now", error);
-        if self.refused >= REFUSALS || self.last.elapsed() > BLIND {
+        if self.refused >= REFUSALS || self.last.elapsed() > haste::pause(BLIND) {
             return Err(fail.context(lost(watch).message()).hint(GOES_ON));
         }
         if !self.told {

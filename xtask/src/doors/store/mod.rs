@@ -10,6 +10,7 @@ mod upload;
 use super::aws::{self, Aws};
 use super::backoff::Backoff;
 use super::fence::Fence;
+use super::haste;
 use crate::fail::{Fail, Kind, Result};
 use crate::model::digest::Digest;
 use crate::model::names;
@@ -27,6 +28,10 @@ pub use upload::{Content, Sent};
 
 /// How often a document is read whose answer breaks off.
 const READS: u32 = 5;
+/// How often a document is written that somebody else is writing.
+const WRITES: u32 = 6;
+/// For the answer to a write of a document: a lease has to be renewed long before it expires.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The bucket, its owner, and whose records are read and written. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -68,6 +73,13 @@ impl Condition<'_> {
         match self {
             Condition::Absent => put.if_none_match("*"),
             Condition::Same(etag) => put.if_match(etag),
+        }
+    }
+
+    fn holds(self, found: Option<&Object>) -> bool {
+        match self {
+            Condition::Absent => found.is_none(),
+            Condition::Same(etag) => found.is_some_and(|found| found.etag == etag),
         }
     }
 }
@@ -290,17 +302,33 @@ impl Store {
         condition: Condition<'_>,
     ) -> Result<Written> {
         let json = encoded(value)?;
-        let put = self.put_object(key, "application/json").body(ByteStream::from(json.clone()));
-        match condition.on(put).send().await {
-            Ok(answer) => Ok(Written::Yes(answer.e_tag().unwrap_or_default().to_owned())),
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        for _ in 0..WRITES {
+            match self.write_once(key, &json, condition).await? {
+                Some(written) => return Ok(written),
+                None => backoff.wait().await,
+            }
+        }
+        Err(Fail::failed(format!("cannot write `{}`", self.location(key)))
+            .cause("S3: somebody else keeps writing the same object")
+            .hint("run the command again"))
+    }
+
+    /// None if it was refused although the condition holds: another write of the same key was being carried out.
+    async fn write_once(&self, key: &str, json: &[u8], condition: Condition<'_>) -> Result<Option<Written>> {
+        let put = self.put_object(key, "application/json").body(ByteStream::from(json.to_vec()));
+        let put = condition.on(put).customize().config_override(patient(json.len()));
+        match put.send().await {
+            Ok(answer) => Ok(Some(Written::Yes(answer.e_tag().unwrap_or_default().to_owned()))),
             Err(error) => match aws::code(&error) {
                 // 409: another conditional write of the same key is being carried out. 404: the object
                 // that was to be replaced is gone.
                 "PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey" => {
-                    match self.object(key).await? {
-                        Some(found) if found.bytes == json => Ok(Written::Yes(found.etag)),
-                        _ => Ok(Written::Lost),
-                    }
+                    Ok(match self.object(key).await? {
+                        Some(found) if found.bytes == json => Some(Written::Yes(found.etag)),
+                        found if condition.holds(found.as_ref()) => None,
+                        _ => Some(Written::Lost),
+                    })
                 }
                 _ => Err(aws::failure("S3", format!("cannot write `{}`", self.location(key)), error)),
             },
@@ -309,8 +337,10 @@ impl Store {
 
     /// Creates or replaces a document that has a single writer.
     pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<()> {
-        let put = self.put_object(key, "application/json").body(ByteStream::from(encoded(value)?));
-        let sent = put.send().await;
+        let json = encoded(value)?;
+        let patience = patient(json.len());
+        let put = self.put_object(key, "application/json").body(ByteStream::from(json));
+        let sent = put.customize().config_override(patience).send().await;
         sent.map(drop).map_err(|e| aws::failure("S3", format!("cannot write `{}`", self.location(key)), e))
     }
 
@@ -344,6 +374,11 @@ impl Store {
         let put = self.s3.put_object().bucket(&self.bucket).key(key);
         put.expected_bucket_owner(&self.account).content_type(kind)
     }
+}
+
+/// Time for a document of this size.
+fn patient(size: usize) -> aws_sdk_s3::config::Builder {
+    upload::in_time(haste::patience(PATIENCE), size as u64)
 }
 
 fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>> {

@@ -74,6 +74,19 @@ async fn every_refusal_of_a_condition_is_a_lost_race_and_no_other_error_is() {
     assert_eq!(fail.to_string(), format!("cannot write `{}`: S3: AccessDenied: m", store.location(KEY)));
 }
 
+/// S3 refuses a write while another one of the same key is being carried out, which may come to nothing.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_although_the_condition_holds_is_no_lost_race() {
+    let conflict = [(409, "ConditionalRequestConflict"), (404, "NoSuchKey")];
+    let (store, replay) = wire(&[conflict[0], conflict[1], (200, "")]);
+    let written = store.write(KEY, &json!({}), Condition::Absent).await.unwrap();
+    assert_eq!(written, Written::Yes("\"new\"".to_owned()));
+    assert_eq!(replay.actual_requests().count(), 3);
+    let (store, _) = wire(&conflict.repeat(6));
+    let fail = store.write(KEY, &json!({}), Condition::Absent).await.unwrap_err();
+    assert!(fail.to_string().contains("somebody else keeps writing"), "{fail}");
+}
+
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_is_not_taken_for_somebody_else_s() {
     let bucket = Bucket::default();

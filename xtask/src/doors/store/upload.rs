@@ -5,9 +5,11 @@
 use super::{Condition, Store, Stored};
 use crate::doors::aws::{self, code, failure};
 use crate::doors::backoff::Backoff;
+use crate::doors::haste;
 use crate::fail::{Context as _, Fail, Result};
 use crate::model::digest::Digest;
 use aws_sdk_s3::Config;
+use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
@@ -133,16 +135,21 @@ async fn once(
 ) -> Result<Tried> {
     let put = store.put_object(key, content.kind()).body(content.body().await?);
     let put = condition.on(put).checksum_sha256(sha256(digest));
-    let patience = TimeoutConfig::builder().operation_attempt_timeout(patience(content.size()?)).build();
-    let put = put.customize().config_override(Config::builder().timeout_config(patience));
+    let put = put.customize().config_override(in_time(haste::patience(PATIENCE), content.size()?));
     match put.send().await {
         Ok(_) => Ok(Tried::Sent),
         Err(error) => refused(store, key, error),
     }
 }
 
-fn patience(size: u64) -> Duration {
-    PATIENCE + Duration::from_secs(size / SLOWEST)
+/// An attempt ends after this, and the time that so many bytes need.
+pub(super) fn in_time(patience: Duration, size: u64) -> Builder {
+    let patience = TimeoutConfig::builder().operation_attempt_timeout(patience + sending(size)).build();
+    Config::builder().timeout_config(patience)
+}
+
+fn sending(size: u64) -> Duration {
+    Duration::from_secs(size / SLOWEST)
 }
 
 fn refused(store: &Store, key: &str, error: SdkError<PutObjectError>) -> Result<Tried> {
@@ -313,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_large_file_may_take_longer() {
-        let minutes = |size| patience(size).as_secs() / 60;
+        let minutes = |size| (PATIENCE + sending(size)).as_secs() / 60;
         assert_eq!((minutes(10 << 10), minutes(100 << 20), minutes(LARGEST)), (1, 4, 171));
     }
 
