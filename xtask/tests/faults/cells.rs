@@ -35,8 +35,8 @@ const LASTING: [Fault; 7] = [
 /// Exit codes of the contract that a deployment can end with.
 const CODES: [i32; 6] = [0, 1, 2, 4, 5, 6];
 
-/// All cells, or some of each kind: every fault, with reads, writes, conditional writes and what only watches.
-pub fn of(used: &Used, every: bool) -> Vec<(Stop, Cell)> {
+/// All cells; a read that follows a beginning is tried from the first call on, and only while it watches.
+pub fn of(used: &Used) -> Vec<(Stop, Cell)> {
     let mut cells = Vec::new();
     for operation in used.values().flatten().collect::<std::collections::BTreeSet<_>>() {
         let stop = STOPS.into_iter().find(|stop| used.get(stop).is_some_and(|all| all.contains(operation)));
@@ -55,15 +55,11 @@ pub fn of(used: &Used, every: bool) -> Vec<(Stop, Cell)> {
     }
     // A read that hangs costs its time-outs, a write even more; one of them tells of all.
     cells.retain(|(_, cell)| cell.fault != Fault::Hang || cell.operation.kind == Kind::Read);
-    if !every {
-        cells = chosen(cells);
-    }
-    cells.sort_by_key(|(stop, _)| *stop);
     cells
 }
 
 /// One for each fault with each kind of operation, of as many operations as there are; of reads, those that watch.
-fn chosen(mut cells: Vec<(Stop, Cell)>) -> Vec<(Stop, Cell)> {
+pub fn chosen(mut cells: Vec<(Stop, Cell)>) -> Vec<(Stop, Cell)> {
     let kind = |cell: &Cell| (cell.fault, cell.operation.kind);
     let mut chosen: Vec<(Stop, Cell)> = Vec::new();
     cells.sort_by_key(|(_, cell)| cell.after.is_none());

@@ -25,8 +25,8 @@ use Fault::{Busy, Expired, Hang, Malformed, Refused, ResetAfter, ResetBefore, Se
 pub const ALL: [Fault; 9] =
     [Throttle, ServerError, ResetBefore, ResetAfter, Hang, Malformed, Expired, Refused, Busy];
 
-/// What passes: a tool that asks again gets its answer.
-pub const PASSING: [Fault; 7] = [Throttle, ServerError, ResetBefore, ResetAfter, Malformed, Busy, Hang];
+/// What passes: a tool that asks again gets its answer. The first is what most can go wrong with.
+pub const PASSING: [Fault; 7] = [ResetAfter, Throttle, Malformed, ServerError, Busy, ResetBefore, Hang];
 
 impl Fault {
     /// A column of the matrix.

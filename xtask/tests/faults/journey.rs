@@ -33,7 +33,7 @@ pub type Used = BTreeMap<Stop, BTreeSet<Operation>>;
 /// After this a command counts as hanging.
 const STUCK: Duration = Duration::from_secs(240);
 /// What time-outs and pauses towards AWS are divided by.
-pub const HASTE: &str = "30";
+const HASTE: &str = "100";
 
 pub struct Journey {
     pub engine: &'static str,
