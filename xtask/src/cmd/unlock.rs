@@ -14,9 +14,10 @@ use std::time::Duration;
 
 /// Take an environment from a deployment that holds it and does not end.
 ///
-/// Rarely needed: a deployment that was killed loses the environment by itself, 90 s after its last sign of life. One that
-/// is still alive is stopped by this: it notices within 40 s, which the command waits for, and writes nothing more. What
-/// CloudFormation, CodeDeploy or ECS have begun for it goes on. The next deployment looks at everything anew.
+/// Rarely needed: a deployment that was killed loses the environment by itself, a minute and a half after its last sign of
+/// life. One that is still alive is stopped by this: it notices within a minute, which the command waits for, and writes
+/// nothing more. What CloudFormation, CodeDeploy or ECS have begun for it goes on. The next deployment looks at
+/// everything anew.
 ///
 /// Example: cargo xtask unlock --env local
 #[derive(Args, Debug)]
