@@ -100,8 +100,8 @@ pub fn has_bundle<'a>(
 
 /// Whether a worker of this runtime has run the smoke test of that run to its end.
 pub fn ran_smoke(receipts: &[Receipt], runtime: &Digest, run_id: &str) -> Result<(), String> {
-    let runs = receipts.iter().filter_map(|receipt| Some((receipt, receipt.smoke.as_ref()?)));
-    let Some((receipt, run)) = runs.filter(|(_, run)| run.run_id == run_id).next_back() else {
+    let mut runs = receipts.iter().filter_map(|receipt| Some((receipt, receipt.smoke.as_ref()?)));
+    let Some((receipt, run)) = runs.find(|(_, run)| run.run_id == run_id) else {
         return Err(format!("no worker has run the smoke test `{run_id}` yet"));
     };
     if receipt.revision != runtime.to_string() {
