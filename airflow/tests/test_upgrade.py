@@ -14,7 +14,7 @@ import pytest
 from conftest import AIRFLOW, ROOT, new_database
 
 from ductwork_airflow.hosts import database, index, install
-from ductwork_airflow.release import heads, told
+from ductwork_airflow.release import dump, heads, told
 
 TESTS = Path(__file__).resolve().parent
 VENVS = Path(os.environ.get("DUCTWORK_VENVS") or ROOT / ".ductwork/venvs")
@@ -156,6 +156,28 @@ def test_what_was_saved_before_the_migration_comes_back(older, url, s3):
     assert there(url) == at(older)
     with database.open_url(url) as connection:
         assert database.rows(connection, "select val from variable where key = 'lake'")[0][0] == "blue"
+
+
+def test_a_restore_that_fails_leaves_everything_as_it_was(postgres, s3, monkeypatch):
+    """Tables are dropped first: only one transaction around all of it brings them back."""
+    monkeypatch.setenv("PATH", f"{CLIENT}:{os.environ['PATH']}")
+    s3.create_bucket(Bucket="restores", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    url, env = new_database(postgres, "restored"), {"DUCTWORK_ARTIFACT_BUCKET": "restores"}
+    key = "environments/test/dumps/3.dump"
+    with database.open_url(url) as connection:
+        for statement in ("create table a (x int)", "insert into a values (1)", "create type in_the_way as enum ('z')"):
+            connection.exec_driver_sql(statement)
+    dump.save(env, url, key)
+    with database.open_url(url) as connection:
+        connection.exec_driver_sql("insert into a values (2)")
+    with pytest.raises(dump.DumpError, match='type "in_the_way" already exists'):
+        dump.restore(env, url, key)
+    with database.open_url(url) as connection:
+        assert database.rows(connection, "select x from a order by x") == [(1,), (2,)]
+        connection.exec_driver_sql("drop type in_the_way")
+    dump.restore(env, url, key)
+    with database.open_url(url) as connection:
+        assert database.rows(connection, "select x from a") == [(1,)]
 
 
 def test_without_a_dump_nothing_is_migrated(older, url, monkeypatch):

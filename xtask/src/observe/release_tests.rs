@@ -8,6 +8,7 @@ use crate::model::cloud::Cloud;
 use crate::model::engine::Engine;
 use crate::model::objects::Objects;
 use crate::model::release::{Outcome, Parts, StackSpec};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -173,4 +174,19 @@ async fn an_unknown_release_lists_those_there_are() {
     bucket.set("environments/dev/releases/0123456789ab.json", &1);
     let fail = release(&bucket.store(), "nope").await.unwrap_err();
     assert_eq!(fail.to_string(), "`dev` has no release `nope`: recorded are 0123456789ab");
+}
+
+#[tokio::test]
+async fn the_note_for_hosts_tells_what_a_migration_had_begun() {
+    let bucket = Bucket::default();
+    let store = bucket.store();
+    assert_eq!(begun(&store).await.unwrap(), None);
+    let schema = json!({ "airflow": "3.3.2", "revisions": { "alembic_version": ["a", "b"] } });
+    let note = |direction: &str, schema: &Value| json!({ "direction": direction, "heads": {}, "schema": schema });
+    bucket.set("environments/dev/migration.json", &note("up", &schema));
+    assert_eq!(begun(&store).await.unwrap().unwrap().airflow, "3.3.2");
+    bucket.set("environments/dev/migration.json", &note("down", &schema));
+    assert_eq!(begun(&store).await.unwrap(), None, "the older code was on its way back");
+    bucket.set("environments/dev/migration.json", &json!({ "direction": "up", "heads": {} }));
+    assert_eq!(begun(&store).await.unwrap(), None, "a note of before");
 }

@@ -2,6 +2,7 @@
 
 use super::prepare::Prepared;
 use super::rollback;
+use crate::apply::rollout::forget_unmade;
 use crate::apply::run;
 use crate::doors::{env, time};
 use crate::fail::{Fail, Kind, Result};
@@ -53,6 +54,7 @@ fn with_secrets(fail: Fail, changed: &[String]) -> Fail {
 async fn close(prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
     let touched = prepared.progress.touched();
     let Prepared { context, plan, dags, mut progress, started, watch, .. } = prepared;
+    forget_unmade(&context, &mut progress.state).await;
     let deployment = Deployment {
         deployment: time::ulid(),
         release: plan.release.id().to_owned(),
