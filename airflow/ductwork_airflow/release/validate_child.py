@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,9 @@ class Judge:
         self.bag.dags.clear()
         self.bag.import_errors.clear()
         self.suspect = None
-        found = self.bag.process_file(path, only_if_updated=False)
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            found = self.bag.process_file(path, only_if_updated=False)
         problems = [self._import_problem(relative, text) for text in self.bag.import_errors.values()]
         dags: list[dict[str, Any]] = []
         source = self.described.named_in(Path(path))
@@ -108,7 +111,28 @@ class Judge:
             place = {"dag_id": dag.dag_id, "file": relative, "line": line}
             dags.append(place | self.described.described(dag, source))
         seconds = round(time.monotonic() - began, 3)
-        return {"event": "file", "file": relative, "seconds": seconds, "dags": dags, "problems": problems}
+        told = {"event": "file", "file": relative, "seconds": seconds, "dags": dags, "problems": problems}
+        return told | {"warnings": self._deprecations(relative, heard)}
+
+    def _deprecations(self, relative: str, heard: list[warnings.WarningMessage]) -> list[Finding]:
+        """What will not work for ever, at the line that does it: of the file, or of a helper of the bundle."""
+        kinds = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+        found: list[Finding] = []
+        for one in heard:
+            if not issubclass(one.category, kinds):
+                continue
+            place = Path(one.filename)
+            ours = place.is_relative_to(self.root)
+            message = " ".join(str(one.message).split())
+            warning = {
+                "file": place.relative_to(self.root).as_posix() if ours else relative,
+                "line": one.lineno if ours else None,
+                "category": one.category.__name__,
+                "message": message,
+            }
+            if warning not in found:
+                found.append(warning)
+        return found
 
     def _import_problem(self, relative: str, text: str) -> Finding:
         reason = reason_in(text)

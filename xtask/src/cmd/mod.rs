@@ -17,3 +17,4 @@ pub mod rollback;
 pub mod run;
 pub mod secret;
 pub mod status;
+pub mod upgrade_test;

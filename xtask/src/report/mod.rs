@@ -16,6 +16,7 @@ pub mod progress;
 pub mod run;
 pub mod status;
 pub mod table;
+pub mod upgrade_test;
 pub mod wrap;
 
 use serde::Serialize;

@@ -19,6 +19,7 @@ pub mod run;
 pub mod task_images;
 pub mod templates;
 pub mod tree;
+pub mod upgrade_test;
 
 use crate::apply::timed::{Ended, timed};
 use crate::config::{Endpoint, Environment};

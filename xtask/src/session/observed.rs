@@ -49,10 +49,8 @@ impl Session {
             Some(stack) => services::read(&self.aws, &stack.outputs, &stack.parameters).await?,
             None => Vec::new(),
         };
-        let begun = match lease.as_ref().is_some_and(Seen::is_abandoned) {
-            true => release::begun(&self.store).await?,
-            false => None,
-        };
+        let interrupted = lease.as_ref().is_some_and(Seen::is_abandoned);
+        let begun = if interrupted { release::begun(&self.store).await? } else { None };
         Ok(Observed { current, stack, lease, services, secrets, begun })
     }
 }

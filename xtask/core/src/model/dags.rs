@@ -2,6 +2,7 @@
 
 mod diff;
 
+use super::upgrade::Deprecation;
 use super::text::count;
 use crate::fail::Problem;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,8 @@ pub struct Parsed {
     /// How many DAG files there are, and how many of them had to be parsed.
     pub files: usize,
     pub parsed: usize,
+    /// Of the files that were parsed.
+    pub deprecations: Vec<Deprecation>,
 }
 
 impl Parsed {

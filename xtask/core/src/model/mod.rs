@@ -22,3 +22,4 @@ pub mod secret;
 pub mod services;
 pub mod stack;
 pub mod text;
+pub mod upgrade;

@@ -19,4 +19,5 @@ pub mod running;
 pub mod sbom;
 pub mod stack;
 pub mod templates;
+pub mod upgrade;
 pub mod yaml;
