@@ -128,7 +128,9 @@ class Trial:
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        done = subprocess.run([python, *words], env=env, cwd=home, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [python, *words], env=env, cwd=home, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise Failed(_last(done.stderr or done.stdout).replace(self.password, "…"))
         return done.stdout
@@ -143,7 +145,9 @@ def _last(text: str) -> str:
 
 def _program(name: str, place: dict[str, str], *words: str) -> None:
     env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"} | place
-    done = subprocess.run([str(binaries() / name), *words], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(binaries() / name), *words], env=env, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise Failed(f"{name} ended with {done.returncode}: {_last(done.stderr)}")
 
@@ -157,7 +161,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, required=True, help="where everything is that this makes")
     parser.add_argument("--old", required=True, help="the Python of the Airflow that runs")
     parser.add_argument("--new", required=True, help="the Python of the Airflow that is tried")
-    parser.add_argument("--airflow", type=Path, required=True, help="the folder of the package ductwork_airflow")
+    parser.add_argument(
+        "--airflow", type=Path, required=True, help="the folder of the package ductwork_airflow"
+    )
     parser.add_argument("--source", nargs=4, metavar=("HOST", "PORT", "USER", "NAME"), help="what is copied")
     parser.add_argument("--why", required=True, help="in words, what the database is")
     trial = Trial(parser.parse_args(argv))

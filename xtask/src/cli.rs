@@ -3,8 +3,7 @@
 use crate::apply::{lease, stopping};
 use crate::cmd::{
     airflow, bundle_dags, check, deploy, destroy, doctor, exec, history, image, local, lock, package, plan,
-    rollback, run as once, secret, status,
-    upgrade_test,
+    rollback, run as once, secret, status, upgrade_test,
 };
 use crate::doors::{term, time};
 use crate::fail::{Fail, Kind, Result};

@@ -15,6 +15,7 @@ from typing import Any
 from ductwork_airflow.hosts import database, envfile
 from ductwork_airflow.release import heads, migrate, told
 
+
 class TrialError(RuntimeError):
     """What is tried does not work; the message says what."""
 
@@ -55,7 +56,9 @@ def down(wanted: dict[str, str]) -> dict[str, Any]:
         migrate.downgrade({}, connection, told.Told(told.DOWN, wanted))
         for table, revision in wanted.items():
             if (there := heads.recorded(connection, table)) != {revision}:
-                raise TrialError(f"`{table}` is at {', '.join(sorted(there)) or 'nothing'} instead of {revision}")
+                raise TrialError(
+                    f"`{table}` is at {', '.join(sorted(there)) or 'nothing'} instead of {revision}"
+                )
     return {}
 
 

@@ -31,8 +31,7 @@ pub async fn run(args: &UpgradeTest, ui: &Ui) -> Result<()> {
     let project = Project::find()?;
     let environment = project.environment(&args.env.env)?;
     let tested = upgrade_test::run(&project, &environment, &args.airflow, &ui.sink()).await?;
-    let problems: Vec<Problem> =
-        tested.stages.iter().flat_map(|stage| stage.problems.clone()).collect();
+    let problems: Vec<Problem> = tested.stages.iter().flat_map(|stage| stage.problems.clone()).collect();
     let locks = tested.locks.into_iter().map(|lock| (lock.file, lock.before, lock.after));
     ui.show(&Report {
         airflow: args.airflow.clone(),

@@ -182,7 +182,8 @@ async fn the_note_for_hosts_tells_what_a_migration_had_begun() {
     let store = bucket.store();
     assert_eq!(begun(&store).await.unwrap(), None);
     let schema = json!({ "airflow": "3.3.2", "revisions": { "alembic_version": ["a", "b"] } });
-    let note = |direction: &str, schema: &Value| json!({ "direction": direction, "heads": {}, "schema": schema });
+    let note =
+        |direction: &str, schema: &Value| json!({ "direction": direction, "heads": {}, "schema": schema });
     bucket.set("environments/dev/migration.json", &note("up", &schema));
     assert_eq!(begun(&store).await.unwrap().unwrap().airflow, "3.3.2");
     bucket.set("environments/dev/migration.json", &note("down", &schema));

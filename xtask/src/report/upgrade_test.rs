@@ -167,11 +167,17 @@ mod tests {
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!((&json["outcome"], &json["stages"][1]["outcome"]), (&json!("failed"), &json!("failed")));
         assert_eq!(json["stages"][1]["problems"][0]["message"], "no such column");
-        assert_eq!((&json["deprecations"][0]["line"], &json["stages"][2]["seconds"]), (&json!(3), &json!(0.0)));
+        assert_eq!(
+            (&json["deprecations"][0]["line"], &json["stages"][2]["seconds"]),
+            (&json!(3), &json!(0.0))
+        );
         assert_eq!(json["locks"][0]["changes"][0]["now"], "3.4.0");
         let page = report.markdown();
         assert!(page.starts_with("### Airflow 3.4.0 does not work\n\n| stage | result | time |"), "{page}");
-        assert!(page.contains("- line 3: `a.b` is deprecated; use `c.d` (`DeprecatedImportWarning`)"), "{page}");
+        assert!(
+            page.contains("- line 3: `a.b` is deprecated; use `c.d` (`DeprecatedImportWarning`)"),
+            "{page}"
+        );
         assert!(page.contains("| smoke | skipped: the database is not migrated | 0 ms |"), "{page}");
     }
 }

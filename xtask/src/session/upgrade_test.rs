@@ -80,7 +80,8 @@ pub async fn run(project: &Project, environment: &Environment, version: &str, si
 }
 
 fn changes(locked: &Locked) -> usize {
-    let names = locked.before.keys().chain(locked.after.keys().filter(|name| !locked.before.contains_key(*name)));
+    let names =
+        locked.before.keys().chain(locked.after.keys().filter(|name| !locked.before.contains_key(*name)));
     names.filter(|name| locked.before.get(*name) != locked.after.get(*name)).count()
 }
 
@@ -172,7 +173,8 @@ async fn migrate(environment: &Environment, trial: Arc<Trial>, python: &Path, si
         }
     };
     let worst = stages.iter().any(|stage| stage.outcome == Outcome::Failed);
-    let words: Vec<String> = stages.iter().map(|stage| format!("{}: {}", stage.name, stage.summary)).collect();
+    let words: Vec<String> =
+        stages.iter().map(|stage| format!("{}: {}", stage.name, stage.summary)).collect();
     let end = if worst { Ending::Failed } else { Ending::Done };
     step.ended(end, watch.elapsed(), if worst { String::new() } else { words.join("; ") });
     stages
@@ -195,8 +197,12 @@ fn cure(stage: &str) -> &'static str {
     match stage {
         "database" => "start the local cloud afresh, then run the same command again: cargo xtask local down",
         "upgrade" => "look for the error in the release notes of this Airflow, or test another version",
-        "smoke" => "see what the release notes say on providers and the Task SDK, or lock other providers with it",
-        _ => "a rollback from this version needs the backup that `deploy` makes: read how the README brings it back",
+        "smoke" => {
+            "see what the release notes say on providers and the Task SDK, or lock other providers with it"
+        }
+        _ => {
+            "a rollback from this version needs the backup that `deploy` makes: read how the README brings it back"
+        }
     }
 }
 
@@ -247,7 +253,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_goes_wrong_in_a_stage_is_its_result() {
-        let work = |_| async { Err::<(String, ()), _>(Fail::failed("no solution").cause("a wants b").hint("change a")) };
+        let work = |_| async {
+            Err::<(String, ()), _>(Fail::failed("no solution").cause("a wants b").hint("change a"))
+        };
         let (failed, value) = stage(&Sink::null(), "lock", "a.in", work).await;
         assert!(value.is_none() && failed.outcome == Outcome::Failed);
         let problem = &failed.problems[0];

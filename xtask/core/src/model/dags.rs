@@ -2,8 +2,8 @@
 
 mod diff;
 
-use super::upgrade::Deprecation;
 use super::text::count;
+use super::upgrade::Deprecation;
 use crate::fail::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

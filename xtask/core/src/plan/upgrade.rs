@@ -60,9 +60,9 @@ mod tests {
         assert_eq!(of("apache-airflow>=3,<3.4 # newest"), "apache-airflow==3.4.0 # newest\n");
         let marker = "apache-airflow == 3.3.2 ; python_version < '3.13'";
         assert_eq!(of(marker), "apache-airflow==3.4.0 ; python_version < '3.13'\n");
-        let others = "# apache-airflow==1\napache-airflow-providers-amazon[aiobotocore]\napache-airflow\nboto3\n";
-        let expected =
-            "# apache-airflow==1\napache-airflow-providers-amazon[aiobotocore]\napache-airflow==3.4.0\nboto3\n";
+        let others =
+            "# apache-airflow==1\napache-airflow-providers-amazon[aiobotocore]\napache-airflow\nboto3\n";
+        let expected = "# apache-airflow==1\napache-airflow-providers-amazon[aiobotocore]\napache-airflow==3.4.0\nboto3\n";
         assert_eq!(of(others), expected);
         assert_eq!(of("boto3"), "boto3\napache-airflow==3.4.0\n");
     }

@@ -53,7 +53,9 @@ pub async fn down(context: &Context, moving: &Moving, state: &mut State, sink: &
         // Nothing is saved yet.
         Runtime::Hosts(_) => {
             let airflow = &moving.to.airflow;
-            Ok(Ended::done(format!("hosts of the API are told to take the database back to Airflow {airflow}")))
+            Ok(Ended::done(format!(
+                "hosts of the API are told to take the database back to Airflow {airflow}"
+            )))
         }
     }
 }
