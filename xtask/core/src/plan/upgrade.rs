@@ -45,8 +45,7 @@ fn airflow(line: &str) -> Option<(&str, &str)> {
     // `apache-airflow-providers-amazon` is another package.
     let is_it = asks.is_empty() || asks.starts_with(['=', '<', '>', '~', '!', ';', '#', '@']);
     let end = specifier.find([';', '#']).unwrap_or(specifier.len());
-    let rest = &specifier[end..];
-    is_it.then_some((name, if rest.is_empty() { "" } else { &specifier[end.saturating_sub(1)..] }))
+    is_it.then_some((name, &specifier[specifier[..end].trim_end().len()..]))
 }
 
 #[cfg(test)]
@@ -60,6 +59,7 @@ mod tests {
         assert_eq!(of("apache-airflow>=3,<3.4 # newest"), "apache-airflow==3.4.0 # newest\n");
         let marker = "apache-airflow == 3.3.2 ; python_version < '3.13'";
         assert_eq!(of(marker), "apache-airflow==3.4.0 ; python_version < '3.13'\n");
+        assert_eq!(of("apache-airflow==3.3.2;extra"), "apache-airflow==3.4.0;extra\n");
         let others =
             "# apache-airflow==1\napache-airflow-providers-amazon[aiobotocore]\napache-airflow\nboto3\n";
         let expected = "# apache-airflow==1\napache-airflow-providers-amazon[aiobotocore]\napache-airflow==3.4.0\nboto3\n";
