@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from localcloud.base.files import remove_tree
 from localcloud.databases.postgres import DatabaseFailed, Server, binaries
 
 USER, NAME = "airflow", "airflow"
@@ -173,6 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         trial.run()
     finally:
         trial.server.destroy()
+        remove_tree(trial.options.folder)
     json.dump({"stages": trial.stages}, sys.stdout)
     return 0
 

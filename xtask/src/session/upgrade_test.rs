@@ -16,6 +16,7 @@ use crate::model::text::count;
 use crate::model::upgrade::{Deprecation, Outcome, Stage};
 use crate::observe::dags::{self, Memory, Parsing};
 use crate::observe::{airflow, objects, stack};
+use crate::plan::upgrade::conflict;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,12 +45,13 @@ pub async fn run(project: &Project, environment: &Environment, version: &str, si
         deprecations: Vec::new(),
     };
     let own = trial.clone();
-    let (locked, locks) = stage(sink, "lock", "airflow/requirements.in", |sink| async move {
+    let (mut locked, locks) = stage(sink, "lock", "airflow/requirements.in", |sink| async move {
         let locks = apart(&sink, move |sink| own.lock(sink)).await?;
         let changed = locks.iter().map(changes).sum();
         Ok((format!("{} changed", count(changed, "package")), locks))
     })
     .await;
+    locked.problems = locked.problems.into_iter().map(conflict).collect();
     tested.stages.push(locked);
     let Some(locks) = locks else {
         let lacking = ["install", "dags"].into_iter().chain(DATABASE);

@@ -1,5 +1,7 @@
 //! What an upgrade test asks for: the requirements of the project with another Airflow in them.
 
+use crate::fail::Problem;
+
 const PACKAGE: &str = "apache-airflow";
 
 /// A version of Airflow 3 as people type it, such as `3.4.0`.
@@ -48,9 +50,34 @@ fn airflow(line: &str) -> Option<(&str, &str)> {
     is_it.then_some((name, &specifier[specifier[..end].trim_end().len()..]))
 }
 
+/// What the resolver says of requirements that contradict each other, as a problem of the file that it names. Anything
+/// else that keeps it from a lock stays as it is.
+#[must_use]
+pub fn conflict(failed: Problem) -> Problem {
+    let Some((before, why)) = failed.message.split_once("Because ") else { return failed };
+    let place = before.split('`').nth(1).unwrap_or(&failed.location);
+    let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = format!("because {}", why.trim_end_matches('.'));
+    let hint =
+        format!("ask for less in {place}, which a trial only copies, or try another version of Airflow");
+    Problem::new("conflict", place, message, hint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conflict_is_told_in_the_words_of_the_resolver_and_no_command_line() {
+        let words = "`airflow/requirements.in` cannot be locked: `/v/uv pip compile --quiet` ended with exit status: 1: \
+                     error: No solution found\n  cause: Because a==2 depends on b<1\n      and you require b==3, no.";
+        let told = conflict(Problem::new("failed", "x", words, "connect to the network"));
+        let message = "because a==2 depends on b<1 and you require b==3, no";
+        assert_eq!((told.kind.as_str(), told.message.as_str()), ("conflict", message));
+        assert_eq!(told.location, "airflow/requirements.in");
+        let other = Problem::new("failed", "x", "the index does not answer", "connect to the network");
+        assert_eq!(conflict(other.clone()), other);
+    }
 
     #[test]
     fn only_airflow_itself_gets_another_version() {
