@@ -110,8 +110,8 @@ def s3(aws):
     return boto3.client("s3")
 
 
-def new_database(login: dict[str, str], name: str) -> str:
-    """The URL of an empty database of that name, for one test file alone."""
+def new_database(login: dict[str, str], name: str, template: str = "template1") -> str:
+    """The URL of an empty database of that name, for one test file alone; or of one that begins as another is."""
     from ductwork_airflow.hosts import connections, database
 
     def url(name: str) -> str:
@@ -120,7 +120,7 @@ def new_database(login: dict[str, str], name: str) -> str:
 
     with database.open_url(url("postgres")) as admin:
         admin.exec_driver_sql(f"drop database if exists {name}")
-        admin.exec_driver_sql(f"create database {name}")
+        admin.exec_driver_sql(f"create database {name} template {template}")
     return url(name)
 
 

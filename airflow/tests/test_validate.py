@@ -276,6 +276,27 @@ def test_it_says_when_it_cannot_judge(tmp_path):
     assert "is not a directory" in done.stderr
 
 
+def test_what_will_not_work_for_ever_is_listed_by_line(tmp_path):
+    helper = 'import warnings\n\ndef old():\n    warnings.warn("`old` goes away", DeprecationWarning, stacklevel=2)\n'
+    source = (
+        DAG + "from helper import old\nold()\nold()\nimport warnings\nwarnings.warn('nothing of the kind')\n"
+    )
+    imported = "from airflow.decorators import task_group\n" + DAG
+    dags = write(tmp_path / "dags", {
+        "helper.py": helper,
+        "a.py": source + GOOD.replace("NAME", "a"),
+        "b.py": imported + GOOD.replace("NAME", "b"),
+    })  # fmt: skip
+    report = judge(dags)
+    assert report["problems"] == []
+    ours = [one for one in report["warnings"] if one["file"] == "a.py"]
+    assert [(one["line"], one["category"], one["message"]) for one in ours] == [
+        (4, "DeprecationWarning", "`old` goes away"), (5, "DeprecationWarning", "`old` goes away"),
+    ]  # fmt: skip
+    (airflows,) = [one for one in report["warnings"] if one["file"] == "b.py"]
+    assert airflows["line"] == 1 and "airflow.sdk" in airflows["message"], airflows
+
+
 def test_the_example_project_is_valid():
     report = judge(ROOT / "dags")
     assert report["problems"] == []

@@ -3,7 +3,7 @@
 use crate::apply::{lease, stopping};
 use crate::cmd::{
     airflow, bundle_dags, check, deploy, destroy, diff, doctor, exec, history, image, local, lock, package,
-    plan, rollback, run as once, secret, status, unlock,
+    plan, rollback, run as once, secret, status, unlock, upgrade_test,
 };
 use crate::doors::{term, time};
 use crate::fail::{Fail, Kind, Result};
@@ -37,6 +37,7 @@ enum Verb {
     BundleDags(bundle_dags::BundleDags),
     Package(package::Package),
     Lock(lock::Lock),
+    UpgradeTest(upgrade_test::UpgradeTest),
     #[command(subcommand)]
     Image(image::Image),
     Plan(plan::Plan),
@@ -135,6 +136,7 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::BundleDags(args) => bundle_dags::run(&args, ui).await,
         Verb::Package(args) => package::run(&args, ui),
         Verb::Lock(args) => lock::run(&args, ui),
+        Verb::UpgradeTest(args) => upgrade_test::run(&args, ui).await,
         Verb::Image(args) => image::run(&args, ui).await,
         Verb::Plan(args) => plan::run(&args, ui).await,
         Verb::Deploy(args) => deploy::run(&args, ui).await,

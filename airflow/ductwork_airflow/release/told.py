@@ -1,6 +1,7 @@
 """What the release tool has told of a migration: which way, to which revisions, and whether the data is saved first.
 
-A host finds it in the artifact bucket beside the pointer, a task in its command line. Without it, no host changes the
+A host finds it in the artifact bucket beside the pointer, a task in its command line. (The tool reads the note, too, to
+find out what an interrupted deployment had begun.) Without it, no host changes the
 tables of a database that has any. `python -m ductwork_airflow.release.told` prints the direction that a host is told.
 """
 

@@ -118,6 +118,7 @@ class Run:
         self.parsed: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self.results: dict[str, dict[str, Any]] = {}
         self.listing: list[str] = []
+        self.warnings: list[dict[str, Any]] = []  # of files that were parsed now
         self.number = 0  # of files that were parsed now
 
     def recall(self, memory: remembered.Memory) -> None:
@@ -128,6 +129,7 @@ class Run:
         """What a child says of a file."""
         result = {key: message[key] for key in ("file", "seconds", "dags", "problems")}
         self.number += 1
+        self.warnings += [one for one in message["warnings"] if one not in self.warnings]
         self.parsed.append((result, message["read"]))
         self.results[message["file"]] = result
 
@@ -145,6 +147,7 @@ class Run:
             "problems": [found for result in results for found in result["problems"]],
             "files": [{"file": result["file"], "seconds": result["seconds"]} for result in results],
             "parsed": self.number,
+            "warnings": self.warnings,
         }
 
 

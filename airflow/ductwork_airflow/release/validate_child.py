@@ -12,10 +12,14 @@ import os
 import re
 import sys
 import time
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)', re.MULTILINE)
+# As BundleDagBag keeps a warning: file, line, class and message.
+WARNING = re.compile(r"(?P<file>.+?):(?P<line>\d+|None): (?P<category>[\w.]+): (?P<message>.*)", re.DOTALL)
 Finding = dict[str, Any]
 
 
@@ -64,6 +68,15 @@ def definition_line(source: Path, dag_id: str | None, earlier: int = 0) -> int |
     return None
 
 
+def is_deprecation(category: str) -> bool:
+    """Whether a warning of this class tells that something goes away."""
+    module, _, name = category.rpartition(".")
+    kind = getattr(sys.modules.get(module or "builtins"), name, None)
+    return isinstance(kind, type) and issubclass(
+        kind, DeprecationWarning | PendingDeprecationWarning | FutureWarning
+    )
+
+
 class Judge:
     """Holds Airflow's bag and judges one file after another."""
 
@@ -96,7 +109,10 @@ class Judge:
         self.bag.dags.clear()
         self.bag.import_errors.clear()
         self.suspect = None
-        found = self.bag.process_file(path, only_if_updated=False)
+        # Airflow keeps what it hears, and warns again in another category: that is for nobody.
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            found = self.bag.process_file(path, only_if_updated=False)
         problems = [self._import_problem(relative, text) for text in self.bag.import_errors.values()]
         dags: list[dict[str, Any]] = []
         source = self.described.named_in(Path(path))
@@ -108,7 +124,27 @@ class Judge:
             place = {"dag_id": dag.dag_id, "file": relative, "line": line}
             dags.append(place | self.described.described(dag, source))
         seconds = round(time.monotonic() - began, 3)
-        return {"event": "file", "file": relative, "seconds": seconds, "dags": dags, "problems": problems}
+        told = {"event": "file", "file": relative, "seconds": seconds, "dags": dags, "problems": problems}
+        return told | {"warnings": self._deprecations(relative, self.bag.captured_warnings.get(path, ()))}
+
+    def _deprecations(self, relative: str, heard: Iterable[str]) -> list[Finding]:
+        """What will not work for ever, at the line that does it: of the file, or of a helper of the bundle."""
+        found: list[Finding] = []
+        for text in heard:
+            said = WARNING.match(text)
+            if said is None or not is_deprecation(said["category"]):
+                continue
+            place = Path(said["file"])
+            ours = place.is_relative_to(self.root)
+            warning = {
+                "file": place.relative_to(self.root).as_posix() if ours else relative,
+                "line": int(said["line"]) if ours and said["line"].isdigit() else None,
+                "category": said["category"].rpartition(".")[2],
+                "message": " ".join(said["message"].split()),
+            }
+            if warning not in found:
+                found.append(warning)
+        return found
 
     def _import_problem(self, relative: str, text: str) -> Finding:
         reason = reason_in(text)

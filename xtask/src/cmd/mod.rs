@@ -19,3 +19,4 @@ pub mod run;
 pub mod secret;
 pub mod status;
 pub mod unlock;
+pub mod upgrade_test;

@@ -161,8 +161,11 @@ pub fn open_append(path: &Path) -> Result<fs::File> {
     file.map_err(|error| unwritable(path, error))
 }
 
+/// Ends when it is dropped, and with the process.
+pub type Turn = fs::File;
+
 /// An advisory lock on `path`, held as long as the returned file lives; waits for its turn.
-pub fn lock(path: &Path) -> Result<fs::File> {
+pub fn lock(path: &Path) -> Result<Turn> {
     let file = open_append(path)?;
     file.lock().map_err(|error| unwritable(path, error))?;
     Ok(file)

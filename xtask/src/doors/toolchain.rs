@@ -69,18 +69,19 @@ pub fn venv(root: &Path, which: Venv, sink: &Sink) -> Result<PathBuf> {
 
 /// Whether [`venv`] has nothing to install.
 pub fn is_made(root: &Path, which: Venv) -> Result<bool> {
-    folder(root, which).map(|folder| fs::exists(&folder.join(COMPLETE)))
+    folder(root, root, which).map(|folder| fs::exists(&folder.join(COMPLETE)))
 }
 
-fn folder(root: &Path, which: Venv) -> Result<PathBuf> {
-    let text = fs::read(&root.join(which.lock()));
+/// Where the environments of `root` have that of a lock of `locked`, made or not.
+pub fn folder(root: &Path, locked: &Path, which: Venv) -> Result<PathBuf> {
+    let text = fs::read(&locked.join(which.lock()));
     let text = text.map_err(|e| e.with_kind(Kind::Usage).hint("restore the file from git"))?;
     Ok(venvs(root).join(format!("{}-{}", which.name(), Digest::of(&text).short())))
 }
 
 /// The same, from an index that is known already.
 pub fn venv_from(root: &Path, which: Venv, index: Option<Index>, sink: &Sink) -> Result<PathBuf> {
-    let folder = folder(root, which)?;
+    let folder = folder(root, root, which)?;
     if fs::exists(&folder.join(COMPLETE)) {
         return Ok(folder);
     }

@@ -14,9 +14,11 @@ use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::objects::{Connection, Objects, Variable};
 use crate::model::text::tail;
+use crate::model::upgrade::Deprecation;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ struct Report {
     files: Vec<IgnoredAny>,
     #[serde(default)]
     parsed: usize,
+    #[serde(default)]
+    warnings: Vec<Deprecation>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,6 +51,14 @@ pub async fn listed(store: &Store, bundle: &Digest) -> Result<Option<DagIndex>> 
     Ok(list.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
+/// Whether a file is parsed again that gave its result before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    Used,
+    /// Only a file that is parsed tells what it uses that is deprecated.
+    Ignored,
+}
+
 /// How DAG files are parsed.
 #[derive(Clone, Debug)]
 pub struct Parsing {
@@ -60,6 +72,7 @@ pub struct Parsing {
     pub python: Option<PathBuf>,
     /// Where that lock is installed from, if it is to be and not only the variables of this process say so.
     pub index: Option<Index>,
+    pub memory: Memory,
 }
 
 impl Parsing {
@@ -71,7 +84,17 @@ impl Parsing {
         let tasks = environment.external_tasks_stand_in().map(|told| ("DUCTWORK_ECS_TASKS".to_owned(), told));
         let variables = variables.chain(tasks).chain(stand_ins(objects)).collect();
         let executors = environment.executors();
-        Self { per_file: environment.dags.parse_timeout, variables, executors, python: None, index: None }
+        let per_file = environment.dags.parse_timeout;
+        Self { per_file, variables, executors, python: None, index: None, memory: Memory::Used }
+    }
+}
+
+impl Parsing {
+    fn cache(&self, root: &Path) -> Vec<OsString> {
+        match self.memory {
+            Memory::Used => vec!["--cache".into(), root.join(".ductwork/cache/dags").into()],
+            Memory::Ignored => Vec::new(),
+        }
     }
 }
 
@@ -134,8 +157,7 @@ fn prepare(root: &Path, bundle: &Path, how: &Parsing, sink: &Sink) -> Result<(Cm
         .arg(&dags)
         .arg("--plugins")
         .arg(root.join("plugins"))
-        .arg("--cache")
-        .arg(root.join(".ductwork/cache/dags"))
+        .args(how.cache(root))
         .envs(env::for_dags())
         .env("PYTHONPATH", root.join("airflow"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -161,6 +183,7 @@ fn judged(report: Report, sink: &Sink) -> Parsed {
         problems: wrong.into_iter().map(problem).collect(),
         files: report.files.len(),
         parsed: report.parsed,
+        deprecations: report.warnings,
     }
 }
 

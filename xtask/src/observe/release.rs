@@ -7,6 +7,7 @@ use crate::model::dags::DagIndex;
 use crate::model::digest::Digest;
 use crate::model::names;
 use crate::model::release::{Deployment, Pointer, Release, Runtime};
+use crate::model::schema::{Schema, Told};
 
 /// The pointer with its tag for the next compare-and-swap, the release it names, and the DAGs of its bundle
 /// as they were parsed before it was released.
@@ -28,6 +29,13 @@ pub async fn current(store: &Store) -> Result<Current> {
 /// A recorded release; none if it never was.
 pub async fn recorded(store: &Store, id: &str) -> Result<Option<Release>> {
     store.value(&names::release_key(store.environment(), id)).await
+}
+
+/// The schema that the last migration had begun to bring the database to, which is of interest if its deployment was
+/// interrupted. A note of before does not tell.
+pub async fn begun(store: &Store) -> Result<Option<Schema>> {
+    let noted = store.value::<Told>(&names::migration_key(store.environment())).await?;
+    Ok(noted.and_then(Told::begun))
 }
 
 /// So many releases are named where a wrong one was asked for.

@@ -8,6 +8,7 @@ use crate::model::cloud::Cloud;
 use crate::model::engine::Engine;
 use crate::model::objects::Objects;
 use crate::model::release::{Outcome, Parts, StackSpec};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -187,4 +188,20 @@ async fn a_long_history_costs_what_is_shown_of_it() {
     assert!(all.len() == 1_100 && all.is_sorted_by(|a, b| a.deployment > b.deployment));
     let fail = release(&bucket.store(), "none").await.unwrap_err();
     assert!(fail.causes()[0].ends_with("000000000009 and 1090 more"), "{fail}");
+}
+
+#[tokio::test]
+async fn the_note_for_hosts_tells_what_a_migration_had_begun() {
+    let bucket = Bucket::default();
+    let store = bucket.store();
+    assert_eq!(begun(&store).await.unwrap(), None);
+    let schema = json!({ "airflow": "3.3.2", "revisions": { "alembic_version": ["a", "b"] } });
+    let note =
+        |direction: &str, schema: &Value| json!({ "direction": direction, "heads": {}, "schema": schema });
+    bucket.set("environments/dev/migration.json", &note("up", &schema));
+    assert_eq!(begun(&store).await.unwrap().unwrap().airflow, "3.3.2");
+    bucket.set("environments/dev/migration.json", &note("down", &schema));
+    assert_eq!(begun(&store).await.unwrap(), None, "the older code was on its way back");
+    bucket.set("environments/dev/migration.json", &json!({ "direction": "up", "heads": {} }));
+    assert_eq!(begun(&store).await.unwrap(), None, "a note of before");
 }

@@ -30,6 +30,12 @@ struct Change {
 }
 
 impl Locks {
+    /// As in the document.
+    #[must_use]
+    pub fn files(&self) -> serde_json::Value {
+        serde_json::json!(self.locks)
+    }
+
     /// Of each file its name, what it locked before and what it locks now.
     #[must_use]
     pub fn new(locks: impl Iterator<Item = (String, Versions, Versions)>) -> Self {

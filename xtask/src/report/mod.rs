@@ -19,6 +19,7 @@ pub mod release;
 pub mod run;
 pub mod status;
 pub mod table;
+pub mod upgrade_test;
 pub mod wrap;
 
 use serde::Serialize;

@@ -60,6 +60,7 @@ fn refused(problem: Problem) -> Gate {
 fn everything_runs() -> Running {
     let target = target();
     Running {
+        begun: None,
         release: Some(target.id().to_owned()),
         bundle: Some(target.bundle),
         image: target.image,

@@ -5,6 +5,7 @@ use super::{interrupted, rollback};
 use crate::apply::context::{Before, Context, Progress};
 use crate::apply::journal::Journal;
 use crate::apply::lease::Lease;
+use crate::apply::rollout::forget_unmade;
 use crate::apply::{losses, run};
 use crate::doors::{env, time};
 use crate::fail::{Fail, Kind, Result};
@@ -89,6 +90,7 @@ async fn close(mut prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
     let touched = prepared.progress.touched();
     let journal = prepared.progress.journal.take().unwrap_or_else(|| journal(&prepared));
     let Prepared { context, dags, mut progress, watch, .. } = prepared;
+    forget_unmade(&context, &mut progress.state).await;
     let lease = still_held(&mut progress, &context).await;
     let losses = losses::losses(&context, &progress.state).await;
     let ended = |deployment: &mut Deployment| {

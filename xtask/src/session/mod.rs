@@ -23,6 +23,7 @@ pub mod status;
 pub mod task_images;
 pub mod templates;
 pub mod tree;
+pub mod upgrade_test;
 pub mod waiting;
 
 use crate::apply::timed::{Ended, timed};

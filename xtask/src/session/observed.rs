@@ -3,6 +3,7 @@
 use super::Session;
 use crate::apply::context::State;
 use crate::fail::{Problem, Result};
+use crate::model::schema::Schema;
 use crate::model::secret::Versions;
 use crate::model::services::ServiceState;
 use crate::model::stack::StackFacts;
@@ -23,6 +24,8 @@ pub struct Observed {
     pub services: Vec<ServiceState>,
     /// The versions of the secrets that hosts read.
     pub secrets: Versions,
+    /// What an interrupted deployment had begun to bring the database to.
+    pub begun: Option<Schema>,
 }
 
 impl Session {
@@ -39,7 +42,9 @@ impl Session {
             lease::look(&self.store),
         )?;
         let (stack, services, secrets) = stack;
-        Ok(Observed { current, stack, lease, services, secrets })
+        let interrupted = lease.as_ref().is_some_and(Seen::is_abandoned);
+        let begun = if interrupted { release::begun(&self.store).await? } else { None };
+        Ok(Observed { current, stack, lease, services, secrets, begun })
     }
 
     /// What the stack says where to look for.
@@ -66,6 +71,7 @@ impl Observed {
         let pointer = self.current.pointer.as_ref().map(|found| &found.value);
         let recorded = Running::recorded(pointer, self.current.release.as_ref(), self.records());
         let mut running = recorded.seen(Served::by(&self.services).as_ref());
+        running.begun.clone_from(&self.begun);
         // A list of DAGs that is missing or damaged is made anew with its bundle.
         running.bundle = running.bundle.filter(|_| self.current.dags.is_some());
         Facts {
@@ -114,6 +120,7 @@ mod tests {
                 lease: None,
                 services: Vec::new(),
                 secrets: Versions::new(),
+                begun: None,
             };
             plan(&running, Source::Tree, &observed.facts(&Err(Vec::new())))
         };

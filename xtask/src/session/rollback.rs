@@ -2,6 +2,7 @@
 //! function and the same steps, never from within itself.
 
 use super::prepare::Prepared;
+use crate::apply::rollout::forget_unmade;
 use crate::apply::run;
 use crate::doors::aws;
 use crate::fail::{Fail, Kind};
@@ -38,6 +39,7 @@ pub async fn go(prepared: &mut Prepared, ui: &Ui, fail: Fail) -> Fail {
                 .cause(format!("during the rollback: {second}"))
                 .hint("fix the problems above, then deploy again: the deployment continues from any state")
                 .with_kind(Kind::RollbackFailed);
+            forget_unmade(&prepared.context, &mut prepared.progress.state).await;
             match &prepared.progress.state.saved {
                 Some(saved) => fail.hint(saved.restore(prepared.context.environment())),
                 None => fail,

@@ -4,7 +4,7 @@ use super::super::deployment::carry_out;
 use super::super::interrupted;
 use super::*;
 use crate::apply::context::{Progress, State};
-use crate::apply::fake::{context, pointer_to, release};
+use crate::apply::fake::{context, parts, pointer_to, release};
 use crate::doors::aws::Aws;
 use crate::doors::fake::{ACCOUNT, Asked, Bucket, Server};
 use crate::doors::store::Store;
@@ -12,9 +12,11 @@ use crate::doors::time;
 use crate::fail::Result;
 use crate::model::dags::DagDiff;
 use crate::model::names;
-use crate::model::release::Pointer;
+use crate::model::release::{Parts, Pointer};
+use crate::model::schema::Schema;
 use crate::observe::lease as observed;
 use crate::plan::deployment::Step;
+use crate::plan::migration::Moving;
 use crate::plan::running::{Records, Running};
 use crate::ui::Common;
 use aws_sdk_cloudformation::error::ErrorMetadata;
@@ -363,4 +365,34 @@ async fn a_holder_that_comes_back_after_the_expiry_writes_nothing() {
     assert!(refused.iter().all(|line| line.starts_with("if ") && line.ends_with(LOCK)), "{refused:?}");
     assert_eq!((bucket.get(LOCK), bucket.get(POINTER)), (theirs, pointer));
     assert!(!bucket.keys().iter().any(|key| key.contains("/deployments/")), "no record either");
+}
+
+/// The same DAGs on other hosts, whose Airflow has these revisions.
+fn on(host: &str, airflow: &str, revisions: &[&str]) -> Release {
+    let revisions = revisions.iter().map(|revision| (*revision).to_owned()).collect();
+    let revisions = [("alembic_version".to_owned(), revisions)].into();
+    Release::new(Parts {
+        schema: Some(Schema { airflow: airflow.to_owned(), revisions }),
+        ..parts("b", host, "t")
+    })
+}
+
+/// The stack names no hosts, so that neither way gets anywhere; the database is not even dumped.
+#[tokio::test]
+async fn a_migration_that_fails_is_taken_back_before_the_older_code_comes() {
+    let bucket = Bucket::default();
+    let (old, new) = (on("old", "3.2.2", &["a"]), on("new", "3.3.2", &["a", "b"]));
+    let mut prepared = prepared(&bucket, doors(&bucket, "http://127.0.0.1:1"), Some(&old), &new).await;
+    let (release, to) = (new.id().to_owned(), new.schema.clone().unwrap());
+    let moving = Moving { release, to, runtime: new.runtime, dumps: true };
+    prepared.plan.steps = vec![Step::Migration(Box::new(moving))];
+    let fail = carry_out(prepared, &quiet()).await.unwrap_err();
+    assert_eq!(fail.kind().code(), 5, "{fail}");
+    let told = bucket.get("environments/dev/migration.json");
+    assert_eq!((&told["direction"], &told["heads"]["alembic_version"]), (&json!("down"), &json!("a")));
+    let steps: Vec<Value> = record(&bucket)["steps"].as_array().unwrap().clone();
+    let names: Vec<&Value> = steps.iter().map(|step| &step["name"]).collect();
+    assert_eq!(names, ["migration", "downgrade", "hosts"]);
+    assert_eq!(record(&bucket)["saved"], Value::Null, "nobody has made a dump");
+    assert!(!fail.hints().iter().any(|hint| hint.contains("restore")), "{:?}", fail.hints());
 }

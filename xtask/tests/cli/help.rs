@@ -28,37 +28,41 @@ fn of_the_tool() {
     Usage: cargo xtask [OPTIONS] <COMMAND>
 
     Commands:
-      check        Check the project without a cloud, and tell every finding at once
-      bundle-dags  Pack `dags/` into the bundle that is named by its content
-      package      Package the templates into a folder, as a deployment would upload
-                   them
-      lock         Lock the versions of all Python packages, with their checksums
-      image        Build and push the container image: Airflow, the locked packages
-                   and this project
-      plan         Show what a deployment would do: steps, DAGs, every change to the
-                   stacks, and what each gate says
-      deploy       Bring an environment to what this tree says: stacks, hosts and
-                   DAGs
-      rollback     Bring an environment back to an earlier release: bundle, hosts,
-                   templates and parameters
-      status       Show what an environment runs, and whether each component is well
-      history      List the deployments of an environment, newest first
-      diff         Show what is different between two releases: parameters,
-                   templates, DAGs, objects and packages
-      secret       Print or store a secret of an environment
-      airflow      Run Airflow's own command line with the settings and secrets of
-                   an environment
-      run          Run a command once, with the settings and secrets of an
-                   environment
-      exec         Open a session in a running component, with its settings and
-                   secrets
-      unlock       Take an environment from a deployment that holds it and does not
-                   end
-      destroy      Delete an environment: its stacks, hosts, database, logs and
-                   records
-      doctor       Check whether the AWS account has what an environment needs
-      local        Start, stop or throw away the cloud of this machine
-      help         Print this message or the help of the given subcommand(s)
+      check         Check the project without a cloud, and tell every finding at
+                    once
+      bundle-dags   Pack `dags/` into the bundle that is named by its content
+      package       Package the templates into a folder, as a deployment would
+                    upload them
+      lock          Lock the versions of all Python packages, with their checksums
+      upgrade-test  Try another version of Airflow, before anything is upgraded to
+                    it
+      image         Build and push the container image: Airflow, the locked packages
+                    and this project
+      plan          Show what a deployment would do: steps, DAGs, every change to
+                    the stacks, and what each gate says
+      deploy        Bring an environment to what this tree says: stacks, hosts and
+                    DAGs
+      rollback      Bring an environment back to an earlier release: bundle, hosts,
+                    templates and parameters
+      status        Show what an environment runs, and whether each component is
+                    well
+      history       List the deployments of an environment, newest first
+      diff          Show what is different between two releases: parameters,
+                    templates, DAGs, objects and packages
+      secret        Print or store a secret of an environment
+      airflow       Run Airflow's own command line with the settings and secrets of
+                    an environment
+      run           Run a command once, with the settings and secrets of an
+                    environment
+      exec          Open a session in a running component, with its settings and
+                    secrets
+      unlock        Take an environment from a deployment that holds it and does not
+                    end
+      destroy       Delete an environment: its stacks, hosts, database, logs and
+                    records
+      doctor        Check whether the AWS account has what an environment needs
+      local         Start, stop or throw away the cloud of this machine
+      help          Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help
@@ -136,6 +140,11 @@ fn a_command_line_that_is_none() {
     error: unrecognized subcommand 'frobnicate'
 
     Usage: cargo xtask [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(project.refused(&["upgrade-test", "--airflow", "3.4"]), @r"
+    error: invalid value '3.4' for '--airflow <VERSION>': use a released version with three numbers, such as `3.4.0`
 
     For more information, try '--help'.
     ");

@@ -133,6 +133,16 @@ impl Fail {
         if self.inner.problems.is_empty() { Err(self) } else { Ok(self.inner.problems) }
     }
 
+    /// The same with itself as a problem of this place, if something else went wrong.
+    #[must_use]
+    pub fn as_problems(self, location: &str) -> Vec<Problem> {
+        self.into_problems().unwrap_or_else(|fail| {
+            let causes: String = fail.causes().iter().map(|cause| format!(": {cause}")).collect();
+            let message = format!("{}{causes}", fail.message());
+            vec![Problem::new("failed", location, message, fail.hints().join("; "))]
+        })
+    }
+
     /// Rewrites the locations of its problems.
     #[must_use]
     pub fn at(mut self, locate: impl Fn(&str) -> String) -> Self {

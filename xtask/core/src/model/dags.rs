@@ -3,6 +3,7 @@
 mod diff;
 
 use super::text::count;
+use super::upgrade::Deprecation;
 use crate::fail::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +77,8 @@ pub struct Parsed {
     /// How many DAG files there are, and how many of them had to be parsed.
     pub files: usize,
     pub parsed: usize,
+    /// Of the files that were parsed.
+    pub deprecations: Vec<Deprecation>,
 }
 
 impl Parsed {

@@ -27,4 +27,5 @@ pub mod stack;
 pub mod standing;
 pub mod status;
 pub mod text;
+pub mod upgrade;
 pub mod watched;

@@ -19,6 +19,9 @@ pub mod outputs {
     pub const ACCESS_LOG_BUCKET: &str = "AccessLogBucket";
     pub const FERNET_KEY_SECRET: &str = "FernetKeySecretArn";
     pub const DATABASE_HOST: &str = "DatabaseHost";
+    pub const DATABASE_PORT: &str = "DatabasePort";
+    pub const DATABASE_NAME: &str = "DatabaseName";
+    pub const DATABASE_SECRET: &str = "DatabaseSecretArn";
     pub const AIRFLOW_URL: &str = "AirflowUrl";
     pub const SCHEDULER_GROUP: &str = "SchedulerAutoScalingGroup";
     /// Of engines on ECS: the cluster, where a task without a service is placed, and what migrates the database.

@@ -55,9 +55,47 @@ pub enum Direction {
     Unknown,
     /// Neither version knows the other's revisions.
     Apart,
+    /// The release was recorded before there was such a fact: nobody can tell whether anything has to be undone.
+    Unrecorded,
+}
+
+/// Which way a migration goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    Up,
+    Down,
+}
+
+/// What hosts and tasks are told of a migration; see `ductwork_airflow/release/told.py`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub direction: Way,
+    pub heads: BTreeMap<String, String>,
+    /// Where the database is saved first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<String>,
+    /// All revisions, for whoever finds the migration interrupted; notes of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
+}
+
+impl Told {
+    /// The schema that a migration had begun to bring the database to.
+    #[must_use]
+    pub fn begun(self) -> Option<Schema> {
+        self.schema.filter(|_| self.direction == Way::Up)
+    }
 }
 
 impl Migration {
+    /// From this schema to a release that nobody knows the schema of.
+    #[must_use]
+    pub fn unrecorded(from: &Schema) -> Self {
+        let (from, to) = (Some(from.airflow.clone()), "unknown".to_owned());
+        Self { from, to, direction: Direction::Unrecorded, revisions: None }
+    }
+
     /// None if both have the same heads.
     #[must_use]
     pub fn between(from: Option<&Schema>, to: &Schema) -> Option<Self> {
@@ -87,6 +125,9 @@ impl fmt::Display for Migration {
             }
             (Direction::Apart, _) => {
                 write!(f, "cannot migrate the database: {from} → {to} have no revision in common")
+            }
+            (Direction::Unrecorded, _) => {
+                write!(f, "may have to migrate the database back: {from} → {to}, revisions unknown")
             }
             (_, Some(up)) => write!(f, "migrates the database: {from} → {to}, {}", count(up, "revision")),
             (_, None) => write!(f, "may migrate the database: {from} → {to}, revisions unknown"),

@@ -53,10 +53,20 @@ impl Saved {
 #[must_use]
 pub(super) fn of(release: &Release, facts: &Facts) -> Option<Migration> {
     facts.previous.as_ref()?;
-    let (running, to) = (&facts.running, release.schema.as_ref()?);
+    let running = &facts.running;
+    let other = running.runtime != Some(release.runtime);
+    let Some(to) = &release.schema else {
+        let from = running.begun.as_ref().or(running.schema.as_ref())?;
+        return other.then(|| Migration::unrecorded(from));
+    };
+    // An interrupted deployment may have migrated the database beyond this release.
+    let begun = running.begun.as_ref().and_then(|begun| Migration::between(Some(begun), to));
+    if let Some(back) = begun.filter(|it| matches!(it.direction, Direction::Down | Direction::Apart)) {
+        return Some(back);
+    }
     let migration = Migration::between(running.schema.as_ref(), to)?;
     let known = running.schema.is_some();
-    (known || running.runtime != Some(release.runtime)).then_some(migration)
+    (known || other).then_some(migration)
 }
 
 /// The steps of a migration by where they come.
@@ -94,7 +104,7 @@ pub(super) fn steps(migration: Option<&Migration>, release: &Release, facts: &Fa
             ..Steps::default()
         },
         // A gate refuses it.
-        Direction::Apart => Steps::default(),
+        Direction::Apart | Direction::Unrecorded => Steps::default(),
     }
 }
 

@@ -107,8 +107,13 @@ fn what_no_record_tells_may_be_a_migration() {
     assert!(plan(&same, Source::Tree, &running(&before)).is_unchanged());
     let next = plan(&new(Engine::Ec2, "postgres"), Source::Tree, &running(&before));
     assert_eq!(names(&next), "validate snapshot migration hosts pointer smoke");
-    let back = plan(&before, Source::Record, &running(&new(Engine::Ec2, "postgres")));
-    assert_eq!(names(&back), "hosts pointer smoke");
+    let now = new(Engine::Ec2, "postgres");
+    let back = plan(&before, Source::Record, &running(&now)).migration.unwrap();
+    assert_eq!(back.direction, Direction::Unrecorded, "a gate refuses it");
+    let told = "may have to migrate the database back: 3.3.2 → unknown, revisions unknown";
+    assert_eq!(back.to_string(), told);
+    let way_back = plan(&before, Source::Record, &after(&before, &now, 1, true));
+    assert_eq!(names(&way_back), "hosts pointer smoke", "a failed deployment goes back as far as it can");
 }
 
 /// What a deployment to `target` leaves if it ends after this many steps, or within the next.
@@ -158,4 +163,32 @@ fn a_downgrade_that_was_done_is_not_done_again() {
     let mut half = after(&now, &target, 4, true);
     half.running.advance(&plan(&now, Source::Record, &half).steps[0]);
     assert_eq!(names(&plan(&now, Source::Record, &half)), "stack services pointer smoke");
+}
+
+/// A deployment from `now` to `target` was killed after the migration had begun: records tell of `now` alone.
+fn interrupted(now: &Release, target: &Release) -> Facts {
+    let pointer = Pointer::next(None, now);
+    let recorded = Running::recorded(Some(&pointer), Some(now), Records::Doubtful);
+    let running = Running { begun: target.schema.clone(), ..recorded };
+    Facts { running, previous: Some(now.clone()), ..Facts::default() }
+}
+
+#[test]
+fn an_interrupted_migration_is_taken_back_by_the_older_tree() {
+    for (engine, first) in [(Engine::Ec2, "validate downgrade"), (Engine::Fargate, "validate downgrade")] {
+        let (now, target) = (old(engine, "postgres"), new(engine, "postgres"));
+        let facts = interrupted(&now, &target);
+        let back = plan(&now, Source::Tree, &facts);
+        assert!(names(&back).starts_with(first), "{}", names(&back));
+        assert!(!back.has("snapshot"), "the one of the interrupted deployment is older");
+        let other = release(engine, "postgres", "other", now.schema.clone());
+        assert!(plan(&other, Source::Tree, &facts).has("snapshot"));
+        let on = plan(&target, Source::Tree, &facts);
+        assert!(on.has("snapshot") && on.has("migration"), "{}", names(&on));
+        let apart = release(engine, "postgres", "apart", Some(schema("3.2.9", "abx")));
+        assert_eq!(plan(&apart, Source::Tree, &facts).migration.unwrap().direction, Direction::Apart);
+        let mut done = facts.clone();
+        back.steps.iter().for_each(|step| done.running.advance(step));
+        assert!(plan(&now, Source::Tree, &done).migration.is_none());
+    }
 }

@@ -23,4 +23,5 @@ pub mod sbom;
 pub mod stack;
 pub mod template_diff;
 pub mod templates;
+pub mod upgrade;
 pub mod yaml;

@@ -32,6 +32,8 @@ pub struct Running {
     pub served: Option<String>,
     /// What the database is at, or is on its way to.
     pub schema: Option<Schema>,
+    /// What an interrupted deployment had begun to bring the database to: it may be there, or still at `schema`.
+    pub begun: Option<Schema>,
     /// Whether a task has run on that runtime.
     pub proven: bool,
 }
@@ -84,8 +86,8 @@ impl Running {
             },
             runtime: trusted.map(|release| release.runtime),
             served: trusted.and_then(|release| release.stack.image()).map(str::to_owned),
-            // Whoever interrupted a deployment to another schema deploys that one again; Airflow refuses another.
             schema: release.and_then(|release| release.schema.clone()),
+            begun: None,
             proven: trusted.is_some(),
         }
     }
@@ -109,7 +111,7 @@ impl Running {
     /// A migration begins: what has run of it, only the Airflow of this schema can tell and undo.
     pub fn unsettle_schema(&mut self, to: &Schema) {
         self.unsettle_runtime();
-        self.schema = Some(to.clone());
+        (self.schema, self.begun) = (Some(to.clone()), None);
     }
 
     /// Pools begin to change: until that ends, nobody knows which there are.
@@ -127,7 +129,9 @@ impl Running {
             | Step::Snapshot { .. }
             | Step::Bake { .. }
             | Step::Health => {}
-            Step::Migration(moving) | Step::Downgrade(moving) => self.schema = Some(moving.to.clone()),
+            Step::Migration(moving) | Step::Downgrade(moving) => {
+                (self.schema, self.begun) = (Some(moving.to.clone()), None);
+            }
             Step::Platform { spec, .. } | Step::Stack { spec, .. } => self.stack = Some(spec.clone()),
             Step::Rollout(rollout) => {
                 self.proven &= self.runtime == Some(rollout.runtime);

@@ -10,39 +10,17 @@ use crate::fail::Result;
 use crate::model::event::Sink;
 use crate::model::names;
 use crate::model::release::Runtime;
+use crate::model::schema::{Told, Way};
 use crate::plan::migration::{Moving, Saved};
-use serde::Serialize;
-use std::collections::BTreeMap;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Way {
-    Up,
-    Down,
+fn told(direction: Way, moving: &Moving, context: &Context) -> Told {
+    let dump = moving.dumps.then(|| names::dump_key(context.environment(), &time::ulid()));
+    Told { direction, heads: moving.to.heads(), dump, schema: None }
 }
 
-/// What hosts and tasks are told; see `ductwork_airflow/release/told.py`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Told {
-    pub direction: Way,
-    heads: BTreeMap<String, String>,
-    /// Where the database is saved first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dump: Option<String>,
-}
-
-impl Told {
-    fn of(direction: Way, moving: &Moving, context: &Context) -> Self {
-        let dump = moving.dumps.then(|| names::dump_key(context.environment(), &time::ulid()));
-        Self { direction, heads: moving.to.heads(), dump }
-    }
-
-    /// As the command of a task.
-    #[must_use]
-    pub fn command(&self) -> Vec<String> {
-        let json = serde_json::json!(self).to_string();
-        vec!["migrate".to_owned(), "--told".to_owned(), json]
-    }
+/// As the command of a task.
+pub(super) fn command(told: &Told) -> Vec<String> {
+    vec!["migrate".to_owned(), "--told".to_owned(), serde_json::json!(told).to_string()]
 }
 
 /// Before anything else runs the new code.
@@ -58,27 +36,35 @@ pub async fn up(context: &Context, moving: &Moving, state: &mut State, sink: &Si
         }
     }
     state.migrated = Some(moving.runtime);
-    Ok(Ended::done(summary("database", moving, &told)))
+    forget_unmade(context, state).await;
+    Ok(Ended::done(summary("database", moving, state)))
 }
 
 /// Before the older code comes back, by the newer one: on ECS now, on EC2 as soon as the hosts of the API get the
 /// older revision, whose first hook finds the newer one still there.
 pub async fn down(context: &Context, moving: &Moving, state: &mut State, sink: &Sink) -> Result<Ended> {
     let told = begin(Way::Down, context, moving, state).await?;
-    let done = match moving.runtime {
+    match moving.runtime {
         Runtime::Services(image) => {
             services::migrate(context, &image, Some(&told), state, sink).await?;
-            "database taken back"
+            forget_unmade(context, state).await;
+            Ok(Ended::done(summary("database taken back", moving, state)))
         }
-        Runtime::Hosts(_) => "hosts of the API are told to take the database back",
-    };
-    Ok(Ended::done(summary(done, moving, &told)))
+        // Nothing is saved yet.
+        Runtime::Hosts(_) => {
+            let airflow = &moving.to.airflow;
+            Ok(Ended::done(format!(
+                "hosts of the API are told to take the database back to Airflow {airflow}"
+            )))
+        }
+    }
 }
 
-/// Hosts are told in the artifact bucket, a task by its command.
+/// Hosts are told in the artifact bucket, a task by its command. Whoever finds the deployment interrupted reads of
+/// either in the bucket what had begun.
 async fn begin(way: Way, context: &Context, moving: &Moving, state: &mut State) -> Result<Told> {
     read_outputs(context, state).await?;
-    let told = Told::of(way, moving, context);
+    let told = told(way, moving, context);
     if let Some(key) = &told.dump {
         state.saved = Some(Saved::Dump(key.clone()));
     }
@@ -86,14 +72,26 @@ async fn begin(way: Way, context: &Context, moving: &Moving, state: &mut State) 
         Way::Up => state.running.unsettle_schema(&moving.to),
         Way::Down => state.running.unsettle_runtime(),
     }
-    if let Runtime::Hosts(_) = moving.runtime {
-        context.store.put(&names::migration_key(context.environment()), &told).await?;
-    }
+    let noted = Told { schema: Some(moving.to.clone()), ..told.clone() };
+    context.store.put(&names::migration_key(context.environment()), &noted).await?;
     Ok(told)
 }
 
-fn summary(what: &str, moving: &Moving, told: &Told) -> String {
-    let saved = told.dump.as_ref().map(|key| format!(", saved before as {key}")).unwrap_or_default();
+/// The name of a dump is chosen before hosts or a task make it. One that they did not make, because nothing had to be
+/// migrated or because they never came so far, is named to nobody.
+pub async fn forget_unmade(context: &Context, state: &mut State) {
+    if let Some(Saved::Dump(key)) = &state.saved
+        && let Ok(false) = context.store.has(key).await
+    {
+        state.saved = None;
+    }
+}
+
+fn summary(what: &str, moving: &Moving, state: &State) -> String {
+    let saved = match &state.saved {
+        Some(Saved::Dump(key)) => format!(", saved before as {key}"),
+        _ => String::new(),
+    };
     format!("{what} to Airflow {}{saved}", moving.to.airflow)
 }
 

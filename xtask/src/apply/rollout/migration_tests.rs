@@ -41,7 +41,9 @@ async fn hosts_read_what_they_are_told_before_they_get_the_revision() {
     let mut state = State::default();
     let fail = up(&doors(&bucket), &moving(false), &mut state, &Sink::null()).await.unwrap_err();
     assert_eq!(fail.message(), "the stack has no output `ApiServerDeploymentGroup`");
-    assert_eq!(bucket.get(TOLD), json!({ "direction": "up", "heads": { "alembic_version": "b" } }));
+    let schema = json!({ "airflow": "3.3.2", "revisions": { "alembic_version": ["a", "b"] } });
+    let told = json!({ "direction": "up", "heads": { "alembic_version": "b" }, "schema": schema });
+    assert_eq!(bucket.get(TOLD), told);
     assert_eq!(state.running.schema, Some(moving(false).to), "a rollback takes it back");
     assert_eq!((state.saved, state.migrated), (None, None));
 }
@@ -54,10 +56,32 @@ async fn hosts_are_told_to_go_back_and_where_to_save_the_database_first() {
     let told = bucket.get(TOLD);
     let key = told["dump"].as_str().unwrap();
     assert_eq!((&told["direction"], &told["heads"]["alembic_version"]), (&json!("down"), &json!("b")));
-    assert!(key.starts_with("environments/dev/dumps/") && ended.summary.ends_with(key), "{ended:?}");
+    assert!(key.starts_with("environments/dev/dumps/"), "{told}");
+    assert_eq!(ended.summary, "hosts of the API are told to take the database back to Airflow 3.3.2");
     assert_eq!(state.saved, Some(Saved::Dump(key.to_owned())));
     let restore = state.saved.unwrap().restore("dev");
     let command =
         format!("cargo xtask run --env dev -- python -m ductwork_airflow.release.dump restore {key}");
     assert!(restore.ends_with(&command), "{restore}");
+}
+
+#[tokio::test]
+async fn a_dump_that_nobody_made_is_named_to_nobody() {
+    let bucket = Bucket::default();
+    let doors = doors(&bucket);
+    let key = "environments/dev/dumps/1.dump";
+    let state = |saved: Saved| State { saved: Some(saved), ..State::default() };
+    let dump = || Saved::Dump(key.to_owned());
+    let mut unmade = state(dump());
+    forget_unmade(&doors, &mut unmade).await;
+    assert_eq!(unmade.saved, None);
+    bucket.set_bytes(key, b"PGDMP");
+    let mut made = state(dump());
+    forget_unmade(&doors, &mut made).await;
+    assert_eq!(made.saved, Some(dump()));
+    assert!(summary("database", &moving(true), &made).ends_with(&format!("saved before as {key}")));
+    let snapshot = || Saved::Snapshot("p-dev-before-1".to_owned());
+    let mut snapped = state(snapshot());
+    forget_unmade(&doors, &mut snapped).await;
+    assert_eq!(snapped.saved, Some(snapshot()), "RDS has told that it is available");
 }

@@ -18,6 +18,7 @@ use crate::model::event::Sink;
 use crate::model::release::Runtime;
 use crate::plan::deployment::Rollout;
 
+pub use migration::forget_unmade;
 pub(super) use migration::{down, up};
 
 /// Carries the rollout out; which service does it is decided by the runtime alone.

@@ -3,6 +3,7 @@
 use super::super::super::fake::context;
 use super::super::migration;
 use super::*;
+use crate::doors::fake::Bucket;
 use crate::doors::fake_ecs::{FakeEcs, deployment, ended, task};
 use crate::model::event::Ending;
 use crate::model::schema::Schema;
@@ -77,6 +78,7 @@ fn around(ecs: &FakeEcs) -> Context {
     let answer = || DescribeStacksOutput::builder().stacks(stack()).build();
     let describe = mock!(Client::describe_stacks).then_compute_output(move |_| answer());
     let mut aws = ecs.aws();
+    aws.s3 = Bucket::default().aws().s3;
     aws.cloudformation = mock_client!(aws_sdk_cloudformation, RuleMode::MatchAny, [&describe]);
     context(aws)
 }
@@ -236,11 +238,17 @@ async fn a_task_is_told_of_the_migration_once_and_services_follow_without_anothe
     let ecs = migrates(cluster(1), 0);
     let mut state = running(Digest::of(b"old"));
     let ended = migration::up(&around(&ecs), &moving(), &mut state, &Sink::null()).await.unwrap();
-    assert!(ended.summary.starts_with("database to Airflow 3.3.2, saved before as environments/dev/dumps/"));
+    assert_eq!(
+        (ended.summary.as_str(), &state.saved),
+        ("database to Airflow 3.3.2", &None),
+        "nobody made a dump"
+    );
     let command = &ecs.asked("RunTask")[0]["overrides"]["containerOverrides"][0]["command"];
     assert_eq!((&command[0], &command[1]), (&"migrate".into(), &"--told".into()));
     let told: serde_json::Value = serde_json::from_str(command[2].as_str().unwrap()).unwrap();
     assert_eq!((&told["direction"], &told["heads"]["alembic_version"]), (&"up".into(), &"a".into()));
+    assert!(told["dump"].as_str().unwrap().starts_with("environments/dev/dumps/"), "{told}");
+    assert!(told.get("schema").is_none(), "a command has 8192 characters at most");
     carried_out(&ecs, &mut state).await.unwrap();
     assert_eq!(ecs.asked("RunTask").len(), 1);
     assert_eq!(ecs.calls()[1], "update ApiServer to ApiServer:2");

@@ -5,7 +5,7 @@ use crate::doors::time;
 use crate::fail::{Fail, Problem, Result};
 use crate::model::event::Sink;
 use crate::model::objects::Objects;
-use crate::observe::dags::{self, Parsing};
+use crate::observe::dags::{self, Memory, Parsing};
 use crate::observe::{bundle, objects};
 use crate::report::check::{Checked, Ran};
 use crate::session::dags as dags_of;
@@ -72,11 +72,7 @@ pub fn objects(root: &Path, known: &[Environment]) -> (Vec<Problem>, Vec<Objects
 
 /// What a failure is about: its problems, or itself if it stands for none.
 pub fn told(fail: Fail, location: &str) -> Vec<Problem> {
-    fail.into_problems().unwrap_or_else(|fail| {
-        let causes: String = fail.causes().iter().map(|cause| format!(": {cause}")).collect();
-        let message = format!("{}{causes}", fail.message());
-        vec![Problem::new("failed", location, message, fail.hints().join("; "))]
-    })
+    fail.as_problems(location)
 }
 
 /// With the time that the most patient environment gives to DAGs, and the variables of all; of one that
@@ -89,6 +85,7 @@ fn parsing(known: &[Environment], objects: &[Objects]) -> Parsing {
         variables: each().flat_map(|one| one.variables).collect(),
         python: None,
         index: None,
+        memory: Memory::Used,
     }
 }
 

@@ -164,6 +164,11 @@ impl Store {
         Ok(stored.is_some_and(|stored| stored.sha256.is_none_or(|sha256| sha256 == upload::sha256(digest))))
     }
 
+    /// Whether there is such an object.
+    pub async fn has(&self, key: &str) -> Result<bool> {
+        Ok(self.stored(key).await?.is_some())
+    }
+
     /// What S3 knows of an object, or nothing if there is none.
     async fn stored(&self, key: &str) -> Result<Option<Stored>> {
         let head = self.s3.head_object().bucket(&self.bucket).key(key).expected_bucket_owner(&self.account);

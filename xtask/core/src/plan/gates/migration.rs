@@ -9,13 +9,29 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
         return Verdict::Skipped("the database stays as it is");
     };
     match migration.direction {
-        Direction::Up | Direction::Down => Verdict::Passed,
-        Direction::Unknown => Verdict::Unsure(vec![format!(
-            "no record tells which Airflow made the database; Airflow {} migrates it if need be",
-            migration.to
-        )]),
+        Direction::Up | Direction::Down => match unsaved(facts) {
+            Some(note) => Verdict::Unsure(vec![note]),
+            None => Verdict::Passed,
+        },
+        Direction::Unknown => {
+            let note = format!(
+                "no record tells which Airflow made the database; Airflow {} migrates it if need be",
+                migration.to
+            );
+            Verdict::Unsure([note].into_iter().chain(unsaved(facts)).collect())
+        }
+        Direction::Unrecorded => {
+            let hint = format!(
+                "check out the commit of that release and deploy it, whose lock tells: cargo xtask deploy --env {}",
+                environment(facts)
+            );
+            let message = "its record does not tell which Airflow it has, so nobody knows what of the database has to \
+                           be taken back";
+            let problem = Problem::new("migration", "the release", message, hint);
+            Verdict::of("the release is recorded without its migrations", vec![problem])
+        }
         Direction::Apart => {
-            let environment = facts.file.trim_start_matches("environments/").trim_end_matches(".toml");
+            let environment = environment(facts);
             let hint = format!(
                 "deploy a release with an Airflow between them, or restore what was saved before an earlier migration; \
                  its name is `saved` in: cargo xtask history --env {environment} --format json"
@@ -24,6 +40,20 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
             Verdict::of("Airflow cannot bring the database to this release", vec![problem])
         }
     }
+}
+
+fn environment(facts: &Facts) -> &str {
+    facts.file.trim_start_matches("environments/").trim_end_matches(".toml")
+}
+
+/// An existing database may be a MySQL, which only its URL tells, a secret.
+fn unsaved(facts: &Facts) -> Option<String> {
+    let existing = facts.before.get("DatabaseEngine").is_some_and(|engine| engine == "existing");
+    existing.then(|| {
+        "an existing database is saved before its migration if it is PostgreSQL; nothing saves a MySQL: make a backup \
+         of it yourself before you deploy"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -47,6 +77,28 @@ mod tests {
         assert_eq!(headline, "Airflow cannot bring the database to this release");
         assert!(problems[0].message.contains("3.2.1 → 3.3.2 have no revision in common"), "{problems:?}");
         assert!(problems[0].hint.ends_with("cargo xtask history --env dev --format json"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_release_whose_record_does_not_tell_is_deployed_from_its_commit() {
+        let migration = Some(Migration::unrecorded(&schema("3.3.2", "ab")));
+        let Verdict::Refused(_, problems) = judge(&Facts { migration, ..facts() }) else {
+            panic!("it passes")
+        };
+        assert!(problems[0].message.contains("does not tell which Airflow it has"), "{problems:?}");
+        assert!(problems[0].hint.ends_with("cargo xtask deploy --env dev"), "{problems:?}");
+    }
+
+    #[test]
+    fn that_nothing_saves_an_existing_mysql_is_said_before() {
+        let migration = || Migration::between(Some(&schema("3.2.1", "a")), &schema("3.3.2", "ab"));
+        let with = |engine: &str| {
+            let before = [("DatabaseEngine".to_owned(), engine.to_owned())].into();
+            judge(&Facts { migration: migration(), before, ..facts() })
+        };
+        assert_eq!(with("mysql"), Verdict::Passed, "RDS makes a snapshot of it");
+        let Verdict::Unsure(notes) = with("existing") else { panic!("nothing is said") };
+        assert!(notes[0].contains("nothing saves a MySQL: make a backup of it yourself"), "{notes:?}");
     }
 
     #[test]
