@@ -9,7 +9,8 @@ use xtask::session::templates;
 /// The environment of `text` with so many worker sets.
 fn composed(text: &str, sets: usize) -> Result<Sources> {
     let mut text = text.to_owned();
-    for number in 1..sets {
+    let written = text.matches("\n[workers.").count();
+    for number in written..sets {
         let _ = writeln!(text, "[workers.set-{number:03}]\nmin = 0\nmax = 5");
     }
     let environment = xtask::config::resolve("extreme", &text, "extreme").unwrap();
