@@ -49,12 +49,14 @@ fn summary(stacks: &[StackSummary], now: i64) -> Drift {
         let found = stack.drift_information();
         match found.and_then(|found| found.stack_drift_status()) {
             Some(StackDriftStatus::Drifted) => {
-                drift.drifted.push(stack.stack_name().unwrap_or_default().to_owned())
+                drift.drifted.push(stack.stack_name().unwrap_or_default().to_owned());
             }
             None | Some(StackDriftStatus::NotChecked) => drift.unchecked += 1,
             Some(_) => {}
         }
-        let checked = found.and_then(|found| found.last_check_timestamp()).map(|at| at.secs());
+        let checked = found
+            .and_then(|found| found.last_check_timestamp())
+            .map(aws_sdk_cloudformation::primitives::DateTime::secs);
         oldest = oldest.into_iter().chain(checked).min();
     }
     drift.age_s = oldest.map(|at| (now - at).max(0));
