@@ -43,7 +43,7 @@ pub async fn take_lease(context: &Context, progress: &mut Progress) -> Result<()
     let lease = lease::acquire(&context.store).await?;
     let (token, inherited) = (lease.token, lease.inherited);
     let next = progress.token.unwrap_or_default() + 1 == token;
-    progress.lease = Some(lease);
+    let lease = progress.lease.insert(lease);
     progress.state.token = Some(token);
     let environment = context.environment();
     let key = names::pointer_key(environment);
@@ -52,14 +52,15 @@ pub async fn take_lease(context: &Context, progress: &mut Progress) -> Result<()
             journal.begin(token).await;
         }
     };
-    let (now, ()) = tokio::join!(context.store.read::<Pointer>(&key), recorded);
+    let read = lease.during(context.store.read::<Pointer>(&key));
+    let (now, ()) = tokio::join!(read, recorded);
     let now = now?;
     let serial = |found: Option<&Found<Pointer>>| found.map(|found| found.value.serial);
     if !next || serial(now.as_ref()) != serial(progress.state.pointer.as_ref()) {
         return Err(overtaken(environment));
     }
     if let Some(found) = now.filter(|_| inherited) {
-        progress.state.pointer = Some(marked(context, found, token).await?);
+        progress.state.pointer = Some(lease.during(marked(context, found, token)).await?);
     }
     Ok(())
 }

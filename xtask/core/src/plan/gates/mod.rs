@@ -215,7 +215,7 @@ pub(crate) mod tests {
         assert_eq!(outcomes, expected);
         assert!(refusal(&gates).is_none());
         let json = serde_json::to_value(&gates).unwrap();
-        assert_eq!(json[5]["reason"], "no host is changed");
+        assert_eq!(json[6]["reason"], "no host is changed");
         assert_eq!(json[1], serde_json::json!({ "name": "stack", "outcome": "passed", "problems": [] }));
     }
 
