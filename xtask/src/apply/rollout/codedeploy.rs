@@ -48,6 +48,12 @@ pub async fn runs(aws: &Aws, order: &Order<'_>) -> Result<bool> {
     Ok(is_ours(&last, order) && is_whole(&last))
 }
 
+/// The same where there are hosts: a deployment that met none has reached none.
+pub async fn reached(aws: &Aws, order: &Order<'_>) -> Result<bool> {
+    let last = last_deployment(aws, order).await?;
+    Ok(last.is_some_and(|last| is_ours(&last, order) && complete(&last).is_ok()))
+}
+
 fn is_ours(info: &DeploymentInfo, order: &Order<'_>) -> bool {
     let key = info.revision().and_then(RevisionLocation::s3_location).and_then(S3Location::key);
     key == Some(order.key) && info.description() == Some(order.mark)

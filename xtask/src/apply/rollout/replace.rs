@@ -66,7 +66,7 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, hosts: &Hosts<'_>, sink: &Sink) 
     }
     codedeploy::roll(aws, order, sink).await?;
     relieved(aws, hosts.group, sink).await?;
-    if !codedeploy::runs(aws, order).await? {
+    if !codedeploy::reached(aws, order).await? {
         codedeploy::roll(aws, order, sink).await?;
     }
     let now = workers::read(aws, hosts.group).await?;
