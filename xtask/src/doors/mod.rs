@@ -9,6 +9,7 @@ pub(crate) mod backoff;
 pub mod buckets;
 pub mod ecs;
 pub mod env;
+mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub mod net;
 pub mod pace;
 pub mod package_index;
 pub mod proc;
+mod refused;
 pub mod registry;
 pub mod signed;
 pub mod ssm;
