@@ -1,7 +1,7 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
 use super::haste;
-use super::signed::{Refused, Signed};
+use super::signed::{self, Refused, Signed};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -260,10 +260,8 @@ impl Intercept for WholeAnswers {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let body = context.response().body().bytes().unwrap_or_default();
-        if body.starts_with(b"<") {
-            roxmltree::Document::parse(std::str::from_utf8(body)?)?;
-        }
-        Ok(())
+        let is_half = body.starts_with(b"<") && !signed::is_whole(std::str::from_utf8(body)?);
+        if is_half { Err("the answer ends too soon".into()) } else { Ok(()) }
     }
 }
 

@@ -119,7 +119,8 @@ async fn what_passes_has_a_cure() {
 #[test]
 fn a_connection_that_ends_before_the_answer_passes() {
     use aws_sdk_codedeploy::operation::get_deployment::GetDeploymentError;
-    use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+    use aws_sdk_s3::error::SdkError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
     for (kind, expected) in [(Some(ErrorKind::TransientError), true), (None, false)] {
         let cut = ConnectorError::other("connection closed before message completed".into(), kind);
         let error: SdkError<GetDeploymentError> = SdkError::dispatch_failure(cut);
