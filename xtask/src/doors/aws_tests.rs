@@ -78,7 +78,7 @@ async fn reads_wait_for_an_answer_for_half_a_minute() {
     assert!(watch.elapsed() < Duration::from_secs(61), "{:?}", watch.elapsed());
 }
 
-/// A lease has to be renewed within 90 s, whatever becomes of one connection.
+/// A lease has to be renewed within 90 s, whatever becomes of one connection. What was not answered is also looked for.
 #[tokio::test(start_paused = true)]
 async fn a_document_is_written_anew_after_a_quarter_of_a_minute() {
     use crate::doors::store::{Condition, Store};
@@ -89,7 +89,7 @@ async fn a_document_is_written_anew_after_a_quarter_of_a_minute() {
         store.put("k", &1).await.unwrap_err();
     };
     assert!(tokio::time::timeout(Duration::from_secs(600), writes).await.is_ok(), "no end");
-    assert!(watch.elapsed() < Duration::from_secs(31), "{:?}", watch.elapsed());
+    assert!(watch.elapsed() < Duration::from_secs(61), "{:?}", watch.elapsed());
 }
 
 /// The SDK's quota of 500 would be spent after 50 of these.

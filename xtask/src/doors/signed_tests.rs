@@ -175,23 +175,6 @@ async fn nobody_there_is_no_error_of_the_service() {
 }
 
 #[test]
-fn xml_is_whole_with_the_end_of_its_root() {
-    let head = "<?xml version='1.0'?>\n<!-- a -->\n";
-    for (xml, whole) in [
-        ("<A x='1'><B/></A>\n", true),
-        ("<A/>", true),
-        ("<A x='/' />", true),
-        ("<A><B/>", false),
-        ("<A><B></B>", false),
-        ("<A><B>ha", false),
-        ("<A x='", false),
-        ("", false),
-    ] {
-        assert_eq!(is_whole(&format!("{head}{xml}")), whole, "{xml}");
-    }
-}
-
-#[test]
 fn forms_are_escaped() {
     assert_eq!(escaped("a-b_c.~1 /:é"), "a-b_c.~1%20%2F%3A%C3%A9");
 }

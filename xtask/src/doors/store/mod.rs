@@ -60,7 +60,7 @@ pub struct Listed {
 }
 
 /// What must hold for a write to happen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition<'a> {
     /// There is no such object yet.
     Absent,
@@ -338,16 +338,27 @@ impl Store {
                 _ => {
                     let unanswered = aws::passes(&error);
                     let fail = aws::failure("S3", format!("cannot write `{}`", self.location(key)), error);
-                    self.unanswered(key, json, fail, unanswered).await.map(Some)
+                    if !unanswered {
+                        return Err(fail);
+                    }
+                    self.unanswered(key, json, condition, fail).await.map(Some)
                 }
             },
         }
     }
 
     /// What nobody answered may have been done: whoever takes the pointer for the old one would roll back around it.
-    async fn unanswered(&self, key: &str, json: &[u8], fail: Fail, unanswered: bool) -> Result<Written> {
-        let found = if unanswered { self.object(key).await.ok().flatten() } else { None };
-        found.filter(|found| found.bytes == json).map(|found| Written::Yes(found.etag)).ok_or(fail)
+    /// The same bytes under the same tag are those of before.
+    async fn unanswered(
+        &self,
+        key: &str,
+        json: &[u8],
+        condition: Condition<'_>,
+        fail: Fail,
+    ) -> Result<Written> {
+        let found = self.object(key).await.ok().flatten();
+        let is_ours = |found: &Object| found.bytes == json && condition != Condition::Same(&found.etag);
+        found.filter(is_ours).map(|found| Written::Yes(found.etag)).ok_or(fail)
     }
 
     /// Creates or replaces a document that has a single writer.
