@@ -65,7 +65,7 @@ pub async fn follow(client: &Client, watch: &StackWatch<'_>) -> Result<Followed>
             quiet = Stopwatch::start();
         }
         if let Some((status, reason)) = state
-            && (follower.confirms(status) || (!status.in_progress() && quiet.elapsed() > STALE))
+            && (follower.confirms(status) || (!status.in_progress() && quiet.elapsed() > haste::pause(STALE)))
         {
             let stack = watch.stack.to_owned();
             return Ok(Followed { stack, status, reason, events: follower.told(), took: start.elapsed() });
