@@ -1,17 +1,16 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
+use super::answers::{WholeAnswers, without_quota};
 use super::haste;
-use super::signed::{self, Refused, Signed};
+use super::signed::{Refused, Signed};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::cloud::Cloud;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextRef,
-    BeforeTransmitInterceptorContextRef, InterceptorContext,
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef, InterceptorContext,
 };
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
@@ -167,12 +166,6 @@ fn patience(cloud: Cloud) -> Duration {
     haste::patience(if cloud == Cloud::Local { LOCAL_PATIENCE } else { PATIENCE })
 }
 
-/// A client of the SDK stops to repeat requests after some fifty that were not answered, however long ago. A deployment
-/// lasts for hours and has to be taken to its end; what limits a burst of requests is adaptive retries.
-fn without_quota(service: &'static str) -> RetryPartition {
-    RetryPartition::custom(service).token_bucket(TokenBucket::unlimited()).build()
-}
-
 fn in_haste(retries: RetryConfig) -> RetryConfig {
     retries.with_initial_backoff(haste::pause(PAUSE)).with_max_backoff(haste::pause(LONGEST_PAUSE))
 }
@@ -241,27 +234,6 @@ impl Intercept for ShortReads {
                 .store_put(whole.operation_attempt_timeout(haste::patience(READ_PATIENCE)).build());
         }
         Ok(())
-    }
-}
-
-/// Refuses XML that ends too soon. The SDK takes what is there for all of it: an ARN may be half of one.
-#[derive(Debug)]
-struct WholeAnswers;
-
-impl Intercept for WholeAnswers {
-    fn name(&self) -> &'static str {
-        "WholeAnswers"
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let body = context.response().body().bytes().unwrap_or_default();
-        let is_half = body.starts_with(b"<") && !signed::is_whole(std::str::from_utf8(body)?);
-        if is_half { Err("the answer ends too soon".into()) } else { Ok(()) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Services of AWS whose SDK crate is not worth its build time: requests signed like those of the SDK, with a
 //! deadline, counted, and repeated when only the moment was wrong. So a write has to be one that may come twice.
 
+use super::answers::is_whole;
 use super::aws::Counter;
 use super::http::escaped;
 use super::{backoff, haste, time};
@@ -306,16 +307,6 @@ fn understood<T: serde::de::DeserializeOwned>(text: &str) -> Answer<T> {
 
 fn whole(xml: &str) -> Answer<()> {
     if is_whole(xml) { Ok(()) } else { Err(unexpected(&"it ends too soon")) }
-}
-
-/// Whether XML goes on to the end of its root element, which no parser here looks for.
-pub(super) fn is_whole(xml: &str) -> bool {
-    let text = xml.trim_end();
-    let mut tags = text.split('<').skip(1).skip_while(|tag| tag.starts_with(['?', '!']));
-    let Some(root) = tags.next() else { return false };
-    let name = root.split([' ', '\t', '\r', '\n', '/', '>']).next().unwrap_or_default();
-    let is_empty = text.ends_with("/>") && tags.next().is_none();
-    is_empty || text.ends_with(&format!("</{name}>"))
 }
 
 fn unexpected(error: &dyn fmt::Display) -> Refused {

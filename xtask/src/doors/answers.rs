@@ -1,0 +1,44 @@
+//! What an answer of AWS has to be, and how often another one is asked for.
+
+use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
+use aws_sdk_s3::config::{Intercept, RuntimeComponents};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
+use aws_smithy_types::config_bag::ConfigBag;
+
+/// Refuses XML that ends too soon. The SDK takes what is there for all of it: an ARN may be half of one.
+#[derive(Debug)]
+pub(super) struct WholeAnswers;
+
+impl Intercept for WholeAnswers {
+    fn name(&self) -> &'static str {
+        "WholeAnswers"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response().body().bytes().unwrap_or_default();
+        let is_half = body.starts_with(b"<") && !is_whole(std::str::from_utf8(body)?);
+        if is_half { Err("the answer ends too soon".into()) } else { Ok(()) }
+    }
+}
+
+/// A client of the SDK stops to repeat requests after some fifty that were not answered, however long ago. A deployment
+/// lasts for hours and has to be taken to its end; what limits a burst of requests is adaptive retries.
+pub(super) fn without_quota(service: &'static str) -> RetryPartition {
+    RetryPartition::custom(service).token_bucket(TokenBucket::unlimited()).build()
+}
+
+/// Whether XML goes on to the end of its root element, which no parser here looks for.
+pub(super) fn is_whole(xml: &str) -> bool {
+    let text = xml.trim_end();
+    let mut tags = text.split('<').skip(1).skip_while(|tag| tag.starts_with(['?', '!']));
+    let Some(root) = tags.next() else { return false };
+    let name = root.split([' ', '\t', '\r', '\n', '/', '>']).next().unwrap_or_default();
+    let is_empty = text.ends_with("/>") && tags.next().is_none();
+    is_empty || text.ends_with(&format!("</{name}>"))
+}
