@@ -3,7 +3,10 @@
 use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Intercept, RuntimeComponents};
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    AfterDeserializationInterceptorContextRef, InterceptorContext,
+};
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::config_bag::ConfigBag;
 
 /// Refuses XML that ends too soon. The SDK takes what is there for all of it: an ARN may be half of one.
@@ -41,4 +44,26 @@ pub(super) fn is_whole(xml: &str) -> bool {
     let name = root.split([' ', '\t', '\r', '\n', '/', '>']).next().unwrap_or_default();
     let is_empty = text.ends_with("/>") && tags.next().is_none();
     is_empty || text.ends_with(&format!("</{name}>"))
+}
+
+/// Repeats a request whose answer arrived and cannot be understood; the SDK by itself takes that for final. A
+/// write is repeated, too, as it is after an answer that was lost: callers ask the service what the first
+/// attempt did.
+#[derive(Debug)]
+pub(super) struct Senseless;
+
+impl ClassifyRetry for Senseless {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        let Some(answer) = context.response() else { return RetryAction::NoActionIndicated };
+        if error.as_operation_error().is_none() || answer.status().is_success() {
+            RetryAction::transient_error()
+        } else {
+            RetryAction::NoActionIndicated
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "Senseless"
+    }
 }

@@ -1,6 +1,6 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
-use super::answers::{WholeAnswers, without_quota};
+use super::answers::{Senseless, WholeAnswers, without_quota};
 use super::haste;
 use super::signed::{Refused, Signed};
 use crate::fail::{Fail, Kind, Result};
@@ -10,10 +10,9 @@ use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpCl
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef, InterceptorContext,
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
 };
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
-use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::ErrorKind;
@@ -234,28 +233,6 @@ impl Intercept for ShortReads {
                 .store_put(whole.operation_attempt_timeout(haste::patience(READ_PATIENCE)).build());
         }
         Ok(())
-    }
-}
-
-/// Repeats a request whose answer arrived and cannot be understood; the SDK by itself takes that for final. A
-/// write is repeated, too, as it is after an answer that was lost: callers ask the service what the first
-/// attempt did.
-#[derive(Debug)]
-struct Senseless;
-
-impl ClassifyRetry for Senseless {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
-        let Some(answer) = context.response() else { return RetryAction::NoActionIndicated };
-        if error.as_operation_error().is_none() || answer.status().is_success() {
-            RetryAction::transient_error()
-        } else {
-            RetryAction::NoActionIndicated
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "Senseless"
     }
 }
 
