@@ -1,5 +1,6 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
+use super::answers::{Senseless, WholeAnswers, without_quota};
 use super::failure::{LOG_IN, is_offline};
 pub use super::failure::{code, credentials_ended, failure, is_absent_stack, is_passing, passes, refused};
 use super::fence::Fence;
@@ -9,16 +10,13 @@ use super::signed::Signed;
 use crate::fail::{Kind, Result};
 use crate::model::cloud::Cloud;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextRef,
-    BeforeTransmitInterceptorContextRef, InterceptorContext,
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
 };
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
-use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::config_bag::ConfigBag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -199,12 +197,6 @@ fn patience(cloud: Cloud) -> Duration {
     haste::patience(if cloud == Cloud::Local { LOCAL_PATIENCE } else { PATIENCE })
 }
 
-/// A client of the SDK stops to repeat requests after some fifty that were not answered, however long ago. A deployment
-/// lasts for hours and has to be taken to its end; what limits a burst of requests is adaptive retries.
-fn without_quota(service: &'static str) -> RetryPartition {
-    RetryPartition::custom(service).token_bucket(TokenBucket::unlimited()).build()
-}
-
 fn in_haste(retries: RetryConfig) -> RetryConfig {
     retries.with_initial_backoff(haste::pause(PAUSE)).with_max_backoff(haste::pause(LONGEST_PAUSE))
 }
@@ -273,51 +265,6 @@ impl Intercept for ShortReads {
                 .store_put(whole.operation_attempt_timeout(haste::patience(READ_PATIENCE)).build());
         }
         Ok(())
-    }
-}
-
-/// Refuses XML that ends too soon. The SDK takes what is there for all of it: an ARN may be half of one.
-#[derive(Debug)]
-struct WholeAnswers;
-
-impl Intercept for WholeAnswers {
-    fn name(&self) -> &'static str {
-        "WholeAnswers"
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let body = context.response().body().bytes().unwrap_or_default();
-        if body.starts_with(b"<") {
-            roxmltree::Document::parse(std::str::from_utf8(body)?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Repeats a request whose answer arrived and cannot be understood; the SDK by itself takes that for final. A
-/// write is repeated, too, as it is after an answer that was lost: callers ask the service what the first
-/// attempt did.
-#[derive(Debug)]
-struct Senseless;
-
-impl ClassifyRetry for Senseless {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
-        let Some(answer) = context.response() else { return RetryAction::NoActionIndicated };
-        if error.as_operation_error().is_none() || answer.status().is_success() {
-            RetryAction::transient_error()
-        } else {
-            RetryAction::NoActionIndicated
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "Senseless"
     }
 }
 

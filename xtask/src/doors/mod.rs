@@ -3,6 +3,7 @@
 //! Concrete types and functions, no client traits; whoever decides is elsewhere.
 
 pub mod airflow;
+mod answers;
 pub mod archive;
 pub mod aws;
 pub(crate) mod backoff;

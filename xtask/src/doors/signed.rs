@@ -279,12 +279,9 @@ impl Signed {
             return Err(refusal(status, &text));
         }
         // An answer that arrives broken is no answer.
-        if is_json {
-            understood::<serde::de::IgnoredAny>(&text).map(drop)?;
-        } else {
-            whole(&text)?;
-        }
-        Ok(text)
+        let arrived =
+            if is_json { understood(&text).map(|_: serde::de::IgnoredAny| ()) } else { whole(&text) };
+        arrived.map(|()| text)
     }
 }
 

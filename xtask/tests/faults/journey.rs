@@ -32,7 +32,7 @@ pub type Used = BTreeMap<Stop, BTreeSet<Operation>>;
 /// After this a command counts as hanging.
 const STUCK: Duration = Duration::from_secs(600);
 /// What time-outs and pauses towards AWS are divided by.
-const HASTE: &str = "100";
+const HASTE: &str = "20";
 
 pub struct Journey {
     pub engine: &'static str,
