@@ -276,25 +276,7 @@ impl Store {
 
     /// Keys below a prefix, oldest name first.
     pub async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let mut pages = list.expected_bucket_owner(&self.account).into_paginator().send();
-        let mut keys = Vec::new();
-        while let Some(page) = pages.next().await {
-            match page {
-                Ok(page) => {
-                    keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
-                }
-                Err(error) if aws::code(&error) == "NoSuchBucket" => return Ok(keys),
-                Err(error) => {
-                    return Err(aws::failure(
-                        "S3",
-                        format!("cannot list `{}`", self.location(prefix)),
-                        error,
-                    ));
-                }
-            }
-        }
-        Ok(keys)
+        Ok(self.listed(prefix).await?.into_iter().map(|one| one.key).collect())
     }
 
     /// Writes if the condition holds. The SDK repeats a request whose answer was lost, and the repetition is
