@@ -204,10 +204,8 @@ impl Store {
 
     /// An object as text, or nothing if there is none.
     pub async fn text(&self, key: &str) -> Result<Option<String>> {
-        let Some(bytes) = self.bytes(key).await? else { return Ok(None) };
-        let text = String::from_utf8(bytes)
-            .map_err(|e| Fail::failed(format!("cannot read `{}`", self.location(key))).because(e))?;
-        Ok(Some(text))
+        let text = self.bytes(key).await?.map(String::from_utf8).transpose();
+        text.map_err(|e| Fail::failed(format!("cannot read `{}`", self.location(key))).because(e))
     }
 
     /// An object, or nothing if there is none.
