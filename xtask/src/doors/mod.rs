@@ -27,6 +27,7 @@ pub mod pace;
 pub mod package_index;
 pub mod proc;
 pub mod registry;
+pub mod relay;
 pub mod signed;
 pub mod ssm;
 pub mod stat;

@@ -339,7 +339,7 @@ impl Preparing {
             return Fact::Unneeded("no pool is changed");
         }
         let session = &self.setup.session;
-        let Ok(airflow) = self.state.airflow(&session.aws, session.cloud()).await else {
+        let Ok(airflow) = self.state.airflow(&session.doors(&self.setup.sink)).await else {
             return Fact::Unneeded("Airflow does not answer");
         };
         match airflow::ask(&airflow, Airflow::pools).await {
@@ -374,7 +374,7 @@ impl Preparing {
         let is_live = observed.current.pointer.is_some();
         let work = async {
             let log_in = async {
-                if is_live { state.airflow(&session.aws, session.cloud()).await.ok() } else { None }
+                if is_live { state.airflow(&session.doors(&setup.sink)).await.ok() } else { None }
             };
             let (parsed, _) = tokio::join!(parse, log_in);
             let parsed = dags_of::located(parsed?, git);
@@ -395,7 +395,7 @@ impl Preparing {
 
     async fn unfinished(&mut self) -> Unfinished {
         let session = &self.setup.session;
-        let airflow: Airflow = match self.state.airflow(&session.aws, session.cloud()).await {
+        let airflow: Airflow = match self.state.airflow(&session.doors(&self.setup.sink)).await {
             Ok(airflow) => airflow,
             Err(fail) => return Err(fail.to_string()),
         };

@@ -320,6 +320,18 @@ pub fn receipts_prefix(environment: &str) -> String {
     key.split("{id}").next().unwrap_or_default().to_owned()
 }
 
+/// What the tool asks the API server where it cannot reach it.
+#[must_use]
+pub fn relay_key(environment: &str) -> String {
+    of_environment(&CONTRACT.keys.relay, environment)
+}
+
+/// Where the API server answers a request.
+#[must_use]
+pub fn answer_key(environment: &str, id: &str) -> String {
+    filled(&of_environment(&CONTRACT.keys.answer, environment), "id", id)
+}
+
 /// The queues of the worker sets, by the name of the set.
 #[must_use]
 pub fn worker_queues(outputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
@@ -427,6 +439,7 @@ mod tests {
         assert_eq!(release_key("dev", "0a"), "environments/dev/releases/0a.json");
         assert_eq!(deployments_prefix("dev"), "environments/dev/deployments/");
         assert_eq!(receipts_prefix("dev"), "receipts/dev/");
+        assert_eq!(answer_key("dev", "01"), "receipts/dev/answers/01.json");
         let of = ["p-dev", "p-dev-Broker-1A", "p-dev-2", "p-dev-2-Broker-1A", "p-development"];
         assert_eq!(of.map(|name| is_of_stack("p-dev", name)), [false, true, false, false, false]);
         assert_eq!(google_secret("dev"), "ductwork/dev/login/google");
