@@ -191,8 +191,8 @@ def test_whoever_was_asked_looks_often_for_a_while():
 
 def test_it_gets_where_the_api_server_listens_and_no_other_secret():
     env = {
-        "AWS_REGION": "r", "AIRFLOW__API__HOST": "0.0.0.0", "AIRFLOW__API__PORT": "8080", "DUCTWORK_COMPONENT": "api-server",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "s",
+        "AWS_REGION": "r", "AIRFLOW__API__HOST": "0.0.0.0", "AIRFLOW__API__PORT": "8080",
+        "DUCTWORK_COMPONENT": "api-server", "AIRFLOW__API_AUTH__JWT_SECRET": "s",
     }  # fmt: skip
     container = {
         "DUCTWORK_SECRET_ADMIN": '{"username": "admin", "password": "p"}',

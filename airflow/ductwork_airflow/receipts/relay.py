@@ -1,9 +1,9 @@
 """Answers the release tool where it cannot reach the API server: both meet in the artifact bucket.
 
-`python -m ductwork_airflow.receipts.relay PIDFD`, begun beside the API server, whose end it learns as the companion does.
-The tool, which may run where no way leads into the network, writes requests to Airflow's REST API into one document
-(`relay.json`); this process asks the API server of its own machine and writes each answer to an object of its own. So
-nothing listens, nothing is opened, and what the tool hears is what Airflow says.
+`python -m ductwork_airflow.receipts.relay PIDFD`, begun beside the API server, whose end it learns as the companion
+does. The tool, which may run where no way leads into the network, writes requests to Airflow's REST API into one
+document (`relay.json`); this process asks the API server of its own machine and writes each answer to an object of its
+own. So nothing listens, nothing is opened, and what the tool hears is what Airflow says.
 
 Only who may deploy can write that document. It holds no password and no token: this process logs in by itself, with
 the secret that the API server may read. If there are several API servers, one of them takes a request, by a
@@ -51,7 +51,7 @@ Credentials = Callable[[], tuple[str, str]]
 def base(env: Mapping[str, str]) -> str:
     """Where the API server of this machine listens."""
     host = env.get("AIRFLOW__API__HOST", "")
-    host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104
+    host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
     return f"http://{host}:{env['AIRFLOW__API__PORT']}"
 
 

@@ -373,9 +373,8 @@ impl Preparing {
         };
         let is_live = observed.current.pointer.is_some();
         let work = async {
-            let log_in = async {
-                if is_live { state.airflow(&session.doors(&setup.sink)).await.ok() } else { None }
-            };
+            let log_in =
+                async { if is_live { state.airflow(&session.doors(&setup.sink)).await.ok() } else { None } };
             let (parsed, _) = tokio::join!(parse, log_in);
             let parsed = dags_of::located(parsed?, git);
             let live = observed.current.dags.clone().unwrap_or_default();
