@@ -33,7 +33,7 @@ pub async fn healthy(context: &Context, state: &mut State, sink: &Sink) -> Resul
                 None => return Ok(components),
                 Some(names) => format!("not healthy: {names}"),
             },
-            Err(fail) => observe::why(&fail),
+            Err(fail) => fail.to_string(),
         };
         if watch.elapsed() >= HEALTHY_WITHIN {
             let fail = Fail::failed(format!("Airflow at `{url}` is not healthy")).cause(why);

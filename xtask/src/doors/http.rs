@@ -104,3 +104,20 @@ pub(super) fn escaped(text: &str) -> String {
     let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doors::fake::Server;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_cannot_be_reached_is_unreachable() {
+        let http = Http::new(Duration::from_secs(5));
+        let server = Server::new(|_| (500, json!({})));
+        assert_eq!(http.unreachable(&server.url), None, "an error is an answer");
+        assert_eq!(http.unreachable("http://127.0.0.1:1"), None, "somebody refuses: Airflow is down");
+        let why = http.unreachable("https://airflow.invalid");
+        assert_eq!(why.as_deref(), Some("its name is not known here"));
+    }
+}

@@ -80,15 +80,6 @@ pub async fn reach(url: &str, store: &Store) -> Result<Reached> {
     Ok(Reached { airflow, instead })
 }
 
-/// Why there was no answer, in a line.
-#[must_use]
-pub fn why(fail: &Fail) -> String {
-    match fail.causes().first() {
-        Some(cause) => format!("{fail}: {cause}"),
-        None => fail.to_string(),
-    }
-}
-
 /// What people are told of it, once.
 #[must_use]
 pub fn told(url: &str, why: &str) -> String {

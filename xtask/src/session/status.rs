@@ -88,7 +88,7 @@ impl<'a> Looker<'a> {
 
 /// What was read, or a line that says why not.
 fn told<T>(read: Result<T>, unread: &mut Vec<String>) -> Option<T> {
-    read.map_err(|fail| unread.push(airflow::why(&fail))).ok()
+    read.map_err(|fail| unread.push(fail.to_string())).ok()
 }
 
 /// What Airflow says of them, and why it was asked through S3 if it was.
@@ -101,7 +101,7 @@ async fn components(
         Ok(reached) => reached,
         Err(fail) => return (Err(fail.to_string()), None),
     };
-    let found = airflow::health(&reached.airflow).await.map_err(|fail| airflow::why(&fail));
+    let found = airflow::health(&reached.airflow).await.map_err(|fail| fail.to_string());
     (found.map(|found| found.into_iter().map(health).collect()), reached.instead)
 }
 
