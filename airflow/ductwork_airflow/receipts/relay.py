@@ -9,7 +9,7 @@ Only who may deploy can write that document. It holds no password and no token: 
 the secret that the API server may read. If there are several API servers, one of them takes a request, by a
 conditional write of the answer. A request is good for a minute by the clock of S3.
 
-It costs 45 MB, and a request to S3 every three seconds: 35 US cents a month.
+It costs 50 MB, and a request to S3 every three seconds: 35 US cents a month.
 """
 
 from __future__ import annotations

@@ -30,6 +30,11 @@ fn from_a_clone_to_airflow_and_back() {
     stages.run("another revision on a host", observed::another_revision_is_shown_as_such);
     stages.run("a changed DAG", a_changed_dag_is_live_at_once_and_restarts_nothing);
     stages.run("Airflow out of reach", private::a_private_airflow_is_asked_through_s3);
+    stages.run(
+        "a broken DAG, Airflow out of reach",
+        private::a_broken_dag_goes_back_when_airflow_is_out_of_reach,
+    );
+    stages.run("an address that refuses", private::an_address_that_refuses_is_reached);
     stages.run("an output that no host reads", an_output_that_no_host_reads_restarts_nothing);
     stages.run("broken DAGs", broken_dags_are_refused);
     stages.run("a changed plugin while a task runs", a_changed_plugin_rolls_the_hosts_and_the_task_finishes);
