@@ -82,6 +82,16 @@ def receipt_key(environment: str, id_: str, component: str) -> str:
     return key.replace("{id}", id_).replace("{component}", component)
 
 
+def relay_key(environment: str) -> str:
+    """Where the artifact bucket has what the release tool asks the API server."""
+    return str(_CONTRACT["keys"]["relay"]).replace("{environment}", environment)
+
+
+def answer_key(environment: str, id_: str) -> str:
+    """Where the artifact bucket has the API server's answer to a request."""
+    return str(_CONTRACT["keys"]["answer"]).replace("{environment}", environment).replace("{id}", id_)
+
+
 def google_secret(environment: str) -> str:
     """The name of the secret that belongs to the Google client."""
     return str(_CONTRACT["secrets"]["google"]).replace("{environment}", environment)

@@ -31,6 +31,7 @@ BY_PEOPLE: list[tuple[str, str, str]] = [
     ("s3:DeleteObject", "*/environments/*/leftovers.json", DESTROY),
     ("s3:DeleteObject", "*/environments/*/lock.json", DESTROY),
     ("s3:DeleteObject", "*/environments/*/migration.json", DESTROY),
+    ("s3:DeleteObject", "*/environments/*/relay.json", DESTROY),
     ("s3:DeleteObject", "*/environments/*/releases/*.json", DESTROY),
     ("s3:DeleteObject", "*/receipts/*.json", DESTROY),
     ("s3:ListBucketVersions", "arn:*:s3:::*-entry-*", DESTROY),

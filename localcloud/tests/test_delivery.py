@@ -145,6 +145,20 @@ def test_the_deploy_role_looks_for_drift_and_reads_receipts_of_its_own(place: Pl
     assert not may("s3:PutObject", f"{bucket}/{place.environment}/i-1/worker.json"), "they are the hosts' own"
 
 
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.environment)
+def test_the_deploy_role_asks_airflow_through_the_bucket_of_its_own(place: Place) -> None:
+    statements = role(place).statements()
+    bucket = f"arn:{place.partition}:s3:::ductwork-{place.account}-{place.region}"
+
+    def may(action: str, key: str) -> bool:
+        return allows(statements, Request(action, f"{bucket}/{key}", place.tags("aws:ResourceTag")))
+
+    for environment, expected in ((place.environment, True), (f"{place.environment}-2", False)):
+        assert may("s3:PutObject", f"environments/{environment}/relay.json") == expected
+        assert may("s3:GetObject", f"receipts/{environment}/answers/01.json") == expected
+    assert not may("s3:PutObject", f"receipts/{place.environment}/answers/01.json"), "they are Airflow's own"
+
+
 def test_tasks_and_alarms_of_scaling_are_those_of_the_own_cluster() -> None:
     place = PLACES[1]
     statements = role(place).statements()

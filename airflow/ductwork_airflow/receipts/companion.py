@@ -53,13 +53,20 @@ def start(component: str, env: Mapping[str, str]) -> None:
         notes.clear(Path(env["DUCTWORK_STATE"]), component)
         process = os.pidfd_open(os.getpid())
         command = [sys.executable, "-S", "-m", "ductwork_airflow.receipts.companion", component, str(process)]
-        between = os.fork()
-        if between == 0:
-            _start(command, passed_on(env), process)
-        os.waitpid(between, 0)
+        _beside(command, passed_on(env), process)
+        if component == "api-server":
+            command = [sys.executable, "-m", "ductwork_airflow.receipts.relay", str(process)]
+            _beside(command, for_relay(env, os.environ), process)
         os.close(process)
     except OSError as error:
         tell(f"no receipts of {component}: {error}")
+
+
+def _beside(command: list[str], env: dict[str, str], process: int) -> None:
+    between = os.fork()
+    if between == 0:
+        _start(command, env, process)
+    os.waitpid(between, 0)
 
 
 def _start(command: list[str], env: dict[str, str], process: int) -> None:
@@ -81,9 +88,28 @@ def passed_on(env: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def tell(line: str) -> None:
+def for_relay(env: Mapping[str, str], container: Mapping[str, str]) -> dict[str, str]:
+    """What `relay.py` needs: besides, where the API server listens and, in a task, the secret that ECS put there."""
+    listens = {name: env[name] for name in ("AIRFLOW__API__HOST", "AIRFLOW__API__PORT") if name in env}
+    secret = {name: container[name] for name in ("DUCTWORK_SECRET_ADMIN",) if name in container}
+    return passed_on(env) | listens | secret
+
+
+def tell(line: str, what: str = "receipt") -> None:
     """A line in the component's log."""
-    sys.stderr.write(f"receipt: {line}\n")
+    sys.stderr.write(f"{what}: {line}\n")
+
+
+class Told:
+    """A fault is told when it appears and when it has gone, by the first words: request ids change."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.fault = what, ""
+
+    def tell(self, fault: str | None) -> None:
+        if (fault or "")[:60] != self.fault[:60]:
+            tell(fault or "works again", self.what)
+        self.fault = fault or ""
 
 
 def sender(body: bytes) -> subprocess.Popen[bytes]:
@@ -114,7 +140,7 @@ class Companion:
         self.begun = self.due = clock()
         self.arrived: dict[str, Any] = {}
         self.receipt: dict[str, Any] = {}
-        self.fault: str | None = None
+        self.faults = Told("receipt")
 
     def look(self) -> dict[str, Any]:
         """What the component runs, as far as it is known now."""
@@ -134,7 +160,7 @@ class Companion:
             self.look_after(self.sending, now)
             return
         receipt = self.look()
-        changed = not self.fault and _urgent(receipt) != _urgent(self.arrived)
+        changed = not self.faults.fault and _urgent(receipt) != _urgent(self.arrived)
         if changed or now >= self.due:
             self.receipt, self.begun = receipt, now
             self.sending = self.send(json.dumps(receipt).encode())
@@ -155,10 +181,7 @@ class Companion:
         sending.wait()
         self.sending = None
         self.due = now + (RETRY_SECONDS if fault else BEAT_SECONDS)
-        # Told when it appears and when it has gone, by the first words: request ids change.
-        if (fault or "")[:60] != (self.fault or "")[:60]:
-            tell(fault or "works again")
-        self.fault = fault
+        self.faults.tell(fault)
 
     def end(self) -> None:
         """The component has ended."""

@@ -1,5 +1,6 @@
 //! What a release does to a running Airflow: waits for its health, refreshes it, looks at what it runs.
 
+use super::context::{Context, Doors, State};
 use crate::doors::airflow::{Airflow, Component, Dag};
 use crate::doors::backoff::Backoff;
 use crate::doors::store::Store;
@@ -20,11 +21,14 @@ use std::time::Duration;
 const HEALTHY_WITHIN: Duration = Duration::from_secs(300);
 
 /// Waits until every component is healthy; says at the end which are not.
-pub async fn healthy(url: &str, sink: &Sink) -> Result<Vec<Component>> {
+pub async fn healthy(context: &Context, state: &mut State, sink: &Sink) -> Result<Vec<Component>> {
+    let url = state.url(context.cloud)?;
+    let doors = Doors { sink, ..context.doors() };
+    let airflow = state.reached(&doors).await?;
     let watch = time::Stopwatch::start();
     let mut backoff = polling();
     loop {
-        let why = match observe::health(url).await {
+        let why = match observe::health(&airflow).await {
             Ok(components) => match sick(&components) {
                 None => return Ok(components),
                 Some(names) => format!("not healthy: {names}"),
@@ -32,7 +36,11 @@ pub async fn healthy(url: &str, sink: &Sink) -> Result<Vec<Component>> {
             Err(fail) => fail.to_string(),
         };
         if watch.elapsed() >= HEALTHY_WITHIN {
-            return Err(Fail::failed(format!("Airflow at `{url}` is not healthy")).cause(why));
+            let fail = Fail::failed(format!("Airflow at `{url}` is not healthy")).cause(why);
+            return Err(match &state.instead {
+                Some(unreachable) => fail.cause(format!("asked through S3, as from here: {unreachable}")),
+                None => fail,
+            });
         }
         sink.progress(format!("waiting for Airflow: {why}"));
         backoff.wait().await;

@@ -18,7 +18,8 @@ use crate::model::event::Sink;
 use crate::model::names::outputs;
 use crate::model::release::{Pointer, Runtime, StepRecord};
 use crate::model::secret::Versions;
-use crate::observe::{airflow, alarms};
+use crate::observe::airflow::{self, Reached};
+use crate::observe::alarms;
 use crate::plan::consent::Guard;
 use crate::plan::deployment::Plan;
 use crate::plan::migration::Saved;
@@ -74,6 +75,11 @@ impl Context {
     /// Fails if the lease is lost: for what is written by other ways than the clients of AWS.
     pub async fn may_write(&self) -> Result<()> {
         if self.aws.fence.holds().await { Ok(()) } else { Err(Fail::new(Kind::Locked, CLOSED)) }
+    }
+
+    #[must_use]
+    pub fn doors(&self) -> Doors<'_> {
+        Doors { aws: &self.aws, store: &self.store, cloud: self.cloud, sink: &self.sink }
     }
 
     /// Asks, with no live line that would be redrawn over the question.
@@ -165,6 +171,10 @@ pub struct State {
     /// The loss reports that were there before anything was drained; none if nothing was.
     pub drained: Option<BTreeSet<String>>,
     pub session: Option<Airflow>,
+    /// The same before anybody has logged in.
+    pub reached: Option<Airflow>,
+    /// Why Airflow's address leads nowhere from here, so that requests go through the artifact bucket.
+    pub instead: Option<String>,
     /// What the release will be compared with.
     pub before: Before,
 }
@@ -207,14 +217,44 @@ impl State {
         }
     }
 
+    /// Airflow, wherever it is asked; nobody has logged in. That its address leads nowhere is told once.
+    pub async fn reached(&mut self, doors: &Doors<'_>) -> Result<Airflow> {
+        if let Some(airflow) = &self.reached {
+            return Ok(airflow.clone());
+        }
+        let url = self.url(doors.cloud)?;
+        let Reached { airflow, instead } = airflow::reach(&url, doors.store).await?;
+        if let (Some(why), None) = (&instead, &self.instead) {
+            doors.sink.step("airflow").note(airflow::told(&url, why));
+        }
+        self.instead = instead;
+        self.reached = Some(airflow.clone());
+        Ok(airflow)
+    }
+
     /// A session with Airflow as its admin, opened once.
-    pub async fn airflow(&mut self, aws: &Aws, cloud: Cloud) -> Result<Airflow> {
+    pub async fn airflow(&mut self, doors: &Doors<'_>) -> Result<Airflow> {
         if let Some(session) = &self.session {
             return Ok(session.clone());
         }
-        let login = airflow::login(aws, self.output(outputs::ADMIN_SECRET)?).await?;
-        let session = airflow::session(&self.url(cloud)?, login).await?;
+        let airflow = self.reached(doors).await?;
+        let session = if airflow.is_relayed() {
+            // Whoever passes requests on logs in itself. That there is somebody is found out once, not by each request.
+            airflow::health(&airflow).await?;
+            airflow
+        } else {
+            let login = airflow::login(doors.aws, self.output(outputs::ADMIN_SECRET)?).await?;
+            airflow::session(&airflow, login).await?
+        };
         self.session = Some(session.clone());
         Ok(session)
     }
+}
+
+/// What Airflow is reached by.
+pub struct Doors<'a> {
+    pub aws: &'a Aws,
+    pub store: &'a Store,
+    pub cloud: Cloud,
+    pub sink: &'a Sink,
 }

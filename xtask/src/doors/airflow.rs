@@ -1,6 +1,7 @@
 //! Airflow 3 over its REST API: what runs, what is broken, and a run to prove that tasks run.
 
 use super::http::{Answer, Http, escaped};
+use super::relay::Relay;
 use crate::fail::{Fail, Result};
 use crate::model::dags::NeedKind;
 use crate::model::objects::Pool;
@@ -16,9 +17,15 @@ const TASKS: &str = "/api/v2/dags/~/dagRuns/~/taskInstances";
 /// A session with a token. Blocking; callers on the async side use `spawn_blocking`.
 #[derive(Clone, Debug)]
 pub struct Airflow {
-    url: String,
-    http: Http,
+    way: Way,
     token: Option<Secret>,
+}
+
+/// How requests get there.
+#[derive(Clone, Debug)]
+enum Way {
+    Address { url: String, http: Http },
+    Bucket(Relay),
 }
 
 /// One DAG as Airflow knows it.
@@ -53,26 +60,63 @@ impl Airflow {
     #[must_use]
     pub fn new(url: &str) -> Self {
         let http = Http::new(Duration::from_secs(15));
-        Self { url: url.trim_end_matches('/').to_owned(), http, token: None }
+        Self { way: Way::Address { url: url.trim_end_matches('/').to_owned(), http }, token: None }
+    }
+
+    /// Where its address cannot be reached. Nobody logs in: whoever may write to the bucket may deploy.
+    #[must_use]
+    pub fn through(relay: Relay) -> Self {
+        Self { way: Way::Bucket(relay), token: None }
+    }
+
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        matches!(self.way, Way::Bucket(_))
+    }
+
+    /// Whether its address leads anywhere from here, if it is asked there; else why not.
+    pub fn unreachable(&self) -> Option<String> {
+        match &self.way {
+            Way::Address { url, http } => http.unreachable(url),
+            Way::Bucket(_) => None,
+        }
+    }
+
+    /// For messages.
+    fn name(&self, path: &str) -> String {
+        match &self.way {
+            Way::Address { url, .. } => format!("{url}{path}"),
+            Way::Bucket(_) => format!("{path} (asked through S3)"),
+        }
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let (url, http) = match &self.way {
+            Way::Address { url, http } => (format!("{url}{path}"), http),
+            Way::Bucket(relay) => return relay.ask(method, path, body),
+        };
+        let token = self.token.as_ref().map(Secret::expose);
+        match (method, body) {
+            ("GET", _) => http.get(&url, token),
+            ("DELETE", _) => http.delete(&url, token),
+            (_, body) => http.send(method, &url, token, body.unwrap_or(&Value::Null)),
+        }
     }
 
     fn get(&self, path: &str) -> Result<Value> {
-        let url = format!("{}{path}", self.url);
-        let answer = self.http.get(&url, self.token.as_ref().map(Secret::expose))?;
-        accepted(&url, answer)
+        accepted(&self.name(path), self.call("GET", path, None)?)
     }
 
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
-        let url = format!("{}{path}", self.url);
-        let answer = self.http.send(method, &url, self.token.as_ref().map(Secret::expose), body)?;
-        accepted(&url, answer)
+        accepted(&self.name(path), self.call(method, path, Some(body))?)
     }
 
     /// Gets a token for a user; the session keeps it.
     pub fn log_in(&mut self, user: &str, password: &Secret) -> Result<()> {
+        let Way::Address { url, http } = &self.way else { return Ok(()) };
         let body = json!({ "username": user, "password": password.expose() });
-        let url = format!("{}/auth/token", self.url);
-        let mut answer = self.http.send("POST", &url, None, &body)?;
+        let url = format!("{url}/auth/token");
+        let mut answer = http.send("POST", &url, None, &body)?;
         // What the server finds wrong with the form it shows as it came, password included.
         if !answer.body["detail"].is_string() {
             answer.body["detail"].take();
@@ -195,9 +239,8 @@ impl Airflow {
     }
 
     fn find(&self, path: &str) -> Result<Option<Value>> {
-        let url = format!("{}{path}", self.url);
-        let answer = self.http.get(&url, self.token.as_ref().map(Secret::expose))?;
-        if answer.status == 404 { Ok(None) } else { accepted(&url, answer).map(Some) }
+        let answer = self.call("GET", path, None)?;
+        if answer.status == 404 { Ok(None) } else { accepted(&self.name(path), answer).map(Some) }
     }
 
     /// All pools by name.
@@ -226,8 +269,8 @@ impl Airflow {
     }
 
     pub fn delete_pool(&self, name: &str) -> Result<()> {
-        let url = format!("{}/api/v2/pools/{}", self.url, escaped(name));
-        accepted(&url, self.http.delete(&url, self.token.as_ref().map(Secret::expose))?).map(drop)
+        let path = format!("/api/v2/pools/{}", escaped(name));
+        accepted(&self.name(&path), self.call("DELETE", &path, None)?).map(drop)
     }
 
     /// What a task returned.

@@ -149,6 +149,13 @@ pub fn haste() -> u32 {
     text("DUCTWORK_HASTE").and_then(|text| text.parse().ok()).filter(|haste| *haste > 0).unwrap_or(1)
 }
 
+/// `DUCTWORK_AIRFLOW_URL`: where this tool looks for Airflow, instead of at the address of the stack.
+/// Only tests set it.
+#[must_use]
+pub fn airflow_url() -> Option<String> {
+    text("DUCTWORK_AIRFLOW_URL")
+}
+
 /// The folders of `PATH`.
 #[must_use]
 pub fn path() -> Vec<PathBuf> {

@@ -3,6 +3,9 @@
 use crate::fail::{Fail, Result};
 use std::time::Duration;
 
+/// Within this time a connection is made, or no way leads there.
+const CONNECT: Duration = Duration::from_secs(4);
+
 /// An answer: its status and its body as JSON, `Null` where the body is none.
 #[derive(Debug)]
 pub struct Answer {
@@ -19,9 +22,37 @@ impl Http {
     /// A client whose every request ends within `deadline`.
     #[must_use]
     pub fn new(deadline: Duration) -> Self {
-        let config =
-            ureq::Agent::config_builder().timeout_global(Some(deadline)).http_status_as_error(false).build();
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(deadline))
+            .timeout_resolve(Some(CONNECT.min(deadline)))
+            .timeout_connect(Some(CONNECT.min(deadline)))
+            .http_status_as_error(false)
+            .build();
         Self { agent: config.into() }
+    }
+
+    /// Why no way leads to a server: its name means nothing here, or whatever is sent there is lost. One that refuses,
+    /// answers with an error or is slow is reached.
+    #[must_use]
+    pub fn unreachable(&self, url: &str) -> Option<String> {
+        use std::io::ErrorKind;
+        match self.agent.get(url).call() {
+            Err(ureq::Error::HostNotFound) => Some("its name is not known here".to_owned()),
+            Err(ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect)) => {
+                Some(format!("no connection within {} s", CONNECT.as_secs()))
+            }
+            Err(ureq::Error::Io(error)) => match error.kind() {
+                ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                    Some(error.to_string())
+                }
+                // What looks a name up has no kinds: a name that is not there, or nobody who knows.
+                _ if error.to_string().contains("failed to lookup address") => {
+                    Some("its name is not known here".to_owned())
+                }
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     pub fn get(&self, url: &str, bearer: Option<&str>) -> Result<Answer> {
@@ -72,4 +103,21 @@ pub(super) fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doors::fake::Server;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_cannot_be_reached_is_unreachable() {
+        let http = Http::new(Duration::from_secs(5));
+        let server = Server::new(|_| (500, json!({})));
+        assert_eq!(http.unreachable(&server.url), None, "an error is an answer");
+        assert_eq!(http.unreachable("http://127.0.0.1:1"), None, "somebody refuses: Airflow is down");
+        let why = http.unreachable("https://airflow.invalid");
+        assert_eq!(why.as_deref(), Some("its name is not known here"));
+    }
 }

@@ -30,6 +30,7 @@ pub mod package_index;
 pub mod proc;
 mod refused;
 pub mod registry;
+pub mod relay;
 pub mod signed;
 pub mod ssm;
 pub mod stat;

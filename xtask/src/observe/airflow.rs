@@ -2,7 +2,9 @@
 
 use crate::doors::airflow::{Airflow, Component};
 use crate::doors::aws::{self, Aws};
-use crate::doors::time;
+use crate::doors::relay::Relay;
+use crate::doors::store::Store;
+use crate::doors::{env, time};
 use crate::fail::{Fail, Result};
 use crate::model::cloud::Cloud;
 use crate::model::names::outputs;
@@ -19,6 +21,9 @@ pub fn url(
     outputs: &BTreeMap<String, String>,
     parameters: &BTreeMap<String, String>,
 ) -> Option<String> {
+    if let Some(url) = env::airflow_url() {
+        return Some(url);
+    }
     match (cloud, parameters.get("AirflowPort")) {
         (Cloud::Local, Some(port)) => Some(format!("http://127.0.0.1:{port}")),
         _ => outputs.get(outputs::AIRFLOW_URL).cloned(),
@@ -59,9 +64,31 @@ pub async fn ask<T: Send + 'static>(
     joined.map_err(|e| Fail::bug("a request to Airflow was interrupted").because(e))?
 }
 
+/// What is asked where.
+pub struct Reached {
+    /// Nobody has logged in yet.
+    pub airflow: Airflow,
+    /// Why its address leads nowhere from here, if it does not: then requests go through the artifact bucket.
+    pub instead: Option<String>,
+}
+
+/// Looks whether Airflow can be reached at its address.
+pub async fn reach(url: &str, store: &Store) -> Result<Reached> {
+    let direct = Airflow::new(url);
+    let instead = ask(&direct, |airflow| Ok(airflow.unreachable())).await?;
+    let airflow = if instead.is_some() { Airflow::through(Relay::new(store)) } else { direct };
+    Ok(Reached { airflow, instead })
+}
+
+/// What people are told of it, once.
+#[must_use]
+pub fn told(url: &str, why: &str) -> String {
+    format!("Airflow cannot be reached from here at `{url}` ({why}): verified through S3 by its API servers")
+}
+
 /// A session with a token.
-pub async fn session(url: &str, login: Login) -> Result<Airflow> {
-    let mut airflow = Airflow::new(url);
+pub async fn session(airflow: &Airflow, login: Login) -> Result<Airflow> {
+    let mut airflow = airflow.clone();
     let joined = tokio::task::spawn_blocking(move || {
         airflow.log_in(&login.username, &login.password).map(|()| airflow)
     });
@@ -69,8 +96,8 @@ pub async fn session(url: &str, login: Login) -> Result<Airflow> {
 }
 
 /// What every component says of itself.
-pub async fn health(url: &str) -> Result<Vec<Component>> {
-    ask(&Airflow::new(url), Airflow::health).await
+pub async fn health(airflow: &Airflow) -> Result<Vec<Component>> {
+    ask(airflow, Airflow::health).await
 }
 
 /// Ids of the DAGs with a queued or running run.

@@ -22,6 +22,8 @@ pub struct Closing {
     /// Tasks of before that end only when their work does.
     pub draining: usize,
     pub url: Option<String>,
+    /// Why Airflow's address leads nowhere from here, so that the release was verified through S3.
+    pub unreachable: Option<String>,
     /// The error of a failed one, as its JSON document.
     pub error: Option<Value>,
 }
@@ -53,6 +55,7 @@ impl Serialize for Closing {
             "saved": deployment.saved,
             "from": deployment.from,
             "url": self.url,
+            "unreachable": self.unreachable,
         });
         if let Some(error) = &self.error {
             value["error"] = error.clone();
@@ -97,6 +100,9 @@ fn summary(closing: &Closing) -> String {
     }
     if let Some(url) = &closing.url {
         let _ = writeln!(out, "\nAirflow: {url}");
+    }
+    if let Some(why) = &closing.unreachable {
+        let _ = writeln!(out, "\nAirflow cannot be reached from here ({why}): verified through S3");
     }
     out
 }
@@ -174,6 +180,7 @@ mod tests {
             dags: DagDiff::default(),
             draining: 0,
             url,
+            unreachable: None,
             error: None,
         }
     }
@@ -186,6 +193,14 @@ mod tests {
         Airflow      http://127.0.0.1:8080
         log in as    admin, password: cargo xtask secret admin --env local
         ");
+    }
+
+    #[test]
+    fn that_a_release_was_verified_through_s3_is_told() {
+        let closing = Closing { unreachable: Some("no name".to_owned()), ..closing(Outcome::Deployed) };
+        let line = "\nAirflow cannot be reached from here (no name): verified through S3\n";
+        assert!(summary(&closing).ends_with(line), "{}", summary(&closing));
+        assert_eq!(serde_json::to_value(closing).unwrap()["unreachable"], "no name");
     }
 
     #[test]

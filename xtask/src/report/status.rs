@@ -31,6 +31,8 @@ pub struct Status {
     pub stack: Option<StackStatus>,
     /// Or why Airflow does not answer.
     pub components: Result<Vec<ComponentHealth>, String>,
+    /// Why Airflow's address leads nowhere from here, so that it was asked through S3.
+    pub unreachable: Option<String>,
     /// What hosts and tasks say of themselves.
     pub parts: Parts,
     pub loads: Vec<Load>,
@@ -125,6 +127,7 @@ fn json(status: &Status) -> Value {
         "stack": status.stack.map(|stack| stack.to_string()),
         "components": rows.iter().map(component).collect::<Vec<_>>(),
         "problem": status.components.as_ref().err(),
+        "unreachable": status.unreachable,
         "parts": status.parts.parts,
         "unheard": status.parts.unheard,
         "queues": status.loads,
@@ -197,6 +200,9 @@ fn text(status: &Status) -> String {
         Err(why) => {
             let _ = writeln!(out, "\nAirflow does not answer: {why}");
         }
+    }
+    if let Some(why) = &status.unreachable {
+        let _ = writeln!(out, "\nAirflow cannot be reached from here ({why}): asked through S3");
     }
     let runtime = status.runtime.map(|runtime| runtime.to_string());
     let more = [parts::text(&status.parts, runtime.as_deref()), parts::loads(&status.loads)];

@@ -19,6 +19,7 @@ fn running() -> Status {
         runtime: Some(Digest::of(b"host")),
         stack: Some(StackStatus::UpdateComplete),
         components: Ok(vec![row("metadatabase", true, None), row("scheduler", false, Some(61.2))]),
+        unreachable: None,
         stack_name: "p-dev".to_owned(),
         parts: Parts::default(),
         loads: Vec::new(),
@@ -301,4 +302,12 @@ fn a_thousand_workers_are_a_line() {
     let parts: Vec<Part> = (0..1000).map(|number| part("worker", &format!("i-{number}"), 5)).collect();
     let status = Status { parts: Parts { parts, unheard: Vec::new() }, ..running() };
     assert!(text(&status).contains("worker     1000  "), "{}", text(&status));
+}
+
+#[test]
+fn that_airflow_was_asked_through_s3_is_told() {
+    let status = Status { unreachable: Some("its name is not known here".to_owned()), ..running() };
+    let line = "\nAirflow cannot be reached from here (its name is not known here): asked through S3\n";
+    assert!(text(&status).contains(line), "{}", text(&status));
+    assert_eq!(json(&status)["unreachable"], "its name is not known here");
 }

@@ -73,7 +73,7 @@ impl Session {
         }
         let is_live = observed.current.pointer.is_some();
         let mut state = observed.state(&Running::default());
-        let airflow = if is_live { state.airflow(&self.aws, self.cloud()).await.ok() } else { None };
+        let airflow = if is_live { state.airflow(&self.doors(sink)).await.ok() } else { None };
         let old = observed.current.dags.unwrap_or_default();
         Ok(self.dag_diff(&Live::of(is_live, airflow), &old, &parsed.dags, &objects).await)
     }

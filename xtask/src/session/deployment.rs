@@ -122,6 +122,7 @@ async fn close(mut prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         uploads: progress.state.uploads,
         dags,
         draining: progress.state.draining,
+        unreachable: progress.state.instead.clone(),
         url: progress.state.outputs.get(outputs::AIRFLOW_URL).cloned(),
         deployment,
         error: None,

@@ -161,7 +161,7 @@ impl Preparing {
             return Fact::Unneeded("no pool is changed");
         }
         let session = &self.setup.session;
-        let Ok(airflow) = self.state.airflow(&session.aws, session.cloud()).await else {
+        let Ok(airflow) = self.state.airflow(&session.doors(&self.setup.sink)).await else {
             return Fact::Unneeded("Airflow does not answer");
         };
         match airflow::ask(&airflow, Airflow::pools).await {
@@ -195,9 +195,8 @@ impl Preparing {
         };
         let is_live = observed.current.pointer.is_some();
         let work = async {
-            let log_in = async {
-                if is_live { state.airflow(&session.aws, session.cloud()).await.ok() } else { None }
-            };
+            let log_in =
+                async { if is_live { state.airflow(&session.doors(&setup.sink)).await.ok() } else { None } };
             let (parsed, _) = tokio::join!(parse, log_in);
             let parsed = dags_of::located(parsed?, git);
             let live = observed.current.dags.clone().unwrap_or_default();
@@ -217,7 +216,7 @@ impl Preparing {
 
     async fn unfinished(&mut self) -> Unfinished {
         let session = &self.setup.session;
-        let airflow: Airflow = match self.state.airflow(&session.aws, session.cloud()).await {
+        let airflow: Airflow = match self.state.airflow(&session.doors(&self.setup.sink)).await {
             Ok(airflow) => airflow,
             Err(fail) => return Err(fail.to_string()),
         };

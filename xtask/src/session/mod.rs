@@ -27,6 +27,7 @@ pub mod tree;
 pub mod upgrade_test;
 pub mod waiting;
 
+use crate::apply::context::Doors;
 use crate::apply::timed::{Ended, timed};
 use crate::config::{Endpoint, Environment};
 use crate::doors::aws::Aws;
@@ -79,6 +80,11 @@ impl Session {
     #[must_use]
     pub fn cloud(&self) -> Cloud {
         if self.environment.is_local() { Cloud::Local } else { Cloud::Aws }
+    }
+
+    /// What Airflow is reached by.
+    pub(crate) fn doors<'a>(&'a self, sink: &'a Sink) -> Doors<'a> {
+        Doors { aws: &self.aws, store: &self.store, cloud: self.cloud(), sink }
     }
 
     /// The environment file, for the locations of problems.

@@ -63,7 +63,7 @@ impl<'a> Looker<'a> {
         let since = time::rfc3339(time::unix() - LATELY);
         let services = services::read(&session.aws, &stack.outputs, &stack.parameters).await?;
         let (components, beside, loads, alarms, drift, last, workers, losses, parts) = tokio::join!(
-            components(reached),
+            components(session, reached),
             services::beside(&session.aws, &stack.outputs),
             pulse::loads(&session.aws, &stack.name, &stack.outputs),
             alarms::ringing(&session.aws, &stack.name),
@@ -73,7 +73,7 @@ impl<'a> Looker<'a> {
             losses::since(&session.store, &since),
             parts(session, &mut self.receipts, current, stack, &services, most),
         );
-        status.components = components;
+        (status.components, status.unreachable) = components;
         status.services = services;
         status.services.extend(beside?);
         let unread = &mut status.unread;
@@ -90,21 +90,21 @@ impl<'a> Looker<'a> {
 
 /// What was read, or a line that says why not.
 fn told<T>(read: Result<T>, unread: &mut Vec<String>) -> Option<T> {
-    let line = |fail: crate::fail::Fail| match fail.causes().first() {
-        Some(cause) => format!("{fail}: {cause}"),
-        None => fail.to_string(),
-    };
-    read.map_err(|fail| unread.push(line(fail))).ok()
+    read.map_err(|fail| unread.push(fail.to_string())).ok()
 }
 
-async fn components(reached: Option<String>) -> std::result::Result<Vec<ComponentHealth>, String> {
-    match reached {
-        Some(url) => {
-            let found = airflow::health(&url).await.map_err(|fail| fail.to_string())?;
-            Ok(found.into_iter().map(health).collect())
-        }
-        None => Ok(Vec::new()),
-    }
+/// What Airflow says of them, and why it was asked through S3 if it was.
+async fn components(
+    session: &Session,
+    url: Option<String>,
+) -> (std::result::Result<Vec<ComponentHealth>, String>, Option<String>) {
+    let Some(url) = url else { return (Ok(Vec::new()), None) };
+    let reached = match airflow::reach(&url, &session.store).await {
+        Ok(reached) => reached,
+        Err(fail) => return (Err(fail.to_string()), None),
+    };
+    let found = airflow::health(&reached.airflow).await.map_err(|fail| fail.to_string());
+    (found.map(|found| found.into_iter().map(health).collect()), reached.instead)
 }
 
 async fn parts(
@@ -140,6 +140,7 @@ fn known(session: &Session, current: &Current, stack: Option<&StackFacts>, holde
         stack_name: session.environment.stack_name(),
         stack: stack.map(|stack| stack.status),
         components: Ok(Vec::new()),
+        unreachable: None,
         parts: Parts::default(),
         loads: Vec::new(),
         alarms: Vec::new(),

@@ -4,12 +4,14 @@
 //! deploys what it needs, and a failure of one does not hide the others.
 
 use crate::observed;
+use crate::private;
 use crate::support::project::Project;
 use crate::support::say;
 use crate::support::stages::Stages;
 use crate::support::tasks::{Held, RESEND, finished, probe, run_probe, until, workers_told_to_end};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 /// api-server; scheduler, dag-processor, triggerer, scaler; worker, keeper.
 const COMPONENTS: usize = 7;
@@ -27,6 +29,12 @@ fn from_a_clone_to_airflow_and_back() {
     stages.run("nothing changed", unchanged);
     stages.run("another revision on a host", observed::another_revision_is_shown_as_such);
     stages.run("a changed DAG", a_changed_dag_is_live_at_once_and_restarts_nothing);
+    stages.run("Airflow out of reach", private::a_private_airflow_is_asked_through_s3);
+    stages.run(
+        "a broken DAG, Airflow out of reach",
+        private::a_broken_dag_goes_back_when_airflow_is_out_of_reach,
+    );
+    stages.run("an address that refuses", private::an_address_that_refuses_is_reached);
     stages.run("an output that no host reads", an_output_that_no_host_reads_restarts_nothing);
     stages.run("broken DAGs", broken_dags_are_refused);
     stages.run("a changed plugin while a task runs", a_changed_plugin_rolls_the_hosts_and_the_task_finishes);
@@ -146,7 +154,7 @@ fn broken_dags_are_refused(project: &Project) {
 }
 
 /// A held task keeps the deployer in the step `hosts` for as long as a second one needs to be refused. The plugin stays,
-/// so that no later stage rolls all hosts just to be rid of it.
+/// so that no later stage rolls all hosts just to be rid of it. The deployer cannot reach Airflow.
 fn a_changed_plugin_rolls_the_hosts_and_the_task_finishes(project: &Project) {
     project.deploy();
     let airflow = project.airflow();
@@ -154,7 +162,9 @@ fn a_changed_plugin_rolls_the_hosts_and_the_task_finishes(project: &Project) {
     let (before, told) = (project.components(), workers_told_to_end(project));
     project.write("plugins/marker.py", "\"\"\"A plugin of the tests.\"\"\"\n");
     project.keep();
-    let deploy = project.spawn(&["deploy", "--env", "local", "--yes", "--format", "json"]);
+    let mut deploy = project.command(&["deploy", "--env", "local", "--yes", "--format", "json"]);
+    let deploy = deploy.env(private::NOWHERE.0, private::NOWHERE.1);
+    let deploy = deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     until("the worker is told to finish its tasks", || workers_told_to_end(project) > told);
     let second = project.run(&["deploy", "--env", "local", "--yes"]).expect(6);
     assert!(second.stderr.contains("is being deployed by somebody else"), "{}", second.stderr);
@@ -163,6 +173,7 @@ fn a_changed_plugin_rolls_the_hosts_and_the_task_finishes(project: &Project) {
     assert_eq!(result["outcome"], "deployed");
     assert!(done(&result).contains(&"hosts".to_owned()), "{result}");
     assert!(done(&result).contains(&"smoke".to_owned()), "{result}");
+    private::assert_was_verified_through_s3(&result);
     let after = project.components();
     for (component, pid) in &before {
         assert_ne!(after.get(component), Some(pid), "{component} was restarted");

@@ -1,5 +1,6 @@
 //! Real Airflow as tasks of ECS, on the local cloud: from the image to services that roll, drain and come back.
 
+use crate::private;
 use crate::support::project::Project;
 use crate::support::say;
 use crate::support::stages::Stages;
@@ -57,6 +58,7 @@ fn airflow_runs_as_tasks_of_ecs() {
     let mut stages = Stages::new(&project, |project| drop(project.deploy()));
     stages.run("on ECS: nothing changed", unchanged);
     stages.run("on ECS: a changed DAG", a_changed_dag_restarts_no_task);
+    stages.run("on ECS: Airflow out of reach", private::a_private_airflow_is_asked_through_s3);
     stages.run("on ECS: a task of its own", a_task_of_its_own_outlives_the_scheduler);
     stages.run("on ECS: a changed plugin while a task runs", a_running_task_outlasts_the_rollout);
     stages.run("on ECS: a component that does not start", what_does_not_start_is_rolled_back);
@@ -174,14 +176,14 @@ fn a_task_of_its_own_outlives_the_scheduler(project: &Project) {
 }
 
 /// The old worker protects itself: the release is live before its task has ended, and the task ends well. The plugin
-/// stays, so that no later stage rolls everything just to be rid of it.
+/// stays, so that no later stage rolls everything just to be rid of it. The deployer cannot reach Airflow.
 fn a_running_task_outlasts_the_rollout(project: &Project) {
     project.deploy();
     let (airflow, before) = (project.airflow(), running(project));
     let held = Held::begin(&airflow);
     project.write("plugins/marker.py", "\"\"\"A plugin of the tests.\"\"\"\n");
     project.keep();
-    let result = project.deploy();
+    let result = private::deploy(project);
     assert_eq!(result["outcome"], "deployed");
     let steps = ["setup", "validate", "image", "stack", "services", "pointer", "smoke"];
     assert_eq!(done(&result), steps);

@@ -10,6 +10,7 @@ mod fargate;
 mod image;
 mod observed;
 mod packages;
+mod private;
 mod python;
 #[path = "../support/mod.rs"]
 mod support;

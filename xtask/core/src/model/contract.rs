@@ -156,6 +156,9 @@ pub struct Keys {
     pub deployment: String,
     /// What a component of a host or task says of itself, with `{component}` to be filled in.
     pub receipt: String,
+    /// What the tool asks the API server where it cannot reach it, and the answers.
+    pub relay: String,
+    pub answer: String,
 }
 
 /// Names of secrets that people create, with `{environment}` to be filled in.

@@ -19,6 +19,7 @@ pub mod objects;
 pub mod package_index;
 pub mod python;
 pub mod receipt;
+pub mod relay;
 pub mod release;
 pub mod schema;
 pub mod secret;

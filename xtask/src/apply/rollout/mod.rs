@@ -34,7 +34,7 @@ pub(super) async fn run(
         Runtime::Services(image) => {
             let ended = services::run(context, &image, rollout.repeat, state, sink).await?;
             // For ECS, a component that waits for the migration is up already.
-            airflow::healthy(&state.url(context.cloud)?, sink).await?;
+            airflow::healthy(context, state, sink).await?;
             Ok(ended)
         }
     }

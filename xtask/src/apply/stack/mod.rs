@@ -195,7 +195,7 @@ pub async fn read_outputs(context: &Context, state: &mut State) -> Result<()> {
     let facts = facts.ok_or_else(|| Fail::failed(format!("stack `{}` is gone", context.stack)))?;
     if facts.outputs != state.outputs {
         // Airflow may be at another address, or have another admin.
-        state.session = None;
+        (state.session, state.reached) = (None, None);
     }
     state.outputs = facts.outputs;
     state.parameters = facts.parameters;

@@ -156,7 +156,7 @@ impl Bake {
     }
 
     async fn counts(&self, context: &Context, state: &mut State) -> Result<(Airflow, Tasks, Tasks)> {
-        let airflow = state.airflow(&context.aws, context.cloud).await?;
+        let airflow = state.airflow(&context.doors()).await?;
         let before = match self.before {
             Some(before) => before,
             None => {

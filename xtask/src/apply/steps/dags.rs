@@ -15,7 +15,7 @@ use crate::observe::dags;
 pub(super) async fn run(context: &Context, bundle: &Digest, state: &mut State, sink: &Sink) -> Result<Ended> {
     let expected = expected(context, bundle).await?;
     stack::read_outputs(context, state).await?;
-    let airflow = state.airflow(&context.aws, context.cloud).await?;
+    let airflow = state.airflow(&context.doors()).await?;
     airflow::refreshed(&airflow, &context.store, bundle, &expected, sink).await?;
     Ok(Ended::done(format!("{} live as in bundle {}", count(expected.0.len(), "DAG"), bundle.short())))
 }

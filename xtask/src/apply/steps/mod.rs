@@ -40,7 +40,7 @@ pub async fn run(context: &Context, step: &Step, state: &mut State, sink: &Sink)
         Step::Smoke { runtime, release } => smoke::run(context, *runtime, release, state, sink).await,
         Step::Bake { length, release } => bake::run(context, *length, release, state, sink).await,
         Step::Health => {
-            let components = airflow::healthy(&state.url(context.cloud)?, sink).await?;
+            let components = airflow::healthy(context, state, sink).await?;
             Ok(Ended::skipped(format!("{} healthy, nothing to do", count(components.len(), "component"))))
         }
     }

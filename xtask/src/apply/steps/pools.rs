@@ -20,7 +20,7 @@ pub(super) async fn run(
     sink: &Sink,
 ) -> Result<Ended> {
     stack::read_outputs(context, state).await?;
-    let session = state.airflow(&context.aws, context.cloud).await?;
+    let session = state.airflow(&context.doors()).await?;
     let found = airflow::pools(&session, sink).await?;
     let changes = changes(wanted, &found)
         .map_err(|problems| Fail::problems("Airflow has other pools of the same names", problems))?;

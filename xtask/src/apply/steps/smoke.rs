@@ -28,13 +28,13 @@ pub(super) async fn run(
     if state.running.proven {
         return Ok(Ended::skipped("nothing that runs tasks was changed"));
     }
-    airflow::healthy(&state.url(context.cloud)?, sink).await?;
+    airflow::healthy(context, state, sink).await?;
     if workers::asleep(&context.aws, &state.outputs).await.is_ok_and(|asleep| asleep) {
         return Ok(Ended::done(
             "every component is healthy; no task ran, since the workers sleep by [schedule]",
         ));
     }
-    let airflow = state.airflow(&context.aws, context.cloud).await?;
+    let airflow = state.airflow(&context.doors()).await?;
     let group = names::worker_groups(&state.outputs).remove(&CONTRACT.worker_set.default);
     let hosts = group.as_deref().map(|group| (&context.aws, group));
     let drain = Stopwatch::start();

@@ -91,6 +91,18 @@ pub fn receipts_prefix(environment: &str) -> String {
     key.split("{id}").next().unwrap_or_default().to_owned()
 }
 
+/// What the tool asks the API server where it cannot reach it.
+#[must_use]
+pub fn relay_key(environment: &str) -> String {
+    of_environment(&CONTRACT.keys.relay, environment)
+}
+
+/// Where the API server answers a request.
+#[must_use]
+pub fn answer_key(environment: &str, id: &str) -> String {
+    filled(&of_environment(&CONTRACT.keys.answer, environment), "id", id)
+}
+
 #[must_use]
 pub fn releases_prefix(environment: &str) -> String {
     release_key(environment, "").trim_end_matches(".json").to_owned()
