@@ -84,13 +84,19 @@ pub async fn settle(aws: &Aws, hosts: &Hosts<'_>, sink: &Sink) -> Result<usize> 
     retire(aws, hosts.group, &now, sink).await
 }
 
-/// Auto Scaling launches as many others, since as many are wanted as before.
+/// Auto Scaling launches as many others, since as many are wanted as before. A request whose answer was lost is sent
+/// again, and then refused because of the first one: the group tells what became of it.
 async fn stand_by(aws: &Aws, group: &str, hosts: &[String]) -> Result<()> {
     for some in hosts.chunks(BATCH) {
         let request = aws.autoscaling.enter_standby().auto_scaling_group_name(group);
         let request = request.set_instance_ids(Some(some.to_vec())).should_decrement_desired_capacity(false);
-        let what = || format!("cannot put the hosts of group `{group}` on standby");
-        request.send().await.map_err(|e| aws::failure("Auto Scaling", what(), e))?;
+        let Err(error) = request.send().await else { continue };
+        let what = format!("cannot put the hosts of group `{group}` on standby");
+        let fail = aws::failure("Auto Scaling", what, error);
+        let serving = workers::read(aws, group).await?.in_service();
+        if some.iter().any(|host| serving.contains(host)) {
+            return Err(fail);
+        }
     }
     Ok(())
 }

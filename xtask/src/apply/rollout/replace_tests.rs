@@ -4,8 +4,9 @@
 use super::super::super::fake::Log;
 use super::*;
 use aws_sdk_autoscaling as asg;
+use aws_sdk_autoscaling::error::ErrorMetadata;
 use aws_sdk_autoscaling::operation::describe_auto_scaling_groups::DescribeAutoScalingGroupsOutput;
-use aws_sdk_autoscaling::operation::enter_standby::EnterStandbyOutput;
+use aws_sdk_autoscaling::operation::enter_standby::{EnterStandbyError, EnterStandbyOutput};
 use aws_sdk_autoscaling::operation::terminate_instance_in_auto_scaling_group::TerminateInstanceInAutoScalingGroupOutput;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, LifecycleState};
 use aws_sdk_codedeploy as cd;
@@ -17,7 +18,7 @@ use aws_sdk_codedeploy::types::{
     DeploymentGroupInfo, DeploymentInfo, DeploymentOverview, DeploymentStatus, ErrorCode, ErrorInformation,
     LastDeploymentInfo, RevisionLocation, S3Location,
 };
-use aws_smithy_mocks::{RuleMode, mock, mock_client};
+use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -33,6 +34,8 @@ struct World {
     deployments: Arc<Mutex<BTreeMap<String, DeploymentInfo>>>,
     /// The new revision is broken.
     breaks: bool,
+    /// The answer to the first request for standby is lost, and the second one is refused.
+    loses: bool,
 }
 
 fn info(id: &str, mark: &str, status: DeploymentStatus) -> DeploymentInfo {
@@ -58,6 +61,7 @@ impl World {
             fewest,
             deployments: Arc::new(Mutex::new(BTreeMap::from([("d-0".to_owned(), before)]))),
             breaks: false,
+            loses: false,
         }
     }
 
@@ -99,7 +103,7 @@ impl World {
             }
             DescribeAutoScalingGroupsOutput::builder().auto_scaling_groups(group).build()
         });
-        let stand_by = mock!(asg::Client::enter_standby).then_compute_output(move |request| {
+        let stand_by = mock!(asg::Client::enter_standby).then_compute_response(move |request| {
             assert_eq!(request.should_decrement_desired_capacity(), Some(false));
             stood.log.add(format!("standby {}", request.instance_ids().join(" ")));
             stood.set(request.instance_ids(), &LifecycleState::Standby);
@@ -107,7 +111,11 @@ impl World {
             for id in request.instance_ids() {
                 hosts.push((format!("{id}+"), LifecycleState::Pending, false));
             }
-            EnterStandbyOutput::builder().build()
+            if stood.loses {
+                let meta = ErrorMetadata::builder().code("ValidationError").message("is not in InService");
+                return MockResponse::Error(EnterStandbyError::generic(meta.build()));
+            }
+            MockResponse::Output(EnterStandbyOutput::builder().build())
         });
         let terminate = mock!(asg::Client::terminate_instance_in_auto_scaling_group).then_compute_output(
             move |request| {
@@ -198,6 +206,14 @@ async fn one_at_its_minimum_gets_others_before_the_first_stops_taking_tasks() {
         said,
         "standby i-0 i-1\ndeploy to 0, 2 on standby\ndeploy to 2, 2 on standby\nend i-0\nend i-1"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_are_on_standby_although_the_answer_was_lost_are_replaced() {
+    let world = World { loses: true, ..World::new(&[(SERVES, true)], 1) };
+    let (draining, said) = world.rolls(MARK, 30).await;
+    assert_eq!(draining.unwrap(), 1, "{said}");
+    assert!(said.starts_with("standby i-0\n") && said.ends_with("end i-0"), "{said}");
 }
 
 #[tokio::test(start_paused = true)]
