@@ -58,23 +58,6 @@ pub fn of(used: &Used) -> Vec<(Stop, Cell)> {
     cells
 }
 
-/// One for each fault with each kind of operation, of as many operations as there are; of reads, those that watch.
-pub fn chosen(mut cells: Vec<(Stop, Cell)>) -> Vec<(Stop, Cell)> {
-    let kind = |cell: &Cell| (cell.fault, cell.operation.kind);
-    let mut chosen: Vec<(Stop, Cell)> = Vec::new();
-    cells.sort_by_key(|(_, cell)| cell.after.is_none());
-    for others_only in [true, false] {
-        for (stop, cell) in &cells {
-            let tried = |(_, one): &(Stop, Cell)| others_only && one.operation == cell.operation;
-            let same = |(_, one): &(Stop, Cell)| kind(one) == kind(cell);
-            if !chosen.iter().any(|one| tried(one) || same(one)) {
-                chosen.push((*stop, cell.clone()));
-            }
-        }
-    }
-    chosen
-}
-
 /// Tries them one after the other, each from an environment that is whole.
 pub fn run(journey: &Journey, cells: &[(Stop, Cell)], found: &mut Vec<String>) {
     for (stop, cell) in cells {
