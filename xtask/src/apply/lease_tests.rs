@@ -130,11 +130,11 @@ async fn a_renewal_that_fails_is_repeated_for_as_long_as_the_lease_lasts() {
     let bucket = Bucket::default();
     let lease = take(&bucket).await.unwrap();
     bucket.break_writes();
-    // Between two renewals, the next of which would come after the expiry.
-    time::sleep(EXPIRY - Duration::from_secs(8)).await;
+    // A single attempt may take its whole patience of a clock that goes on while nothing is done.
+    time::sleep(EXPIRY - Duration::from_secs(30)).await;
     bucket.mend_writes();
-    time::sleep(Duration::from_secs(7)).await;
-    assert_eq!(bucket.lines().len(), 2, "renewed before it expired");
+    time::sleep(Duration::from_secs(29)).await;
+    assert!(bucket.lines().len() > 1, "renewed before it expired");
     lease.check().await.unwrap();
 }
 

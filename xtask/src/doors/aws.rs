@@ -1,26 +1,23 @@
 //! The one way to AWS: region, endpoint, credentials, retries, time-outs, and a count of every call.
 
+use super::answers::{Senseless, WholeAnswers, without_quota};
+use super::failure::{LOG_IN, is_offline};
+pub use super::failure::{code, credentials_ended, failure, is_absent_stack, is_passing, passes, refused};
 use super::fence::Fence;
 use super::haste;
 use super::pace::Pace;
-use super::signed::{Refused, Signed};
-use crate::fail::{Fail, Kind, Result};
+use super::signed::Signed;
+use crate::fail::{Kind, Result};
 use crate::model::cloud::Cloud;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Credentials, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextRef,
-    BeforeTransmitInterceptorContextRef, InterceptorContext,
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
 };
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
-use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::config_bag::ConfigBag;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use aws_smithy_types::retry::ErrorKind;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -34,8 +31,6 @@ const READ_PATIENCE: Duration = Duration::from_secs(30);
 /// Before a request is repeated: the SDK's own pauses, at random up to this, doubled each time.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-const AGAIN: &str = "the service did not answer, or asked for patience: run the same command again";
-const LOG_IN: &str = "log in again, for instance: aws sso login --profile \"$AWS_PROFILE\"";
 
 /// The clients, ready to use. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -202,12 +197,6 @@ fn patience(cloud: Cloud) -> Duration {
     haste::patience(if cloud == Cloud::Local { LOCAL_PATIENCE } else { PATIENCE })
 }
 
-/// A client of the SDK stops to repeat requests after some fifty that were not answered, however long ago. A deployment
-/// lasts for hours and has to be taken to its end; what limits a burst of requests is adaptive retries.
-fn without_quota(service: &'static str) -> RetryPartition {
-    RetryPartition::custom(service).token_bucket(TokenBucket::unlimited()).build()
-}
-
 fn in_haste(retries: RetryConfig) -> RetryConfig {
     retries.with_initial_backoff(haste::pause(PAUSE)).with_max_backoff(haste::pause(LONGEST_PAUSE))
 }
@@ -277,206 +266,6 @@ impl Intercept for ShortReads {
         }
         Ok(())
     }
-}
-
-/// Refuses XML that ends too soon. The SDK takes what is there for all of it: an ARN may be half of one.
-#[derive(Debug)]
-struct WholeAnswers;
-
-impl Intercept for WholeAnswers {
-    fn name(&self) -> &'static str {
-        "WholeAnswers"
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let body = context.response().body().bytes().unwrap_or_default();
-        if body.starts_with(b"<") {
-            roxmltree::Document::parse(std::str::from_utf8(body)?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Repeats a request whose answer arrived and cannot be understood; the SDK by itself takes that for final. A
-/// write is repeated, too, as it is after an answer that was lost: callers ask the service what the first
-/// attempt did.
-#[derive(Debug)]
-struct Senseless;
-
-impl ClassifyRetry for Senseless {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
-        let Some(answer) = context.response() else { return RetryAction::NoActionIndicated };
-        if error.as_operation_error().is_none() || answer.status().is_success() {
-            RetryAction::transient_error()
-        } else {
-            RetryAction::NoActionIndicated
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "Senseless"
-    }
-}
-
-/// What AWS answered, or why it did not answer: service, code, message and request id, nothing else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct AwsError {
-    service: String,
-    /// The service's own word; none if the request never reached it or the answer made no sense.
-    code: Option<String>,
-    text: String,
-}
-
-impl fmt::Display for AwsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.code {
-            Some(code) => write!(f, "{}: {code}: {}", self.service, self.text),
-            None => write!(f, "{}: {}", self.service, self.text),
-        }
-    }
-}
-
-impl std::error::Error for AwsError {}
-
-/// A failed call as a failure that says what was being done.
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
-pub fn failure<E, R>(service: &str, what: impl Into<String>, error: aws_sdk_s3::error::SdkError<E, R>) -> Fail
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: fmt::Debug + Send + Sync + 'static,
-{
-    use aws_sdk_s3::error::SdkError;
-    let passes = may_pass(&error);
-    let (code, text) = match &error {
-        SdkError::ServiceError(context) => {
-            let meta = context.err().meta();
-            let text = meta.message().unwrap_or("no message");
-            let id = meta.extra("aws_request_id").map(|id| format!(" (request {id})")).unwrap_or_default();
-            (Some(meta.code().unwrap_or("unknown error").to_owned()), format!("{text}{id}"))
-        }
-        SdkError::DispatchFailure(failure) => {
-            let text = innermost(failure.as_connector_error().map(|e| e as &dyn std::error::Error));
-            // Credentials are looked for on the way; the hint names where in fewer words.
-            let text = text.split(". Attempted:").next().unwrap_or_default();
-            let what = if is_offline(&error) { "no connection: " } else { "" };
-            (None, format!("{what}{text}"))
-        }
-        SdkError::TimeoutError(_) => (None, "no answer in time".to_owned()),
-        SdkError::ConstructionFailure(_) => (None, innermost(Some(&error))),
-        _ => (None, format!("unexpected answer: {}", innermost(Some(&error)))),
-    };
-    cured(Fail::failed(what).because(AwsError { service: service.to_owned(), code, text }), passes)
-}
-
-/// With what helps, if anything is known to.
-fn cured(fail: Fail, passes: bool) -> Fail {
-    if credentials_ended(&fail) {
-        fail.hint(LOG_IN)
-    } else if passes {
-        fail.or_hint(AGAIN)
-    } else {
-        fail
-    }
-}
-
-/// The same for a service without an SDK crate here.
-#[must_use]
-pub fn refused(service: &str, what: impl Into<String>, refused: &Refused) -> Fail {
-    let (code, text) = match refused {
-        Refused::Error { code, message } => (Some(code.clone()), message.clone()),
-        Refused::Silent(text) => (None, text.clone()),
-    };
-    cured(Fail::failed(what).because(AwsError { service: service.to_owned(), code, text }), refused.passes())
-}
-
-/// Whether a call failed because the credentials are valid no longer. It concerns every other call as well.
-#[must_use]
-pub fn credentials_ended(fail: &Fail) -> bool {
-    const ENDED: [&str; 5] = [
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "RequestExpired",
-        "InvalidClientTokenId",
-        "UnrecognizedClientException",
-    ];
-    let code = fail.underlying::<AwsError>().and_then(|error| error.code.as_deref());
-    code.is_some_and(|code| ENDED.contains(&code))
-}
-
-/// Whether the failure that a call has become passes by itself. What is not a failure of a call does not pass.
-#[must_use]
-pub fn is_passing(fail: &Fail) -> bool {
-    let error = fail.underlying::<AwsError>();
-    error.is_some_and(|error| error.code.as_deref().is_none_or(is_passing_code))
-}
-
-/// Throttling, a broken connection, a fault of the service.
-pub fn passes<E: ProvideErrorMetadata>(error: &aws_sdk_s3::error::SdkError<E>) -> bool {
-    use aws_sdk_s3::error::SdkError;
-    match error {
-        SdkError::ServiceError(answer) if answer.raw().status().is_server_error() => true,
-        _ => may_pass(error),
-    }
-}
-
-/// The same by what the service said alone.
-fn may_pass<E: ProvideErrorMetadata, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> bool {
-    use aws_sdk_s3::error::SdkError;
-    match error {
-        SdkError::ServiceError(_) => code(error) == "SlowDown" || is_passing_code(code(error)),
-        SdkError::ConstructionFailure(_) => false,
-        // The connection ended before the answer came.
-        SdkError::DispatchFailure(failure) => {
-            is_offline(error) || failure.as_other() == Some(ErrorKind::TransientError)
-        }
-        _ => true,
-    }
-}
-
-fn is_passing_code(code: &str) -> bool {
-    const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
-    PASSING.iter().any(|word| code.contains(word))
-}
-
-/// Whether the request never got through.
-fn is_offline<E, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> bool {
-    use aws_sdk_s3::error::SdkError;
-    match error {
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
-        SdkError::TimeoutError(_) => true,
-        _ => false,
-    }
-}
-
-fn innermost(error: Option<&dyn std::error::Error>) -> String {
-    let mut last = error.map(ToString::to_string).unwrap_or_default();
-    let mut next = error.and_then(std::error::Error::source);
-    while let Some(source) = next {
-        last = source.to_string();
-        next = source.source();
-    }
-    last
-}
-
-/// The error code of a failed call, empty where it never reached the service.
-pub fn code<E, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> &str
-where
-    E: ProvideErrorMetadata,
-{
-    error.as_service_error().and_then(|e| e.meta().code()).unwrap_or_default()
-}
-
-/// CloudFormation has no code of its own for a stack that is not there; its words are the only sign.
-#[must_use]
-pub fn is_absent_stack<E: ProvideErrorMetadata, R>(error: &aws_sdk_s3::error::SdkError<E, R>) -> bool {
-    let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
-    code(error) == "ValidationError" && message.is_some_and(|text| text.contains("does not exist"))
 }
 
 #[cfg(test)]

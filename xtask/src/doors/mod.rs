@@ -3,12 +3,14 @@
 //! Concrete types and functions, no client traits; whoever decides is elsewhere.
 
 pub mod airflow;
+mod answers;
 pub mod archive;
 pub mod aws;
 pub(crate) mod backoff;
 pub mod buckets;
 pub mod ecs;
 pub mod env;
+mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
@@ -26,6 +28,7 @@ pub mod net;
 pub mod pace;
 pub mod package_index;
 pub mod proc;
+mod refused;
 pub mod registry;
 pub mod relay;
 pub mod signed;

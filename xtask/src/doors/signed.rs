@@ -4,6 +4,8 @@
 use super::aws::Counter;
 use super::fence::{CLOSED, Fence};
 use super::http::escaped;
+pub use super::refused::Refused;
+use super::refused::refusal;
 use super::{backoff, haste, time};
 use aws_sdk_sts::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -99,43 +101,6 @@ impl Service {
             }
             (Self::Route53 | Self::Iam, _) => (format!("https://{name}.{suffix}"), "us-east-1".to_owned()),
             _ => (format!("https://{name}.{region}.{suffix}"), region.to_owned()),
-        }
-    }
-}
-
-/// No answer that can be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The service's own code and message.
-    Error { code: String, message: String },
-    /// Nothing came back, or nothing that can be understood.
-    Silent(String),
-}
-
-impl Refused {
-    /// The service's own code, empty if it said nothing.
-    #[must_use]
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Error { code, .. } => code,
-            Self::Silent(_) => "",
-        }
-    }
-
-    /// Throttling, a broken connection, a fault of the service.
-    #[must_use]
-    pub fn passes(&self) -> bool {
-        const PASSING: [&str; 5] = ["Throttl", "TooManyRequests", "RequestLimit", "Unavailable", "Internal"];
-        self.code().is_empty() || PASSING.iter().any(|word| self.code().contains(word))
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Error { code, message } if message.is_empty() => f.write_str(code),
-            Self::Error { code, message } => write!(f, "{code}: {message}"),
-            Self::Silent(why) => f.write_str(why),
         }
     }
 }
@@ -314,12 +279,9 @@ impl Signed {
             return Err(refusal(status, &text));
         }
         // An answer that arrives broken is no answer.
-        if is_json {
-            understood::<serde::de::IgnoredAny>(&text).map(drop)?
-        } else {
-            whole(&text)?
-        }
-        Ok(text)
+        let arrived =
+            if is_json { understood(&text).map(|_: serde::de::IgnoredAny| ()) } else { whole(&text) };
+        arrived.map(|()| text)
     }
 }
 
@@ -384,30 +346,6 @@ fn signature(
     let (instructions, _) = signed.map_err(|error| failed(&error))?.into_parts();
     let (headers, _) = instructions.into_parts();
     Ok(headers.into_iter().map(|header| (header.name(), header.value().to_owned())).collect())
-}
-
-/// JSON services name the code in `__type`, all others in an element `Code`.
-fn refusal(status: u16, text: &str) -> Refused {
-    let (code, message) = match serde_json::from_str::<Value>(text) {
-        Ok(json) => {
-            let word =
-                |names: [&str; 2]| names.iter().find_map(|name| json[*name].as_str()).unwrap_or_default();
-            let code = word(["__type", "code"]);
-            (code.rsplit('#').next().unwrap_or_default().to_owned(), word(["message", "Message"]).to_owned())
-        }
-        Err(_) => (element(text, "Code"), element(text, "Message")),
-    };
-    if code.is_empty() {
-        Refused::Silent(format!("unexpected answer with status {status}"))
-    } else {
-        Refused::Error { code, message }
-    }
-}
-
-fn element(text: &str, name: &str) -> String {
-    let Ok(document) = roxmltree::Document::parse(text) else { return String::new() };
-    let found = document.descendants().find(|node| node.tag_name().name() == name);
-    found.and_then(|node| node.text()).unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

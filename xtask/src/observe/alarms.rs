@@ -40,7 +40,9 @@ pub async fn ringing(aws: &Aws, stack: &str) -> Result<Vec<Alarm>> {
 fn alarm(row: &Value) -> Option<Alarm> {
     let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
     let name = row["AlarmName"].as_str()?.to_owned();
-    Some(Alarm { name, description: text("AlarmDescription"), reason: text("StateReason") })
+    #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
+    let since = row["StateUpdatedTimestamp"].as_f64().map_or(0, |at| at as i64);
+    Some(Alarm { name, description: text("AlarmDescription"), reason: text("StateReason"), since })
 }
 
 #[cfg(test)]
@@ -52,7 +54,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn alarms_of_the_stack_are_read_page_by_page_and_those_of_others_left_out() {
         let server = Server::new(|asked| {
-            let row = |name: &str| json!({ "AlarmName": name, "AlarmDescription": "d", "StateReason": "r" });
+            let row = |name: &str| {
+                let at = 7.5;
+                json!({ "AlarmName": name, "AlarmDescription": "d", "StateReason": "r", "StateUpdatedTimestamp": at })
+            };
             let first = json!({
                 "MetricAlarms": [row("p-dev-Broker-1A-Old-2B"), row("p-dev-2-Broker-1A-Old-2B")],
                 "NextToken": "more",
@@ -64,7 +69,8 @@ mod tests {
         let found = ringing(&Aws::signed_at(&server.url), "p-dev").await.unwrap();
         let names: Vec<&str> = found.iter().map(|alarm| alarm.name.as_str()).collect();
         assert_eq!(names, ["p-dev-Broker-1A-Old-2B", "p-dev-Mine-3C"]);
-        assert_eq!((found[0].description.as_str(), found[0].reason.as_str()), ("d", "r"));
+        let first = &found[0];
+        assert_eq!((first.description.as_str(), first.reason.as_str(), first.since), ("d", "r", 7));
         assert!(watch.elapsed() >= Duration::from_secs(1), "one call in a second at most");
         let asked = server.asked();
         assert_eq!((asked[0].target.as_str(), &asked[0].body["StateValue"]), (DESCRIBE, &json!("ALARM")));

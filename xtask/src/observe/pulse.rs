@@ -1,15 +1,15 @@
-//! What CloudWatch knows: the load of each worker set, as the scaler publishes it, and the alarms that ring.
+//! The load of each worker set, as the scaler publishes it to CloudWatch.
 
 use crate::doors::aws::Aws;
 use crate::doors::signed::{Answer, Service};
 use crate::doors::time;
 use crate::fail::{Fail, Result};
 use crate::model::names;
-use crate::model::status::{Alarm, Load};
+use crate::model::status::Load;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-const PROTOCOL: &str = "GraniteServiceVersion20100801";
+const GET: &str = "GraniteServiceVersion20100801.GetMetricData";
 /// Of the scaler (`scaling/arithmetic.py`).
 const NAMESPACE: &str = "Ductwork";
 const METRICS: [&str; 4] = ["TasksQueued", "TasksRunning", "HostsInService", "HostsWanted"];
@@ -17,12 +17,6 @@ const METRICS: [&str; 4] = ["TasksQueued", "TasksRunning", "HostsInService", "Ho
 const RECENT: i64 = 180;
 /// Most questions in one request.
 const MOST: usize = 500;
-
-async fn ask(aws: &Aws, operation: &str, input: &Value, what: &str) -> Result<Value> {
-    let answer: Answer<Value> =
-        aws.signed.json(Service::CloudWatch, &format!("{PROTOCOL}.{operation}"), input).await;
-    answer.map_err(|refused| Fail::failed(format!("cannot read {what}")).cause(refused.to_string()))
-}
 
 /// The load of the worker sets of a stack.
 pub async fn loads(aws: &Aws, stack: &str, outputs: &BTreeMap<String, String>) -> Result<Vec<Load>> {
@@ -49,7 +43,10 @@ pub async fn loads(aws: &Aws, stack: &str, outputs: &BTreeMap<String, String>) -
             "MetricDataQueries": queries.collect::<Vec<_>>(),
             "StartTime": now - RECENT, "EndTime": now + 60, "ScanBy": "TimestampDescending",
         });
-        let answer = ask(aws, "GetMetricData", &input, "the load of the workers").await?;
+        let answer: Answer<Value> = aws.signed.json(Service::CloudWatch, GET, &input).await;
+        let answer = answer.map_err(|refused| {
+            Fail::failed("cannot read the load of the workers").cause(refused.to_string())
+        })?;
         for result in answer["MetricDataResults"].as_array().into_iter().flatten() {
             set(some, result);
         }
@@ -69,34 +66,6 @@ fn set(loads: &mut [Load], result: &Value) {
         2 => load.in_service = value,
         _ => load.wanted = value,
     }
-}
-
-/// The alarms of the stack and everything nested in it that ring.
-pub async fn ringing(aws: &Aws, stack: &str) -> Result<Vec<Alarm>> {
-    let mut found = Vec::new();
-    let mut input = json!({
-        "AlarmNamePrefix": format!("{stack}-"), "StateValue": "ALARM", "MaxRecords": 100,
-        "AlarmTypes": ["MetricAlarm", "CompositeAlarm"],
-    });
-    loop {
-        let page = ask(aws, "DescribeAlarms", &input, "the alarms of the environment").await?;
-        for kind in ["MetricAlarms", "CompositeAlarms"] {
-            let all = page[kind].as_array().into_iter().flatten().filter_map(alarm);
-            found.extend(all.filter(|alarm| names::is_of_stack(stack, &alarm.name)));
-        }
-        match page["NextToken"].as_str() {
-            Some(token) if !token.is_empty() => input["NextToken"] = token.into(),
-            _ => return Ok(found),
-        }
-    }
-}
-
-fn alarm(row: &Value) -> Option<Alarm> {
-    let at = &row["StateUpdatedTimestamp"];
-    #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
-    let since = at.as_f64().map_or(0, |at| at as i64);
-    let name = row["AlarmName"].as_str()?.to_owned();
-    Some(Alarm { name, reason: row["StateReason"].as_str().unwrap_or_default().to_owned(), since })
 }
 
 #[cfg(test)]
@@ -131,19 +100,5 @@ mod tests {
         let first = &asked[0].body["MetricDataQueries"][0]["MetricStat"]["Metric"];
         assert_eq!(first["Dimensions"][0], json!({ "Name": "Environment", "Value": "p-dev" }));
         assert_eq!(first["Dimensions"][1]["Value"], "big");
-    }
-
-    #[tokio::test]
-    async fn alarms_are_those_of_the_stack() {
-        let server = Server::new(|_| {
-            let row =
-                |name: &str| json!({ "AlarmName": name, "StateReason": "r", "StateUpdatedTimestamp": 7.5 });
-            (
-                200,
-                json!({ "MetricAlarms": [row("p-dev-Broker-1A"), row("p-dev-2-Broker-1A")], "CompositeAlarms": [] }),
-            )
-        });
-        let found = ringing(&Aws::signed_at(&server.url), "p-dev").await.unwrap();
-        assert_eq!(found, [Alarm { name: "p-dev-Broker-1A".to_owned(), reason: "r".to_owned(), since: 7 }]);
     }
 }

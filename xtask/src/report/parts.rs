@@ -2,7 +2,8 @@
 
 use super::table::table;
 use crate::model::receipt::{Part, Parts, short};
-use crate::model::status::{Alarm, Drift, Load};
+use crate::model::status::{Drift, Load};
+use crate::model::watched::Alarm;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -1,3 +1,5 @@
+//! The screen of `status`, and its JSON.
+
 use super::*;
 use crate::model::receipt::{Parsed, Part, Receipt, Unheard};
 use crate::model::release::Outcome;

@@ -9,6 +9,7 @@ pub mod dag_diff;
 pub mod dags;
 pub mod deployment;
 pub mod exec;
+mod facts;
 pub mod image;
 mod interrupted;
 pub mod observed;

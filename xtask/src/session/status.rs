@@ -14,7 +14,9 @@ use crate::model::stack::StackFacts;
 use crate::observe::lease::{Document, Seen};
 use crate::observe::receipts::Receipts;
 use crate::observe::release::Current;
-use crate::observe::{airflow, drift, hosts, lease, losses, pulse, release, services, stack, workers};
+use crate::observe::{
+    airflow, alarms, drift, hosts, lease, losses, pulse, release, services, stack, workers,
+};
 use crate::report::status::{ComponentHealth, Status, Work};
 
 /// For how long it is told what workers have cut short, in seconds.
@@ -64,7 +66,7 @@ impl<'a> Looker<'a> {
             components(session, reached),
             services::beside(&session.aws, &stack.outputs),
             pulse::loads(&session.aws, &stack.name, &stack.outputs),
-            pulse::ringing(&session.aws, &stack.name),
+            alarms::ringing(&session.aws, &stack.name),
             drift::last(&session.aws.cloudformation, &stack.name),
             release::deployments(&session.store, 1),
             workers::sets(&session.aws, &stack.outputs),

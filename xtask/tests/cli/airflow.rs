@@ -27,7 +27,8 @@ fn cloud() -> Cloud {
                 };
                 let hosts = [host("i-00000000000000000", "Pending"), host(HOST, "InService")].concat();
                 format!(
-                    "<AutoScalingGroups><member><Instances>{hosts}</Instances></member></AutoScalingGroups>"
+                    "<AutoScalingGroups><member><AutoScalingGroupName>schedulers</AutoScalingGroupName>\
+                     <Instances>{hosts}</Instances></member></AutoScalingGroups>"
                 )
             }
             _ => String::new(), // whether the cloud is well

@@ -144,7 +144,7 @@ fn a_command_line_that_is_none() {
     For more information, try '--help'.
     ");
     insta::assert_snapshot!(project.refused(&["upgrade-test", "--airflow", "3.4"]), @r"
-    error: invalid value '3.4' for '--airflow <VERSION>': use a released version with three numbers, such as `3.4.0`
+    error: invalid value '3.4' for '--airflow <VERSION>': three numbers, as in 3.4.0
 
     For more information, try '--help'.
     ");

@@ -109,7 +109,7 @@ fn try_one(journey: &Journey, stop: Stop, cell: &Cell) -> String {
     let expired = cell.fault == Fault::Expired;
     let text = format!("{}{}", run.stdout, run.stderr);
     if code == 0 {
-        here.is_whole();
+        here.is_at_one(&text);
     } else {
         speaks(&run, &result, cell);
         // Without credentials nothing can be taken back, nor said.

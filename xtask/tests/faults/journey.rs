@@ -5,7 +5,6 @@ use crate::operation::Operation;
 use crate::support::project::Project;
 use crate::support::{Run, say};
 use crate::whole::{Here, deployments};
-use serde_json::Value;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,9 +30,9 @@ pub const STOPS: [Stop; 7] =
 pub type Used = BTreeMap<Stop, BTreeSet<Operation>>;
 
 /// After this a command counts as hanging.
-const STUCK: Duration = Duration::from_secs(240);
+const STUCK: Duration = Duration::from_secs(600);
 /// What time-outs and pauses towards AWS are divided by.
-const HASTE: &str = "100";
+const HASTE: &str = "20";
 
 pub struct Journey {
     pub engine: &'static str,
@@ -154,20 +153,22 @@ impl Journey {
             watch.elapsed().as_secs_f64(),
             run.code
         ));
-        self.ended_well(stop, &run.expect(0).json());
+        let run = run.expect(0);
+        self.ended_well(stop, &run);
         if self.engine == "ec2" && stop == Stop::Rollout {
             let begun = deployments(self).difference(&before).count();
             assert_eq!(begun, 3, "a deployment of CodeDeploy for each group");
         }
     }
 
-    fn ended_well(&self, stop: Stop, result: &Value) {
+    fn ended_well(&self, stop: Stop, run: &Run) {
+        let result = &run.json();
         let expected = match stop {
             Stop::Nothing => "unchanged",
             Stop::Destroy => "destroyed",
             _ => "deployed",
         };
-        assert_eq!(result["outcome"], expected, "{stop:?}: {result:#}");
+        assert_eq!(result["outcome"], expected, "{stop:?}: {}\n{}", result["steps"], run.stderr);
         if stop == Stop::Destroy {
             assert!(self.project.object("environments/local/lock.json").is_none());
             return;

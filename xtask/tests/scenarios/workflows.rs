@@ -210,6 +210,34 @@ fn answer(mut stream: &TcpStream, comments: &mut Vec<String>) {
     let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{said}", said.len());
 }
 
+fn history(project: &Project, name: &str) -> Value {
+    project.run(&["history", "--env", name, "--format", "json"]).expect(0).json()
+}
+
+fn release(project: &Project, name: &str) -> String {
+    history(project, name)[0]["release"].as_str().unwrap().to_owned()
+}
+
+/// What `staging` runs is what `prod` runs.
+fn is_promoted(project: &Project) {
+    let pointer = |name: &str| project.object(&format!("environments/{name}/current.json")).unwrap();
+    assert_eq!(pointer("staging")["bundle"], pointer("prod")["bundle"], "the same digests");
+    assert_eq!(history(project, "prod")[0]["from"], format!("staging@{}", release(project, "staging")));
+    let record = |name: &str| {
+        let id = release(project, name);
+        project.object(&format!("environments/{name}/releases/{id}.json")).unwrap()
+    };
+    assert_eq!(record("prod")["artifacts"], record("staging")["artifacts"]);
+}
+
+fn deploy_roles_suffice(project: &Project) {
+    announce("deploy role");
+    for name in ["dev", "staging", "prod"] {
+        let source: &[&str] = if name == "prod" { &["--source", "staging"] } else { &[] };
+        project.python(&[&["-m", "localcloud.iam.tool", "--environment", name], source].concat()).expect(0);
+    }
+}
+
 #[test]
 fn workflows_release_on_the_local_cloud() {
     let github = Github::new();
@@ -219,8 +247,8 @@ fn workflows_release_on_the_local_cloud() {
         let from: &[&str] = if name == "prod" { &["--from", "staging"] } else { &[] };
         project.run(&[&["deploy", "--env", name, "--yes"], from].concat()).expect(0);
     }
-    let history = |name: &str| project.run(&["history", "--env", name, "--format", "json"]).expect(0).json();
-    let release = |name: &str| history(name)[0]["release"].as_str().unwrap().to_owned();
+    let history = |name: &str| history(project, name);
+    let release = |name: &str| release(project, name);
     let first = release("dev");
 
     announce("a pull request");
@@ -252,14 +280,7 @@ fn workflows_release_on_the_local_cloud() {
     assert_eq!(github.workflows["deploy.yml"]["jobs"]["prod"]["needs"], "staging");
     let prod = &github.start("deploy.yml", &Inputs::from([("job", "prod")]))[0];
     assert_eq!(prod.code, Some(0), "{}", prod.stderr);
-    let pointer = |name: &str| project.object(&format!("environments/{name}/current.json")).unwrap();
-    assert_eq!(pointer("staging")["bundle"], pointer("prod")["bundle"], "the same digests");
-    assert_eq!(history("prod")[0]["from"], format!("staging@{}", release("staging")));
-    let record = |name: &str| {
-        let id = release(name);
-        project.object(&format!("environments/{name}/releases/{id}.json")).unwrap()
-    };
-    assert_eq!(record("prod")["artifacts"], record("staging")["artifacts"]);
+    is_promoted(project);
     github.summary();
 
     announce("a job that is cancelled");
@@ -304,9 +325,5 @@ fn workflows_release_on_the_local_cloud() {
     assert_eq!(back.code, Some(0), "{}", back.stderr);
     assert_eq!(release("dev"), first);
 
-    announce("deploy role");
-    for name in ["dev", "staging", "prod"] {
-        let source: &[&str] = if name == "prod" { &["--source", "staging"] } else { &[] };
-        project.python(&[&["-m", "localcloud.iam.tool", "--environment", name], source].concat()).expect(0);
-    }
+    deploy_roles_suffice(project);
 }

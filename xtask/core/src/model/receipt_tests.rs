@@ -1,3 +1,5 @@
+//! Receipts against what AWS says is alive.
+
 use super::*;
 
 fn receipt(id: &str, component: &str) -> Receipt {

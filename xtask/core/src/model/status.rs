@@ -1,4 +1,4 @@
-//! What is shown of an environment beside what runs in it: load, alarms, drift.
+//! What is shown of an environment beside what runs in it: load and drift.
 
 use serde::Serialize;
 
@@ -13,15 +13,6 @@ pub struct Load {
     /// Hosts or tasks that take tasks of Airflow, and how many the load asks for; none for a set without hosts of its own.
     pub in_service: Option<f64>,
     pub wanted: Option<f64>,
-}
-
-/// An alarm that rings.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Alarm {
-    pub name: String,
-    pub reason: String,
-    /// Seconds since 1970.
-    pub since: i64,
 }
 
 /// What CloudFormation last found of the stack and everything nested in it.

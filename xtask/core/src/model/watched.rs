@@ -1,13 +1,17 @@
 //! What is seen of a release that runs: alarms, and how tasks end.
 
+use serde::Serialize;
+
 /// An alarm of the environment in the state ALARM.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Alarm {
     pub name: String,
     /// What it means, in the words of its template; may be empty.
     pub description: String,
     /// What CloudWatch has measured.
     pub reason: String,
+    /// Seconds since 1970.
+    pub since: i64,
 }
 
 /// Task instances that have ended in a time.

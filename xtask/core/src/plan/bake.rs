@@ -105,11 +105,7 @@ mod tests {
     }
 
     fn alarms(names: &[&str]) -> Vec<Alarm> {
-        let alarm = |name: &&str| Alarm {
-            name: (*name).to_owned(),
-            description: String::new(),
-            reason: String::new(),
-        };
+        let alarm = |name: &&str| Alarm { name: (*name).to_owned(), ..Alarm::default() };
         names.iter().map(alarm).collect()
     }
 

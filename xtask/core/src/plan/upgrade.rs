@@ -13,7 +13,7 @@ pub fn version(text: &str) -> Result<String, String> {
     match numbers.as_slice() {
         [Some(3), Some(_), Some(_)] => Ok(text.to_owned()),
         [Some(other), Some(_), Some(_)] => Err(format!("Airflow {other} is not Airflow 3")),
-        _ => Err("use a released version with three numbers, such as `3.4.0`".to_owned()),
+        _ => Err("three numbers, as in 3.4.0".to_owned()),
     }
 }
 

@@ -219,7 +219,9 @@ async fn start(
             let ended = end(aws, &active, order, sink).await?;
             stop_may_fail |= !is_by_scaling(&ended) && !is_whole(&ended);
         } else if refused >= ATTEMPTS {
-            return Err(fail);
+            return Err(
+                fail.or_hint("look at what CodeDeploy does in the group, then run the same command again")
+            );
         } else {
             // What was in the way has just ended, or the service has trouble.
             backoff.wait().await;

@@ -357,15 +357,15 @@ pub async fn execute(client: &Client, change_set: &ChangeSet, sink: &Sink, pace:
         .retain_except_on_create(true);
     if let Err(error) = call.send().await {
         let stale = matches!(aws::code(&error), "InvalidChangeSetStatus" | "ChangeSetNotFound");
+        let unanswered = aws::passes(&error);
         let what = format!("cannot execute the changes of the stack `{}`", change_set.stack_name);
         let fail = aws::failure("CloudFormation", what, error);
-        if !stale {
-            return Err(fail);
-        }
         // The SDK repeats a request whose answer was lost, and the repetition is then refused; nobody else
         // executes a change set of ours.
-        if !is_executed(client, &change_set.arn).await {
-            return Err(fail.hint("the stack changed in between: run the command again"));
+        if !((stale || unanswered) && is_executed(client, &change_set.arn).await) {
+            let fail =
+                if stale { fail.hint("the stack changed in between: run the command again") } else { fail };
+            return Err(taken_back(client, change_set, fail).await);
         }
     }
     let watch = StackWatch {

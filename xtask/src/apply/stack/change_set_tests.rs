@@ -449,19 +449,29 @@ async fn an_execution_that_was_never_answered_is_followed() {
     use ExecutionStatus::{Available, ExecuteComplete, ExecuteFailed, ExecuteInProgress};
     let cases =
         [(ExecuteInProgress, true), (ExecuteComplete, true), (ExecuteFailed, true), (Available, false)];
-    for (status, is_followed) in cases {
-        let refused = || {
-            let meta = ErrorMetadata::builder().code("InvalidChangeSetStatus").message("not available");
+    let codes = ["InvalidChangeSetStatus", "InternalFailure"];
+    for ((status, is_followed), code) in
+        cases.into_iter().flat_map(|one| codes.map(|code| (one.clone(), code)))
+    {
+        let refused = move || {
+            let meta = ErrorMetadata::builder().code(code).message("not available");
             ExecuteChangeSetError::generic(meta.build())
         };
+        let log = Log::default();
+        let deleted = log.clone();
+        let delete = mock!(Client::delete_change_set).then_compute_output(move |_| {
+            deleted.add("delete change set".to_owned());
+            DeleteChangeSetOutput::builder().build()
+        });
         let execute_rule = mock!(Client::execute_change_set).then_error(refused);
         let look = mock!(Client::describe_change_set)
             .then_output(move || DescribeChangeSetOutput::builder().execution_status(status.clone()).build());
         let stack = mock!(Client::describe_stacks).then_output(|| stack("UPDATE_COMPLETE"));
-        let client = client(&[execute_rule, look, stack, events_rule()]);
+        let client = client(&[execute_rule, look, stack, events_rule(), delete]);
         match execute(&client, &made(), &Sink::null(), &Pace::default()).await {
             Ok(followed) => assert!(is_followed && followed.reached(Operation::Update)),
-            Err(fail) => assert!(!is_followed && fail.hints()[0].contains("changed in between"), "{fail}"),
+            Err(fail) => assert!(!is_followed && fail.hints()[0].contains("run the"), "{fail}"),
         }
+        assert_eq!(log.count("delete change set"), usize::from(!is_followed), "nothing is left behind");
     }
 }

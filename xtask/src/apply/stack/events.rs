@@ -74,7 +74,7 @@ pub async fn follow(client: &Client, watch: &StackWatch<'_>) -> Result<Followed>
             quiet = Stopwatch::start();
         }
         if let Some((status, reason)) = state
-            && (follower.confirms(status) || (!status.in_progress() && quiet.elapsed() > STALE))
+            && (follower.confirms(status) || (!status.in_progress() && quiet.elapsed() > haste::pause(STALE)))
         {
             follower.rest().await;
             let stack = watch.stack.to_owned();

@@ -128,5 +128,5 @@ async fn sleeping_workers_are_not_waited_for() {
     let ended = run(&context, &step, &mut state, &Sink::null()).await.unwrap();
     assert!(ended.summary.contains("the workers sleep"), "{}", ended.summary);
     let asked: Vec<String> = server.asked().into_iter().map(|asked| asked.line).collect();
-    assert_eq!(asked, ["GET /api/v2/monitor/health"]);
+    assert_eq!(asked, ["GET /", "GET /api/v2/monitor/health"], "whether it is there, and no smoke run");
 }

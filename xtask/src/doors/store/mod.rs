@@ -60,7 +60,7 @@ pub struct Listed {
 }
 
 /// What must hold for a write to happen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition<'a> {
     /// There is no such object yet.
     Absent,
@@ -204,10 +204,8 @@ impl Store {
 
     /// An object as text, or nothing if there is none.
     pub async fn text(&self, key: &str) -> Result<Option<String>> {
-        let Some(bytes) = self.bytes(key).await? else { return Ok(None) };
-        let text = String::from_utf8(bytes)
-            .map_err(|e| Fail::failed(format!("cannot read `{}`", self.location(key))).because(e))?;
-        Ok(Some(text))
+        let text = self.bytes(key).await?.map(String::from_utf8).transpose();
+        text.map_err(|e| Fail::failed(format!("cannot read `{}`", self.location(key))).because(e))
     }
 
     /// An object, or nothing if there is none.
@@ -276,25 +274,7 @@ impl Store {
 
     /// Keys below a prefix, oldest name first.
     pub async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let mut pages = list.expected_bucket_owner(&self.account).into_paginator().send();
-        let mut keys = Vec::new();
-        while let Some(page) = pages.next().await {
-            match page {
-                Ok(page) => {
-                    keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
-                }
-                Err(error) if aws::code(&error) == "NoSuchBucket" => return Ok(keys),
-                Err(error) => {
-                    return Err(aws::failure(
-                        "S3",
-                        format!("cannot list `{}`", self.location(prefix)),
-                        error,
-                    ));
-                }
-            }
-        }
-        Ok(keys)
+        Ok(self.listed(prefix).await?.into_iter().map(|one| one.key).collect())
     }
 
     /// Writes if the condition holds. The SDK repeats a request whose answer was lost, and the repetition is
@@ -335,9 +315,30 @@ impl Store {
                         _ => Some(Written::Lost),
                     })
                 }
-                _ => Err(aws::failure("S3", format!("cannot write `{}`", self.location(key)), error)),
+                _ => {
+                    let unanswered = aws::passes(&error);
+                    let fail = aws::failure("S3", format!("cannot write `{}`", self.location(key)), error);
+                    if !unanswered {
+                        return Err(fail);
+                    }
+                    self.unanswered(key, json, condition, fail).await.map(Some)
+                }
             },
         }
+    }
+
+    /// What nobody answered may have been done: whoever takes the pointer for the old one would roll back around it.
+    /// The same bytes under the same tag are those of before.
+    async fn unanswered(
+        &self,
+        key: &str,
+        json: &[u8],
+        condition: Condition<'_>,
+        fail: Fail,
+    ) -> Result<Written> {
+        let found = self.object(key).await.ok().flatten();
+        let is_ours = |found: &Object| found.bytes == json && condition != Condition::Same(&found.etag);
+        found.filter(is_ours).map(|found| Written::Yes(found.etag)).ok_or(fail)
     }
 
     /// Creates or replaces a document that has a single writer.

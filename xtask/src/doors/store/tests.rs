@@ -5,6 +5,7 @@ use crate::doors::fake::{ACCOUNT, Bucket};
 use aws_sdk_s3::Config;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
@@ -72,6 +73,30 @@ async fn every_refusal_of_a_condition_is_a_lost_race_and_no_other_error_is() {
     let (store, _) = wire(&[(403, "AccessDenied")]);
     let fail = store.write(KEY, &json!({}), Condition::Absent).await.unwrap_err();
     assert_eq!(fail.to_string(), format!("cannot write `{}`: S3: AccessDenied: m", store.location(KEY)));
+}
+
+/// Each attempt may have lost its answer.
+#[tokio::test]
+async fn a_write_that_nobody_answered_is_looked_for() {
+    let bucket = Bucket::default();
+    bucket.set_bytes(KEY, br#"{"serial":2}"#);
+    let unanswered = |value: Value| {
+        let put = mock!(Client::put_object).then_http_response(|| {
+            let status = aws_smithy_runtime_api::http::StatusCode::try_from(500).unwrap();
+            aws_smithy_runtime_api::client::orchestrator::HttpResponse::new(status, SdkBody::empty())
+        });
+        let bytes = bucket.clone();
+        let get = mock!(Client::get_object).then_output(move || {
+            let body = aws_sdk_s3::primitives::ByteStream::from(bytes.text(KEY).into_bytes());
+            aws_sdk_s3::operation::get_object::GetObjectOutput::builder().e_tag("\"2\"").body(body).build()
+        });
+        let mut aws = Aws::nowhere();
+        aws.s3 = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&put, &get], |config| config
+            .retry_config(aws_config::retry::RetryConfig::disabled()));
+        async move { Store::new(&aws, ACCOUNT, "dev").write(KEY, &value, Condition::Same("\"1\"")).await }
+    };
+    assert_eq!(unanswered(json!({ "serial": 2 })).await.unwrap(), Written::Yes("\"2\"".to_owned()));
+    assert!(unanswered(json!({ "serial": 3 })).await.unwrap_err().to_string().contains("cannot write"));
 }
 
 /// S3 refuses a write while another one of the same key is being carried out, which may come to nothing.
