@@ -1,7 +1,7 @@
 //! A tool that cannot reach Airflow, whose deployments are verified through the artifact bucket.
 
 use crate::support::project::Project;
-use crate::support::tasks::{Held, finished, probe, run_probe};
+use crate::support::tasks::{Held, probe, run_probe};
 use serde_json::Value;
 
 /// A name that means nothing anywhere (RFC 2606): what an internal load balancer is to a runner outside.
@@ -36,14 +36,12 @@ pub fn a_private_airflow_is_asked_through_s3(project: &Project) {
     let dags = result["steps"].as_array().unwrap().iter().find(|step| step["name"] == "dags").unwrap();
     assert_eq!(dags["outcome"], "done");
     assert_eq!(run_probe(&project.airflow()), ["private", "private private"]);
-    let airflow = project.airflow();
-    let held = Held::begin(&airflow);
+    let held = Held::begin(&project.airflow());
     project.remove("dags/probe.py");
     let plan = ["plan", "--env", "local", "--check", "--format", "json"];
     let problems = project.run_with(&plan, &[NOWHERE]).expect(2).json()["problems"].to_string();
     assert!(problems.contains("DAG `probe`") && !problems.contains("cannot tell"), "{problems}");
     held.let_go();
-    assert_eq!(finished(&airflow, "probe", &held.run), "success");
 
     let status =
         project.run_with(&["status", "--env", "local", "--format", "json"], &[NOWHERE]).expect(0).json();
