@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from conftest import AIRFLOW
 
 from ductwork_airflow import contract
 from ductwork_airflow.receipts import companion, relay
@@ -107,7 +111,7 @@ def server():
 
 def made(bucket: Bucket, server: Server, who: str = "i-1") -> relay.Relay:
     api = relay.Api(server.url, lambda: ("admin", "secret"))
-    return relay.Relay("dev", "b", bucket, api, lambda: who)
+    return relay.Relay("dev", "b", bucket, api, who)
 
 
 class TestRequests:
@@ -147,6 +151,42 @@ class TestRequests:
         one.round()
         answer = bucket.answer("a")
         assert answer["by"] == "i-1" and "refused" in answer["fault"] and "status" not in answer
+
+    def test_it_goes_on_after_a_fault_and_loses_no_request(self, server, capsys):
+        bucket, tries, ends = Bucket(), [], [False] * 4
+        for name in ("a", "b"):
+            bucket.ask(name, "/api/v2/dags")
+        put = bucket.put_object
+
+        def make() -> relay.Relay:
+            tries.append(1)
+            if len(tries) == 1:
+                raise OSError("no credentials yet")
+            return made(bucket, server)
+
+        def fails_once(**call: Any) -> None:
+            bucket.put_object = put
+            raise ConnectionError("reset")
+
+        bucket.put_object = fails_once
+        relay.serve(make, lambda _: not ends or ends.pop())
+        assert bucket.answer("b")["status"] == 200
+        said = capsys.readouterr().err.splitlines()
+        assert said == [
+            "relay: OSError: no credentials yet",
+            "relay: ConnectionError: reset",
+            "relay: works again",
+        ]
+
+    def test_the_process_ends_with_the_api_server(self):
+        with subprocess.Popen(["/bin/sleep", "600"]) as component:
+            process = os.pidfd_open(component.pid)
+            env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(AIRFLOW), "AWS_REGION": "r"}
+            command = [sys.executable, "-m", "ductwork_airflow.receipts.relay", str(process)]
+            with subprocess.Popen(command, env=env, pass_fds=[process], stderr=subprocess.DEVNULL) as beside:
+                component.kill()
+                assert beside.wait(30) == 0
+            os.close(process)
 
 
 class TestLogin:

@@ -111,23 +111,25 @@ def _json(text: bytes) -> Any:
 class Relay:
     """The loop's state."""
 
-    def __init__(self, environment: str, bucket: str, s3: Any, api: Api, who: Callable[[], str]) -> None:
+    def __init__(self, environment: str, bucket: str, s3: Any, api: Api, who: str) -> None:
         self.environment, self.bucket, self.s3, self.api, self.who = environment, bucket, s3, api, who
         self.tag = ""
         self.seen: dict[str, None] = {}
 
     def round(self) -> bool:
         """Answers what is new; whether there was anything."""
-        requests = self.new_requests()
+        tag, requests = self.new_requests()
         for request in requests:
+            self.seen[request["id"]] = None
             key = contract.answer_key(self.environment, request["id"])
-            who = self.who()
-            if self.put(key, {"by": who}, IfNoneMatch="*"):
-                self.put(key, {"by": who, **self.answer(request)})
+            if self.put(key, {"by": self.who}, IfNoneMatch="*"):
+                self.put(key, {"by": self.who, **self.answer(request)})
+        # Only now: what a fault has left is looked at again.
+        self.tag = tag
         return bool(requests)
 
-    def new_requests(self) -> list[dict[str, Any]]:
-        """Those that are in the document for the first time."""
+    def new_requests(self) -> tuple[str, list[dict[str, Any]]]:
+        """The document's tag, and those that are in it for the first time."""
         condition = {"IfNoneMatch": self.tag} if self.tag else {}
         try:
             got = self.s3.get_object(
@@ -135,16 +137,15 @@ class Relay:
             )
         except self.s3.exceptions.ClientError as error:
             if _code(error) in NOTHING_NEW:
-                return []
+                return self.tag, []
             raise
-        self.tag = got["ETag"]
         listed = json.loads(got["Body"].read())["requests"]
-        fresh = [request for request in listed if request["id"] not in self.seen]
-        self.seen |= dict.fromkeys(request["id"] for request in fresh)
         for old in list(self.seen)[:-MOST_KEPT]:
             del self.seen[old]
         now = parsedate_to_datetime(got["ResponseMetadata"]["HTTPHeaders"]["date"])
-        return fresh if (now - got["LastModified"]).total_seconds() < LIVES_SECONDS else []
+        if (now - got["LastModified"]).total_seconds() >= LIVES_SECONDS:
+            self.seen |= dict.fromkeys(request["id"] for request in listed)
+        return got["ETag"], [request for request in listed if request["id"] not in self.seen]
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What the API server says, or why it says nothing."""
@@ -186,32 +187,36 @@ class Pace:
         return BUSY_SECONDS if now < self.busy_until else IDLE_SECONDS
 
 
-def main() -> int:
-    """Ends with the API server; a stop that reaches the whole group is none for this process."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    os.environ.update(background.host_values())
-    env = os.environ
+def of_this_server(env: Mapping[str, str]) -> Relay:
+    """Asks AWS who this is, which may fail on a machine that has just been started."""
     s3 = background.client("s3", env["AWS_REGION"])
-    kept: list[str] = []
-
-    def who() -> str:
-        kept.extend([] if kept else [send.identity(env)["id"]])
-        return kept[0]
-
+    name = send.identity(env)["id"]
     api = Api(base(env), lambda: credentials(env))
-    relay = Relay(env["DUCTWORK_ENVIRONMENT"], env["DUCTWORK_ARTIFACT_BUCKET"], s3, api, who)
-    pace, faults, wait = Pace(), companion.Told("relay"), IDLE_SECONDS
-    poll = select.poll()
-    poll.register(int(sys.argv[1]), select.POLLIN)
-    while not poll.poll(wait * 1000):
+    return Relay(env["DUCTWORK_ENVIRONMENT"], env["DUCTWORK_ARTIFACT_BUCKET"], s3, api, name)
+
+
+def serve(make: Callable[[], Relay], is_over: Callable[[float], bool]) -> None:
+    """Goes on whatever happens, until it is over; that is asked for so many seconds between two looks."""
+    relay, pace, faults, wait = None, Pace(), companion.Told("relay"), IDLE_SECONDS
+    while not is_over(wait):
         asked, fault = False, None
         try:
+            relay = relay or make()
             asked = relay.round()
         except Exception as error:  # whatever it is: the next round tries again
             fault = f"{type(error).__name__}: {error}".splitlines()[0]
         faults.tell(fault)
         wait = pace.after(asked)
+
+
+def main() -> int:
+    """Ends with the API server; a stop that reaches the whole group is none for this process."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.environ.update(background.host_values())
+    poll = select.poll()
+    poll.register(int(sys.argv[1]), select.POLLIN)
+    serve(lambda: of_this_server(os.environ), lambda seconds: bool(poll.poll(seconds * 1000)))
     return 0
 
 

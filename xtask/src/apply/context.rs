@@ -258,3 +258,7 @@ pub struct Doors<'a> {
     pub cloud: Cloud,
     pub sink: &'a Sink,
 }
+
+#[cfg(test)]
+#[path = "context_tests.rs"]
+mod tests;
