@@ -165,20 +165,23 @@ fn a_changed_plugin_rolls_the_hosts_and_the_task_finishes(project: &Project) {
     let mut deploy = project.command(&["deploy", "--env", "local", "--yes", "--format", "json"]);
     let deploy = deploy.env(private::NOWHERE.0, private::NOWHERE.1);
     let deploy = deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    until("the worker is told to finish its tasks", || workers_told_to_end(project) > told);
+    let lease = || project.object("environments/local/lock.json");
+    until("the lease is taken", || lease().is_some_and(|lease| lease["held"] == true));
     let second = project.run(&["deploy", "--env", "local", "--yes"]).expect(6);
     assert!(second.stderr.contains("is being deployed by somebody else"), "{}", second.stderr);
-    held.let_go();
+    // Another host has come for the only worker, which goes on until its task ends.
     let result = project.result(deploy);
-    assert_eq!(result["outcome"], "deployed");
+    assert_eq!((&result["outcome"], &result["draining"]), (&json!("deployed"), &json!(1)), "{result}");
+    assert!(workers_told_to_end(project) > told, "the worker is told to finish its tasks");
+    held.let_go();
     assert!(done(&result).contains(&"hosts".to_owned()), "{result}");
     assert!(done(&result).contains(&"smoke".to_owned()), "{result}");
     private::assert_was_verified_through_s3(&result);
-    let after = project.components();
-    for (component, pid) in &before {
-        assert_ne!(after.get(component), Some(pid), "{component} was restarted");
-    }
     assert_eq!(finished(&airflow, "probe", &held.run), "success", "the running task finished");
+    let after = || project.components();
+    until("every component is another process", || {
+        before.iter().all(|(name, pid)| after().get(name) != Some(pid))
+    });
     assert_eq!(airflow.returned("probe", &held.run, "first").unwrap(), "one");
 }
 
