@@ -27,6 +27,7 @@ BY_PEOPLE: list[tuple[str, str, str]] = [
     ("cloudformation:*", "*/ductwork-bootstrap*", "an account is prepared by the first deployment to it"),
     ("s3:DeleteObject", "*/environments/*/current.json", DESTROY),
     ("s3:DeleteObject", "*/environments/*/deployments/*.json", DESTROY),
+    ("s3:DeleteObject", "*/environments/*/drains/*.json", DESTROY),
     ("s3:DeleteObject", "*/environments/*/dumps/*.dump", DESTROY),
     ("s3:DeleteObject", "*/environments/*/leftovers.json", DESTROY),
     ("s3:DeleteObject", "*/environments/*/lock.json", DESTROY),

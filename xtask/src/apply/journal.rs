@@ -105,6 +105,8 @@ impl Pages {
         let mut draft = self.draft();
         let steps = &mut draft.steps;
         match event {
+            // A part of the step, such as a layer of an image.
+            Event::Started { .. } if steps.iter().any(|one| one.outcome == RUNNING) => return false,
             Event::Started { step } => steps.push(StepRecord {
                 name: step.clone(),
                 outcome: RUNNING.to_owned(),
