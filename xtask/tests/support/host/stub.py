@@ -103,7 +103,10 @@ def report() -> dict[str, str] | None:
     """What the smoke task returns, once there is a worker to run it, or a scheduler that starts tasks of ECS."""
     runs = "worker" if "celery" in EXECUTORS else "scheduler"
     workers = [host for host in hosts() if runs in host["components"]]
-    return {"host": workers[0]["host"], "revision": workers[0]["revision"]} if workers else None
+    # One that is busy runs nothing else; once it is to end, it is none of these any more.
+    if not workers or any((ROOT.parent / host["host"] / "run/busy").exists() for host in workers):
+        return None
+    return {"host": workers[0]["host"], "revision": workers[0]["revision"]}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -264,9 +267,9 @@ def let_go() -> None:
             protect(group, instance)
             protected = True
         time.sleep(0.2)
-    (ROOT / "run/stub.json").unlink(missing_ok=True)  # takes no more tasks
     if BUSY.exists():
         leave_report(instance)
+    (ROOT / "run/stub.json").unlink(missing_ok=True)  # takes no more tasks
     while BUSY.exists():
         time.sleep(0.2)
     hooks = call("autoscaling", Action="DescribeLifecycleHooks", AutoScalingGroupName=group)
