@@ -143,6 +143,7 @@ class Peer:
             "--capabilities", "CAPABILITY_NAMED_IAM", "--no-fail-on-empty-changeset", "--parameter-overrides",
             "ProjectName=peer", "EnvironmentName=peer", f"ArtifactBucket={self.bucket}",
             "AirflowUrl=http://127.0.0.1:1", "EntryDomain=127.0.0.1",
+            "HostImage=ami-0123456789abcdef0",
             cwd=self.folder, **env,
         )  # fmt: skip
 
