@@ -84,6 +84,7 @@ def test_aws_and_local_differ_only_by_what_a_local_cloud_lacks():
     differing = {key for key in aws.keys() | local.keys() if aws.get(key) != local.get(key)}
     assert differing == {
         *SERVER_PORTS,
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__WAIT_TIME_SECONDS",
         "AWS_ENDPOINT_URL",
         "AWS_EC2_METADATA_DISABLED",
         "AIRFLOW__API__HOST",

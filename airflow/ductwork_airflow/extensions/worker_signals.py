@@ -14,7 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from ductwork_airflow.receipts import work
 
@@ -33,6 +40,14 @@ def _file(name: str = "worker.ready") -> Path | None:
 
 def _mark() -> Path | None:
     return _file(f"tasks/{os.getpid()}")
+
+
+@worker_init.connect
+def begins(sender: Any, **_: Any) -> None:
+    """Before there is a consumer."""
+    from ductwork_airflow.extensions import last_poll
+
+    last_poll.install(sender.app)
 
 
 @worker_ready.connect

@@ -243,7 +243,7 @@ def host_environment(
     options = (
         _options(outputs, parameters, host)
         | executors.settings(outputs, parameters)
-        | (_celery(sets, serves) | _broker(outputs, sets, host) if sets else {})
+        | (_celery(sets, serves) | _broker(outputs, sets, host, local) if sets else {})
         | mail.options(parameters.get("MailConfig", ""))
         | {
             "dag_processor.dag_bundle_config_list": json.dumps(bundles(outputs, host, int(refresh))),
@@ -347,13 +347,18 @@ def _celery(sets: Mapping[str, dict[str, Any]], serves: list[str]) -> dict[str, 
     }
 
 
-def _broker(outputs: Mapping[str, str], sets: Mapping[str, dict[str, Any]], host: Host) -> dict[str, str]:
+def _broker(
+    outputs: Mapping[str, str], sets: Mapping[str, dict[str, Any]], host: Host, local: bool
+) -> dict[str, str]:
     """What is said of the broker in plain; the URL of Valkey has a password in it and comes at start."""
     if outputs["BrokerKind"] != "sqs":
         return {
             "celery.worker_enable_remote_control": "True",
             "celery_broker_transport_options.visibility_timeout": str(VALKEY_VISIBILITY_SECONDS),
         }
+    # A worker that ends waits for the answer to its last question (`extensions/last_poll.py`), and where nobody pays
+    # for questions, they may be short.
+    short = {"celery_broker_transport_options.wait_time_seconds": "2"} if local else {}
     # A task is told the queues that it has to do with.
     used = (one for one in sets.values() if one["queue_url"] != contract.NONE)
     queues = {one["queue"]: {"url": one["queue_url"]} for one in used}
@@ -364,7 +369,7 @@ def _broker(outputs: Mapping[str, str], sets: Mapping[str, dict[str, Any]], host
         "celery_broker_transport_options.region": host.region,
         "celery_broker_transport_options.visibility_timeout": str(SQS_LONGEST_VISIBILITY_SECONDS),
         "celery_broker_transport_options.predefined_queues": json.dumps(queues),
-    }
+    } | short
 
 
 def _snake(name: str) -> str:

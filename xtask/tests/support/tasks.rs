@@ -8,8 +8,8 @@ use xtask::doors::airflow::Airflow;
 /// After this a test gives up. On a busy machine what it waits for only comes later.
 const STUCK: Duration = Duration::from_secs(600);
 
-/// Part of an environment file. A worker that ends leaves its last long poll open (10 s), and the queue may still
-/// answer it. What comes then is invisible until Airflow sends it again: after ten minutes by default, here after one.
+/// Part of an environment file. A worker that is killed leaves its last long poll open, and the queue may still answer
+/// it. What comes then is invisible until Airflow sends it again: after ten minutes by default, here after one.
 pub const RESEND: &str = "\n[airflow.config]\n'scheduler.task_queued_timeout' = 60\n\
                           'scheduler.task_queued_timeout_check_interval' = 10\n\
                           'scheduler.num_stuck_in_queued_retries' = 100\n";
