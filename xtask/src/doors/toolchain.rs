@@ -254,11 +254,16 @@ fn found_by_uv(root: &Path, uv: &Path, (minor, is_free): (&str, bool), sink: &Si
         sink.progress(format!("fetching Python {minor} (once)"));
         command("install").arg(minor).run().and_then(|_| find())
     });
-    let path = PathBuf::from(found.map_err(|fail| without_python(fail, minor))?.trim());
+    let path = program(&found.map_err(|fail| without_python(fail, minor))?);
     match version(&path) {
         Some((_, version)) => Ok(Python { path, version }),
         None => Err(Fail::usage(format!("`{}` does not run", path.display()))),
     }
+}
+
+/// The program itself: it is kept for others, and a link on somebody's path may be gone by then.
+fn program(found: &str) -> PathBuf {
+    fs::real(Path::new(found.trim()))
 }
 
 fn without_python(fail: Fail, minor: &str) -> Fail {
@@ -314,5 +319,14 @@ mod tests {
         assert_eq!(known(&kept), None, "it is gone");
         fs::write(&kept, b"{").unwrap();
         assert_eq!(known(&kept), None, "what was kept is damaged");
+    }
+
+    #[test]
+    fn what_is_kept_is_the_program_and_no_link_to_it() {
+        let folder = fs::scratch_dir(&std::env::temp_dir()).unwrap();
+        let (file, link) = (folder.path().join("python3.12"), folder.path().join("python3"));
+        fs::write(&file, b"").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(program(&format!("{}\n", link.display())), fs::real(&file));
     }
 }
