@@ -127,7 +127,8 @@ fn what_is_published_as_source_is_compiled() {
     let second = image(&again(""), "build", &[]).expect(0).json();
     assert_eq!(ours(&second), ours(&built), "the same bytes from the same source");
     if works("podman", "info") {
-        let stopped = [("DOCKER_HOST", "unix:///nowhere/docker.sock")];
+        // Without a runtime of containers, which makes no control group where the machine has those of both versions.
+        let stopped = [("DOCKER_HOST", "unix:///nowhere/docker.sock"), ("BUILDAH_ISOLATION", "chroot")];
         let third = again("");
         let run = image(&third, "build", &stopped).expect(0);
         assert_eq!(ours(&run.json()), ours(&built), "Docker's service is down, so Podman has compiled it");
