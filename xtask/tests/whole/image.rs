@@ -133,10 +133,12 @@ fn podman_runs(image: &str) {
     if !works("podman", "info") {
         return say("SKIPPED: the image run by Podman: there is no podman");
     }
-    // Limits that any user may have: in a container, the default ones may be above those of its own. And crun makes no
-    // control group where the machine has those of both versions.
-    let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--cgroups", "disabled"];
+    // Limits that any user may have: in a container, the default ones may be above those of its own.
+    let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
+    // Docker's runtime, since crun refuses a machine with control groups of both versions.
+    let runtime: &[&str] = if works("runc", "--version") { &["--runtime", "runc"] } else { &[] };
     let output = Command::new("podman")
+        .args(runtime)
         .args(["run", "--rm", "--tls-verify=false", "--network", "none"])
         .args(limits)
         .args([image, "airflow", "version"])
