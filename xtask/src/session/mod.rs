@@ -24,6 +24,8 @@ pub mod status;
 pub mod task_images;
 pub mod templates;
 pub mod tree;
+#[cfg(test)]
+mod trips_tests;
 pub mod upgrade_test;
 pub mod waiting;
 
