@@ -1,6 +1,6 @@
 """`airflow dag-processor` with one addition: the new version of a bundle is swept (`sweep.py`), changed files first.
 
-Everything else is Airflow's own loop. While a sweep lasts, the loop leaves alone the files that the sweep has not
+Everything else is Airflow's own loop, but for its pause, which a release that asks for its bundle cuts short. While a sweep lasts, the loop leaves alone the files that the sweep has not
 reached; callbacks, other bundles and the heartbeat go on. A file that the sweep has stored counts as parsed. All others
 stay in the loop's queue, whether the sweep has passed them over or has died.
 """
@@ -15,14 +15,18 @@ from typing import Any
 import attrs
 from airflow.dag_processing.manager import DagFileInfo, DagFileProcessorManager, DagFileStat
 from airflow.dag_processing.processor import DagFileParsingResult
+from airflow.models.dagbag import DagPriorityParsingRequest
 from airflow.utils.session import create_session
 from airflow.utils.timezone import utcnow
+from sqlalchemy import select
 
 from ductwork_airflow import contract
 from ductwork_airflow.extensions.parsed import Parsed
 from ductwork_airflow.extensions.sweep import Sweeper
 
 log = logging.getLogger("ductwork.dag_processor")
+
+LOOK_SECONDS = 0.2
 
 
 @attrs.define(kw_only=True)
@@ -96,6 +100,20 @@ class Manager(DagFileProcessorManager):
                 log.info("a sweep has %s, %d of %d files are stored", how, number, all_files)
         finished = (stat.last_finish_time for stat in self._file_stats.values() if stat.last_finish_time)
         self._parsed.look(self._bundle_versions.get(contract.DAG_BUNDLE), max(finished, default=None))
+
+    def _service_processor_sockets(self, timeout: float | None = 1.0) -> None:
+        """The loop's one pause, a second long: it ends as soon as a release asks for its bundle to be looked at."""
+        end = time.monotonic() + (timeout or 0.0)
+        while (left := end - time.monotonic()) > 0:
+            if self.selector.select(min(left, LOOK_SECONDS)) or self._is_asked():
+                break
+        super()._service_processor_sockets(timeout=0)
+
+    def _is_asked(self) -> bool:
+        bundles = [bundle.name for bundle in self._dag_bundles]
+        ours = DagPriorityParsingRequest.bundle_name.in_(bundles)
+        with create_session() as session:
+            return session.scalar(select(DagPriorityParsingRequest.id).where(ours).limit(1)) is not None
 
     def _count(self, file: DagFileInfo, dags: int, seconds: float) -> None:
         """Takes a file for parsed."""

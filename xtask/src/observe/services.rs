@@ -38,10 +38,13 @@ async fn states(
     };
     let asked: Vec<&str> = expected.iter().map(|service| service.name.as_str()).collect();
     let found = Cluster { aws, name: cluster }.services(&asked).await?;
-    let states = expected.iter().map(|service| {
-        let found = found.iter().find(|one| names_it(one, service));
-        state(aws, service, found, image)
-    });
+    let states: Vec<_> = expected
+        .iter()
+        .map(|service| {
+            let found = found.iter().find(|one| names_it(one, service));
+            state(aws, service, found, image)
+        })
+        .collect();
     stream::iter(states).buffered(READS).try_collect().await
 }
 

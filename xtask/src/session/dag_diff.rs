@@ -122,13 +122,17 @@ impl Session {
             Live::None => Some(BTreeMap::new()),
             _ => None,
         };
-        let asked = needs.into_iter().enumerate().map(|(number, need)| {
-            let pools = pools.as_ref();
-            async move {
-                let has = if number < ASKED { self.has(&need, live, pools).await } else { None };
-                (need, has)
-            }
-        });
+        let asked: Vec<_> = needs
+            .into_iter()
+            .enumerate()
+            .map(|(number, need)| {
+                let pools = pools.as_ref();
+                async move {
+                    let has = if number < ASKED { self.has(&need, live, pools).await } else { None };
+                    (need, has)
+                }
+            })
+            .collect();
         stream::iter(asked).buffered(TOGETHER).collect().await
     }
 
@@ -171,9 +175,12 @@ impl Session {
 
 /// Which of the DAGs that Airflow knows are paused.
 async fn states(airflow: &Airflow, ids: Vec<String>) -> Result<BTreeMap<String, bool>> {
-    let asked = ids.into_iter().map(|id| {
-        airflow::ask(airflow, move |airflow| Ok(airflow.is_paused(&id)?.map(|paused| (id, paused))))
-    });
+    let asked: Vec<_> = ids
+        .into_iter()
+        .map(|id| {
+            airflow::ask(airflow, move |airflow| Ok(airflow.is_paused(&id)?.map(|paused| (id, paused))))
+        })
+        .collect();
     let found: Vec<_> = stream::iter(asked).buffered(TOGETHER).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
 }

@@ -64,7 +64,11 @@ async fn what_dags_name_is_looked_for_at_the_same_time() {
     let watch = Stopwatch::start();
     let found = diff(&session(""), Live::None).await;
     assert_eq!(found.lacking.len() + found.unsure.len(), 7);
-    assert_eq!(watch.elapsed().as_secs(), 1, "of five connections, for each of which Secrets Manager is asked");
+    assert_eq!(
+        watch.elapsed().as_secs(),
+        1,
+        "of five connections, for each of which Secrets Manager is asked"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,7 +55,8 @@ fn journal(prepared: &Prepared) -> Journal {
 async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
     // Even if nothing seems to be left to do: what is true now need not be when the other one is done.
     lease::nobody_else(prepared.context.environment(), prepared.progress.holder.as_ref())?;
-    if let Some(told) = interrupted::before(&prepared.context.store, prepared.progress.holder.as_ref()).await {
+    if let Some(told) = interrupted::before(&prepared.context.store, prepared.progress.holder.as_ref()).await
+    {
         ui.say(&told);
     }
     let result = carried_out(prepared).await;

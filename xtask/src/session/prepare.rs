@@ -102,9 +102,8 @@ impl Setup {
         let (machine, images, dags) = tokio::join!(machine, images, dags);
         let (root, environment, images) = (project.root.clone(), environment.clone(), images?);
         // Apart from the requests that are on their way.
-        let read = tokio::task::spawn_blocking(move || {
-            tree::from_tree(&root, &environment, dags, machine, images)
-        });
+        let read =
+            tokio::task::spawn_blocking(move || tree::from_tree(&root, &environment, dags, machine, images));
         read.await.map_err(|error| Fail::bug("the look at the tree ended unexpectedly").because(error))?
     }
 

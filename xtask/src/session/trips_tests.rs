@@ -17,7 +17,6 @@ use crate::model::digest::Digest;
 use crate::model::event::{Event, Sink};
 use crate::model::names::{self, outputs};
 use crate::model::release::{Parts, Pointer, Release};
-use crate::observe::lease;
 use crate::plan::deployment::{Facts, Source, Step, plan};
 use crate::plan::running::{Records, Running};
 use crate::ui::{Common, Ui};
@@ -127,15 +126,11 @@ async fn prepared(session: Session, target: &Release, steps: Vec<Step>) -> Prepa
     let observed = session.observe().await.unwrap();
     let pointer = observed.current.pointer.as_ref().map(|found| &found.value);
     let running = Running::recorded(pointer, observed.current.release.as_ref(), Records::Trusted);
-    let facts = Facts {
-        running: running.clone(),
-        previous: observed.current.release.clone(),
-        ..Facts::default()
-    };
+    let facts =
+        Facts { running: running.clone(), previous: observed.current.release.clone(), ..Facts::default() };
     let plan = crate::plan::deployment::Plan { steps, ..plan(target, Source::Tree, &facts) };
     let state: State = observed.state(&running);
-    let progress =
-        Progress { before: running, state, holder: observed.lease, ..Progress::default() };
+    let progress = Progress { before: running, state, holder: observed.lease, ..Progress::default() };
     let (started, watch) = (time::now(), Stopwatch::start());
     Prepared {
         context: context(session.aws),
@@ -184,11 +179,7 @@ async fn an_edited_dag_is_live_after_four_more() {
     let (old, new) = (release_of("old"), release_of("new"));
     let bucket = released(&old);
     let server = airflow(&bucket);
-    let steps = vec![
-        Step::Bundle(new.bundle),
-        Step::Pointer(Box::new(new.clone())),
-        Step::Dags(new.bundle),
-    ];
+    let steps = vec![Step::Bundle(new.bundle), Step::Pointer(Box::new(new.clone())), Step::Dags(new.bundle)];
     let mut prepared = prepared(session(&bucket, &server.url), &new, steps).await;
     let doors = prepared.context.doors();
     // Opened while the DAGs are parsed.
