@@ -18,7 +18,7 @@ from airflow.dag_processing.processor import DagFileParsingResult
 from airflow.models.dagbag import DagPriorityParsingRequest
 from airflow.utils.session import create_session
 from airflow.utils.timezone import utcnow
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from ductwork_airflow import contract
 from ductwork_airflow.extensions.parsed import Parsed
@@ -110,10 +110,8 @@ class Manager(DagFileProcessorManager):
         super()._service_processor_sockets(timeout=0)
 
     def _is_asked(self) -> bool:
-        bundles = [bundle.name for bundle in self._dag_bundles]
-        ours = DagPriorityParsingRequest.bundle_name.in_(bundles)
         with create_session() as session:
-            return session.scalar(select(DagPriorityParsingRequest.id).where(ours).limit(1)) is not None
+            return session.scalar(asked([bundle.name for bundle in self._dag_bundles])) is not None
 
     def _count(self, file: DagFileInfo, dags: int, seconds: float) -> None:
         """Takes a file for parsed."""
@@ -127,6 +125,11 @@ class Manager(DagFileProcessorManager):
         """Stops everything that was started here."""
         super().terminate()
         self._end_sweep()
+
+
+def asked(bundles: list[str]) -> Select[tuple[str]]:
+    """Whether the API was asked to have a file of these bundles parsed, which `deploy` does for each new version."""
+    return select(DagPriorityParsingRequest.id).where(DagPriorityParsingRequest.bundle_name.in_(bundles)).limit(1)
 
 
 def main() -> Any:
