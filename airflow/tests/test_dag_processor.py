@@ -189,7 +189,8 @@ def test_a_release_that_asks_is_seen(program):
     engine = sqlalchemy.create_engine(program.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
     with engine.begin() as connection:
         assert not connection.scalar(asked(["dags"]))
-        request = "insert into dag_priority_parsing_request (id, bundle_name, relative_fileloc) values ('{}', '{}', 'a.py')"
+        columns = "id, bundle_name, relative_fileloc"
+        request = f"insert into dag_priority_parsing_request ({columns}) values ('{{}}', '{{}}', 'a.py')"
         connection.execute(sqlalchemy.text(request.format("one", "another")))
         assert not connection.scalar(asked(["dags"]))
         connection.execute(sqlalchemy.text(request.format("two", "dags")))

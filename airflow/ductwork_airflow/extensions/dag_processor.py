@@ -1,8 +1,9 @@
 """`airflow dag-processor` with one addition: the new version of a bundle is swept (`sweep.py`), changed files first.
 
-Everything else is Airflow's own loop, but for its pause, which a release that asks for its bundle cuts short. While a sweep lasts, the loop leaves alone the files that the sweep has not
-reached; callbacks, other bundles and the heartbeat go on. A file that the sweep has stored counts as parsed. All others
-stay in the loop's queue, whether the sweep has passed them over or has died.
+Everything else is Airflow's own loop, but for its pause, which a release that asks for its bundle cuts short. While a
+sweep lasts, the loop leaves alone the files that the sweep has not reached; callbacks, other bundles and the heartbeat go
+on. A file that the sweep has stored counts as parsed. All others stay in the loop's queue, whether the sweep has passed
+them over or has died.
 """
 
 from __future__ import annotations
@@ -129,7 +130,11 @@ class Manager(DagFileProcessorManager):
 
 def asked(bundles: list[str]) -> Select[tuple[str]]:
     """Whether the API was asked to have a file of these bundles parsed, which `deploy` does for each new version."""
-    return select(DagPriorityParsingRequest.id).where(DagPriorityParsingRequest.bundle_name.in_(bundles)).limit(1)
+    return (
+        select(DagPriorityParsingRequest.id)
+        .where(DagPriorityParsingRequest.bundle_name.in_(bundles))
+        .limit(1)
+    )
 
 
 def main() -> Any:
