@@ -1,9 +1,9 @@
 """`airflow dag-processor` with one addition: the new version of a bundle is swept (`sweep.py`), changed files first.
 
 Everything else is Airflow's own loop, but for its pause, which a release that asks for its bundle cuts short. While a
-sweep lasts, the loop leaves alone the files that the sweep has not reached; callbacks, other bundles and the heartbeat go
-on. A file that the sweep has stored counts as parsed. All others stay in the loop's queue, whether the sweep has passed
-them over or has died.
+sweep lasts, the loop leaves alone the files that the sweep has not reached; callbacks, other bundles and the heartbeat
+go on. A file that the sweep has stored counts as parsed. All others stay in the loop's queue, whether the sweep has
+passed them over or has died.
 """
 
 from __future__ import annotations

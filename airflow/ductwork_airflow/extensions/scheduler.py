@@ -1,8 +1,8 @@
 """`airflow scheduler` with one addition: its pause ends as soon as there is a new run.
 
 Airflow's loop works without a break while there is something to do, and looks once a second if there is nothing.
-Nobody tells it that a run was started, so that a run waits for half of that on average. Here the pause itself looks, five
-times a second, for the newest run's id, which is one read of an index and not a round of the loop.
+Nobody tells it that a run was started, so that a run waits for half of that on average. Here the pause itself looks,
+five times a second, for the newest run's id, which is one read of an index and not a round of the loop.
 """
 
 from __future__ import annotations
