@@ -24,10 +24,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// Whose bucket it is.
@@ -331,8 +331,8 @@ impl Server {
         Self { url, asked }
     }
 
-    /// Answers requests of this operation only when so many of them have come: they are sent at the same time, or get no
-    /// answer.
+    /// Answers requests of this operation only when so many different ones have come: they are sent at the same time, or
+    /// get no answer.
     pub(crate) fn gathering(
         operation: &'static str,
         number: usize,
@@ -340,16 +340,20 @@ impl Server {
     ) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let shared = Arc::new((answer, Barrier::new(number)));
+        let shared = Arc::new((answer, Mutex::new(BTreeSet::new()), Condvar::new()));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = shared.clone();
                 std::thread::spawn(move || {
                     let Some(request) = read_request(&stream) else { return };
+                    let (answer, come, more) = &*shared;
                     if request.target.ends_with(operation) {
-                        shared.1.wait();
+                        let mut come = come.lock().unwrap();
+                        come.insert(request.body.to_string());
+                        more.notify_all();
+                        drop(more.wait_while(come, |come| come.len() < number));
                     }
-                    let (status, body) = shared.0(&request);
+                    let (status, body) = answer(&request);
                     write_answer(&stream, status, &body.to_string());
                 });
             }
