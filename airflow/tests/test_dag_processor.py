@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
 import pytest
+import sqlalchemy
 from conftest import AIRFLOW, REGION, new_database, wait_for
 from hostkit import publish
 
@@ -141,6 +143,60 @@ def begun(gate: Path, number: int) -> list[Path]:
         f"{number} files at the gate",
         lambda: found if len(found := list(gate.parent.glob(f"{gate.name}.*"))) >= number else None,
     )
+
+
+def paused(monkeypatch, looks: list[tuple[bool, bool]]) -> tuple[float, list[float]]:
+    """Seconds of the loop's pause by a clock of the test, and how what came is served; each of the looks sees whether a
+    child has answered and whether a release has asked."""
+    from ductwork_airflow.extensions import dag_processor
+
+    seen, served, clock = iter(looks), [], SimpleNamespace(now=0.0, asked=False)
+
+    def select(timeout: float) -> list[str]:
+        answered, clock.asked = next(seen, (False, False))
+        clock.now += 0.0 if answered else timeout
+        return ["an answer"] if answered else []
+
+    class Paused(dag_processor.Manager):
+        selector = SimpleNamespace(select=select)
+
+        def __init__(self) -> None:
+            pass
+
+        def _is_asked(self) -> bool:
+            return clock.asked
+
+    monkeypatch.setattr(dag_processor, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(
+        dag_processor.DagFileProcessorManager,
+        "_service_processor_sockets",
+        lambda _, timeout: served.append(timeout),
+    )
+    Paused()._service_processor_sockets(timeout=1.0)
+    return round(clock.now, 3), served
+
+
+def test_the_loop_pauses_until_a_child_answers_or_a_release_asks(monkeypatch):
+    nothing = (False, False)
+    assert paused(monkeypatch, []) == (1.0, [0])
+    assert paused(monkeypatch, [nothing, (False, True)]) == (0.4, [0])
+    assert paused(monkeypatch, [nothing, (True, False)]) == (0.2, [0])
+
+
+def test_a_release_that_asks_is_seen(program):
+    from ductwork_airflow.extensions.dag_processor import asked
+
+    engine = sqlalchemy.create_engine(program.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    with engine.begin() as connection:
+        assert not connection.scalar(asked(["dags"]))
+        columns = "id, bundle_name, relative_fileloc"
+        request = f"insert into dag_priority_parsing_request ({columns}) values ('{{}}', '{{}}', 'a.py')"
+        connection.execute(sqlalchemy.text(request.format("one", "another")))
+        assert not connection.scalar(asked(["dags"]))
+        connection.execute(sqlalchemy.text(request.format("two", "dags")))
+        assert connection.scalar(asked(["dags"]))
+        connection.rollback()
+    engine.dispose()
 
 
 def test_what_changed_is_live_before_all_others(program, tmp_path):

@@ -1,8 +1,9 @@
 """`airflow dag-processor` with one addition: the new version of a bundle is swept (`sweep.py`), changed files first.
 
-Everything else is Airflow's own loop. While a sweep lasts, the loop leaves alone the files that the sweep has not
-reached; callbacks, other bundles and the heartbeat go on. A file that the sweep has stored counts as parsed. All others
-stay in the loop's queue, whether the sweep has passed them over or has died.
+Everything else is Airflow's own loop, but for its pause, which a release that asks for its bundle cuts short. While a
+sweep lasts, the loop leaves alone the files that the sweep has not reached; callbacks, other bundles and the heartbeat
+go on. A file that the sweep has stored counts as parsed. All others stay in the loop's queue, whether the sweep has
+passed them over or has died.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from typing import Any
 import attrs
 from airflow.dag_processing.manager import DagFileInfo, DagFileProcessorManager, DagFileStat
 from airflow.dag_processing.processor import DagFileParsingResult
+from airflow.models.dagbag import DagPriorityParsingRequest
 from airflow.utils.session import create_session
 from airflow.utils.timezone import utcnow
+from sqlalchemy import Select, select
 
 from ductwork_airflow import contract
 from ductwork_airflow.extensions.parsed import Parsed
 from ductwork_airflow.extensions.sweep import Sweeper
 
 log = logging.getLogger("ductwork.dag_processor")
+
+LOOK_SECONDS = 0.2
 
 
 @attrs.define(kw_only=True)
@@ -97,6 +102,18 @@ class Manager(DagFileProcessorManager):
         finished = (stat.last_finish_time for stat in self._file_stats.values() if stat.last_finish_time)
         self._parsed.look(self._bundle_versions.get(contract.DAG_BUNDLE), max(finished, default=None))
 
+    def _service_processor_sockets(self, timeout: float | None = 1.0) -> None:
+        """The loop's one pause, a second long: it ends as soon as a release asks for its bundle to be looked at."""
+        end = time.monotonic() + (timeout or 0.0)
+        while (left := end - time.monotonic()) > 0:
+            if self.selector.select(min(left, LOOK_SECONDS)) or self._is_asked():
+                break
+        super()._service_processor_sockets(timeout=0)
+
+    def _is_asked(self) -> bool:
+        with create_session() as session:
+            return session.scalar(asked([bundle.name for bundle in self._dag_bundles])) is not None
+
     def _count(self, file: DagFileInfo, dags: int, seconds: float) -> None:
         """Takes a file for parsed."""
         runs = self._file_stats[file].run_count
@@ -109,6 +126,15 @@ class Manager(DagFileProcessorManager):
         """Stops everything that was started here."""
         super().terminate()
         self._end_sweep()
+
+
+def asked(bundles: list[str]) -> Select[tuple[str]]:
+    """Whether the API was asked to have a file of these bundles parsed, which `deploy` does for each new version."""
+    return (
+        select(DagPriorityParsingRequest.id)
+        .where(DagPriorityParsingRequest.bundle_name.in_(bundles))
+        .limit(1)
+    )
 
 
 def main() -> Any:

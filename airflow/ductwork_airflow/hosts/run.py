@@ -21,7 +21,7 @@ log = logging.getLogger("ductwork.run")
 Command = Callable[[dict[str, str]], list[str]]
 COMMANDS: dict[str, Command] = {
     "api-server": lambda env: airflow("api-server", *(["--proxy-headers"] if _behind_balancer(env) else [])),
-    "scheduler": lambda env: airflow("scheduler"),
+    "scheduler": lambda env: _module("ductwork_airflow.extensions.scheduler"),
     "dag-processor": lambda env: _module("ductwork_airflow.extensions.dag_processor"),
     "triggerer": lambda env: airflow("triggerer"),
     "scaler": lambda env: _module("ductwork_airflow.scaling.scaler"),

@@ -82,15 +82,16 @@ pub(super) async fn answered<T: Send + 'static>(
 }
 
 /// Asks the dag-processor to refresh, then waits until Airflow has every DAG as the bundle has it. A DAG that is made
-/// of the same files in the bundle that Airflow has it from is not waited for: it follows by itself.
+/// of the same files in the bundle that Airflow has it from is not waited for: it follows by itself. What is in the
+/// bundle that was `live` before is known already.
 pub async fn refreshed(
     airflow: &Airflow,
     store: &Store,
-    bundle: &Digest,
-    expected: &DagIndex,
+    (bundle, expected): (&Digest, &DagIndex),
+    live: Option<&(Digest, DagIndex)>,
     sink: &Sink,
 ) -> Result<()> {
-    let mut awaited = Awaited::new(store, bundle, expected);
+    let mut awaited = Awaited::new(store, bundle, expected, live);
     let mut standstill = time::Stopwatch::start();
     let mut most = 0;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
@@ -140,8 +141,14 @@ struct Awaited<'a> {
 }
 
 impl<'a> Awaited<'a> {
-    fn new(store: &'a Store, bundle: &'a Digest, expected: &'a DagIndex) -> Self {
-        let (same, behind) = (BTreeMap::new(), Vec::new());
+    fn new(
+        store: &'a Store,
+        bundle: &'a Digest,
+        expected: &'a DagIndex,
+        live: Option<&(Digest, DagIndex)>,
+    ) -> Self {
+        let same = live.map(|(live, index)| (live.to_string(), expected.same_as(index)));
+        let (same, behind) = (same.into_iter().collect(), Vec::new());
         Self { store, bundle, expected, same, following: 0, behind, listed: None, asked: false }
     }
 

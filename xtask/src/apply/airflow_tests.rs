@@ -52,7 +52,7 @@ fn index(edited: usize) -> DagIndex {
 async fn release(server: &Server, bucket: &Bucket, edited: usize) -> (Result<()>, Duration) {
     let watch = time::Stopwatch::start();
     let (airflow, store) = (Airflow::new(&server.url), bucket.store());
-    let done = refreshed(&airflow, &store, &bundle(), &index(edited), &Sink::null()).await;
+    let done = refreshed(&airflow, &store, (&bundle(), &index(edited)), None, &Sink::null()).await;
     (done, watch.elapsed())
 }
 
@@ -154,7 +154,7 @@ async fn five_thousand_dags_are_followed_with_few_pages() {
     });
     let expected: DagIndex = serde_json::from_value(rows.collect()).unwrap();
     let (airflow, bucket, watch) = (Airflow::new(&server.url), Bucket::default(), time::Stopwatch::start());
-    refreshed(&airflow, &bucket.store(), &bundle(), &expected, &Sink::null()).await.unwrap();
+    refreshed(&airflow, &bucket.store(), (&bundle(), &expected), None, &Sink::null()).await.unwrap();
     let seconds = usize::try_from(watch.elapsed().as_secs()).unwrap();
     let (asked, pages) = (server.asked().len(), lists(&server));
     assert!(pages <= 50 * (2 + seconds / 50), "{pages} pages in {seconds} s");

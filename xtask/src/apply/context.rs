@@ -20,6 +20,7 @@ use crate::model::release::{Pointer, Runtime, StepRecord};
 use crate::model::secret::Versions;
 use crate::observe::airflow::{self, Reached};
 use crate::observe::alarms;
+use crate::observe::lease::Seen;
 use crate::plan::consent::Guard;
 use crate::plan::deployment::Plan;
 use crate::plan::migration::Saved;
@@ -133,8 +134,8 @@ pub struct Progress {
     pub state: State,
     /// What ran before the first step.
     pub before: Running,
-    /// The token of the lease when the plan was made; none if nobody ever held it.
-    pub token: Option<u64>,
+    /// The lease as it was seen when the plan was made; none if nobody ever held it.
+    pub holder: Option<Seen>,
     /// Held from the first step that others could be disturbed by.
     pub lease: Option<Lease>,
     /// What goes into the record of the deployment.
@@ -159,6 +160,12 @@ pub struct State {
     /// Outputs and parameters of the master stack.
     pub outputs: BTreeMap<String, String>,
     pub parameters: BTreeMap<String, String>,
+    /// The stack is being changed, or was and nobody has looked since.
+    pub stack_moved: bool,
+    /// The bundle that was live when the plan was made, with its DAGs.
+    pub live: Option<(Digest, DagIndex)>,
+    /// The set of source templates that is in the bucket for sure.
+    pub template_set: Option<Digest>,
     /// The versions of the secrets that hosts read.
     pub secrets: Versions,
     pub uploads: usize,

@@ -2,8 +2,8 @@
 //!
 //! S3 appends nothing, so the record is one document that is written again when a step begins, ends or says something
 //! worth keeping. That happens beside the work and in order; whatever happens meanwhile goes into the next write
-//! together, so no step waits for S3. The first write comes with the lease, the last with the outcome, and these two
-//! are waited for. Progress lines are not kept.
+//! together, so no step waits for S3. The first write goes beside the first step, the last with the outcome, and these
+//! two are waited for. The end of a step is written with what follows it. Progress lines are not kept.
 
 use crate::doors::store::{Condition, Store, Written};
 use crate::doors::time::{self, Stopwatch};
@@ -54,16 +54,19 @@ impl Journal {
     pub fn listen(&self, to: &Sink) -> Sink {
         let (pages, to) = (self.pages.clone(), to.clone());
         Sink::new(move |event| {
-            if pages.keep(&event) {
+            if pages.keep(&event) == Kept::AtOnce {
                 pages.changed.notify_one();
             }
             to.receive(event);
         })
     }
 
-    /// Writes the record for the first time, under the lease with this token. That it cannot be written is told at
-    /// the end.
+    /// Writes the record for the first time, under the lease with this token; does nothing if that was done. That it
+    /// cannot be written is told at the end.
     pub async fn begin(&mut self, token: u64) {
+        if self.writer.is_some() {
+            return;
+        }
         self.pages.draft().token = Some(token);
         let _ = self.pages.save().await;
         let pages = self.pages.clone();
@@ -75,11 +78,18 @@ impl Journal {
         }));
     }
 
-    /// The last write, unless there was none before: `complete` adds how it ended.
-    pub async fn end(self, complete: impl FnOnce(&mut Deployment)) -> (Deployment, Result<()>) {
+    /// The last write, if the lease is held, with this token: `complete` adds how it ended.
+    pub async fn end(
+        self,
+        token: Option<u64>,
+        complete: impl FnOnce(&mut Deployment),
+    ) -> (Deployment, Result<()>) {
         complete(&mut self.pages.draft());
-        let written = match &self.writer {
-            Some(_) => self.pages.save().await,
+        let written = match token {
+            Some(_) => {
+                self.pages.draft().token = token;
+                self.pages.save().await
+            }
             None => Ok(()),
         };
         // What the writer is told of from now on is written already.
@@ -95,18 +105,26 @@ impl Drop for Journal {
     }
 }
 
+/// When an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Not,
+    AtOnce,
+    /// Another event follows at once: a write on the way would only hold that one up.
+    WithTheNext,
+}
+
 impl Pages {
     fn draft(&self) -> std::sync::MutexGuard<'_, Deployment> {
         self.draft.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is something new to write.
-    fn keep(&self, event: &Event) -> bool {
+    fn keep(&self, event: &Event) -> Kept {
         let mut draft = self.draft();
         let steps = &mut draft.steps;
         match event {
             // A part of the step, such as a layer of an image.
-            Event::Started { .. } if steps.iter().any(|one| one.outcome == RUNNING) => return false,
+            Event::Started { .. } if steps.iter().any(|one| one.outcome == RUNNING) => return Kept::Not,
             Event::Started { step } => steps.push(StepRecord {
                 name: step.clone(),
                 outcome: RUNNING.to_owned(),
@@ -114,22 +132,23 @@ impl Pages {
                 ..StepRecord::default()
             }),
             Event::Note { step, message } => {
-                let Some(of) = steps.iter_mut().rev().find(|one| one.name == *step) else { return false };
+                let Some(of) = steps.iter_mut().rev().find(|one| one.name == *step) else { return Kept::Not };
                 if of.notes.len() == NOTES {
-                    return false;
+                    return Kept::Not;
                 }
                 of.notes.push(message.chars().take(NOTE).collect());
             }
             Event::Ended { step, ending, took, summary } => {
                 let open = |one: &&mut StepRecord| one.name == *step && one.outcome == RUNNING;
-                let Some(of) = steps.iter_mut().rev().find(open) else { return false };
+                let Some(of) = steps.iter_mut().rev().find(open) else { return Kept::Not };
                 ending.word().clone_into(&mut of.outcome);
                 of.seconds = time::seconds(*took);
                 of.summary.clone_from(summary);
+                return Kept::WithTheNext;
             }
-            Event::Progress { .. } | Event::Asking { .. } => return false,
+            Event::Progress { .. } | Event::Asking { .. } => return Kept::Not,
         }
-        true
+        Kept::AtOnce
     }
 
     /// Writes the draft as it is now, after every write that has begun before.

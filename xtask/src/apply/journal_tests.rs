@@ -48,14 +48,15 @@ async fn the_record_tells_what_has_begun_before_it_has_ended() {
     step.progress("a line that is replaced by the next");
     step.note("a line to keep");
     step.ended(Ending::Failed, Duration::from_secs(2), "3 created");
+    journal.listen(&Sink::null()).step("hosts").started();
     let record = until(&bucket, |record| record["steps"][1]["outcome"] == "failed").await;
     assert_eq!(
         (&record["steps"][1]["notes"], &record["steps"][1]["seconds"]),
         (&json!(["a line to keep"]), &json!(2.0))
     );
-    assert_eq!((record["outcome"].as_str(), record["steps"].as_array().unwrap().len()), (Some("running"), 2));
+    assert_eq!((record["outcome"].as_str(), record["steps"].as_array().unwrap().len()), (Some("running"), 3));
 
-    let (deployment, written) = journal.end(|ended| ended.outcome = Outcome::RolledBack).await;
+    let (deployment, written) = journal.end(Some(7), |ended| ended.outcome = Outcome::RolledBack).await;
     written.unwrap();
     assert_eq!(bucket.get(KEY), serde_json::to_value(&deployment).unwrap());
     assert_eq!(bucket.get(KEY)["outcome"], "rolled_back");
@@ -66,7 +67,7 @@ async fn without_a_lease_nothing_is_written() {
     let bucket = Bucket::default();
     let journal = journal(&bucket);
     journal.listen(&Sink::null()).step("health").started();
-    let (deployment, written) = journal.end(|ended| ended.outcome = Outcome::Unchanged).await;
+    let (deployment, written) = journal.end(None, |ended| ended.outcome = Outcome::Unchanged).await;
     written.unwrap();
     assert_eq!((deployment.steps.len(), bucket.lines().len()), (2, 0));
 }
@@ -82,7 +83,7 @@ async fn what_happens_during_a_write_goes_into_the_next_one() {
         sink.step("hosts").note(format!("{number}"));
         sink.step("hosts").ended(Ending::Done, Duration::ZERO, "");
     }
-    journal.end(|ended| ended.outcome = Outcome::Deployed).await.1.unwrap();
+    journal.end(Some(1), |ended| ended.outcome = Outcome::Deployed).await.1.unwrap();
     assert_eq!(bucket.get(KEY)["steps"].as_array().unwrap().len(), 31);
     let writes = bucket.lines().len();
     assert!(writes <= 3, "{writes} writes of 90 events");
@@ -104,7 +105,7 @@ async fn a_write_that_failed_or_whose_answer_was_lost_does_not_end_the_record() 
     let mut theirs = bucket.get(KEY);
     theirs["steps"][0]["seconds"] = json!(9.0);
     bucket.set(KEY, &theirs);
-    journal.end(|ended| ended.outcome = Outcome::Deployed).await.1.unwrap();
+    journal.end(Some(1), |ended| ended.outcome = Outcome::Deployed).await.1.unwrap();
     assert_eq!(bucket.get(KEY)["outcome"], "deployed");
 }
 
@@ -114,7 +115,7 @@ async fn a_record_that_cannot_be_written_is_told_at_the_end() {
     bucket.break_writes();
     let mut journal = journal(&bucket);
     journal.begin(1).await;
-    assert!(journal.end(|ended| ended.outcome = Outcome::Deployed).await.1.is_err());
+    assert!(journal.end(Some(1), |ended| ended.outcome = Outcome::Deployed).await.1.is_err());
 }
 
 #[test]

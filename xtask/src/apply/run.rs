@@ -1,6 +1,7 @@
 //! Carries a deployment plan out, step by step, and remembers how far it got.
 
 use super::context::{Context, Progress};
+use super::journal::Journal;
 use super::lease;
 use super::steps;
 use super::timed::timed;
@@ -8,6 +9,7 @@ use crate::doors::store::{Condition, Found, Written};
 use crate::fail::{Fail, Kind, Result};
 use crate::model::names;
 use crate::model::release::Pointer;
+use crate::observe::lease::nobody_else;
 use crate::plan::deployment::Plan;
 
 /// Runs every step; the first failure ends it. `progress` tells in either case what was reached.
@@ -22,12 +24,16 @@ pub async fn run(context: &Context, plan: &Plan, progress: &mut Progress) -> Res
             lease.covers(step);
         }
         let sink = context.sink.step(step.name());
-        let Progress { lease, records, state, .. } = &mut *progress;
+        let Progress { lease, records, state, journal, .. } = &mut *progress;
         // Boxed: the futures of all steps together would be too large for a thread's stack in a debug build.
         let work = Box::pin(steps::run(context, step, state, &sink));
         let work = async {
             match lease {
-                Some(lease) => Ok((lease.during(work).await?, ())),
+                Some(lease) => {
+                    // That there is a deployment is recorded before its first step has ended, and beside it.
+                    let (ended, ()) = tokio::join!(lease.during(work), recorded(journal, lease.token));
+                    Ok((ended?, ()))
+                }
                 None => Ok((work.await?, ())),
             }
         };
@@ -37,26 +43,38 @@ pub async fn run(context: &Context, plan: &Plan, progress: &mut Progress) -> Res
     Ok(())
 }
 
-/// Takes the lease, then makes sure that what the plan was made from is still true: nobody held the lease
-/// in between, and nobody moved the pointer without it.
+async fn recorded(journal: &mut Option<Journal>, token: u64) {
+    if let Some(journal) = journal {
+        journal.begin(token).await;
+    }
+}
+
+/// Takes the lease and makes sure that what the plan was made from is still true: nobody held the lease in between, and
+/// nobody moved the pointer without it.
+///
+/// One round trip, if the lease is still as it was seen: then nobody could move the pointer since, so that the pointer
+/// can be read while the lease is being taken.
 pub async fn take_lease(context: &Context, progress: &mut Progress) -> Result<()> {
-    let lease = lease::acquire(&context.store).await?;
+    let (store, environment) = (&context.store, context.environment());
+    nobody_else(environment, progress.holder.as_ref())?;
+    let next = progress.holder.as_ref().map_or(0, |seen| seen.document().token) + 1;
+    let key = names::pointer_key(environment);
+    let taking = lease::succeed(store, progress.holder.clone());
+    let (taken, read) = tokio::join!(taking, store.read::<Pointer>(&key));
+    let (lease, read) = match taken? {
+        Some(lease) => (lease, Some(read)),
+        // What was read is of before whatever the other one did.
+        None => (lease::acquire(store).await?, None),
+    };
     let (token, inherited) = (lease.token, lease.inherited);
-    let next = progress.token.unwrap_or_default() + 1 == token;
     let lease = progress.lease.insert(lease);
     progress.state.token = Some(token);
-    let environment = context.environment();
-    let key = names::pointer_key(environment);
-    let recorded = async {
-        if let Some(journal) = &mut progress.journal {
-            journal.begin(token).await;
-        }
+    let now = match read {
+        Some(read) => read?,
+        None => lease.during(store.read::<Pointer>(&key)).await?,
     };
-    let read = lease.during(context.store.read::<Pointer>(&key));
-    let (now, ()) = tokio::join!(read, recorded);
-    let now = now?;
     let serial = |found: Option<&Found<Pointer>>| found.map(|found| found.value.serial);
-    if !next || serial(now.as_ref()) != serial(progress.state.pointer.as_ref()) {
+    if next != token || serial(now.as_ref()) != serial(progress.state.pointer.as_ref()) {
         return Err(overtaken(environment));
     }
     if let Some(found) = now.filter(|_| inherited) {

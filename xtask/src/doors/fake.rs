@@ -3,6 +3,7 @@
 
 use super::aws::Aws;
 use super::store::Store;
+use super::time;
 use crate::model::digest::Digest;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ErrorMetadata;
@@ -13,16 +14,20 @@ use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2In
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectInput, PutObjectOutput};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat, SdkBody};
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock, mock_client};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// Whose bucket it is.
@@ -33,6 +38,30 @@ const PAGE: usize = 1_000;
 
 /// What somebody else does between two requests of ours.
 type Intruder = Box<dyn FnOnce(&mut BTreeMap<String, (u64, Vec<u8>)>) + Send>;
+
+/// What mocked clients send their requests with, so that each answer comes a second later by the test's clock. If that
+/// stands still otherwise, the seconds that pass are the round trips that were made one after the other.
+#[derive(Debug)]
+pub(crate) struct Late(SharedHttpConnector);
+
+impl Late {
+    pub(crate) fn client() -> SharedHttpClient {
+        http_client_fn(|settings, components| {
+            let mocked = aws_smithy_mocks::create_mock_http_client();
+            SharedHttpConnector::new(Self(mocked.http_connector(settings, components)))
+        })
+    }
+}
+
+impl HttpConnector for Late {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mocked = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            time::sleep(Duration::from_secs(1)).await;
+            mocked.call(request).await
+        })
+    }
+}
 
 #[derive(Clone, Default)]
 pub(crate) struct Bucket(Arc<Mutex<State>>);
@@ -50,9 +79,17 @@ struct State {
     modified: BTreeMap<String, i64>,
     broken: bool,
     answer_lost: bool,
+    late: bool,
 }
 
 impl Bucket {
+    /// One that answers late.
+    pub(crate) fn late() -> Self {
+        let bucket = Self::default();
+        bucket.0.lock().unwrap().late = true;
+        bucket
+    }
+
     /// The store of the environment `dev` over this bucket.
     pub(crate) fn store(&self) -> Store {
         Store::new(&self.aws(), ACCOUNT, "dev")
@@ -71,8 +108,11 @@ impl Bucket {
     /// The same with answers to more operations.
     pub(crate) fn client_with(&self, more: Vec<Rule>) -> Client {
         let rules: Vec<Rule> = self.rules().into_iter().chain(more).collect();
-        mock_client!(aws_sdk_s3, RuleMode::MatchAny, &rules, |config| config
-            .retry_config(aws_config::retry::RetryConfig::disabled()))
+        let late = self.0.lock().unwrap().late;
+        mock_client!(aws_sdk_s3, RuleMode::MatchAny, &rules, |config| {
+            let config = config.retry_config(aws_config::retry::RetryConfig::disabled());
+            if late { config.http_client(Late::client()) } else { config }
+        })
     }
 
     fn rules(&self) -> Vec<Rule> {
@@ -285,17 +325,50 @@ impl Server {
                 log.lock().unwrap().push(request);
                 // Text is XML, of a service with a query API.
                 let body = if let Value::String(text) = body { text } else { body.to_string() };
-                let head =
-                    format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close");
-                let _ = write!(&stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                write_answer(&stream, status, &body);
             }
         });
         Self { url, asked }
     }
 
+    /// Answers requests of this operation only when so many different ones have come: they are sent at the same time, or
+    /// get no answer.
+    pub(crate) fn gathering(
+        operation: &'static str,
+        number: usize,
+        answer: impl Fn(&Asked) -> (u16, Value) + Send + Sync + 'static,
+    ) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Arc::new((answer, Mutex::new(BTreeSet::new()), Condvar::new()));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = shared.clone();
+                std::thread::spawn(move || {
+                    let Some(request) = read_request(&stream) else { return };
+                    let (answer, come, more) = &*shared;
+                    if request.target.ends_with(operation) {
+                        let mut come = come.lock().unwrap();
+                        come.insert(request.body.to_string());
+                        more.notify_all();
+                        drop(more.wait_while(come, |come| come.len() < number));
+                    }
+                    let (status, body) = answer(&request);
+                    write_answer(&stream, status, &body.to_string());
+                });
+            }
+        });
+        url
+    }
+
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
+}
+
+fn write_answer(mut stream: &TcpStream, status: u16, body: &str) {
+    let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close");
+    let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
 }
 
 pub(crate) fn read_request(stream: &TcpStream) -> Option<Asked> {

@@ -66,6 +66,12 @@ impl FakeEcs {
         Aws::signed_at(&server.url)
     }
 
+    /// The same, where requests of this operation wait for one another.
+    pub(crate) fn gathering(&self, operation: &'static str, number: usize) -> Aws {
+        let ecs = self.clone();
+        Aws::signed_at(&Server::gathering(operation, number, move |asked| ecs.answer(asked)))
+    }
+
     fn with<T>(self, change: impl FnOnce(&mut State) -> T) -> Self {
         change(&mut self.0.lock().unwrap());
         self

@@ -6,7 +6,11 @@ use crate::fail::Result;
 use crate::model::names::{self, Service, outputs};
 use crate::model::release::IMAGE_PARAMETER;
 use crate::model::services::ServiceState;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::collections::BTreeMap;
+
+/// How many task definitions are asked for at the same time.
+const READS: usize = 8;
 
 /// Those that a release reaches. One question about all of them, and one for each task definition that is not the
 /// stack's. None on engines without services.
@@ -34,12 +38,14 @@ async fn states(
     };
     let asked: Vec<&str> = expected.iter().map(|service| service.name.as_str()).collect();
     let found = Cluster { aws, name: cluster }.services(&asked).await?;
-    let mut states = Vec::new();
-    for service in expected {
-        let found = found.iter().find(|one| names_it(one, service));
-        states.push(state(aws, service, found, image).await?);
-    }
-    Ok(states)
+    let states: Vec<_> = expected
+        .iter()
+        .map(|service| {
+            let found = found.iter().find(|one| names_it(one, service));
+            state(aws, service, found, image)
+        })
+        .collect();
+    stream::iter(states).buffered(READS).try_collect().await
 }
 
 /// An output may be a name or an ARN.

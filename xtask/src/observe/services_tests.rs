@@ -54,6 +54,21 @@ async fn a_service_that_was_moved_or_deleted_or_has_failed_is_seen() {
     assert!(!states[1].current && states[1].failed);
 }
 
+/// Each waits for an answer that comes when all have been asked for.
+#[tokio::test]
+async fn task_definitions_are_asked_for_at_the_same_time() {
+    let ecs = FakeEcs::default()
+        .defines("api:1", "r/i@sha256:1", "FARGATE")
+        .defines("worker:1", "r/i@sha256:2", "FARGATE")
+        .service("arn:aws:ecs:r:1:service/c/api", "api:1", 1)
+        .says("arn:aws:ecs:r:1:service/c/api", "serviceName", "api".into())
+        .service("worker", "worker:1", 1);
+    let aws = ecs.gathering("DescribeTaskDefinition", 2);
+    let states = read(&aws, &outputs(), &BTreeMap::new()).await.unwrap();
+    let images: Vec<_> = states.iter().map(|one| one.image.as_deref().unwrap()).collect();
+    assert_eq!(images, ["r/i@sha256:1", "r/i@sha256:2"]);
+}
+
 /// No release is judged by them: what the plan reads is without them.
 #[tokio::test]
 async fn the_broker_and_flower_stand_beside_with_images_of_their_own() {

@@ -15,11 +15,14 @@ use crate::observe::dags::{self, Parsing};
 use crate::observe::{airflow, objects, secrets};
 use crate::plan::needs::{keeps_pool, undeclared};
 use crate::plan::running::Running;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// More DAGs, and more of what they name, are not asked for one by one.
 const ASKED: usize = 100;
+/// So many are asked for at the same time.
+const TOGETHER: usize = 8;
 
 /// The Airflow of the environment.
 pub enum Live {
@@ -86,7 +89,7 @@ impl Session {
     async fn pause(&self, details: &mut [DagChange], live: &Live) {
         let ids: Vec<String> = details.iter().take(ASKED).map(|one| one.dag_id.clone()).collect();
         let told = match live {
-            Live::Answers(airflow) => airflow::ask(airflow, move |airflow| states(airflow, &ids)).await.ok(),
+            Live::Answers(airflow) => states(airflow, ids).await.ok(),
             _ => None,
         };
         let at_first = self.pauses_new_dags();
@@ -119,12 +122,18 @@ impl Session {
             Live::None => Some(BTreeMap::new()),
             _ => None,
         };
-        let mut found = Vec::new();
-        for (number, need) in needs.into_iter().enumerate() {
-            let has = if number < ASKED { self.has(&need, live, pools.as_ref()).await } else { None };
-            found.push((need, has));
-        }
-        found
+        let asked: Vec<_> = needs
+            .into_iter()
+            .enumerate()
+            .map(|(number, need)| {
+                let pools = pools.as_ref();
+                async move {
+                    let has = if number < ASKED { self.has(&need, live, pools).await } else { None };
+                    (need, has)
+                }
+            })
+            .collect();
+        stream::iter(asked).buffered(TOGETHER).collect().await
     }
 
     async fn has(&self, need: &Need, live: &Live, pools: Option<&BTreeMap<String, Pool>>) -> Option<bool> {
@@ -165,14 +174,15 @@ impl Session {
 }
 
 /// Which of the DAGs that Airflow knows are paused.
-fn states(airflow: &Airflow, ids: &[String]) -> Result<BTreeMap<String, bool>> {
-    let mut found = BTreeMap::new();
-    for id in ids {
-        if let Some(paused) = airflow.is_paused(id)? {
-            found.insert(id.clone(), paused);
-        }
-    }
-    Ok(found)
+async fn states(airflow: &Airflow, ids: Vec<String>) -> Result<BTreeMap<String, bool>> {
+    let asked: Vec<_> = ids
+        .into_iter()
+        .map(|id| {
+            airflow::ask(airflow, move |airflow| Ok(airflow.is_paused(&id)?.map(|paused| (id, paused))))
+        })
+        .collect();
+    let found: Vec<_> = stream::iter(asked).buffered(TOGETHER).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use super::*;
 use crate::config;
 use crate::doors::aws::Aws;
-use crate::doors::fake::{ACCOUNT, Server};
+use crate::doors::fake::{ACCOUNT, Late, Server};
 use crate::doors::store::Store;
+use crate::doors::time::Stopwatch;
 use crate::session::project::Project;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ErrorMetadata;
@@ -25,7 +26,8 @@ fn session(more: &str) -> Session {
         MockResponse::Error(DescribeSecretError::generic(ErrorMetadata::builder().code(code).build()))
     });
     let mut aws = Aws::nowhere();
-    aws.secrets = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&describe]);
+    aws.secrets = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&describe], |config| config
+        .http_client(Late::client()));
     let text = format!(
         "[aws]\naccount = '{ACCOUNT}'\nregion = 'eu-central-1'\n[airflow]\n\
          url = 'http://airflow.example.com:8080'\n{more}\n[entry]\nallowed_cidrs = ['203.0.113.0/24']\n"
@@ -57,7 +59,19 @@ fn paused(diff: &DagDiff) -> Vec<(&str, Option<bool>)> {
     diff.details.iter().map(|one| (one.dag_id.as_str(), one.paused)).collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn what_dags_name_is_looked_for_at_the_same_time() {
+    let watch = Stopwatch::start();
+    let found = diff(&session(""), Live::None).await;
+    assert_eq!(found.lacking.len() + found.unsure.len(), 7);
+    assert_eq!(
+        watch.elapsed().as_secs(),
+        1,
+        "of five connections, for each of which Secrets Manager is asked"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_environment_has_what_the_release_and_secrets_bring() {
     let found = diff(&session(""), Live::None).await;
     assert_eq!(names(&found.lacking), "aws_default_not http_default wanted by_hand leaving none");
@@ -70,7 +84,7 @@ async fn a_new_environment_has_what_the_release_and_secrets_bring() {
     assert_eq!(paused(&found)[0], ("new", Some(true)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn of_an_airflow_that_does_not_answer_nothing_is_claimed() {
     let found = diff(&session(""), Live::Silent).await;
     assert_eq!(names(&found.lacking), "");
@@ -78,7 +92,7 @@ async fn of_an_airflow_that_does_not_answer_nothing_is_claimed() {
     assert_eq!(paused(&found), [("new", None), ("old", None)]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn airflow_is_asked_for_what_people_made_in_it() {
     let server = Server::new(|asked| {
         let path = asked.line.trim_start_matches("GET /api/v2/");

@@ -54,8 +54,9 @@ fn journal(prepared: &Prepared) -> Journal {
 
 async fn steps(prepared: &mut Prepared, ui: &Ui) -> Result<()> {
     // Even if nothing seems to be left to do: what is true now need not be when the other one is done.
-    lease::nobody_else(prepared.context.environment(), prepared.holder.as_ref())?;
-    if let Some(told) = interrupted::before(&prepared.context.store, prepared.holder.as_ref()).await {
+    lease::nobody_else(prepared.context.environment(), prepared.progress.holder.as_ref())?;
+    if let Some(told) = interrupted::before(&prepared.context.store, prepared.progress.holder.as_ref()).await
+    {
         ui.say(&told);
     }
     let result = carried_out(prepared).await;
@@ -104,7 +105,7 @@ async fn close(mut prepared: Prepared, outcome: &Result<Outcome>) -> Closing {
         deployment.saved = progress.state.saved.as_ref().map(|saved| saved.name().to_owned());
         deployment.losses = losses;
     };
-    let (deployment, recorded) = journal.end(ended).await;
+    let (deployment, recorded) = journal.end(lease.as_ref().map(|lease| lease.token), ended).await;
     if let Some(lease) = lease {
         let sink = context.sink.step("record");
         if let Err(fail) = recorded {

@@ -24,6 +24,8 @@ pub mod status;
 pub mod task_images;
 pub mod templates;
 pub mod tree;
+#[cfg(test)]
+mod trips_tests;
 pub mod upgrade_test;
 pub mod waiting;
 
@@ -61,20 +63,25 @@ impl Session {
             Endpoint::Local => local(&project, &environment).await?,
             _ => remote(&environment).await?,
         };
+        Ok(Self::over(aws, project, environment))
+    }
+
+    fn over(aws: Aws, project: Project, environment: Environment) -> Self {
         let store = Store::new(&aws, environment.aws.account.as_str(), environment.name.as_str());
-        Ok(Self { project, environment, aws, store })
+        Self { project, environment, aws, store }
     }
 
     /// The same with the local cloud started first, for verbs that change something.
     pub async fn open_for_writing(project: Project, environment: Environment, sink: &Sink) -> Result<Self> {
-        if environment.is_local() {
-            let (root, sink) = (project.root.clone(), sink.clone());
-            let started = tokio::task::spawn_blocking(move || local_cloud::up(&root, &sink));
-            started.await.map_err(|error| {
-                Fail::bug("the start of the local cloud ended unexpectedly").because(error)
-            })??;
+        if !environment.is_local() {
+            return Self::connect(project, environment).await;
         }
-        Self::connect(project, environment).await
+        let (root, sink) = (project.root.clone(), sink.clone());
+        let started = tokio::task::spawn_blocking(move || local_cloud::up(&root, &sink));
+        let cloud = started
+            .await
+            .map_err(|error| Fail::bug("the start of the local cloud ended unexpectedly").because(error))??;
+        Ok(Self::over(at(&cloud, &environment).await, project, environment))
     }
 
     #[must_use]
@@ -106,8 +113,12 @@ async fn local(project: &Project, environment: &Environment) -> Result<Aws> {
             .hint("start it: cargo xtask local up")
             .hint(format!("or deploy, which starts it: cargo xtask deploy --env {}", environment.name))
     })?;
+    Ok(at(&cloud, environment).await)
+}
+
+async fn at(cloud: &local_cloud::Cloud, environment: &Environment) -> Aws {
     let (stack, region) = (environment.stack_name(), environment.aws.region.as_str());
-    Ok(Aws::connect(&stack, region, Some(&cloud.endpoint), Cloud::Local).await)
+    Aws::connect(&stack, region, Some(&cloud.endpoint), Cloud::Local).await
 }
 
 async fn remote(environment: &Environment) -> Result<Aws> {

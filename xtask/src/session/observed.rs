@@ -87,10 +87,12 @@ impl Observed {
     }
 
     pub(super) fn state(&self, running: &Running) -> State {
-        let stack = self.stack.as_ref();
+        let (stack, current) = (self.stack.as_ref(), &self.current);
+        let bundle = current.pointer.as_ref().map(|found| found.value.bundle);
         State {
+            live: bundle.zip(current.dags.clone()),
             running: running.clone(),
-            pointer: self.current.pointer.clone(),
+            pointer: current.pointer.clone(),
             outputs: stack.map(|stack| stack.outputs.clone()).unwrap_or_default(),
             parameters: stack.map(|stack| stack.parameters.clone()).unwrap_or_default(),
             secrets: self.secrets.clone(),

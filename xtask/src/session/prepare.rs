@@ -15,7 +15,6 @@ use crate::model::dags::DagDiff;
 use crate::model::event::Sink;
 use crate::model::release::{Parts, Release};
 use crate::model::stack::{Protection, StackFacts};
-use crate::observe::lease::Seen;
 use crate::observe::{account, schema};
 use crate::plan::consent::Guard;
 use crate::plan::deployment::{Facts, Plan, Source, plan};
@@ -36,8 +35,6 @@ pub struct Prepared {
     /// The environment and release whose artifacts these are, `staging@0123456789ab`.
     pub promoted: Option<String>,
     pub progress: Progress,
-    /// Who held the lease when the plan was made.
-    pub holder: Option<Seen>,
     pub started: String,
     pub watch: time::Stopwatch,
 }
@@ -91,14 +88,23 @@ impl Setup {
     async fn tree(&self) -> Result<Candidate> {
         let Session { project, environment, .. } = &self.session;
         task_images::check(&self.session)?;
-        let machine = match environment.image() {
-            Some(demand) => self.machine_image(&demand).await.map(Some),
-            None => Ok(None),
+        let machine = async {
+            match environment.image() {
+                Some(demand) => self.machine_image(&demand).await.map(Some),
+                None => Ok(None),
+            }
         };
-        let container = container_image::of_release(&self.session, &self.sink).await?;
-        let tasks = task_images::of_release(&self.session, &self.sink).await?;
-        let dags = dags_of::from_git(&self.session, &self.sink).await;
-        tree::from_tree(&project.root, environment, dags, machine, (container, tasks))
+        let images = async {
+            let container = container_image::of_release(&self.session, &self.sink).await?;
+            Ok::<_, Fail>((container, task_images::of_release(&self.session, &self.sink).await?))
+        };
+        let dags = dags_of::from_git(&self.session, &self.sink);
+        let (machine, images, dags) = tokio::join!(machine, images, dags);
+        let (root, environment, images) = (project.root.clone(), environment.clone(), images?);
+        // Apart from the requests that are on their way.
+        let read =
+            tokio::task::spawn_blocking(move || tree::from_tree(&root, &environment, dags, machine, images));
+        read.await.map_err(|error| Fail::bug("the look at the tree ended unexpectedly").because(error))?
     }
 
     pub(super) async fn machine_image(&self, demand: &ImageDemand) -> Result<String> {
@@ -140,7 +146,7 @@ impl Setup {
             records: setup.records,
             before: state.running.clone(),
             state,
-            token: observed.lease.as_ref().map(|lease| lease.document().token),
+            holder: observed.lease,
             lease: None,
             journal: None,
         };
@@ -153,7 +159,6 @@ impl Setup {
             dags,
             promoted: promoted.map(|from| format!("{}@{}", from.environment, from.release)),
             progress,
-            holder: observed.lease,
             started: setup.started,
             watch: setup.watch,
         })

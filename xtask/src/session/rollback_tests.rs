@@ -101,7 +101,6 @@ async fn prepared(bucket: &Bucket, aws: Aws, old: Option<&Release>, new: &Releas
         dags: DagDiff::default(),
         promoted: None,
         progress,
-        holder: None,
         started,
         watch,
     }
@@ -223,7 +222,7 @@ async fn what_an_interrupted_deployment_left_is_not_forgotten_by_a_failure() {
     let left = crate::apply::lease::acquire(&bucket.store()).await.unwrap();
     left.abandon().await.unwrap();
     let mut prepared = prepared(&bucket, bucket.aws(), Some(&old), &new).await;
-    prepared.progress.token = Some(1);
+    prepared.progress.holder = observed::look(&bucket.store()).await.unwrap();
     prepared.plan.steps = vec![Step::Bundle(new.bundle)];
     carry_out(prepared, &quiet()).await.unwrap_err();
     assert_eq!(bucket.get(LOCK)["held"], true, "the next one must not take the records for granted either");
@@ -236,7 +235,7 @@ async fn nobody_says_unchanged_while_somebody_is_at_work() {
     let lease = crate::apply::lease::acquire(&bucket.store()).await.unwrap();
     let mut prepared = prepared(&bucket, bucket.aws(), Some(&old), &old).await;
     prepared.plan.steps = vec![Step::Health];
-    prepared.holder = observed::look(&bucket.store()).await.unwrap();
+    prepared.progress.holder = observed::look(&bucket.store()).await.unwrap();
     assert_eq!(carry_out(prepared, &quiet()).await.unwrap_err().kind(), Kind::Locked);
     lease.release().await.unwrap();
 }

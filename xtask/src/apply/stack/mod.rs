@@ -189,8 +189,12 @@ async fn protect(context: &Context, goal: &Goal<'_>, decision: &Decision) -> Res
     }
 }
 
-/// Outputs and parameters of the master stack, as it is now.
+/// Outputs and parameters of the master stack, as it is now. Only a step of ours changes them under the lease, so they
+/// are read again only after one.
 pub async fn read_outputs(context: &Context, state: &mut State) -> Result<()> {
+    if !state.stack_moved && !state.outputs.is_empty() {
+        return Ok(());
+    }
     let facts = observed::describe_only(&context.aws.cloudformation, &context.stack).await?;
     let facts = facts.ok_or_else(|| Fail::failed(format!("stack `{}` is gone", context.stack)))?;
     if facts.outputs != state.outputs {
@@ -199,6 +203,7 @@ pub async fn read_outputs(context: &Context, state: &mut State) -> Result<()> {
     }
     state.outputs = facts.outputs;
     state.parameters = facts.parameters;
+    state.stack_moved = false;
     Ok(())
 }
 

@@ -1,7 +1,8 @@
-//! Step `bundle`: the DAG bundle to S3, with the list of its DAGs.
+//! Step `bundle`: the DAG bundle to S3, with the list of its DAGs, and the source templates that its release names.
 
 use super::super::context::{Context, State};
 use super::super::timed::Ended;
+use super::pointer::template_set;
 use crate::doors::store::{Content, Sent};
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
@@ -18,7 +19,10 @@ pub(super) async fn run(context: &Context, digest: &Digest, state: &mut State) -
         }
     };
     let sent = context.store.upload(&key, Content::File(&bundle.path), digest);
-    let (sent, ()) = tokio::try_join!(sent, listed)?;
+    let set = context.artifacts.template_set.as_ref().map(|set| set.digest);
+    let (sent, (), templates) = tokio::try_join!(sent, listed, template_set(context, set.as_ref()))?;
+    state.template_set = set;
+    state.uploads += usize::from(templates == Sent::Yes);
     Ok(match sent {
         Sent::Yes => {
             state.uploads += 1;

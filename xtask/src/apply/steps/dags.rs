@@ -16,7 +16,8 @@ pub(super) async fn run(context: &Context, bundle: &Digest, state: &mut State, s
     let expected = expected(context, bundle).await?;
     stack::read_outputs(context, state).await?;
     let airflow = state.airflow(&context.doors()).await?;
-    airflow::refreshed(&airflow, &context.store, bundle, &expected, sink).await?;
+    let live = state.live.as_ref();
+    airflow::refreshed(&airflow, &context.store, (bundle, &expected), live, sink).await?;
     Ok(Ended::done(format!("{} live as in bundle {}", count(expected.0.len(), "DAG"), bundle.short())))
 }
 

@@ -2,8 +2,9 @@
 
 use super::super::context::{Context, State};
 use super::super::timed::Ended;
-use crate::doors::store::{Condition, Found, Sent, Written};
+use crate::doors::store::{Condition, Content, Found, Sent, Written};
 use crate::fail::{Fail, Kind, Result};
+use crate::model::digest::Digest;
 use crate::model::names;
 use crate::model::release::{Pointer, Release};
 
@@ -22,7 +23,9 @@ pub(super) async fn run(context: &Context, release: &Release, state: &mut State)
         return Ok(Ended::skipped("it names this release already"));
     }
     let (store, environment) = (&context.store, context.environment());
-    state.uploads += usize::from(template_set(context, release).await? == Sent::Yes);
+    if state.template_set != release.templates {
+        state.uploads += usize::from(template_set(context, release.templates.as_ref()).await? == Sent::Yes);
+    }
     let key = names::release_key(environment, release.id());
     store.write(&key, release, Condition::Absent).await?;
     let condition = before.map_or(Condition::Absent, |found| Condition::Same(&found.etag));
@@ -38,9 +41,15 @@ pub(super) async fn run(context: &Context, release: &Release, state: &mut State)
     }
 }
 
-/// A record names only what is in the bucket. The set of source templates is not needed before that.
-async fn template_set(context: &Context, release: &Release) -> Result<Sent> {
-    let Some(digest) = &release.templates else { return Ok(Sent::AlreadyThere) };
+/// A record names only what is in the bucket. The set of source templates is not needed before that, and seldom a new
+/// one.
+pub(super) async fn template_set(context: &Context, digest: Option<&Digest>) -> Result<Sent> {
     let made = context.artifacts.template_set.as_ref();
-    context.upload(made, digest, &names::template_set_key(digest)).await
+    match digest.and_then(|digest| made.filter(|made| made.digest == *digest)) {
+        Some(made) => {
+            let (key, content) = (names::template_set_key(&made.digest), Content::Known(&made.path));
+            context.store.upload(&key, content, &made.digest).await
+        }
+        None => Ok(Sent::AlreadyThere),
+    }
 }

@@ -18,6 +18,7 @@ pub(super) async fn run(
     sink: &Sink,
 ) -> Result<Ended> {
     let root = master::root(context, spec).await?;
+    state.stack_moved = true;
     leaving::run(context, spec, release, (&root, state), sink).await?;
     let url = master::url(context, spec);
     let goal = Goal {

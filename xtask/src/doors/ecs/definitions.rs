@@ -50,5 +50,5 @@ pub async fn deregister(aws: &Aws, arn: &str) -> Result<()> {
 async fn described(aws: &Aws, name: &str) -> Result<Defined> {
     let what = || format!("cannot read task definition `{name}`");
     let input = json!({ "taskDefinition": name, "include": ["TAGS"] });
-    understood(aws.signed.json(Signed::Ecs, &target("DescribeTaskDefinition"), &input).await, what)
+    understood(aws.read(Signed::Ecs, &target("DescribeTaskDefinition"), &input).await, what)
 }

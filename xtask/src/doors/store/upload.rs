@@ -22,7 +22,7 @@ use std::time::Duration;
 /// The most that one PUT takes (Amazon S3, "Uploading objects").
 const LARGEST: u64 = 5 << 30;
 /// From this size on a HEAD asks whether the object exists before its bytes are sent; below, the refusal
-/// of the PUT itself is the quicker answer.
+/// of the PUT itself is the quicker answer, unless the object is probably there.
 const ASK_FIRST: u64 = 1 << 20;
 /// How often a PUT is tried while somebody else writes the same key.
 const TRIES: u32 = 6;
@@ -35,6 +35,8 @@ const SLOWEST: u64 = 512 << 10;
 pub enum Content<'a> {
     /// A zip on this machine.
     File(&'a Path),
+    /// One that is there already, most of the time.
+    Known(&'a Path),
     /// A template.
     Template(&'a str),
 }
@@ -42,14 +44,14 @@ pub enum Content<'a> {
 impl Content<'_> {
     fn kind(self) -> &'static str {
         match self {
-            Content::File(_) => "application/zip",
+            Content::File(_) | Content::Known(_) => "application/zip",
             Content::Template(_) => "application/yaml",
         }
     }
 
     fn size(self) -> Result<u64> {
         match self {
-            Content::File(path) => {
+            Content::File(path) | Content::Known(path) => {
                 Ok(path.metadata().failed(|| format!("cannot read `{}`", path.display()))?.len())
             }
             Content::Template(text) => Ok(text.len() as u64),
@@ -58,7 +60,7 @@ impl Content<'_> {
 
     async fn body(self) -> Result<ByteStream> {
         match self {
-            Content::File(path) => {
+            Content::File(path) | Content::Known(path) => {
                 ByteStream::from_path(path).await.failed(|| format!("cannot read `{}`", path.display()))
             }
             Content::Template(text) => Ok(ByteStream::from(text.as_bytes().to_vec())),
@@ -107,7 +109,8 @@ pub(super) async fn upload(store: &Store, key: &str, content: Content<'_>, diges
             .hint("keep data in S3 and let the DAGs read them there"));
     }
     // 403 is what a HEAD of a missing key gets without the right to list.
-    let mut stored = if size >= ASK_FIRST { store.stored(key).await.unwrap_or_default() } else { None };
+    let asks = size >= ASK_FIRST || matches!(content, Content::Known(_));
+    let mut stored = if asks { store.stored(key).await.unwrap_or_default() } else { None };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     for attempt in 1..=TRIES {
         if stored.as_ref().is_some_and(|stored| stored.is_whole(digest, size)) {
