@@ -58,6 +58,15 @@ impl<'a> Here<'a> {
         assert!(status.ends_with("E_COMPLETE") && !status.starts_with("DELETE"), "{status}");
     }
 
+    /// Nothing is left that runs, and nobody has the lease.
+    #[track_caller]
+    pub fn is_gone(&self) {
+        assert_eq!(self.revisions, BTreeSet::new(), "hosts that go on");
+        assert!(self.journey.project.object("environments/local/lock.json").is_none());
+        let status = self.cloud("DescribeStacks", &[("StackName", "ductwork-local")]);
+        assert!(!status.contains("<StackStatus>"), "{status}");
+    }
+
     /// What the pointer names is in the bucket.
     #[track_caller]
     fn is_complete(&self) {
@@ -79,7 +88,7 @@ impl<'a> Here<'a> {
 
     /// Nobody holds the lease, and no change set waits; or the command said that it could not be helped.
     #[track_caller]
-    fn is_clear(&self, told: &str) {
+    pub fn is_clear(&self, told: &str) {
         let lease = self.journey.project.object("environments/local/lock.json").unwrap_or_default();
         let excused = ["lease could not be released", "lock.json`", "could not be undone"]
             .map(|one| told.contains(one));
