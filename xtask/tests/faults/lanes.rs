@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Most of the time a command waits for an answer that does not come.
-pub const COUNT: usize = 4;
+pub const COUNT: usize = 3;
 
 pub struct Lanes {
     engine: &'static str,

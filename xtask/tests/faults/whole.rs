@@ -2,7 +2,7 @@
 //! its machines, not of the tool.
 
 use crate::journey::Journey;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -133,17 +133,25 @@ fn signature(service: &str) -> String {
     format!("AWS4-HMAC-SHA256 Credential=a/20261128/us-east-1/{service}/aws4_request")
 }
 
-/// The ids of all deployments of CodeDeploy that the tool has begun.
+/// The ids of all deployments of CodeDeploy that the tool has begun, without those of instances that start.
 pub fn deployments(journey: &Journey) -> BTreeSet<String> {
+    let list = codedeploy(journey, "ListDeployments", &json!({}));
+    let ids = list["deployments"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let is_ours = |id: &&str| {
+        let asked = codedeploy(journey, "GetDeployment", &json!({ "deploymentId": id }));
+        asked["deploymentInfo"]["creator"] == "user"
+    };
+    ids.filter(is_ours).map(str::to_owned).collect()
+}
+
+fn codedeploy(journey: &Journey, operation: &str, input: &Value) -> Value {
     let asked = ureq::post(journey.project.endpoint())
         .header("Content-Type", "application/x-amz-json-1.1")
-        .header("X-Amz-Target", "CodeDeploy_20141006.ListDeployments")
+        .header("X-Amz-Target", format!("CodeDeploy_20141006.{operation}"))
         .header("Authorization", signature("codedeploy"))
-        .send("{}");
+        .send(input.to_string());
     let text = asked.unwrap().body_mut().read_to_string().unwrap();
-    let list: Value = serde_json::from_str(&text).unwrap();
-    let ids = list["deployments"].as_array().into_iter().flatten();
-    ids.filter_map(Value::as_str).map(str::to_owned).collect()
+    serde_json::from_str(&text).unwrap()
 }
 
 /// What the stubs that live say they run.
