@@ -80,6 +80,11 @@ pub fn of(used: &Used) -> Vec<Part> {
 pub fn begin(journey: &Journey) {
     journey.deploy().expect(0);
     journey.edit(Stop::Rollout);
+    end(journey);
+}
+
+/// Whatever was left to the next deployment is done by this one.
+pub fn end(journey: &Journey) {
     journey.deploy().expect(0);
     Here::look(journey).is_whole();
 }
@@ -120,10 +125,13 @@ fn try_one(journey: &Journey, part: &Part) -> String {
     } else {
         is_as_told(journey, (&run, &result), cell, &before);
     }
-    let again = journey.deploy().expect(0).json();
-    let here = Here::look(journey);
-    here.is_whole();
-    assert_eq!(here.release(), again["release"]);
+    // What was refused before it began, and what went well, has the next cell for its next deployment.
+    if *stop == Stop::Destroy || code != 0 && has_begun(&result) {
+        let again = journey.deploy().expect(0).json();
+        let here = Here::look(journey);
+        here.is_whole();
+        assert_eq!(here.release(), again["release"]);
+    }
     if hits == 0 { format!("not met, exit {code}") } else { format!("exit {code}") }
 }
 
@@ -172,9 +180,13 @@ fn speaks(run: &Run, result: &Value, cell: &Cell) {
 /// Once the lease is taken, a record tells what happened, or the command why there is none.
 #[track_caller]
 fn is_told(here: &Here<'_>, result: &Value, run: &Run, expired: bool) {
-    let begun = |step: &Value| step["name"] != "setup" && step["name"] != "validate";
-    let begun = result["steps"].as_array().is_some_and(|steps| steps.iter().any(begun));
-    if begun && !expired && !run.stderr.contains("could not be recorded") {
+    if has_begun(result) && !expired && !run.stderr.contains("could not be recorded") {
         here.tells(result);
     }
+}
+
+/// Whether a command came to a step that touches something.
+fn has_begun(result: &Value) -> bool {
+    let begun = |step: &Value| step["name"] != "setup" && step["name"] != "validate";
+    result["steps"].as_array().is_some_and(|steps| steps.iter().any(begun))
 }

@@ -19,7 +19,8 @@ pub struct Lanes {
 
 impl Lanes {
     pub fn begin(engine: &'static str, count: usize) -> Self {
-        let mut lanes = Self { engine, journeys: Vec::new(), done: Mutex::default(), found: Mutex::default() };
+        let mut lanes =
+            Self { engine, journeys: Vec::new(), done: Mutex::default(), found: Mutex::default() };
         lanes.widen(count);
         lanes
     }
@@ -32,32 +33,38 @@ impl Lanes {
     }
 
     /// Tries every item where there is room. One that panics is a defect, and what it was tried on is thrown away;
-    /// `start` is done before the first item of each.
+    /// what comes before the first item on each and after the last is done by `frame`.
     pub fn each<T: Sync>(
         &mut self,
         items: &[T],
-        start: impl Fn(&Journey) + Sync,
+        frame: [fn(&Journey); 2],
         work: impl Fn(&Journey, &T, &mut Vec<String>) + Sync,
     ) {
         let next = AtomicUsize::new(0);
         let (done, found, engine) = (&self.done, &self.found, self.engine);
+        let tried = |journey: &mut Journey, work: &dyn Fn(&Journey, &mut Vec<String>)| {
+            let mut told = Vec::new();
+            let tried = catch_unwind(AssertUnwindSafe(|| work(journey, &mut told)));
+            if let Err(panic) = &tried {
+                told.push(said(&**panic));
+                add(&mut done.lock().unwrap(), journey.injector.done());
+                *journey = Journey::begin(engine);
+            }
+            found.lock().unwrap().extend(told);
+            tried.is_ok()
+        };
         let lane = |journey: &mut Journey| {
             let mut is_ready = false;
             while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut told = Vec::new();
-                let tried = catch_unwind(AssertUnwindSafe(|| {
+                is_ready = tried(journey, &|journey, told| {
                     if !is_ready {
-                        start(journey);
+                        frame[0](journey);
                     }
-                    work(journey, item, &mut told);
-                }));
-                is_ready = tried.is_ok();
-                if let Err(panic) = tried {
-                    told.push(said(&*panic));
-                    add(&mut done.lock().unwrap(), journey.injector.done());
-                    *journey = Journey::begin(engine);
-                }
-                found.lock().unwrap().extend(told);
+                    work(journey, item, told);
+                });
+            }
+            if is_ready {
+                tried(journey, &|journey, _| frame[1](journey));
             }
         };
         std::thread::scope(|scope| {

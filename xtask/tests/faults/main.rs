@@ -81,7 +81,7 @@ fn matrix(engine: &'static str, wanted: &Wanted, stays: impl Fn(&Operation) -> b
     }
     let mut lanes = Lanes::begin(engine, if laps.len() == 1 { 1 } else { lanes::COUNT });
     let used = Mutex::new(Used::new());
-    lanes.each(&laps, |_| {}, |journey, (_, mode), found| {
+    lanes.each(&laps, [|_| {}, |_| {}], |journey, (_, mode), found| {
         for (stop, operations) in journey.go(&STOPS, mode, found) {
             used.lock().unwrap().entry(stop).or_default().extend(operations);
         }
@@ -90,7 +90,7 @@ fn matrix(engine: &'static str, wanted: &Wanted, stays: impl Fn(&Operation) -> b
     cells.retain(|part| stays(&part.cell.operation) && wanted.has(&part.to_string()));
     assert!(!cells.is_empty() || laps[0].0 != "lap plain", "nothing is called {wanted:?}");
     lanes.widen(cells.len().min(lanes::COUNT));
-    lanes.each(&cells, cells::begin, |journey, part, _| cells::run(journey, part));
+    lanes.each(&cells, [cells::begin, cells::end], |journey, part, _| cells::run(journey, part));
     let (done, found) = lanes.end();
     matrix::show(engine, &done);
     assert!(found.is_empty(), "{} defects:\n{}", found.len(), found.join("\n\n"));
