@@ -82,6 +82,15 @@ impl Injector {
         *state = State { mode, done, hung, next, ..State::default() };
     }
 
+    /// Whether something goes wrong, and whether answers may never come.
+    pub fn mode(&self) -> (bool, bool) {
+        match &self.0.lock().unwrap().mode {
+            Mode::Nothing => (false, false),
+            Mode::Once(faults) => (true, faults.contains(&Fault::Hang)),
+            Mode::Always(cell) => (true, cell.fault == Fault::Hang),
+        }
+    }
+
     /// The operations of all calls since the mode was set.
     pub fn calls(&self) -> BTreeMap<Operation, usize> {
         self.0.lock().unwrap().calls.clone()
@@ -131,7 +140,8 @@ impl State {
         }
         let several = faults.len() > 1;
         // Waiting for the answer to each of hundreds of calls tells nothing more than for one of each operation.
-        if faults == [Fault::Hang] && self.calls.get(operation) > Some(&1) {
+        let hung = || self.done.contains_key(&(operation.clone(), Fault::Hang, Span::Passing));
+        if faults == [Fault::Hang] && hung() {
             return None;
         }
         let mut possible = faults.to_vec();

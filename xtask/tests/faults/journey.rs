@@ -31,7 +31,7 @@ pub type Used = BTreeMap<Stop, BTreeSet<Operation>>;
 
 /// After this a command counts as hanging.
 const STUCK: Duration = Duration::from_secs(600);
-/// What time-outs and pauses towards AWS are divided by.
+/// What pauses towards AWS are divided by while something goes wrong, and time-outs while answers may never come.
 const HASTE: &str = "20";
 
 pub struct Journey {
@@ -100,7 +100,13 @@ impl Journey {
 
     fn command(&self, words: &[&str]) -> Run {
         let mut command = self.project.command(words);
-        command.env("DUCTWORK_HASTE", HASTE).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (is_wrong, hangs) = self.injector.mode();
+        for (name, _) in
+            [("DUCTWORK_HASTE", is_wrong), ("DUCTWORK_IMPATIENCE", hangs)].iter().filter(|one| one.1)
+        {
+            command.env(name, HASTE);
+        }
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         let pid = child.id();
         let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
