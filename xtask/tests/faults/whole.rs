@@ -133,15 +133,17 @@ fn signature(service: &str) -> String {
     format!("AWS4-HMAC-SHA256 Credential=a/20261128/us-east-1/{service}/aws4_request")
 }
 
-/// The ids of all deployments of CodeDeploy that the tool has begun, without those of instances that start.
+/// The ids of all deployments of CodeDeploy that the tool has begun and that met an instance. Those of instances that
+/// start are Auto Scaling's, and where all workers are replaced, theirs may come before there is another one.
 pub fn deployments(journey: &Journey) -> BTreeSet<String> {
     let list = codedeploy(journey, "ListDeployments", &json!({}));
     let ids = list["deployments"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let is_ours = |id: &&str| {
+    let counts = |id: &&str| {
         let asked = codedeploy(journey, "GetDeployment", &json!({ "deploymentId": id }));
-        asked["deploymentInfo"]["creator"] == "user"
+        let info = &asked["deploymentInfo"];
+        info["creator"] == "user" && info["errorInformation"]["code"] != "NO_INSTANCES"
     };
-    ids.filter(is_ours).map(str::to_owned).collect()
+    ids.filter(counts).map(str::to_owned).collect()
 }
 
 fn codedeploy(journey: &Journey, operation: &str, input: &Value) -> Value {
