@@ -7,6 +7,9 @@ use crate::support::say;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+/// What the columns leave of 80.
+const NAME: usize = 29;
+
 /// Prints it, with its size.
 pub fn show(title: &str, done: &Done) {
     say(&format!("\n{title}\n{}", table(done)));
@@ -15,7 +18,7 @@ pub fn show(title: &str, done: &Done) {
 fn table(done: &Done) -> String {
     let rows: BTreeSet<&Operation> = done.keys().map(|(operation, ..)| operation).collect();
     let head: String = ALL.iter().map(|fault| cell(*fault, fault.heading())).collect();
-    let mut text = format!("{:<28}{head}\n", "");
+    let mut text = format!("{:<NAME$}{head}\n", "");
     let mut service = "";
     for operation in &rows {
         if operation.service != service {
@@ -32,14 +35,22 @@ fn table(done: &Done) -> String {
             }
         };
         let cells: String = ALL.into_iter().map(|fault| cell(fault, &count(fault))).collect();
-        let name = format!("{} {}", operation.name, operation.object);
-        let _ = writeln!(text, "{}", format!("{:<28}{cells}", format!("  {}", name.trim_end())).trim_end());
+        let name = format!("  {} {}", operation.name, operation.object);
+        let row = format!("{:<NAME$}{cells}", shortened(name.trim_end()));
+        let _ = writeln!(text, "{}", row.trim_end());
     }
     text + LEGEND + &size(&rows, done)
 }
 
 const LEGEND: &str = "slow: throttled; before, after: the connection ends before or after the\n\
     service has done it; torn: half an answer. Blank: cannot be; ·: not tried.\n";
+
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= NAME {
+        return name.to_owned();
+    }
+    name.chars().take(NAME - 1).chain(['…']).collect()
+}
 
 fn cell(fault: Fault, text: &str) -> String {
     format!(" {text:>width$}", width = fault.heading().len().max(4))
@@ -71,7 +82,8 @@ fn the_table_is_80_columns_wide() {
         kind,
         protocol,
     };
-    let read = operation("codedeploy", "BatchGetDeploymentTargets", "", Kind::Read, Protocol::Json);
+    let name = "TerminateInstanceInAutoScalingGroup";
+    let read = operation("autoscaling", name, "", Kind::Read, Protocol::Query);
     let write = operation("s3", "PutObject", "current.json", Kind::Conditional, Protocol::S3);
     let mut done = Done::new();
     for fault in ALL.into_iter().filter(|fault| fault.fate(&read).is_some()) {
@@ -79,16 +91,15 @@ fn the_table_is_80_columns_wide() {
     }
     done.insert((write.clone(), Fault::Refused, Span::Lasting), 1);
     done.insert((write, Fault::Refused, Span::Passing), 2);
-    let expected = "\
-                                slow  500 before after hang torn expired  412  409
-codedeploy
-  BatchGetDeploymentTargets  1000 1000   1000  1000 1000 1000    1000
+    let expected = "                              slow  500 before after hang torn expired  412  409
+autoscaling
+  TerminateInstanceInAutoSca… 1000 1000   1000  1000 1000 1000    1000
 s3
-  PutObject current.json        ·    ·      ·     ·    ·            ·    3    ·
+  PutObject current.json         ·    ·      ·     ·    ·            ·    3    ·
 slow: throttled; before, after: the connection ends before or after the
 service has done it; torn: half an answer. Blank: cannot be; ·: not tried.
 2 operations x 9 faults, 15 of which can be: 8 cells tried,
-8 with a fault that passes, 1 with one that stays; 1010 faults in all
+8 with a fault that passes, 1 with one that stays; 7003 faults in all
 ";
     assert_eq!(table(&done), expected);
     assert!(expected.lines().all(|line| line.chars().count() <= 80));
