@@ -3,6 +3,7 @@
 
 use crate::doors::aws;
 use crate::doors::backoff::Backoff;
+use crate::doors::haste;
 use crate::doors::time::Stopwatch;
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
@@ -38,7 +39,7 @@ impl<'a> Patience<'a> {
             Stopwatch::start()
         });
         self.since = Some(since);
-        if self.refused >= REFUSALS || since.elapsed() > BLIND { Err(fail) } else { Ok(()) }
+        if self.refused >= REFUSALS || since.elapsed() > haste::pause(BLIND) { Err(fail) } else { Ok(()) }
     }
 }
 

@@ -142,11 +142,22 @@ pub fn stop_after() -> Option<String> {
     text("DUCTWORK_STOP_AFTER")
 }
 
-/// `DUCTWORK_HASTE`: the number by which time-outs and pauses towards AWS are divided; see `haste`.
+/// `DUCTWORK_HASTE`: the number by which pauses towards AWS are divided; see `haste`.
 /// Only the tests of faults set it.
 #[must_use]
 pub fn haste() -> u32 {
-    text("DUCTWORK_HASTE").and_then(|text| text.parse().ok()).filter(|haste| *haste > 0).unwrap_or(1)
+    divisor("DUCTWORK_HASTE")
+}
+
+/// `DUCTWORK_IMPATIENCE`: the same of time-outs, which only answers that never come make necessary: those of a busy
+/// machine come late.
+#[must_use]
+pub fn impatience() -> u32 {
+    divisor("DUCTWORK_IMPATIENCE")
+}
+
+fn divisor(name: &str) -> u32 {
+    text(name).and_then(|text| text.parse().ok()).filter(|number| *number > 0).unwrap_or(1)
 }
 
 /// `DUCTWORK_AIRFLOW_URL`: where this tool looks for Airflow, instead of at the address of the stack.

@@ -13,5 +13,5 @@ pub(crate) fn pause(usual: Duration) -> Duration {
 
 /// For the answer to a request.
 pub(crate) fn patience(usual: Duration) -> Duration {
-    (usual / env::haste()).max(LEAST.min(usual))
+    (usual / env::impatience()).max(LEAST.min(usual))
 }

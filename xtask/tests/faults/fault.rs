@@ -30,6 +30,14 @@ pub const PASSING: [Fault; 7] = [ResetAfter, Throttle, Malformed, ServerError, B
 
 impl Fault {
     /// A column of the matrix.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Throttle => "slow",
+            Malformed => "torn",
+            _ => self.word(),
+        }
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Throttle => "throttle",

@@ -30,8 +30,15 @@ pub struct Cell {
     pub after: Option<&'static str>,
 }
 
+/// How long a fault stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Span {
+    Passing,
+    Lasting,
+}
+
 /// What was done to how many calls.
-pub type Done = BTreeMap<(Operation, Fault), usize>;
+pub type Done = BTreeMap<(Operation, Fault, Span), usize>;
 
 #[derive(Default)]
 struct State {
@@ -46,6 +53,8 @@ struct State {
     expired: bool,
     /// Calls since the mode was set.
     calls: BTreeMap<Operation, usize>,
+    /// Faults since the mode was set.
+    hits: usize,
     done: Done,
 }
 
@@ -73,9 +82,23 @@ impl Injector {
         *state = State { mode, done, hung, next, ..State::default() };
     }
 
+    /// Whether something goes wrong, and whether answers may never come.
+    pub fn mode(&self) -> (bool, bool) {
+        match &self.0.lock().unwrap().mode {
+            Mode::Nothing => (false, false),
+            Mode::Once(faults) => (true, faults.contains(&Fault::Hang)),
+            Mode::Always(cell) => (true, cell.fault == Fault::Hang),
+        }
+    }
+
     /// The operations of all calls since the mode was set.
     pub fn calls(&self) -> BTreeMap<Operation, usize> {
         self.0.lock().unwrap().calls.clone()
+    }
+
+    /// Faults since the mode was set.
+    pub fn hits(&self) -> usize {
+        self.0.lock().unwrap().hits
     }
 
     /// Everything that was done so far.
@@ -88,15 +111,16 @@ impl State {
     fn decide(&mut self, request: &Request) -> Fate {
         let Some(operation) = Operation::of(request) else { return Fate::Pass };
         *self.calls.entry(operation.clone()).or_default() += 1;
-        let fault = match self.mode.clone() {
-            Mode::Nothing => None,
-            Mode::Once(faults) => self.once(request, &operation, &faults),
-            Mode::Always(cell) => self.always(&operation, &cell),
+        let (fault, span) = match self.mode.clone() {
+            Mode::Nothing => (None, Span::Passing),
+            Mode::Once(faults) => (self.once(request, &operation, &faults), Span::Passing),
+            Mode::Always(cell) => (self.always(&operation, &cell), Span::Lasting),
         };
         let Some((fault, fate)) = fault.and_then(|fault| Some((fault, fault.fate(&operation)?))) else {
             return Fate::Pass;
         };
-        *self.done.entry((operation, fault)).or_default() += 1;
+        self.hits += 1;
+        *self.done.entry((operation, fault, span)).or_default() += 1;
         fate
     }
 
@@ -115,6 +139,11 @@ impl State {
             return None;
         }
         let several = faults.len() > 1;
+        // Waiting for the answer to each of hundreds of calls tells nothing more than for one of each operation.
+        let hung = || self.done.contains_key(&(operation.clone(), Fault::Hang, Span::Passing));
+        if faults == [Fault::Hang] && hung() {
+            return None;
+        }
         let mut possible = faults.to_vec();
         possible.retain(|fault| fault.fate(operation).is_some());
         if several && self.hung.contains(&(operation.service.clone(), operation.kind)) {

@@ -2,7 +2,7 @@
 //! its machines, not of the tool.
 
 use crate::journey::Journey;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -58,6 +58,15 @@ impl<'a> Here<'a> {
         assert!(status.ends_with("E_COMPLETE") && !status.starts_with("DELETE"), "{status}");
     }
 
+    /// Nothing is left that runs, and nobody has the lease.
+    #[track_caller]
+    pub fn is_gone(&self) {
+        assert_eq!(self.revisions, BTreeSet::new(), "hosts that go on");
+        assert!(self.journey.project.object("environments/local/lock.json").is_none());
+        let status = self.cloud("DescribeStacks", &[("StackName", "ductwork-local")]);
+        assert!(!status.contains("<StackStatus>"), "{status}");
+    }
+
     /// What the pointer names is in the bucket.
     #[track_caller]
     fn is_complete(&self) {
@@ -79,7 +88,7 @@ impl<'a> Here<'a> {
 
     /// Nobody holds the lease, and no change set waits; or the command said that it could not be helped.
     #[track_caller]
-    fn is_clear(&self, told: &str) {
+    pub fn is_clear(&self, told: &str) {
         let lease = self.journey.project.object("environments/local/lock.json").unwrap_or_default();
         let excused = ["lease could not be released", "lock.json`", "could not be undone"]
             .map(|one| told.contains(one));
@@ -124,17 +133,27 @@ fn signature(service: &str) -> String {
     format!("AWS4-HMAC-SHA256 Credential=a/20261128/us-east-1/{service}/aws4_request")
 }
 
-/// The ids of all deployments of CodeDeploy that the tool has begun.
+/// The ids of all deployments of CodeDeploy that the tool has begun and that met an instance. Those of instances that
+/// start are Auto Scaling's, and where all workers are replaced, theirs may come before there is another one.
 pub fn deployments(journey: &Journey) -> BTreeSet<String> {
+    let list = codedeploy(journey, "ListDeployments", &json!({}));
+    let ids = list["deployments"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let counts = |id: &&str| {
+        let asked = codedeploy(journey, "GetDeployment", &json!({ "deploymentId": id }));
+        let info = &asked["deploymentInfo"];
+        info["creator"] == "user" && info["errorInformation"]["code"] != "NO_INSTANCES"
+    };
+    ids.filter(counts).map(str::to_owned).collect()
+}
+
+fn codedeploy(journey: &Journey, operation: &str, input: &Value) -> Value {
     let asked = ureq::post(journey.project.endpoint())
         .header("Content-Type", "application/x-amz-json-1.1")
-        .header("X-Amz-Target", "CodeDeploy_20141006.ListDeployments")
+        .header("X-Amz-Target", format!("CodeDeploy_20141006.{operation}"))
         .header("Authorization", signature("codedeploy"))
-        .send("{}");
+        .send(input.to_string());
     let text = asked.unwrap().body_mut().read_to_string().unwrap();
-    let list: Value = serde_json::from_str(&text).unwrap();
-    let ids = list["deployments"].as_array().into_iter().flatten();
-    ids.filter_map(Value::as_str).map(str::to_owned).collect()
+    serde_json::from_str(&text).unwrap()
 }
 
 /// What the stubs that live say they run.

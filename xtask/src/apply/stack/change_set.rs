@@ -186,12 +186,17 @@ async fn send(client: &Client, request: &Request<'_>, nesting: Nesting) -> Resul
         Ok(sent) => (sent.id, sent.stack_id),
         Err(error) => {
             let code = aws::code(&error).to_owned();
+            let unanswered = aws::passes(&error);
             let fail = aws::failure("CloudFormation", unprepared(request.stack), error);
             match code.as_str() {
-                "AlreadyExistsException" => made_already(client, request.stack, &name, fail).await?,
+                "AlreadyExistsException" => {
+                    let fail = fail.hint("somebody else made the stack just now: run the command again");
+                    made_already(client, request.stack, &name, fail).await?
+                }
                 "LimitExceededException" => {
                     return Err(fail.hint("delete old change sets of the stack, or old stacks"));
                 }
+                _ if unanswered => made_already(client, request.stack, &name, fail).await?,
                 _ => return Err(fail),
             }
         }
@@ -212,7 +217,7 @@ fn unprepared(stack: &str) -> String {
 }
 
 /// The ARNs of a change set under this name, which is used once: if it exists, this process made it, and only
-/// the answer was lost. Otherwise it is the stack that exists.
+/// the answer was lost. Otherwise it was not made, and `fail` says why.
 async fn made_already(
     client: &Client,
     stack: &str,
@@ -221,7 +226,7 @@ async fn made_already(
 ) -> Result<(Option<String>, Option<String>)> {
     match client.describe_change_set().stack_name(stack).change_set_name(name).send().await {
         Ok(found) => Ok((found.change_set_id, found.stack_id)),
-        Err(_) => Err(fail.hint("somebody else made the stack just now: run the command again")),
+        Err(_) => Err(fail),
     }
 }
 

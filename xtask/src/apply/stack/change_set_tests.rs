@@ -411,10 +411,10 @@ async fn an_executed_change_set_is_followed_to_the_end() {
     assert_eq!(log.lines(), "progress: 1/1 resources");
 }
 
-/// CreateChangeSet says that the name is taken; by us if `found`.
-async fn made_twice(found: bool) -> Result<Created> {
-    let refused = || {
-        let meta = ErrorMetadata::builder().code("AlreadyExistsException").message("exists");
+/// CreateChangeSet ends with `code`, although the change set is made if `found`.
+async fn made_after(code: &'static str, found: bool) -> Result<Created> {
+    let refused = move || {
+        let meta = ErrorMetadata::builder().code(code).message("of the test");
         CreateChangeSetError::generic(meta.build())
     };
     let describe = mock!(Client::describe_change_set).then_compute_response(move |request| {
@@ -438,10 +438,13 @@ async fn made_twice(found: bool) -> Result<Created> {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_set_whose_making_was_never_answered_is_ours() {
-    let Created::Ready(made) = made_twice(true).await.unwrap() else { panic!("unchanged") };
-    assert_eq!((made.arn.as_str(), made.stack.as_str()), (ARN, ROOT));
-    let fail = made_twice(false).await.unwrap_err();
-    assert!(fail.hints()[0].contains("somebody else"), "{fail}");
+    // The name is taken; nothing that made sense was said.
+    for (code, hint) in [("AlreadyExistsException", "somebody else"), ("InternalFailure", "run the same")] {
+        let Created::Ready(made) = made_after(code, true).await.unwrap() else { panic!("unchanged") };
+        assert_eq!((made.arn.as_str(), made.stack.as_str()), (ARN, ROOT));
+        let fail = made_after(code, false).await.unwrap_err();
+        assert!(fail.hints()[0].contains(hint), "{fail}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
