@@ -105,7 +105,6 @@ fn asked(project: &Project) -> Value {
 }
 
 fn steps(result: &Value) -> Vec<(&str, &str)> {
-    let text = |value: &'_ Value| value.as_str().unwrap();
     let steps = result["steps"].as_array().unwrap().iter();
     steps.map(|step| (step["name"].as_str().unwrap(), step["outcome"].as_str().unwrap())).collect()
 }
@@ -174,7 +173,7 @@ fn it_is_tried_on_a_copy(project: &Project, older: &Airflow, newer: &Airflow) {
     heads.sort_unstable();
     assert_eq!(summary("downgrade"), format!("back at {}", heads.join(", ")), "where it was before");
     let changes = report["locks"][0]["changes"].as_array().unwrap();
-    let airflow = changes.iter().find(|change| change["name"] == "apache-airflow").unwrap();
+    let airflow = changes.iter().find(|change| change["package"] == "apache-airflow").unwrap();
     assert_eq!((&airflow["before"], &airflow["now"]), (&json!(older.version), &json!(newer.version)));
     assert_eq!(seen(), before, "nothing of the environment or the project was touched");
 }
