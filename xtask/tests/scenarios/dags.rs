@@ -90,10 +90,12 @@ fn a_rollback_tells_it_too(project: &Project) {
     let dags = &back["dags"];
     assert_eq!((&dags["added"], &dags["moved"]), (&json!(["gone"]), &json!(["moved"])), "{dags:#}");
     assert_eq!((&dags["rescheduled"], &dags["unsure"]), (&json!(["paused_one"]), &json!([])), "{dags:#}");
-    let paused = dags["details"].as_array().unwrap().iter().find(|one| one["dag_id"] == "paused_one").unwrap();
+    let paused =
+        dags["details"].as_array().unwrap().iter().find(|one| one["dag_id"] == "paused_one").unwrap();
     assert_eq!((&paused["paused"], &paused["tasks"]["removed"]), (&json!(true), &json!(["two"])), "{dags:#}");
     let forward = project.run(&["rollback", "--env", "local", "--yes"]).expect(0);
-    for row in ["DAGs     removed: gone\n", "DAGs     rescheduled: paused_one (@daily → @hourly; paused)\n"] {
+    for row in ["DAGs     removed: gone\n", "DAGs     rescheduled: paused_one (@daily → @hourly; paused)\n"]
+    {
         assert!(forward.stderr.contains(row), "{row} in {}", forward.stderr);
     }
 }

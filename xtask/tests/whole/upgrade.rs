@@ -156,7 +156,11 @@ fn it_is_tried_on_a_copy(project: &Project, older: &Airflow, newer: &Airflow) {
     let before = seen();
     let command = ["upgrade-test", "--airflow", &newer.version, "--env", "local", "--format", "json"];
     let report = project.run(&command).expect(0).json();
-    assert_eq!((&report["outcome"], &report["environment"]), (&json!("passed"), &json!("local")), "{report:#}");
+    assert_eq!(
+        (&report["outcome"], &report["environment"]),
+        (&json!("passed"), &json!("local")),
+        "{report:#}"
+    );
     let stages = report["stages"].as_array().unwrap();
     let outcomes: Vec<_> = stages.iter().map(|stage| (&stage["name"], &stage["outcome"])).collect();
     let passed = json!("passed");
@@ -186,8 +190,11 @@ fn a_failed_gate_takes_the_database_back(project: &Project, first: &Value, older
     assert_eq!((&result["outcome"], &result["previous"]), (&json!("rolled_back"), first), "{result:#}");
     assert!(result["error"].to_string().contains("this gate says no"), "the hook's own words: {result:#}");
     let steps: Vec<_> = steps(&result);
-    let at = |step: (&str, &str)| steps.iter().position(|one| *one == step).unwrap_or_else(|| panic!("{step:?} in {steps:?}"));
-    let order = [("migration", "done"), ("hosts", "failed"), ("downgrade", "done"), ("hosts", "done")].map(at);
+    let at = |step: (&str, &str)| {
+        steps.iter().position(|one| *one == step).unwrap_or_else(|| panic!("{step:?} in {steps:?}"))
+    };
+    let order =
+        [("migration", "done"), ("hosts", "failed"), ("downgrade", "done"), ("hosts", "done")].map(at);
     assert!(order.is_sorted(), "{steps:?}");
     assert!(result["saved"].as_str().unwrap().starts_with("environments/local/dumps/"), "{result:#}");
     runs_whole(project, first, older);
