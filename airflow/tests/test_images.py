@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ductwork_airflow.hosts import run
 from ductwork_airflow.images import packages, start
 
 PREPARER = Path(packages.__file__)
@@ -105,7 +106,7 @@ def test_a_container_becomes_the_command_it_was_given(tmp_path: Path) -> None:
     home = tmp_path / "state/airflow"
     told = entry("sh", "-c", "pwd; echo $0 $GREETING; exit 3", "me", GREETING="hello", AIRFLOW_HOME=str(home))
     assert (told.returncode, told.stdout, told.stderr) == (3, f"{home}\nme hello\n", "")
-    assert (home / "airflow.cfg").read_text(encoding="utf-8") == ""
+    assert (home / "airflow.cfg").read_text(encoding="utf-8") == run.CFG
     missing = entry("no-such-command", AIRFLOW_HOME=str(home))
     assert missing.returncode == 127
     assert missing.stderr == "error: cannot run `no-such-command`: No such file or directory\n"

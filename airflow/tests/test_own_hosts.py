@@ -13,7 +13,7 @@ import pytest
 from conftest import AIRFLOW
 from test_settings import HOST, LOCAL, OUTPUTS, SECRETS
 
-from ductwork_airflow.hosts import command, configure, envfile, packages, secret, startup
+from ductwork_airflow.hosts import command, configure, envfile, packages, run, secret, startup
 from ductwork_airflow.hosts.settings import host_environment
 
 
@@ -237,7 +237,7 @@ class TestCommand:
         assert env["TERM"] == "xterm-256color"
         assert env["AIRFLOW__API_AUTH__JWT_SECRET"] == SECRETS["arn:jwt"]
         assert "air%40flow" in env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-        assert (Path(env["AIRFLOW_HOME"]) / "airflow.cfg").read_text() == ""
+        assert (Path(env["AIRFLOW_HOME"]) / "airflow.cfg").read_text() == run.CFG
         assert len(become["fetched"]) == len(set(become["fetched"])), "each secret is fetched once"
 
     def test_it_becomes_any_command_that_is_asked_for(self, become, monkeypatch, capsys):

@@ -235,6 +235,29 @@ def tried(folder: Path, new: str, *source: str, old: str = "", password: str = "
     return {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
 
 
+RUNS = """
+import os
+from ductwork_airflow.hosts import run
+run.prepare_home(dict(os.environ))
+from ductwork_airflow.extensions import bundle, dag_processor
+pinned = bundle.S3DigestBundle(name="dags", bucket="b", pointer_key="k", version="a" * 64)
+version = pinned.get_current_version()
+from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
+waits = DEFAULT_CELERY_CONFIG["broker_transport_options"]["visibility_timeout"]
+print(getattr(version, "version", version) == "a" * 64, waits, dag_processor.SWEEPS)
+"""
+
+
+def test_both_versions_run_with_this_package(older, tmp_path):
+    env = {"PYTHONPATH": str(AIRFLOW), "PATH": "/usr/bin:/bin", "AIRFLOW_HOME": str(tmp_path)}
+    env |= {"PYTHONDONTWRITEBYTECODE": "1", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://"}
+    env |= {"AIRFLOW__CELERY__BROKER_URL": "sqs://", "AIRFLOW__CELERY__RESULT_BACKEND": "db+sqlite://"}
+    env |= {"AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "43200"}
+    for python, sweeps in ((older, False), (NEWER, True)):
+        done = subprocess.run([python, "-c", RUNS], env=env, capture_output=True, text=True, check=False)
+        assert done.stdout.splitlines()[-1:] == [f"True 43200 {sweeps}"], done.stderr
+
+
 def test_an_upgrade_is_tried_on_a_copy_of_the_database(older, old_url, postgres, tmp_path):
     place = ("127.0.0.1", postgres["port"], postgres["username"], "upgraded")
     tmp_path.chmod(0o755)

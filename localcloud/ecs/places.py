@@ -57,7 +57,7 @@ class Places:
         return ":".join(self.of(part) if part.startswith("/") else part for part in text.split(":"))
 
     def variables(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Variables with their places; this machine's system folders end the PATH, and the client of the
-        databases here, whose version pg_dump has to have."""
+        """Variables with their places. The client of the databases here begins the PATH: a pg_dump of this machine
+        may be older than they are."""
         made = {key: self.word(value) for key, value in given.items()}
-        return {**made, "PATH": f"{made.get('PATH') or SYSTEM_PATH}:{binaries()}"}
+        return {**made, "PATH": f"{binaries()}:{made.get('PATH') or SYSTEM_PATH}"}

@@ -46,8 +46,8 @@ class HostEnv:
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self.endpoint}{METADATA}/{root.name}",
             "HOME": str(root / "root"),
-            # Ended by the client of the databases here: pg_dump is of their very version.
-            "PATH": f"{SYSTEM_PATH}:{binaries()}",
+            # The client of the databases here comes first: a pg_dump of this machine may be older than they are.
+            "PATH": f"{binaries()}:{SYSTEM_PATH}",
             "LANG": "C.UTF-8",
         }
         return {key: value for key, value in env.items() if value}

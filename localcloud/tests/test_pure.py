@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -23,13 +24,30 @@ from localcloud.codedeploy.bundle import BundleError, Layout, store
 from localcloud.codedeploy.health import BUILT_IN, Gate, Policy, RevisionHealth, Target
 from localcloud.codedeploy.install import clean_up, execute
 from localcloud.codedeploy.plan import InstallError, Planner
+from localcloud.databases.postgres import binaries
+from localcloud.ecs import places
+from localcloud.ecs.images import Image
 from localcloud.emulator import compat, patches
 from localcloud.emulator.compat import NAMES
 from localcloud.emulator.saver import Saver, settle
-from localcloud.fleet import cloudconfig
+from localcloud.fleet import cloudconfig, hostenv
 from localcloud.life.statefolder import open_folder
 from localcloud.tests.conftest import until
 from localcloud.tests.fleetkit import revision
+
+
+def test_a_pg_dump_of_this_machine_is_not_that_of_hosts_and_tasks(tmp_path, monkeypatch) -> None:
+    older = tmp_path / "bin/pg_dump"
+    older.parent.mkdir()
+    older.write_text("#!/bin/sh\n")
+    older.chmod(0o755)
+    monkeypatch.setattr(hostenv, "SYSTEM_PATH", str(older.parent))
+    monkeypatch.setattr(places, "SYSTEM_PATH", str(older.parent))
+    host = hostenv.HostEnv("http://127.0.0.1:1", "", "", "").of(tmp_path / "i-1", "us-east-1")
+    image = Image("sha256:0", tmp_path, {}, (), "")
+    task = places.Places(image, tmp_path, tmp_path, []).variables({})
+    for env in (host, task):
+        assert shutil.which("pg_dump", path=env["PATH"]) == str(binaries() / "pg_dump")
 
 
 def spec(**parts: object) -> str:

@@ -28,7 +28,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion, get_bundle_tracking_file
+from airflow.dag_processing.bundles import base
+from airflow.dag_processing.bundles.base import BaseDagBundle, get_bundle_tracking_file
 
 from ductwork_airflow.extensions.archive import BundleError, date, extract, is_complete, sha256_of
 
@@ -81,10 +82,11 @@ class S3DigestBundle(BaseDagBundle):
         """The pinned copy, or the link to the current one."""
         return self.versions_dir / self.version if self.version else self._current
 
-    def get_current_version(self) -> BundleVersion | None:
+    def get_current_version(self) -> Any:
         """The pinned version, else the digest that `current` shows; None before the first release."""
         digest = self.version or self._shown()
-        return BundleVersion(version=digest) if digest else None
+        version = getattr(base, "BundleVersion", None)  # before Airflow 3.3 a version is a string
+        return version(version=digest) if digest and version else digest
 
     def initialize(self) -> None:
         """Makes the files available. Pinned: needs S3 only when this host lacks the version."""

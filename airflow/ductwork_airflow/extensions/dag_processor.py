@@ -4,6 +4,8 @@ Everything else is Airflow's own loop, but for its pause, which a release that a
 sweep lasts, the loop leaves alone the files that the sweep has not reached; callbacks, other bundles and the heartbeat
 go on. A file that the sweep has stored counts as parsed. All others stay in the loop's queue, whether the sweep has
 passed them over or has died.
+
+Airflow before 3.3 stores results another way: there every file is left to its loop.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from ductwork_airflow.extensions.sweep import Sweeper
 log = logging.getLogger("ductwork.dag_processor")
 
 LOOK_SECONDS = 0.2
+SWEEPS = hasattr(DagFileProcessorManager, "persist_parsing_result")
 
 
 @attrs.define(kw_only=True)
@@ -43,7 +46,7 @@ class Manager(DagFileProcessorManager):
         """Called by Airflow whenever a bundle was refreshed, with its files: the moment to begin a sweep."""
         super().deactivate_deleted_dags(bundle_name, present)
         version = self._bundle_versions.get(bundle_name)
-        if version is not None and version != self._swept.get(bundle_name):
+        if SWEEPS and version is not None and version != self._swept.get(bundle_name):
             self._swept[bundle_name] = version
             self._begin_sweep(bundle_name, present)
 
@@ -81,6 +84,9 @@ class Manager(DagFileProcessorManager):
 
     def _start_new_processes(self) -> None:
         """Leaves out what a sweeper has before it."""
+        if not self._sweepers:
+            super()._start_new_processes()
+            return
         ahead = {file for sweeper in self._sweepers for file in sweeper.left}
         held = [file for file in self._file_queue if file in ahead and file not in self._callback_to_execute]
         for file in held:

@@ -57,11 +57,16 @@ def read_host() -> dict[str, str]:
 
 
 def write_lines(file: Path, values: dict[str, str]) -> None:
-    """Replaces the file in one step; readable by all, because nothing in it is secret."""
+    """Replaces the file by one `NAME=VALUE` in a line."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    replace(file, "".join(f"{key}={value}\n" for key, value in sorted(values.items())))
+
+
+def replace(file: Path, text: str) -> None:
+    """Replaces the file in one step; readable by all, because nothing in it is secret."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.writelines(f"{key}={value}\n" for key, value in sorted(values.items()))
+        stream.write(text)
         os.fchmod(stream.fileno(), 0o644)
         stream.flush()
         os.fsync(stream.fileno())

@@ -19,6 +19,9 @@ from ductwork_airflow.receipts import companion
 log = logging.getLogger("ductwork.run")
 
 Command = Callable[[dict[str, str]], list[str]]
+# Settings are variables. Before 3.3 Airflow sees those of a section that it has no defaults for only if the section is
+# in its file.
+CFG = "[celery_broker_transport_options]\n"
 COMMANDS: dict[str, Command] = {
     "api-server": lambda env: airflow("api-server", *(["--proxy-headers"] if _behind_balancer(env) else [])),
     "scheduler": lambda env: _module("ductwork_airflow.extensions.scheduler"),
@@ -64,10 +67,12 @@ def _behind_balancer(env: dict[str, str]) -> bool:
 
 
 def prepare_home(env: dict[str, str]) -> None:
-    """An empty airflow.cfg keeps Airflow from writing its default, which holds a generated key, at each first start."""
+    """An airflow.cfg keeps Airflow from writing its default, which holds a generated key, at each first start."""
     home = Path(env["AIRFLOW_HOME"])
     home.mkdir(parents=True, exist_ok=True)
-    (home / "airflow.cfg").touch()
+    file = home / "airflow.cfg"
+    if not file.exists() or file.stat().st_size == 0:
+        envfile.replace(file, CFG)
 
 
 def become(component: str, env: dict[str, str]) -> None:

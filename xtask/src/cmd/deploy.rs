@@ -2,7 +2,6 @@
 
 use crate::fail::{Fail, Result};
 use crate::plan::gates::{Runs, unconfirmed};
-use crate::report::dags;
 use crate::session::prepare::Prepared;
 use crate::session::promotion::Origin;
 use crate::session::waiting::Patience;
@@ -57,10 +56,7 @@ async fn begin(args: &Deploy, ui: &Ui, patience: &Patience) -> Result<Prepared> 
     observed.nobody_else(&setup.session)?;
     let mut prepared = setup.prepare(ui, observed, target, source, runs).await?;
     prepared.passes()?;
-    let dags = dags::text(&prepared.dags, prepared.context.environment());
-    if !dags.is_empty() {
-        ui.say(dags.trim_end());
-    }
+    prepared.say_dags(ui);
     patience.begin(&mut prepared).await?;
     Ok(prepared)
 }

@@ -55,6 +55,7 @@ async fn begin(args: &Rollback, ui: &Ui, patience: &Patience) -> Result<Prepared
     observed.nobody_else(&setup.session)?;
     let mut prepared = setup.prepare(ui, observed, target, Source::Record, Runs::Protect).await?;
     prepared.passes()?;
+    prepared.say_dags(ui);
     patience.begin(&mut prepared).await?;
     Ok(prepared)
 }

@@ -21,6 +21,9 @@ pub struct Cloud {
     pub containers: bool,
 }
 
+/// One that does not run refuses at once; on a busy machine an answer takes seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What tasks of ECS are on this machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tasks {
@@ -56,8 +59,7 @@ pub fn running(root: &Path) -> Result<Option<Cloud>> {
             .because(error)
             .hint("delete it and start over: cargo xtask local reset")
     })?;
-    let answer =
-        Http::new(Duration::from_secs(2)).get(&format!("{}/_ministack/health", cloud.endpoint), None);
+    let answer = Http::new(PATIENCE).get(&format!("{}/_ministack/health", cloud.endpoint), None);
     Ok(answer.is_ok_and(|answer| answer.status == 200).then_some(cloud))
 }
 
@@ -93,17 +95,18 @@ fn start(root: &Path, tasks: Tasks, sink: &Sink) -> Result<Cloud> {
     let log = state(root).join("cloud.log");
     sink.progress("starting the local cloud");
     let mut child = command.spawn_detached(&log)?;
-    let mut ended = None;
-    let ready = toolchain::wait_until(Duration::from_secs(60), || {
+    let (mut ended, mut answers) = (None, None);
+    toolchain::wait_until(Duration::from_secs(60), || {
         ended = child.try_wait().ok().flatten();
-        Ok(ended.is_some() || running(root)?.is_some_and(|cloud| cloud.pid == child.id()))
+        answers = running(root)?.filter(|cloud| cloud.pid == child.id());
+        Ok(ended.is_some() || answers.is_some())
     })?;
-    match (ready, ended) {
-        (true, None) => running(root)?.ok_or_else(|| not_started(&log, "it stopped answering")),
+    match (answers, ended) {
         (_, Some(status)) => {
             Err(not_started(&log, &format!("it ended with {status}")).with_kind(Kind::Usage))
         }
-        (false, None) => Err(not_started(&log, "it did not answer within 60 s")),
+        (Some(cloud), None) => Ok(cloud),
+        (None, None) => Err(not_started(&log, "it did not answer within 60 s")),
     }
 }
 

@@ -31,6 +31,13 @@ impl Stat {
         }
     }
 
+    /// Whether it is still the same, unless somebody sets times back. Another hard link changes `changed` and nothing of
+    /// the file: a cache gives one to whoever installs from it.
+    #[must_use]
+    pub fn is_still(&self, now: &Self) -> bool {
+        Self { changed: now.changed, ..*self } == *now
+    }
+
     /// Whether the owner may execute it.
     #[must_use]
     pub fn is_program(&self) -> bool {

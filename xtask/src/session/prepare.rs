@@ -21,6 +21,7 @@ use crate::plan::deployment::{Facts, Plan, Source, plan};
 use crate::plan::gates::{self, Fact, Gate, Promoted, Runs};
 use crate::plan::stack::{Decision, Desired, decide};
 use crate::plan::templates::Packaged;
+use crate::report::dags as report;
 use crate::ui::{Ui, ask};
 
 /// A planned deployment: what the gates say of it, and everything that is needed to carry it out.
@@ -43,6 +44,14 @@ impl Prepared {
     /// Fails if a gate refuses (exit 2).
     pub fn passes(&self) -> Result<()> {
         gates::refusal(&self.gates).map_or(Ok(()), Err)
+    }
+
+    /// Says what becomes of DAGs, if anything does.
+    pub fn say_dags(&self, ui: &Ui) {
+        let dags = report::text(&self.dags, self.context.environment());
+        if !dags.is_empty() {
+            ui.say(dags.trim_end());
+        }
     }
 }
 
@@ -139,6 +148,7 @@ impl Setup {
                 artifacts.dags = Some(parsed.dags.clone());
                 preparing.dag_diff(&gate_facts.live, &parsed.dags).await
             }
+            _ if source == Source::Record => preparing.recorded_dag_diff(&release.bundle).await?,
             _ => DagDiff::default(),
         };
         let Preparing { setup, observed, plan, state, promoted, .. } = preparing;

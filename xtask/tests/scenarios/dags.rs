@@ -73,6 +73,8 @@ fn what_becomes_of_dags() {
     assert!(!deployed.stderr.contains("note     "), "{}", deployed.stderr);
     assert_eq!(json(&project, &["plan", "--env", "local"])["dags"]["details"], json!([]));
 
+    a_rollback_tells_it_too(&project);
+
     // DAGs with a problem are not uploaded.
     project.write("dags/broken.py", "from airflow.sdk import DAG\n1 / 0\n");
     let refused = project.run(&["bundle-dags", "--env", "local", "--format", "json"]).expect(2).json();
@@ -80,4 +82,20 @@ fn what_becomes_of_dags() {
 
     project.remove("dags/broken.py");
     bake::watched(&project);
+}
+
+/// The same the other way round, and once more forward.
+fn a_rollback_tells_it_too(project: &Project) {
+    let back = json(project, &["rollback", "--env", "local", "--yes"]);
+    let dags = &back["dags"];
+    assert_eq!((&dags["added"], &dags["moved"]), (&json!(["gone"]), &json!(["moved"])), "{dags:#}");
+    assert_eq!((&dags["rescheduled"], &dags["unsure"]), (&json!(["paused_one"]), &json!([])), "{dags:#}");
+    let paused =
+        dags["details"].as_array().unwrap().iter().find(|one| one["dag_id"] == "paused_one").unwrap();
+    assert_eq!((&paused["paused"], &paused["tasks"]["removed"]), (&json!(true), &json!(["two"])), "{dags:#}");
+    let forward = project.run(&["rollback", "--env", "local", "--yes"]).expect(0);
+    for row in ["DAGs     removed: gone\n", "DAGs     rescheduled: paused_one (@daily → @hourly; paused)\n"]
+    {
+        assert!(forward.stderr.contains(row), "{row} in {}", forward.stderr);
+    }
 }

@@ -14,4 +14,5 @@ mod private;
 mod python;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrade;
 mod zero;

@@ -110,7 +110,7 @@ fn read(source: &Path, stat: &Stat, offset: u64, length: usize) -> Result<Vec<u8
     let file = File::open(source).failed(place)?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, offset).failed(place)?;
-    if Stat::of(&file.metadata().failed(place)?) == *stat {
+    if stat.is_still(&Stat::of(&file.metadata().failed(place)?)) {
         return Ok(bytes);
     }
     let changed = Fail::failed(format!("`{}` changed while it was being read", source.display()));

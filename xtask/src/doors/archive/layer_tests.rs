@@ -90,6 +90,15 @@ fn a_file_that_changes_and_files_out_of_order_are_refused() {
     write(&turned, scratch.path(), threads(1)).unwrap_err();
 }
 
+/// As uv gives one to a file of its cache whenever it makes an environment.
+#[test]
+fn a_further_link_to_a_file_is_no_change_of_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let made = members(scratch.path());
+    fs::hard_link(scratch.path().join("opt_large"), scratch.path().join("elsewhere")).unwrap();
+    write(&made, &scratch.path().join("blobs"), threads(2)).unwrap();
+}
+
 /// As of a program that stores a whole tar.
 #[test]
 fn a_layer_of_another_program_keeps_what_it_unpacks_to() {
