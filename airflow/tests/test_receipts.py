@@ -156,6 +156,8 @@ def test_notes_are_those_of_this_process(tmp_path):
     (tmp_path / "receipts/dag-processor.bundle.json.1234").write_text("{")
     notes.clear(tmp_path, "dag-processor")
     assert notes.read(tmp_path, "dag-processor") == {} and notes.read(tmp_path, "worker")
+    (tmp_path / "receipts/worker.smoke.json").write_text("{")
+    assert notes.read(tmp_path, "worker") == {"task": {"dag_id": "a"}}, "a damaged one is left out"
     notes.write({}, "worker", "task", {})
     notes.write({"DUCTWORK_STATE": "/dev/null/x"}, "worker", "task", {})
 

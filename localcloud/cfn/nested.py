@@ -32,6 +32,7 @@ from localcloud.emulator.shapes import Action, Answer, Made
 
 TYPE = "AWS::CloudFormation::Stack"
 UNRESOLVED = "{{IntrinsicFunction:"  # what a value begins with that is not known while a change set is made
+TOO_LARGE = re.compile(rb"Template may not exceed \d+ bytes in size\.")
 GONE_KEPT = 60  # deleted nested stacks, with their events; AWS keeps them for 90 days
 
 
@@ -61,7 +62,10 @@ def template_of(props: dict, parent_name: str) -> tuple[dict, str, dict]:
         raise ValueError("Property TemplateURL cannot be empty.")
     body, error = _resolve_template({"TemplateURL": [url]})
     if error is not None or not body:
-        raise ValueError(f"S3 error: the template at {url} cannot be read")
+        too_large = TOO_LARGE.search(error[2]) if error is not None else None
+        raise ValueError(
+            too_large[0].decode() if too_large else f"S3 error: the template at {url} cannot be read"
+        )
     given = props.get("Parameters") or {}
     if any(isinstance(value, (list, dict)) for value in given.values()):
         raise ValueError(

@@ -70,7 +70,7 @@ impl Cluster<'_> {
     }
 
     /// Moves a service to a task definition, and to a number of tasks if there is one. `anew` replaces its tasks
-    /// even if nothing else changes.
+    /// even if nothing else changes, each time that it is asked for: so that is sent once.
     pub async fn update(
         &self,
         service: &str,
@@ -84,8 +84,12 @@ impl Cluster<'_> {
         if let Some(count) = count {
             input["desiredCount"] = count.into();
         }
-        self.write::<Value>("UpdateService", &input, || format!("cannot update service `{service}`")).await?;
-        Ok(())
+        let what = || format!("cannot update service `{service}`");
+        if anew {
+            let answer = self.aws.signed.once(Signed::Ecs, &target("UpdateService"), &input).await;
+            return understood::<Value>(answer, what).map(drop);
+        }
+        self.write::<Value>("UpdateService", &input, what).await.map(drop)
     }
 
     /// Sets the number of tasks of a service alone.

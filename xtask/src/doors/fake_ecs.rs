@@ -82,7 +82,7 @@ impl FakeEcs {
         let service = json!({
             "serviceName": name, "status": "ACTIVE", "taskDefinition": definition,
             "desiredCount": count, "runningCount": count,
-            "deployments": [{ "status": "PRIMARY", "taskDefinition": definition, "runningCount": count }],
+            "deployments": [{ "id": "ecs-svc/0", "status": "PRIMARY", "taskDefinition": definition, "runningCount": count }],
         });
         self.with(|state| state.services.insert(name.to_owned(), service))
     }
@@ -275,6 +275,7 @@ impl State {
         // Nothing begins where nothing changes.
         if service["taskDefinition"] != definition || anew {
             service["taskDefinition"] = definition.into();
+            service["deployments"][0]["id"] = format!("ecs-svc/{}", self.calls.len()).into();
             if let Some(answers) = self.coming.get_mut(name).and_then(VecDeque::pop_front) {
                 self.deployments.entry(name.to_owned()).or_default().push(answers);
             }

@@ -1,5 +1,5 @@
-//! At most one call a second to each service of AWS from whoever watches something go on, however much there is to
-//! look at: AWS throttles by account, and what is throttled first is somebody else's work.
+//! At most one call a second to each service of AWS, and to Airflow, from whoever watches something go on, however much
+//! there is to look at: AWS throttles by account, and what is throttled first is somebody else's work.
 
 use super::aws::Aws;
 use super::signed::{Answer, Service};
@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub const GAP: Duration = Duration::from_secs(1);
+/// Whose turns those of Airflow are: it counts rows of its database for many an answer.
+pub const AIRFLOW: &str = "airflow";
 
 /// Whose turn it is, by service. Clones share their turns.
 #[derive(Clone, Debug)]
@@ -60,8 +62,9 @@ impl Aws {
         aws
     }
 
-    /// A read of a service without a client; a watcher's waits for its turn, and is sent once.
-    pub(super) async fn read(&self, service: Service, target: &str, input: &Value) -> Answer<Value> {
+    /// A read of a service without a client, repeated while the service throttles; that of a watcher, who looks again
+    /// anyway, waits for its turn and is sent once.
+    pub async fn read(&self, service: Service, target: &str, input: &Value) -> Answer<Value> {
         if !self.watches {
             return self.signed.json(service, target, input).await;
         }

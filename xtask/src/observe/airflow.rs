@@ -2,9 +2,10 @@
 
 use crate::doors::airflow::{Airflow, Component};
 use crate::doors::aws::{self, Aws};
+use crate::doors::env;
+use crate::doors::pace::{AIRFLOW, Pace};
 use crate::doors::relay::Relay;
 use crate::doors::store::Store;
-use crate::doors::{env, time};
 use crate::fail::{Fail, Result};
 use crate::model::cloud::Cloud;
 use crate::model::names::outputs;
@@ -12,7 +13,6 @@ use crate::model::secret::Secret;
 use crate::model::watched::Tasks;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// Where this tool reaches Airflow, if the stack has an address.
 #[must_use]
@@ -105,15 +105,14 @@ pub async fn unfinished(airflow: &Airflow) -> Result<BTreeSet<String>> {
     Ok(ask(airflow, Airflow::dags_with_unfinished_runs).await?.into_iter().collect())
 }
 
-/// How tasks ended that fit the filters, which Airflow is asked in two requests a second apart.
-pub async fn ended(airflow: &Airflow, filters: &str) -> Result<Tasks> {
+/// How tasks ended that fit the filters. Airflow is asked in two requests, each of which waits for its turn.
+pub async fn ended(airflow: &Airflow, pace: &Pace, filters: &str) -> Result<Tasks> {
     let count = async |state: &str| {
         let filters = format!("state={state}&{filters}");
+        pace.turn(AIRFLOW).await;
         ask(airflow, move |airflow| airflow.count_tasks(&filters)).await
     };
-    let failed = count("failed").await?;
-    time::sleep(Duration::from_secs(1)).await;
-    Ok(Tasks { failed, succeeded: count("success").await? })
+    Ok(Tasks { failed: count("failed").await?, succeeded: count("success").await? })
 }
 
 #[cfg(test)]

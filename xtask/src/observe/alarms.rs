@@ -2,17 +2,14 @@
 
 use crate::doors::aws::Aws;
 use crate::doors::signed::Service;
-use crate::doors::time;
 use crate::fail::{Fail, Result};
 use crate::model::names;
 use crate::model::watched::Alarm;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const DESCRIBE: &str = "GraniteServiceVersion20100801.DescribeAlarms";
 
-/// Those of the master stack and everything nested in it that ring now. Each page is asked for once, a second after
-/// the one before: whoever watches asks again anyway.
+/// Those of the master stack and everything nested in it that ring now.
 pub async fn ringing(aws: &Aws, stack: &str) -> Result<Vec<Alarm>> {
     let mut found = Vec::new();
     let mut input = json!({
@@ -20,7 +17,7 @@ pub async fn ringing(aws: &Aws, stack: &str) -> Result<Vec<Alarm>> {
         "AlarmTypes": ["MetricAlarm", "CompositeAlarm"],
     });
     loop {
-        let answer = aws.signed.once(Service::CloudWatch, DESCRIBE, &input).await;
+        let answer = aws.read(Service::CloudWatch, DESCRIBE, &input).await;
         let page = answer.map_err(|refused| {
             Fail::failed("cannot read the alarms of the environment").cause(refused.to_string())
         })?;
@@ -33,7 +30,6 @@ pub async fn ringing(aws: &Aws, stack: &str) -> Result<Vec<Alarm>> {
             return Ok(found);
         }
         input["NextToken"] = next.clone();
-        time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -49,7 +45,9 @@ fn alarm(row: &Value) -> Option<Alarm> {
 mod tests {
     use super::*;
     use crate::doors::fake::Server;
+    use crate::doors::pace::GAP;
     use crate::doors::time::Stopwatch;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test(start_paused = true)]
     async fn alarms_of_the_stack_are_read_page_by_page_and_those_of_others_left_out() {
@@ -66,20 +64,32 @@ mod tests {
             (200, if asked.body["NextToken"] == "more" { second } else { first })
         });
         let watch = Stopwatch::start();
-        let found = ringing(&Aws::signed_at(&server.url), "p-dev").await.unwrap();
+        let found = ringing(&Aws::signed_at(&server.url).watching(), "p-dev").await.unwrap();
         let names: Vec<&str> = found.iter().map(|alarm| alarm.name.as_str()).collect();
         assert_eq!(names, ["p-dev-Broker-1A-Old-2B", "p-dev-Mine-3C"]);
         let first = &found[0];
         assert_eq!((first.description.as_str(), first.reason.as_str(), first.since), ("d", "r", 7));
-        assert!(watch.elapsed() >= Duration::from_secs(1), "one call in a second at most");
+        assert!(watch.elapsed() >= GAP, "one call in a second at most");
         let asked = server.asked();
         assert_eq!((asked[0].target.as_str(), &asked[0].body["StateValue"]), (DESCRIBE, &json!("ALARM")));
     }
 
-    #[tokio::test]
-    async fn a_refusal_is_asked_about_once() {
-        let server = Server::new(|_| (400, json!({ "__type": "ThrottlingException", "message": "slower" })));
-        let fail = ringing(&Aws::signed_at(&server.url), "p-dev").await.unwrap_err();
+    /// Twice, and then answers.
+    fn throttling() -> Server {
+        let asked = AtomicUsize::new(0);
+        Server::new(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => (400, json!({ "__type": "ThrottlingException", "message": "slower" })),
+            _ => (200, json!({ "MetricAlarms": [{ "AlarmName": "p-dev-Broker" }] })),
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_look_is_repeated_and_whoever_watches_does_so_in_its_own_time() {
+        let server = throttling();
+        let found = ringing(&Aws::signed_at(&server.url), "p-dev").await.unwrap();
+        assert_eq!((found[0].name.as_str(), server.asked().len()), ("p-dev-Broker", 3));
+        let server = throttling();
+        let fail = ringing(&Aws::signed_at(&server.url).watching(), "p-dev").await.unwrap_err();
         assert_eq!(fail.causes(), ["ThrottlingException: slower"]);
         assert_eq!(server.asked().len(), 1);
     }

@@ -69,7 +69,8 @@ mod tests {
         let fake = FakeEcs::default()
             .task([task("new", &definition(2), "RUNNING")])
             .task([task("old", &definition(1), "RUNNING")])
-            .task([task("migrate", "arn:aws:ecs:r:1:task-definition/p-dev-migrate:1", "RUNNING")]);
+            .task([task("migrate", "arn:aws:ecs:r:1:task-definition/p-dev-migrate:1", "RUNNING")])
+            .task([task("airflow-task", "arn:aws:ecs:r:1:task-definition/p-dev-executor:1", "RUNNING")]);
         let service = ServiceState {
             title: "worker default".to_owned(),
             task_definition: "p-dev-worker:2".to_owned(),

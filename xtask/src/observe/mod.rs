@@ -18,7 +18,7 @@ pub mod lease;
 pub mod lint;
 pub mod losses;
 pub mod objects;
-mod pack;
+pub mod pack;
 pub mod pulse;
 pub mod receipts;
 pub mod release;

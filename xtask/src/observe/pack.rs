@@ -62,7 +62,7 @@ pub fn pack(
     if entries.iter().all(|entry| entry.stat.changed.0 < began - COARSEST_TICK) {
         Record::keep(packing.folder, fingerprint, &bundle);
     }
-    prune(packing.folder, &bundle.path);
+    prune(packing.folder, &[&bundle.path], KEPT);
     Ok(bundle)
 }
 
@@ -134,14 +134,14 @@ fn stat(path: &Path) -> Option<Stat> {
     path.symlink_metadata().ok().map(|meta| Stat::of(&meta))
 }
 
-/// Keeps `current` and the latest others. Failing to tidy up is not an error.
-fn prune(folder: &Path, current: &Path) {
+/// Keeps `current` and the latest others, so many in all. Failing to tidy up is not an error.
+pub fn prune(folder: &Path, current: &[&Path], kept: usize) {
     let Ok(paths) = fs::list(folder) else { return };
     let (mut zips, others): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.into_iter().partition(|path| path.extension().is_some_and(|extension| extension == "zip"));
-    zips.retain(|path| path != current);
+    zips.retain(|path| !current.contains(&path.as_path()));
     zips.sort_by_key(|path| std::cmp::Reverse(stat(path).map(|stat| stat.modified)));
-    let old = zips.into_iter().skip(KEPT - 1);
+    let old = zips.into_iter().skip(kept.saturating_sub(current.len()));
     let limit = time::unix() - ABANDONED.as_secs().cast_signed();
     let abandoned = others.into_iter().filter(|path| {
         let scratch = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp"));

@@ -127,6 +127,7 @@ impl Preparing {
     ) -> Result<Fact<Account>> {
         let change = Change {
             plan: &self.plan,
+            running: &self.state.running,
             decision,
             before: self.observed.stack.as_ref(),
             target,

@@ -17,15 +17,19 @@ use crate::model::dags::DagIndex;
 use crate::model::digest::Digest;
 use crate::model::names;
 use crate::model::release::{Deployment, Outcome, Parts, Pointer, Release, Runtime, StackSpec};
-use crate::observe::{dags, objects, release};
+use crate::observe::{dags, objects, pack, release};
 use crate::plan::deployment::Source;
 use crate::plan::gates::Promoted;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How many of the last deployments are searched for the one that brought the release.
 const SEARCHED: usize = 500;
+
+/// Archives that are kept on this machine: those of five releases, of which each has three at most.
+const KEPT: usize = 15;
 
 /// What a release is promoted from: `staging` for what it runs, `staging@0123456789ab` for a release of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,19 +203,7 @@ async fn brought(setup: &Setup, source: &Session, release: &Release) -> Result<A
         let message = "is gone from the artifact bucket, or was made by an earlier version of this tool";
         gone.push(Problem::new("missing_artifact", store.location(key), message, hint));
     };
-    let keys = [
-        Some((names::bundle_key(&release.bundle), release.bundle)),
-        release.runtime.host_revision().map(|digest| (names::host_key(&digest), digest)),
-        release.templates.map(|digest| (names::template_set_key(&digest), digest)),
-    ];
-    let mut files: BTreeMap<Digest, Archive> = BTreeMap::new();
-    for (key, digest) in keys.into_iter().flatten() {
-        let path = cache.join(format!("{digest}.zip"));
-        match store.download(&key, &digest, &path).await? {
-            Some(()) => drop(files.insert(digest, Archive { digest, path })),
-            None => missing(&key),
-        }
-    }
+    let mut files = archives(store, &cache, release, &mut missing).await?;
     if release.templates.is_none() {
         missing(&names::release_key(source.environment.name.as_str(), release.id()));
     }
@@ -230,6 +222,31 @@ async fn brought(setup: &Setup, source: &Session, release: &Release) -> Result<A
         dags: listed,
         ..Artifacts::default()
     })
+}
+
+/// The archives of a release, by their digests, in a folder that keeps those of the latest ones.
+async fn archives(
+    store: &Store,
+    cache: &Path,
+    release: &Release,
+    missing: &mut impl FnMut(&str),
+) -> Result<BTreeMap<Digest, Archive>> {
+    let keys = [
+        Some((names::bundle_key(&release.bundle), release.bundle)),
+        release.runtime.host_revision().map(|digest| (names::host_key(&digest), digest)),
+        release.templates.map(|digest| (names::template_set_key(&digest), digest)),
+    ];
+    let mut files: BTreeMap<Digest, Archive> = BTreeMap::new();
+    for (key, digest) in keys.into_iter().flatten() {
+        let path = cache.join(format!("{digest}.zip"));
+        match store.download(&key, &digest, &path).await? {
+            Some(()) => drop(files.insert(digest, Archive { digest, path })),
+            None => missing(&key),
+        }
+    }
+    let current: Vec<&Path> = files.values().map(|archive| archive.path.as_path()).collect();
+    pack::prune(cache, &current, KEPT);
+    Ok(files)
 }
 
 /// What components run on here; a release has it for its own engine alone.
@@ -297,6 +314,7 @@ async fn task_images(
 mod tests {
     use super::*;
     use crate::doors::fake::Bucket;
+    use crate::doors::fs;
     use serde_json::json;
 
     #[test]
@@ -337,5 +355,34 @@ mod tests {
         assert_eq!(named, release);
         let fail = proven(&bucket.store(), &from("dev@nothing")).await.unwrap_err();
         assert!(fail.to_string().contains(&id), "those that exist are named: {fail}");
+    }
+    #[tokio::test]
+    async fn archives_of_the_latest_releases_are_kept() {
+        let (bucket, folder) = (Bucket::default(), tempfile::tempdir().unwrap());
+        for number in 0..20 {
+            let path = folder.path().join(format!("{number:02}.zip"));
+            fs::write(&path, b"old").unwrap();
+            let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(number);
+            fs::open(&path).unwrap().set_modified(time).unwrap();
+        }
+        let bytes = ["bundle", "revision"].map(|text| (Digest::of(text.as_bytes()), text));
+        let [bundle, host] = bytes.map(|(digest, _)| digest);
+        let release = Release::new(Parts {
+            bundle,
+            runtime: Runtime::Hosts(host),
+            templates: None,
+            ..(*crate::apply::fake::release("b", "h", "t")).clone()
+        });
+        bucket.set_bytes(&names::bundle_key(&bundle), b"bundle");
+        bucket.set_bytes(&names::host_key(&host), b"revision");
+        let mut none = |key: &str| panic!("{key} is there");
+        let found = archives(&bucket.store(), folder.path(), &release, &mut none).await.unwrap();
+        assert_eq!(found.len(), 2);
+        assert!(found.values().all(|archive| archive.path.exists()), "those of this release");
+        let kept = fs::list(folder.path()).unwrap();
+        assert_eq!(kept.len(), KEPT);
+        assert!(
+            kept.contains(&folder.path().join("19.zip")) && !kept.contains(&folder.path().join("06.zip"))
+        );
     }
 }

@@ -3,7 +3,7 @@
 `account.py raise N` grants a quota of N vCPUs on demand; `account.py fill` uses up elastic IP addresses and VPCs, and
 `account.py empty` gives them back; `account.py lock` makes a secret whose key is disabled, `account.py unlock`
 enables it; `account.py make` makes certificates, a hosted zone and subnets in one zone; `account.py reader` makes
-keys of a role that may only read.
+keys of a role that may only read, `account.py deployer` of one with the rights of GitHub's deploy role.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from typing import Any
 
 import boto3
 
+from localcloud.iam import delivery
+from localcloud.iam.resources import Place
+
+TEMPLATES = Path(__file__).resolve().parents[3] / "templates"
 REGION, LOGIN = "us-east-1", "ductwork/aws/login/google"
 MINE = [{"Key": "made-by", "Value": "account.py"}]
 FILTER = [{"Name": "tag:made-by", "Values": ["account.py"]}]
@@ -87,12 +91,25 @@ def make(client: Callable[[str], Any]) -> dict:
 
 
 def reader(client: Callable[[str], Any]) -> dict:
+    look = ["*:Describe*", "*:Get*", "*:List*", "iam:Simulate*"]
+    return keys(client, "reader", {"look": document({"Effect": "Allow", "Action": look, "Resource": "*"})})
+
+
+def deployer(client: Callable[[str], Any]) -> dict:
+    """What `doctor` itself asks is not for a deployment, so the deploy role may not ask it."""
+    place = Place("ductwork", "aws", "000000000000", REGION, "aws", "")
+    made = delivery.template(delivery.texts(TEMPLATES, tasks=False), place).policies()
+    asks = {"Effect": "Allow", "Action": ["iam:GetRole", "iam:Simulate*"], "Resource": "*"}
+    policies = {name: json.dumps(policy) for name, policy in made.items()}
+    return keys(client, "deployer", {**policies, "asks": document(asks)})
+
+
+def keys(client: Callable[[str], Any], name: str, policies: dict[str, str]) -> dict:
     iam = client("iam")
     everybody = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=document(everybody))["Role"]
-    look = ["*:Describe*", "*:Get*", "*:List*", "iam:Simulate*"]
-    policy = document({"Effect": "Allow", "Action": look, "Resource": "*"})
-    iam.put_role_policy(RoleName="reader", PolicyName="look", PolicyDocument=policy)
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(everybody))["Role"]
+    for title, policy in policies.items():
+        iam.put_role_policy(RoleName=name, PolicyName=title, PolicyDocument=policy)
     made = client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="somebody")["Credentials"]
     return {name: value for name, value in made.items() if isinstance(value, str)}
 
@@ -101,18 +118,23 @@ def document(statement: dict) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
+VERBS = {
+    "lock": lock, "unlock": unlock, "fill": fill, "empty": empty, "make": make, "reader": reader,
+    "deployer": deployer,
+}  # fmt: skip
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("verb", choices=("raise", "lock", "unlock", "fill", "empty", "make", "reader"))
+    parser.add_argument("verb", choices=("raise", *VERBS))
     parser.add_argument("vcpus", type=float, nargs="?", default=0)
     parser.add_argument("--state", type=Path, required=True)
     options = parser.parse_args()
     endpoint = json.loads((options.state / "cloud.json").read_text(encoding="utf-8"))["endpoint"]
     session = boto3.Session("local", "local", region_name=REGION)
     client = partial(session.client, endpoint_url=endpoint)
-    verbs = {"lock": lock, "unlock": unlock, "fill": fill, "empty": empty, "make": make, "reader": reader}
-    done = grant(client, options.vcpus) if options.verb == "raise" else verbs[options.verb](client)
+    done = grant(client, options.vcpus) if options.verb == "raise" else VERBS[options.verb](client)
     json.dump(done, sys.stdout)
     return 0
 

@@ -57,6 +57,27 @@ impl Account {
     }
 }
 
+impl Account {
+    /// The findings for a role that `account.py` makes.
+    #[track_caller]
+    fn doctor_as(&self, role: &str, code: i32) -> Findings {
+        let keys = self.has(&[role]);
+        let key = |name: &str| keys[name].as_str().unwrap().to_owned();
+        let (id, secret, token) = (key("AccessKeyId"), key("SecretAccessKey"), key("SessionToken"));
+        let endpoint = self.project.endpoint();
+        let run = self.project.run_with(
+            &["doctor", "--env", "aws", "--format", "json"],
+            &[
+                ("AWS_ACCESS_KEY_ID", &id),
+                ("AWS_SECRET_ACCESS_KEY", &secret),
+                ("AWS_SESSION_TOKEN", &token),
+                ("AWS_ENDPOINT_URL", &endpoint),
+            ],
+        );
+        Findings(run.expect(code).json()["findings"].as_array().unwrap().clone())
+    }
+}
+
 struct Findings(Vec<Value>);
 
 impl Findings {
@@ -115,32 +136,27 @@ fn healthy(account: &Account) {
     assert!(text.contains("us-east-1a, us-east-1b"), "{text}");
 }
 
-/// Whoever may only read is told what the tool could not do, and which roles nobody would make.
+/// Whoever may only read is told what the tool could not do, and which roles nobody would make; GitHub's deploy role may do
+/// all that the tool does.
 fn rights(account: &Account) {
     announce("a role that may only read");
-    let keys = account.has(&["reader"]);
-    let key = |name: &str| keys[name].as_str().unwrap().to_owned();
-    let (id, secret, token) = (key("AccessKeyId"), key("SecretAccessKey"), key("SessionToken"));
-    let endpoint = account.project.endpoint();
-    let run = account.project.run_with(
-        &["doctor", "--env", "aws", "--format", "json"],
-        &[
-            ("AWS_ACCESS_KEY_ID", &id),
-            ("AWS_SECRET_ACCESS_KEY", &secret),
-            ("AWS_SESSION_TOKEN", &token),
-            ("AWS_ENDPOINT_URL", &endpoint),
-        ],
-    );
-    let found = run.expect(2).json();
-    let findings = found["findings"].as_array().unwrap();
-    let named = |name: &str| findings.iter().find(|one| one["name"] == name).unwrap();
+    let findings = account.doctor_as("reader", 2);
+    let named = |name: &str| findings.0.iter().find(|one| one["name"] == name).unwrap();
     let messages: Vec<&str> = named("rights")["problems"].as_array().unwrap().iter().map(message).collect();
-    assert_eq!(messages.len(), 3, "{messages:#?}");
-    let stack = "you may not call cloudformation:CreateChangeSet, cloudformation:ExecuteChangeSet on \
+    assert_eq!(messages.len(), 6, "{messages:#?}");
+    let stack = "you may not call cloudformation:ContinueUpdateRollback, cloudformation:CreateChangeSet, \
+                 cloudformation:DeleteChangeSet, cloudformation:DeleteStack, cloudformation:DetectStackDrift, \
+                 cloudformation:ExecuteChangeSet, cloudformation:RollbackStack, \
+                 cloudformation:UpdateTerminationProtection on \
                  arn:aws:cloudformation:us-east-1:000000000000:stack/ductwork-aws/";
     assert!(messages.iter().any(|one| one.starts_with(stack)), "{messages:#?}");
     let roles = message(&named("service roles")["problems"][0]);
     assert!(roles.ends_with("create: autoscaling.amazonaws.com, rds.amazonaws.com"), "{roles}");
+
+    announce("the deploy role");
+    let findings = account.doctor_as("deployer", 0);
+    let rights = findings.0.iter().find(|one| one["name"] == "rights").unwrap();
+    assert_eq!(rights["text"], "the calls of this tool are allowed", "{rights:#}");
 }
 
 fn message(problem: &Value) -> &str {
@@ -165,7 +181,8 @@ fn too_few_vcpus(account: &Account) {
     assert!(account.project.object("environments/aws/current.json").is_none());
     account.has(&["raise", "12"]);
     let findings = account.doctor(0);
-    assert_eq!(findings.0[0]["text"], "needs 12; others use 0 of 12; all workers at `max` would need 20");
+    let more = "a release that replaces workers needs 22 for a time; all workers at `max` would need 20";
+    assert_eq!(findings.0[0]["text"], format!("needs 12; others use 0 of 12; {more}"));
     let plan = account.run(&["plan", "--env", "aws", "--format", "json"]).expect(0).json();
     let gate = plan["gates"].as_array().unwrap().iter().find(|gate| gate["name"] == "account").unwrap();
     assert_eq!((&gate["outcome"], &gate["notes"]), (&"passed".into(), &Value::Null));

@@ -1,6 +1,7 @@
 //! The invariants of the tool's own source, each with the cure in its message.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod calls;
 mod source;
 
 use source::{Source, Token};

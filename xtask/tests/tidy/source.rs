@@ -9,6 +9,8 @@ pub struct Source {
     pub text: String,
     /// Names, `::`, brackets and single other characters; none of a file that is for tests alone.
     pub tokens: Vec<Token>,
+    /// Texts outside tests, without their quotes.
+    pub texts: Vec<String>,
     /// Lines of test modules.
     test_lines: usize,
 }
@@ -20,8 +22,8 @@ pub struct Token {
 
 impl Source {
     pub fn new(path: &str, text: &str) -> Self {
-        let mut source =
-            Self { path: path.to_owned(), text: text.to_owned(), tokens: Vec::new(), test_lines: 0 };
+        let (tokens, texts) = (Vec::new(), Vec::new());
+        let mut source = Self { path: path.to_owned(), text: text.to_owned(), tokens, texts, test_lines: 0 };
         if is_test_file(path) {
             source.test_lines = text.lines().count();
         } else {
@@ -70,7 +72,11 @@ impl Source {
                     self.push(mark.span().start().line, text);
                 }
                 TokenTree::Ident(name) => self.push(name.span().start().line, name.to_string()),
-                TokenTree::Literal(_) => {}
+                TokenTree::Literal(literal) => {
+                    let literal = literal.to_string();
+                    self.texts
+                        .extend(literal.strip_prefix('"').map(|rest| rest.trim_end_matches('"').to_owned()));
+                }
             }
         }
     }

@@ -7,10 +7,17 @@ use super::values::{Architecture, BrokerKind, LoadBalancer, Nat, Url};
 use crate::model::account::{
     Demands, HostDemand, Hosts as Started, ImageDemand, NetworkDemand, ServiceRole, TaskDemand,
 };
+use std::collections::BTreeMap;
 
 impl Environment {
     #[must_use]
     pub fn demands(&self) -> Demands {
+        self.demands_beside(&BTreeMap::new())
+    }
+
+    /// The same with so many hosts of worker sets, by their names, that go on while as many are launched in their stead.
+    #[must_use]
+    pub fn demands_beside(&self, going_on: &BTreeMap<String, u32>) -> Demands {
         let url = self.airflow.url.as_ref();
         Demands {
             project: self.project.to_string(),
@@ -21,7 +28,8 @@ impl Environment {
             stack: self.stack_name(),
             engine: self.engine,
             service_roles: self.service_roles(),
-            hosts: if self.is_local() { Vec::new() } else { self.hosts_started() },
+            hosts: if self.is_local() { Vec::new() } else { self.hosts_started(going_on) },
+            replaces: false,
             tasks: if self.is_local() { Vec::new() } else { self.tasks_started() },
             network: self.network.demand(),
             addresses: self.addresses(),
@@ -36,7 +44,7 @@ impl Environment {
 
     /// Of the services that make one of their own; the local cloud's make none.
     fn service_roles(&self) -> Vec<ServiceRole> {
-        let hosts = self.hosts_started();
+        let hosts = self.hosts_started(&BTreeMap::new());
         let spot = hosts.iter().any(|hosts| hosts.most.spot > 0);
         let ecs = self.engine.is_ecs();
         let needed = [
@@ -79,10 +87,11 @@ impl Environment {
     }
 
     /// On the local cloud, hosts are folders of this machine.
-    fn hosts_started(&self) -> Vec<HostDemand> {
+    fn hosts_started(&self, going_on: &BTreeMap<String, u32>) -> Vec<HostDemand> {
         match &self.compute {
             Compute::Hosts(hosts) => {
-                let workers = self.workers.iter().filter_map(WorkerSet::demand);
+                let beside = |set: &WorkerSet| going_on.get(set.name.as_str()).copied().unwrap_or_default();
+                let workers = self.workers.iter().filter_map(|set| set.demand(beside(set)));
                 hosts.demands().into_iter().chain(workers).collect()
             }
             Compute::Tasks(tasks) => tasks.capacity.instances().into_iter().map(Instances::demand).collect(),
@@ -179,6 +188,7 @@ impl Instances {
             key: "cluster".to_owned(),
             types: types.map(ToString::to_string).collect(),
             first: by_market(self.min.max(1), 0, self.spot_percent),
+            going_on: Started::default(),
             most: by_market(self.max, 0, self.spot_percent),
         }
     }
@@ -188,22 +198,28 @@ impl HostGroup {
     fn demand(&self, key: &str) -> HostDemand {
         let hosts = Started { on_demand: self.count, spot: 0 };
         let types = vec![self.instance_type.to_string()];
-        HostDemand { key: key.to_owned(), types, first: hosts, most: hosts }
+        HostDemand { key: key.to_owned(), types, first: hosts, going_on: Started::default(), most: hosts }
     }
 }
 
 impl WorkerSet {
-    fn demand(&self) -> Option<HostDemand> {
+    fn demand(&self, going_on: u32) -> Option<HostDemand> {
         let RunsOn::Host { instance_type, more_instance_types, .. } = &self.runs_on else { return None };
         let types = std::iter::once(instance_type).chain(more_instance_types);
-        let (first, most) = self.started();
         let types = types.map(ToString::to_string).collect();
-        (!self.on_scheduler).then(|| HostDemand { key: self.key(), types, first, most })
+        (!self.on_scheduler).then(|| HostDemand {
+            key: self.key(),
+            types,
+            // As many come as there are.
+            first: self.by_market(self.first().max(going_on)),
+            going_on: self.by_market(going_on),
+            most: self.by_market(self.max),
+        })
     }
 
     fn task_demand(&self) -> Option<TaskDemand> {
         let RunsOn::Task { size, .. } = &self.runs_on else { return None };
-        let (first, most) = self.started();
+        let (first, most) = (self.by_market(self.first()), self.by_market(self.max));
         Some(TaskDemand { key: self.key(), units: size.cpu, first, most })
     }
 
@@ -211,12 +227,15 @@ impl WorkerSet {
         format!("workers.{}", self.name)
     }
 
-    /// By a deployment, and at most. A deployment ends with a task on a worker of the set `default`, so one is
-    /// started even if `min` is 0.
-    fn started(&self) -> (Started, Started) {
-        let proof = u32::from(self.name.is_default()).min(self.max);
-        let by_market = |number: u32| by_market(number, self.on_demand_base, self.spot_percent);
-        (by_market(self.min.max(proof)), by_market(self.max))
+    /// How many a deployment starts. It ends with a task on a worker of the set `default`, so one is started even if
+    /// `min` is 0.
+    #[must_use]
+    pub fn first(&self) -> u32 {
+        self.min.max(u32::from(self.name.is_default()).min(self.max))
+    }
+
+    fn by_market(&self, number: u32) -> Started {
+        by_market(number, self.on_demand_base, self.spot_percent)
     }
 }
 
@@ -339,32 +358,47 @@ mod tests {
     #[test]
     fn services_are_updated_by_the_tool_itself() {
         let calls = on_ecs("fargate", "").calls("aws");
-        let all: Vec<String> =
-            calls.iter().map(|call| format!("{} {}", call.actions.join(" "), call.resource)).collect();
+        let asked = |action: &str| calls.iter().find(|call| call.actions.contains(&action));
         let at = "arn:aws:ecs:eu-central-1:111122223333";
-        for call in [
-            format!("ecs:DescribeServices ecs:UpdateService {at}:service/ductwork-dev/scheduler"),
-            format!("ecs:RunTask {at}:task-definition/ductwork-dev-migrate:1"),
+        for (action, resource) in [
+            ("ecs:UpdateService", "service/ductwork-dev/scheduler"),
+            ("ecs:RunTask", "task-definition/ductwork-dev-migrate:1"),
         ] {
-            assert!(all.contains(&call), "{all:#?}");
+            let call = asked(action).unwrap();
+            assert_eq!(call.resource, format!("{at}:{resource}"));
+            assert_eq!(call.cluster, Some(format!("{at}:cluster/ductwork-dev")), "rights may depend on it");
         }
-        assert!(!all.iter().any(|call| call.contains("codedeploy") || call.contains("ssm:")), "{all:#?}");
+        assert!(asked("codedeploy:CreateDeployment").is_none() && asked("ssm:GetParameter").is_none());
     }
 
     #[test]
     fn calls_name_their_resources() {
         let calls = demands("", "").calls("aws-cn");
         let resources: Vec<&str> = calls.iter().map(|call| call.resource.as_str()).collect();
-        let (stack, any) = ("ductwork-dev", "00000000-0000-0000-0000-000000000000");
-        let expected = [
-            &format!("arn:aws-cn:cloudformation:eu-central-1:111122223333:stack/{stack}/{any}"),
-            "arn:aws-cn:s3:::ductwork-111122223333-eu-central-1",
-            "arn:aws-cn:s3:::ductwork-111122223333-eu-central-1/environments/dev/current.json",
-            "arn:aws-cn:secretsmanager:eu-central-1:111122223333:secret:ductwork/dev/login/google-AbCdEf",
-            "arn:aws-cn:codedeploy:eu-central-1:111122223333:deploymentgroup:ductwork-dev/scheduler",
-            "arn:aws-cn:ssm:eu-central-1::parameter/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
-        ];
-        assert_eq!(resources, expected);
+        insta::assert_snapshot!(resources.join("\n"), @r"
+        arn:aws-cn:cloudformation:eu-central-1:111122223333:stack/ductwork-dev/00000000-0000-0000-0000-000000000000
+        *
+        arn:aws-cn:s3:::ductwork-111122223333-eu-central-1
+        arn:aws-cn:s3:::ductwork-111122223333-eu-central-1/environments/dev/current.json
+        arn:aws-cn:secretsmanager:eu-central-1:111122223333:secret:ductwork/dev/login/google-AbCdEf
+        arn:aws-cn:secretsmanager:eu-central-1:111122223333:secret:ductwork/dev/platform/admin-AbCdEf
+        arn:aws-cn:rds:eu-central-1:111122223333:snapshot:ductwork-dev-0123456789ab
+        *
+        arn:aws-cn:codedeploy:eu-central-1:111122223333:deploymentgroup:ductwork-dev/scheduler
+        *
+        arn:aws-cn:autoscaling:eu-central-1:111122223333:autoScalingGroup:00000000-0000-0000-0000-000000000000:autoScalingGroupName/ductwork-dev-Worker
+        arn:aws-cn:ssm:eu-central-1::parameter/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64
+        ");
+    }
+
+    #[test]
+    fn a_database_of_ones_own_is_not_saved_by_rds() {
+        let asks = |demands: Demands| {
+            demands.calls("aws").iter().any(|call| call.actions.contains(&"rds:CreateDBSnapshot"))
+        };
+        assert!(asks(demands("", "")));
+        let own = "[database]\nengine = 'existing'\nurl_secret = 'arn:aws:secretsmanager:eu-central-1:111122223333:secret:u-AbCdEf'\n";
+        assert!(!asks(demands("", own)));
     }
 
     #[test]

@@ -342,6 +342,15 @@ impl Environment {
         &self.workers
     }
 
+    /// How long a worker on a host waits for its running tasks; none on engines without such hosts.
+    #[must_use]
+    pub fn drain(&self) -> Option<Duration> {
+        match &self.compute {
+            Compute::Hosts(hosts) => Some(hosts.drain),
+            Compute::Tasks(_) => None,
+        }
+    }
+
     /// Tasks of ECS that are no component of Airflow's, sorted by name.
     #[must_use]
     pub fn external_tasks(&self) -> &[ExternalTask] {

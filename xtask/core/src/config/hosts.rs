@@ -86,6 +86,15 @@ impl WorkerSet {
         self.name.prefix()
     }
 
+    /// How CodeDeploy rolls out to its hosts, if it has any of its own.
+    #[must_use]
+    pub fn rollout(&self) -> Option<Pace> {
+        match self.runs_on {
+            RunsOn::Host { rollout, .. } if !self.on_scheduler => Some(rollout),
+            RunsOn::Host { .. } | RunsOn::Task { .. } => None,
+        }
+    }
+
     /// Whether CodeDeploy waits for each host before it turns to the next.
     pub(super) fn is_rolled_one_by_one(&self) -> bool {
         matches!(self.runs_on, RunsOn::Host { rollout: Pace::OneAtATime, .. })

@@ -1,8 +1,11 @@
 //! What an environment needs of its AWS account, and what the account says of it; no SDK types.
 
+mod calls;
+
 use super::engine::Engine;
-use super::names;
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use calls::Calls;
 
 /// Everything that an account can lack. Made from the environment file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Demands {
     /// Those that AWS's services need.
     pub service_roles: Vec<ServiceRole>,
     pub hosts: Vec<HostDemand>,
+    /// Whether the deployment replaces hosts of worker sets; another one may.
+    pub replaces: bool,
     /// On Fargate.
     pub tasks: Vec<TaskDemand>,
     pub network: NetworkDemand,
@@ -71,66 +76,6 @@ pub struct ServiceRole {
     pub name: &'static str,
 }
 
-/// Calls that the tool makes, to one resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Calls {
-    pub actions: Vec<&'static str>,
-    pub resource: String,
-}
-
-impl Demands {
-    /// The tool's own calls, as far as a resource has a name before it exists. What CloudFormation needs to make
-    /// the stack is not among them.
-    #[must_use]
-    pub fn calls(&self, partition: &str) -> Vec<Calls> {
-        let Self { region, account, bucket, stack, engine, environment, image, .. } = self;
-        let at = |service: &str, resource: String| {
-            format!("arn:{partition}:{service}:{region}:{account}:{resource}")
-        };
-        let to = |actions: &[&'static str], resource: String| Calls { actions: actions.to_vec(), resource };
-        let any = "00000000-0000-0000-0000-000000000000";
-        let mut calls = vec![
-            to(&STACK_CALLS, at("cloudformation", format!("stack/{stack}/{any}"))),
-            to(&["s3:ListBucket"], format!("arn:{partition}:s3:::{bucket}")),
-            to(
-                &["s3:GetObject", "s3:PutObject"],
-                format!("arn:{partition}:s3:::{bucket}/{}", names::pointer_key(environment)),
-            ),
-            to(
-                &["secretsmanager:DescribeSecret"],
-                at("secretsmanager", format!("secret:{}-AbCdEf", names::google_secret(environment))),
-            ),
-        ];
-        calls.extend(match engine {
-            Engine::Ec2 => vec![to(
-                &["codedeploy:CreateDeployment", "codedeploy:GetDeployment"],
-                at("codedeploy", format!("deploymentgroup:{stack}/scheduler")),
-            )],
-            Engine::Fargate | Engine::EcsEc2 => vec![
-                to(
-                    &["ecs:DescribeServices", "ecs:UpdateService"],
-                    at("ecs", format!("service/{stack}/scheduler")),
-                ),
-                to(&["ecs:RunTask"], at("ecs", format!("task-definition/{stack}-migrate:1"))),
-            ],
-        });
-        if let Some(image) = image.as_ref().filter(|image| !image.is_id()) {
-            // AWS's own parameters belong to no account.
-            let owner = if image.name.starts_with("/aws/") { "" } else { account };
-            let parameter = format!("arn:{partition}:ssm:{region}:{owner}:parameter{}", image.name);
-            calls.push(to(&["ssm:GetParameter"], parameter));
-        }
-        calls
-    }
-}
-
-const STACK_CALLS: [&str; 4] = [
-    "cloudformation:CreateChangeSet",
-    "cloudformation:DescribeChangeSet",
-    "cloudformation:DescribeStacks",
-    "cloudformation:ExecuteChangeSet",
-];
-
 /// Hosts of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostDemand {
@@ -140,6 +85,8 @@ pub struct HostDemand {
     pub types: Vec<String>,
     /// The hosts that a deployment starts.
     pub first: Hosts,
+    /// Those that a rollout lets go on for a time, while as many are launched in their stead.
+    pub going_on: Hosts,
     /// The hosts at most.
     pub most: Hosts,
 }

@@ -31,10 +31,15 @@ pub fn needs_consent(changes: &[Change], guard: Guard) -> Vec<String> {
     guarded.into_iter().chain(risky).collect()
 }
 
-/// Why somebody must agree to these parameters. A change of the VPC replaces nearly everything, but a change set
-/// cannot know it: children of the stack get the subnets from one another.
+/// Why somebody must agree to these parameters, whatever a change set shows.
 #[must_use]
-pub fn moves(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Option<String> {
+pub fn for_parameters(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
+    [moves(before, after), another_broker(before, after)].into_iter().flatten().collect()
+}
+
+/// Another VPC replaces nearly everything, but a change set cannot know it: children of the stack get the subnets from one
+/// another.
+fn moves(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Option<String> {
     let vpc = |parameters: &BTreeMap<String, String>| match parameters.get("ExistingVpcId") {
         Some(id) if !id.is_empty() => id.clone(),
         _ => "a VPC of its own".to_owned(),
@@ -42,6 +47,18 @@ pub fn moves(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>
     let (old, new) = (vpc(before), vpc(after));
     let moved = !before.is_empty() && old != new;
     moved.then(|| format!("moves from {old} to {new}: the database and all hosts are replaced"))
+}
+
+/// Of another broker: CloudFormation deletes the old one before schedulers and workers know the new one, and what it
+/// removes does not say what becomes of tasks.
+fn another_broker(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Option<String> {
+    let (old, new) = (before.get("BrokerKind")?, after.get("BrokerKind")?);
+    (old != new).then(|| {
+        format!(
+            "replaces the broker {old} by {new}: the old one goes some minutes before schedulers and workers use the \
+             new one; until then no task begins, one that is queued comes later or fails, those that run go on"
+        )
+    })
 }
 
 fn fate(change: &Change) -> &'static str {
@@ -99,6 +116,18 @@ mod tests {
         let told = moves(&of("vpc-1"), &of("vpc-2")).unwrap();
         assert_eq!(told, "moves from vpc-1 to vpc-2: the database and all hosts are replaced");
         assert!(moves(&of(""), &of("vpc-2")).unwrap().starts_with("moves from a VPC of its own to vpc-2"));
+    }
+
+    #[test]
+    fn another_broker_asks_and_says_what_becomes_of_tasks() {
+        let of = |kind: &str| BTreeMap::from([("BrokerKind".to_owned(), kind.to_owned())]);
+        assert_eq!(another_broker(&of("sqs"), &of("sqs")), None);
+        assert_eq!(another_broker(&BTreeMap::new(), &of("sqs")), None, "there was none");
+        let told = for_parameters(&of("valkey-service"), &of("sqs")).concat();
+        assert!(
+            told.starts_with("replaces the broker valkey-service by sqs: the old one goes some minutes"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whether a rollout changes the hosts of a worker set in place, or has others launched in their stead.
 
-use crate::config::LONGEST_HOOK;
+use crate::config::{Environment, LONGEST_HOOK, WorkerSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A worker set as a rollout meets it.
@@ -42,9 +43,47 @@ impl Set<'_> {
     }
 }
 
+/// How many hosts of each worker set go on while as many are launched in their stead. `now` has those that take tasks, by
+/// the names of the sets; without it they are as many as a deployment starts.
+#[must_use]
+pub fn going_on(environment: &Environment, now: Option<&BTreeMap<String, usize>>) -> BTreeMap<String, u32> {
+    let Some(budget) = environment.drain() else { return BTreeMap::new() };
+    let of = |set: &WorkerSet| {
+        let config = set.rollout()?.to_string();
+        let (name, first) = (set.name.to_string(), set.first() as usize);
+        let now = now.map_or(first, |now| now.get(&name).copied().unwrap_or_default());
+        let met = Set { now, fewest: set.min as usize, config: &config, budget };
+        met.replaced_because().map(|_| (name, u32::try_from(now).unwrap_or(u32::MAX)))
+    };
+    environment.worker_sets().iter().filter_map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::resolve;
+
+    #[test]
+    fn hosts_go_on_where_others_are_launched_in_their_stead() {
+        let going_on = |more: &str, now: Option<&[(&str, usize)]>| {
+            let text = format!(
+                "[aws]\naccount = '111122223333'\nregion = 'eu-central-1'\n\
+                 [entry]\nallowed_cidrs = ['203.0.113.0/24']\n{more}"
+            );
+            let environment = resolve("dev", &text, "").unwrap_or_else(|problems| panic!("{problems:#?}"));
+            let now = now.map(|now| now.iter().map(|(name, hosts)| ((*name).to_owned(), *hosts)).collect());
+            going_on(&environment, now.as_ref()).into_iter().collect::<Vec<_>>()
+        };
+        let hosts = |name: &str, hosts| vec![(name.to_owned(), hosts)];
+        assert_eq!(going_on("", None), hosts("default", 1), "the only worker, of a set with at least one");
+        assert_eq!(going_on("", Some(&[("default", 0)])), [], "which does not run");
+        let elastic = "[workers.default]\nmin = 0\nmax = 9\n";
+        assert_eq!(going_on(elastic, Some(&[("default", 4)])), [], "one after the other, in place");
+        let long = format!("[hosts]\ndrain_minutes = 600\n{elastic}");
+        assert_eq!(going_on(&long, Some(&[("default", 4)])), hosts("default", 4));
+        let small = "[workers.default]\n[workers.small]\non_scheduler = true\n";
+        assert_eq!(going_on(small, None), hosts("default", 1), "the other set has no hosts");
+    }
 
     fn replaced(now: usize, fewest: usize, config: &str, minutes: u64) -> bool {
         let config = format!("CodeDeployDefault.{config}");

@@ -5,6 +5,7 @@
 
 use super::super::patience::{Patience, patiently};
 use super::failure::{self, Why};
+use crate::doors::aws;
 use crate::doors::backoff::Backoff;
 use crate::doors::ecs::{Cluster, Filter, Service, ServiceDeployment};
 use crate::doors::time::Stopwatch;
@@ -16,6 +17,8 @@ use std::time::Duration;
 const STANDSTILL: Duration = Duration::from_secs(30 * 60);
 /// How long ECS may take to take a deployment back. Behind protected tasks that can be two days.
 const ROLLBACK: Duration = Duration::from_secs(10 * 60);
+/// How often tasks are asked to be replaced, while ECS throttles or says nothing.
+const ATTEMPTS: usize = 9;
 /// Until a deployment that was asked for is listed.
 const BEGIN: Duration = Duration::from_secs(60);
 
@@ -112,12 +115,49 @@ pub async fn roll(cluster: Cluster<'_>, order: &Order<'_>, sink: &Sink) -> Resul
         }
         _ => {
             // Nor for anything that is so already, unless it is told to.
-            cluster.update(order.service, order.definition, count, order.anew || same).await?;
+            match order.anew || same {
+                true => force(cluster, order, count, &service, sink).await?,
+                false => cluster.update(order.service, order.definition, count, false).await?,
+            }
             let before = last.as_ref().map(|last| last.service_deployment_arn.as_str());
             begun(cluster, order, before, sink).await?
         }
     };
     follow(cluster, &arn, order, sink).await
+}
+
+/// Has every task replaced. Each request would begin a deployment, so where the answer to one was lost, the service is
+/// looked at before another is sent.
+async fn force(
+    cluster: Cluster<'_>,
+    order: &Order<'_>,
+    count: Option<i64>,
+    before: &Service,
+    sink: &Sink,
+) -> Result<()> {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut attempts = 0;
+    loop {
+        let fail = match cluster.update(order.service, order.definition, count, true).await {
+            Err(fail) if aws::is_passing(&fail) => fail,
+            answer => return answer,
+        };
+        backoff.wait().await;
+        let now = patiently(sink, || service(cluster, order)).await?;
+        attempts += 1;
+        if primary(&now) != primary(before) {
+            return Ok(());
+        }
+        if attempts >= ATTEMPTS {
+            return Err(fail);
+        }
+    }
+}
+
+/// The deployment that the tasks of a service are to be of.
+fn primary(service: &Service) -> Option<&str> {
+    let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
+    primary.map(|deployment| deployment.id.as_str())
 }
 
 /// The service, its last deployment, and whether that is the one which is ordered.

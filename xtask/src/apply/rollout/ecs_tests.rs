@@ -188,6 +188,24 @@ async fn what_ecs_sees_no_change_in_is_deployed_anew() {
     }
 }
 
+/// Each request would begin another deployment.
+#[tokio::test(start_paused = true)]
+async fn tasks_are_replaced_once_however_many_answers_are_lost() {
+    let done = || [deployment("SUCCESSFUL", NEW, 2, 2)];
+    let once = [format!("update api to {NEW}, anew")];
+    let there = || FakeEcs::default().service("api", NEW, 2).deployed("api", done()).begins("api", done());
+    let anew = Order { anew: true, ..order() };
+    let lost = there().loses("UpdateService", 1);
+    rolled(&lost, &anew).await.unwrap();
+    assert_eq!(lost.calls(), once);
+    let throttled = there().refuses("UpdateService", 3).loses("UpdateService", 1);
+    rolled(&throttled, &anew).await.unwrap();
+    assert_eq!(throttled.calls(), once);
+    let throttled = there().refuses("UpdateService", usize::MAX);
+    let fail = rolled(&throttled, &anew).await.unwrap_err();
+    assert_eq!((fail.message(), throttled.calls()), ("cannot update service `api`", Vec::new()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mere_number_of_tasks_begins_no_deployment() {
     let ecs =

@@ -18,7 +18,7 @@ use crate::model::event::Sink;
 use crate::model::stack::{Followed, Operation, StackFacts};
 use crate::model::text::count;
 use crate::observe::stack as observed;
-use crate::plan::consent::{moves, needs_consent};
+use crate::plan::consent::{for_parameters, needs_consent};
 use crate::plan::root_cause::verdict;
 use crate::plan::stack::{Decision, Desired, StackAction, decide};
 use crate::plan::templates::Packaged;
@@ -140,8 +140,8 @@ async fn changed(
     if let Some(why) = &change_set.unseen {
         goal.sink.note(why.clone());
     }
-    let moves = facts.and_then(|facts| moves(&facts.parameters, &goal.desired.parameters));
-    agreed(context, goal.sink, &change_set, moves).await?;
+    let told = facts.map(|facts| for_parameters(&facts.parameters, &goal.desired.parameters));
+    agreed(context, goal.sink, &change_set, told.unwrap_or_default()).await?;
     let followed = change_set::execute(client, &change_set, goal.sink, &context.aws.pace).await?;
     let operation = match purpose {
         Purpose::Create => Operation::Create,
@@ -152,15 +152,16 @@ async fn changed(
     Ok(Turn::Settled)
 }
 
-/// Asks if need be; without consent the change set is taken back, and the shell of a new stack.
-async fn agreed(context: &Context, sink: &Sink, change_set: &ChangeSet, moves: Option<String>) -> Result<()> {
+/// Asks if need be; without consent the change set is taken back, and the shell of a new stack. `told` is why to ask
+/// besides what the change set shows.
+async fn agreed(context: &Context, sink: &Sink, change_set: &ChangeSet, told: Vec<String>) -> Result<()> {
     let unseen =
         change_set.unseen.as_ref().map(|_| "may replace or remove resources that cannot be previewed");
     let reasons = match change_set.purpose {
         Purpose::Create => Vec::new(),
         Purpose::Update => {
             let known = needs_consent(&change_set.changes, context.guard);
-            known.into_iter().chain(unseen.map(str::to_owned)).chain(moves).collect()
+            known.into_iter().chain(unseen.map(str::to_owned)).chain(told).collect()
         }
     };
     let question = Question { reasons, changes: change_set.changes.clone() };

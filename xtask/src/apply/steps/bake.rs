@@ -5,6 +5,7 @@
 use super::super::context::{Before, Context, State};
 use super::super::timed::Ended;
 use crate::doors::airflow::Airflow;
+use crate::doors::pace::{AIRFLOW, GAP};
 use crate::doors::time::{self, Stopwatch};
 use crate::fail::{Fail, Result};
 use crate::model::event::Sink;
@@ -19,8 +20,6 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(5);
 /// Airflow counts rows of its database for each answer.
 const COUNT: Duration = Duration::from_secs(15);
-/// One request in a second to each service.
-const APART: Duration = Duration::from_secs(1);
 /// How long an alarm of the rollout may take to fall silent: none of the templates looks back further on metrics that
 /// a rollout interrupts.
 const SETTLE: Duration = Duration::from_secs(300);
@@ -52,7 +51,7 @@ pub(super) async fn run(
         }
         let left = bake.length().saturating_sub(bake.watch.elapsed());
         sink.progress(format!("{} left; {}", time_of(left), bake.told()));
-        time::sleep(LOOK.min(left).max(APART)).await;
+        time::sleep(LOOK.min(left).max(GAP)).await;
     }
 }
 
@@ -109,7 +108,7 @@ impl Bake {
 
     /// The alarms that speak against the release.
     async fn look(&mut self, context: &Context, over: bool, sink: &Sink) -> Vec<Alarm> {
-        let read = alarms::ringing(&context.aws, &context.stack).await;
+        let read = alarms::ringing(&context.aws.watching(), &context.stack).await;
         let Some(ringing) = self.known(ALARMS, read, sink) else { return Vec::new() };
         let found = self.alarms.look(&ringing, over);
         if self.ringing.replace(ringing.len()).is_none() {
@@ -149,7 +148,7 @@ impl Bake {
         if !fail_more_often(before, now) {
             return None;
         }
-        time::sleep(APART).await;
+        context.aws.pace.turn(AIRFLOW).await;
         let filters = format!("state=failed&{}", self.filters.1);
         let failed = ask(&airflow, move |airflow| airflow.last_tasks(&filters)).await.unwrap_or_default();
         Some(Worse { before, now, which: most(failed) })
@@ -157,15 +156,12 @@ impl Bake {
 
     async fn counts(&self, context: &Context, state: &mut State) -> Result<(Airflow, Tasks, Tasks)> {
         let airflow = state.airflow(&context.doors()).await?;
+        let pace = &context.aws.pace;
         let before = match self.before {
             Some(before) => before,
-            None => {
-                let before = airflow::ended(&airflow, &self.filters.0).await?;
-                time::sleep(APART).await;
-                before
-            }
+            None => airflow::ended(&airflow, pace, &self.filters.0).await?,
         };
-        let now = airflow::ended(&airflow, &self.filters.1).await?;
+        let now = airflow::ended(&airflow, pace, &self.filters.1).await?;
         Ok((airflow, before, now))
     }
 

@@ -27,6 +27,7 @@ answers! {
 
     /// A set of tasks of one revision, in the answer about a service.
     pub struct Deployment {
+        id: String,
         /// `PRIMARY`, `ACTIVE` or `INACTIVE`.
         status: String,
         task_definition: String,

@@ -3,7 +3,7 @@
 use super::{Ask, optional, parsed, senseless, told};
 use crate::doors::aws;
 use crate::doors::signed::{Answer as Signed, Service};
-use crate::model::account::{Answer, Denied, ServiceRole, ServiceRoles, Topic};
+use crate::model::account::{Answer, Calls, Denied, ServiceRole, ServiceRoles, Topic};
 
 const VERSION: &str = "2010-05-08";
 
@@ -42,7 +42,7 @@ impl Ask<'_> {
         let Some(policies) = self.policies().await? else { return Ok(Vec::new()) };
         let mut denied = Vec::new();
         for call in self.demands.calls(partition(&policies)) {
-            let refused = self.simulated(&policies, &call.actions, &call.resource).await;
+            let refused = self.simulated(&policies, &call).await;
             denied.extend(told(refused)?);
         }
         Ok(denied)
@@ -73,11 +73,13 @@ impl Ask<'_> {
         arn.map(Some).ok_or_else(|| senseless("role"))
     }
 
-    async fn simulated(&self, policies: &str, actions: &[&str], resource: &str) -> Signed<Vec<Denied>> {
+    async fn simulated(&self, policies: &str, calls: &Calls) -> Signed<Vec<Denied>> {
+        let Calls { actions, resource, cluster } = calls;
         let mut wanted = vec![
             ("PolicySourceArn".to_owned(), policies.to_owned()),
-            ("ResourceArns.member.1".to_owned(), resource.to_owned()),
+            ("ResourceArns.member.1".to_owned(), resource.clone()),
         ];
+        wanted.extend(cluster.iter().flat_map(|cluster| context("ecs:cluster", cluster)));
         let numbered = (1..).zip(actions);
         wanted.extend(numbered.map(|(n, action)| (format!("ActionNames.member.{n}"), (*action).to_owned())));
         let xml = self.iam("SimulatePrincipalPolicy", wanted).await?;
@@ -86,7 +88,7 @@ impl Ask<'_> {
             return Err(senseless("decision"));
         }
         let refused = names.into_iter().zip(decisions).filter(|(_, decision)| decision != "allowed");
-        Ok(refused.map(|(action, _)| Denied { action, resource: resource.to_owned() }).collect())
+        Ok(refused.map(|(action, _)| Denied { action, resource: resource.clone() }).collect())
     }
 
     /// Those that are not there, and whether the deployment can make them.
@@ -117,7 +119,8 @@ impl Ask<'_> {
         let (partition, account) = (partition(&policies), &self.demands.account);
         for ServiceRole { service, name } in missing {
             let role = format!("arn:{partition}:iam::{account}:role/aws-service-role/{service}/{name}");
-            let asked = self.simulated(&policies, &["iam:CreateServiceLinkedRole"], &role).await;
+            let calls = Calls { actions: vec!["iam:CreateServiceLinkedRole"], resource: role, cluster: None };
+            let asked = self.simulated(&policies, &calls).await;
             if !told(asked)?.is_empty() {
                 return Ok(true);
             }
@@ -128,6 +131,12 @@ impl Ask<'_> {
     async fn iam(&self, action: &str, parameters: Vec<(String, String)>) -> Signed<String> {
         self.aws.signed.query(Service::Iam, VERSION, action, &parameters).await
     }
+}
+
+/// What a condition may ask for; IAM denies what depends on something that it is not told.
+fn context(key: &str, value: &str) -> [(String, String); 3] {
+    [("Name", key), ("Type", "string"), ("Values.member.1", value)]
+        .map(|(what, value)| (format!("ContextEntries.member.1.ContextKey{what}"), value.to_owned()))
 }
 
 fn partition(arn: &str) -> &str {
@@ -153,6 +162,14 @@ mod tests {
         let user = "arn:aws:iam::111122223333:user/people/ann";
         assert_eq!(Principal::of(user), Ok(Principal::User(user.to_owned())));
         assert!(of("federated-user/ann").is_err());
+    }
+
+    #[test]
+    fn iam_is_told_what_conditions_ask_for() {
+        let pairs = context("ecs:cluster", "arn").map(|(name, value)| format!("{name}={value}"));
+        let entry = "ContextEntries.member.1.ContextKey";
+        let expected = ["Name=ecs:cluster", "Type=string", "Values.member.1=arn"];
+        assert_eq!(pairs, expected.map(|pair| format!("{entry}{pair}")));
     }
 
     #[test]

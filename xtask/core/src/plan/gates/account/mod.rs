@@ -152,6 +152,7 @@ pub(super) mod tests {
             key: key.to_owned(),
             types: vec!["t4g.medium".to_owned()],
             first: Hosts { on_demand: 1, spot: 0 },
+            going_on: Hosts::default(),
             most: Hosts { on_demand: most, spot: 0 },
         };
         let demands = Demands {

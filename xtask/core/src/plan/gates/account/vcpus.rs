@@ -24,40 +24,66 @@ pub(super) fn spot(about: &About, vcpus: &Vcpus) -> Judged {
     market(about, vcpus, &SPOT)
 }
 
-/// Refuses what cannot start. Workers that come later, up to `max`, are only told of.
+/// Refuses what cannot start. Workers that come later, up to `max`, are only told of, and so is what a release needs for
+/// a time that replaces workers, unless this one does.
 fn market(about: &About, vcpus: &Vcpus, market: &Market) -> Judged {
-    let each = |number: fn(&HostDemand) -> Hosts| {
-        let demands = about.account.demands.hosts.iter();
-        let counted =
-            demands.map(move |one| (one.key.as_str(), (market.hosts)(&number(one)) * size(one, vcpus)));
-        counted.filter(|(_, vcpus)| *vcpus > 0).collect::<Vec<_>>()
-    };
-    let sum = |each: &[(&str, u32)]| each.iter().map(|(_, vcpus)| vcpus).sum::<u32>();
-    let (first, most) = (each(|one| one.first), each(|one| one.most));
+    let demands = &about.account.demands;
+    let of = |one: &HostDemand, hosts: &Hosts| (market.hosts)(hosts) * size(one, vcpus);
+    let each = demands.hosts.iter().map(|one| Share {
+        key: &one.key,
+        vcpus: of(one, &one.first),
+        going_on: of(one, &one.going_on),
+    });
+    let each: Vec<Share> = each.filter(|one| one.vcpus > 0).collect();
+    let first: u32 = each.iter().map(|one| one.vcpus).sum();
+    let while_replaced: u32 = each.iter().map(|one| one.vcpus + one.going_on).sum();
+    let most: u32 = demands.hosts.iter().map(|one| of(one, &one.most)).sum();
+    let wanted = if demands.replaces { while_replaced } else { first };
     let quota = &vcpus.quota;
-    let missing = (!fits(quota, sum(&first))).then(|| too_many(about, vcpus, market, &first));
-    let mut text = format!("needs {}; others use {} of {}", sum(&first), quota.used, quota.limit);
-    if !fits(quota, sum(&most)) {
-        text += &format!("; all workers at `max` would need {}", sum(&most));
+    let missing = (!fits(quota, wanted)).then(|| too_many(about, vcpus, market, &each));
+    let mut text = format!("needs {wanted}; others use {} of {}", quota.used, quota.limit);
+    if !fits(quota, while_replaced) {
+        text += &format!("; a release that replaces workers needs {while_replaced} for a time");
+    }
+    if !fits(quota, most) {
+        text += &format!("; all workers at `max` would need {most}");
     }
     Judged::of(text, missing.into_iter().collect())
 }
 
-fn too_many(about: &About, vcpus: &Vcpus, market: &Market, each: &[(&str, u32)]) -> Problem {
-    let (quota, name) = (&vcpus.quota, market.name);
-    let wanted: u32 = each.iter().map(|(_, vcpus)| vcpus).sum();
-    let listed: Vec<String> = each.iter().map(|(key, vcpus)| format!("{key} {vcpus}")).collect();
+/// The vCPUs of one kind of hosts.
+struct Share<'a> {
+    key: &'a str,
+    vcpus: u32,
+    /// Of those that go on while as many are launched in their stead.
+    going_on: u32,
+}
+
+fn too_many(about: &About, vcpus: &Vcpus, market: &Market, each: &[Share]) -> Problem {
+    let (quota, name, demands) = (&vcpus.quota, market.name, &about.account.demands);
+    let doubled = |one: &Share| if demands.replaces { one.going_on } else { 0 };
+    let wanted: u32 = each.iter().map(|one| one.vcpus + doubled(one)).sum();
+    let listed = each.iter().map(|one| match doubled(one) {
+        0 => format!("{} {}", one.key, one.vcpus),
+        more => format!("{} {} and {more} more while its hosts are replaced", one.key, one.vcpus),
+    });
+    let does = if demands.replaces { "needs" } else { "starts" };
     let message = format!(
-        "the deployment starts {name} instances with {wanted} vCPUs ({}); the account may run {} in {}, and \
+        "the deployment {does} {name} instances with {wanted} vCPUs ({}); the account may run {} in {}, and \
          other instances use {}",
-        listed.join(", "),
+        listed.collect::<Vec<_>>().join(", "),
         quota.limit,
-        about.account.demands.region,
+        demands.region,
         quota.used
     );
     let increase = about.increase("ec2", market.code, quota.used + wanted);
-    let hint = format!("use fewer or smaller hosts, or request a larger quota: {increase}");
-    let keys: Vec<&str> = each.iter().map(|(key, _)| *key).collect();
+    let fewer = if each.iter().any(|one| doubled(one) > 0) {
+        "set `min = 0`, with `drain_minutes` of 55 at most, for workers to be changed in place; use fewer or smaller hosts"
+    } else {
+        "use fewer or smaller hosts"
+    };
+    let hint = format!("{fewer}, or request a larger quota: {increase}");
+    let keys: Vec<&str> = each.iter().map(|one| one.key).collect();
     about.problem("quota", &keys, message, hint)
 }
 
@@ -142,6 +168,25 @@ mod tests {
         );
         assert!(problem.hint.contains("--quota-code L-1216C47A --desired-value 6 --region eu-central-1"));
         assert_eq!(only(&with(healthy(), 6, 2), "on-demand vCPUs").outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn workers_that_are_replaced_count_twice() {
+        let mut account = with(healthy(), 5, 0);
+        account.demands.hosts[1].going_on.on_demand = 1;
+        let found = only(&account, "on-demand vCPUs");
+        let told = "needs 4; others use 0 of 5; a release that replaces workers needs 6 for a time";
+        assert_eq!((found.outcome, found.text.as_str()), (Outcome::Ok, told), "not this one");
+        account.demands.replaces = true;
+        let found = only(&account, "on-demand vCPUs");
+        assert_eq!(
+            found.problems[0].message,
+            "the deployment needs on-demand instances with 6 vCPUs (hosts.scheduler 2, workers.default 2 and 2 more \
+             while its hosts are replaced); the account may run 5 in eu-central-1, and other instances use 0"
+        );
+        let hint = &found.problems[0].hint;
+        assert!(hint.starts_with("set `min = 0`") && hint.contains("--desired-value 6"), "{hint}");
+        assert_eq!(only(&with(account, 6, 0), "on-demand vCPUs").text, "needs 6; others use 0 of 6");
     }
 
     #[test]
