@@ -153,10 +153,13 @@ class TestTasksOfAWorker:
     def test_a_task_has_ended_as_airflow_calls_it(self, tmp_path, monkeypatch):
         from airflow.sdk.listener import get_listener_manager
 
+        from ductwork_airflow.extensions.plugin import DuctworkPlugin
+
         monkeypatch.setenv("DUCTWORK_STATE", str(tmp_path))
-        listeners = get_listener_manager()
-        assert listeners.pm.is_registered(outcome), "by the plugin"
-        told, failed = listeners.hook, {"previous_state": None, "error": None}
+        manager = get_listener_manager.__wrapped__()
+        for listener in DuctworkPlugin().listeners:
+            manager.add_listener(listener)
+        told, failed = manager.hook, {"previous_state": None, "error": None}
 
         def ended(number: int, celerys: str = "SUCCESS", **hooks: dict[str, Any]) -> str:
             one = SimpleNamespace(id=f"0{number}")
