@@ -51,6 +51,12 @@ pub(super) async fn failed(aws: &Aws, id: &str) -> Result<Vec<(String, String)>>
     Ok(read(aws, id, &ids).await?.iter().filter_map(event).collect())
 }
 
+/// How far an instance is.
+pub(super) async fn standing(aws: &Aws, id: &str, instance: &str) -> Result<Option<TargetStatus>> {
+    let instances = read(aws, id, &[instance.to_owned()]).await?;
+    Ok(instances.first().and_then(|one| one.status().cloned()))
+}
+
 /// The first page of the instances in a state.
 async fn page(aws: &Aws, id: &str, status: &TargetStatus) -> Result<Vec<String>> {
     aws.pace.turn(CODEDEPLOY).await;

@@ -110,6 +110,18 @@ pub fn answer_key(environment: &str, id: &str) -> String {
     filled(&of_environment(&CONTRACT.keys.answer, environment), "id", id)
 }
 
+/// What the hosts of a worker set read of their canary.
+#[must_use]
+pub fn canary_key(environment: &str, set: &str) -> String {
+    filled(&of_environment(&CONTRACT.keys.canary, environment), "set", set)
+}
+
+/// Where the canary says which host it is.
+#[must_use]
+pub fn claim_key(environment: &str, token: &str) -> String {
+    filled(&of_environment(&CONTRACT.keys.claim, environment), "id", token)
+}
+
 #[must_use]
 pub fn releases_prefix(environment: &str) -> String {
     release_key(environment, "").trim_end_matches(".json").to_owned()
