@@ -95,7 +95,7 @@ async fn two_hundred_groups_of_hosts_are_watched_with_a_call_a_second() {
     let (calls, log, watch) = (Calls::new(), Log::default(), Stopwatch::start());
     let aws = Hosts { all: 25, looks: 2, fail: false }.aws(&calls);
     for number in 0..200 {
-        roll(&aws, &order(&format!("workers-{number}")), &log.sink()).await.unwrap();
+        roll(&aws, &order(&format!("workers-{number}")), None, &log.sink()).await.unwrap();
     }
     calls.assert_paced();
     assert!(calls.count("GetDeployment") > 200 * 4, "each third look was refused, and failed nothing");
