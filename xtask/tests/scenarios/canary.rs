@@ -65,9 +65,8 @@ fn ended(child: Child, code: i32) -> (Value, String) {
 #[test]
 fn one_host_first() {
     let project = Project::without_airflow();
-    let set = |min: u32| {
-        format!("\n[release]\ncanary_minutes = 1\n[workers.default]\nmin = {min}\nmax = 2\n")
-    };
+    let set =
+        |min: u32| format!("\n[release]\ncanary_minutes = 1\n[workers.default]\nmin = {min}\nmax = 2\n");
     let plain = project.read("environments/local.toml");
     let write = |min| project.write("environments/local.toml", &format!("{plain}{}", set(min)));
     write(2);

@@ -20,8 +20,6 @@ use aws_sdk_codedeploy::types::{
 };
 use std::time::Duration;
 
-/// So many instances say it all: those of one revision fail alike.
-const TOLD: usize = 5;
 /// How often a deployment is asked for, as the SDK would, and the pauses between.
 const ATTEMPTS: usize = 8;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -205,7 +203,7 @@ async fn judge(
             sink.note(format!("{}: no hosts now; those that start get the revision", order.group));
             Ok(())
         }
-        Err(why) => Err(explain(aws, info, order, canary, &why).await),
+        Err(why) => Err(targets::explain(aws, info, order.group, canary, &why).await),
     }
 }
 
@@ -371,35 +369,6 @@ fn complete(info: &DeploymentInfo) -> std::result::Result<(), String> {
         0 => Ok(()),
         missed => Err(format!("it succeeded, but {missed} of its instances did not get the revision")),
     }
-}
-
-/// Of a canary's deployment, what became of the canary comes first: the others only refuse to follow.
-async fn explain(
-    aws: &Aws,
-    info: &DeploymentInfo,
-    order: &Order<'_>,
-    canary: Option<&str>,
-    why: &str,
-) -> Fail {
-    let id = info.deployment_id().unwrap_or_default();
-    let mut fail = Fail::failed(format!("deployment `{id}` to group `{}` failed", order.group)).cause(why);
-    let mut silent = info.error_information().is_none();
-    let mut failed = targets::failed(aws, id).await.unwrap_or_default();
-    failed.sort_by_key(|(instance, _)| Some(instance.as_str()) != canary);
-    for (instance, event) in failed.iter().take(TOLD) {
-        fail = fail.cause(format!("instance {instance}: {event}"));
-        silent |= !event.contains('\n');
-    }
-    let all = info.deployment_overview().map_or(0, |all| usize::try_from(all.failed()).unwrap_or_default());
-    if all > TOLD && failed.len() > TOLD {
-        fail = fail.cause(format!("and {} more instances", all - TOLD));
-    }
-    // The agent drops all output of a script if a byte of it is not UTF-8 or its last line is too long.
-    if silent {
-        fail = fail
-            .hint("look at the instances' logs: /opt/codedeploy-agent/deployment-root/*/*/logs/scripts.log");
-    }
-    fail
 }
 
 #[cfg(test)]

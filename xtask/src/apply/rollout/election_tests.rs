@@ -90,9 +90,8 @@ impl Fleet {
 
     fn info(&self) -> DeploymentInfo {
         let hosts = self.hosts.lock().unwrap();
-        let count = |wanted: &TargetStatus| {
-            i64::try_from(hosts.iter().filter(|one| *one == wanted).count()).unwrap()
-        };
+        let count =
+            |wanted: &TargetStatus| i64::try_from(hosts.iter().filter(|one| *one == wanted).count()).unwrap();
         let (open, failed) = (count(&TargetStatus::InProgress), count(&TargetStatus::Failed));
         let status = match (open, failed) {
             (0, 0) => DeploymentStatus::Succeeded,
@@ -253,7 +252,11 @@ async fn whoever_waits_for_a_tool_that_was_killed_gets_a_word() {
         let of = Canary { store: &store, runtime: Digest::of(b"new"), limit: canary.then_some(LIMIT) };
         Election::new(of, "default", KEY, LIMIT).prepare().await.unwrap();
         let notice = bucket.get(NOTICE);
-        assert_eq!((&notice["verdict"], &notice["token"]), (&expected, &json!("left")), "{revision} {verdict}");
+        assert_eq!(
+            (&notice["verdict"], &notice["token"]),
+            (&expected, &json!("left")),
+            "{revision} {verdict}"
+        );
         let changed = expected != verdict;
         assert_eq!(bucket.lines().len(), usize::from(changed), "{revision} {verdict} {canary}");
     }

@@ -162,7 +162,9 @@ impl World {
             created.log.add(format!("deploy to {serving}, {standby} on standby"));
             let notice = created.bucket.get(NOTICE);
             if notice["revision"] == request.revision().unwrap().s3_location().unwrap().key().unwrap() {
-                created.log.add(format!("they elect within {} min", notice["wait_seconds"].as_u64().unwrap() / 60));
+                created
+                    .log
+                    .add(format!("they elect within {} min", notice["wait_seconds"].as_u64().unwrap() / 60));
             }
             let mut known = created.deployments.lock().unwrap();
             let id = format!("d-{}", known.len());
@@ -281,7 +283,10 @@ async fn several_hosts_elect_a_canary_and_one_has_nobody_to_wait_for_it() {
     let canary = Some(Duration::from_secs(600));
     let world = World { canary, ..World::new(&[(SERVES, true), (SERVES, false)], 1) };
     let (draining, said) = world.rolls(MARK, 30).await;
-    assert_eq!((draining.unwrap(), said.as_str()), (0, "deploy to 2, 0 on standby\nthey elect within 28 min"));
+    assert_eq!(
+        (draining.unwrap(), said.as_str()),
+        (0, "deploy to 2, 0 on standby\nthey elect within 28 min")
+    );
     for hosts in [vec![(SERVES, true)], vec![]] {
         let world = World { canary, ..World::new(&hosts, 0) };
         let (result, said) = world.rolls(MARK, 30).await;
