@@ -68,7 +68,7 @@ pub(super) async fn explain(
     why: &str,
 ) -> Fail {
     let id = info.deployment_id().unwrap_or_default();
-    let mut fail = Fail::failed(format!("deployment `{id}` to group `{}` failed", group)).cause(why);
+    let mut fail = Fail::failed(format!("deployment `{id}` to group `{group}` failed")).cause(why);
     let mut silent = info.error_information().is_none();
     let mut failed = self::failed(aws, id).await.unwrap_or_default();
     failed.sort_by_key(|(instance, _)| Some(instance.as_str()) != canary);
