@@ -94,11 +94,7 @@ def answer_key(environment: str, id_: str) -> str:
 
 def canary_key(environment: str, worker_set: str) -> str:
     """Where the artifact bucket says which revision comes to one host of a worker set before the others."""
-    return (
-        str(_CONTRACT["keys"]["canary"])
-        .replace("{environment}", environment)
-        .replace("{set}", worker_set)
-    )
+    return str(_CONTRACT["keys"]["canary"]).replace("{environment}", environment).replace("{set}", worker_set)
 
 
 def claim_key(environment: str, token: str) -> str:

@@ -29,11 +29,17 @@ class Election:
     def __init__(self, s3: Any, name: str) -> None:
         self.s3, self.name, self.now = s3, name, 0.0
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-        env = {"DUCTWORK_ENVIRONMENT": "test", "DUCTWORK_WORKER_SET": "default", "DUCTWORK_ARTIFACT_BUCKET": name}
+        env = {
+            "DUCTWORK_ENVIRONMENT": "test",
+            "DUCTWORK_WORKER_SET": "default",
+            "DUCTWORK_ARTIFACT_BUCKET": name,
+        }
         self.bucket = canary.Bucket(env, s3)
         self.slept: list[float] = []
 
-    def notice(self, verdict: str | None = None, token: str = "01", revision: str = REVISION, why: str = "") -> None:
+    def notice(
+        self, verdict: str | None = None, token: str = "01", revision: str = REVISION, why: str = ""
+    ) -> None:
         notice = {
             "revision": revision, "token": token, "wait_seconds": 120, "verdict": verdict, "why": why,
         }  # fmt: skip

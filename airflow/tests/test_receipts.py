@@ -164,7 +164,9 @@ class TestTasksOfAWorker:
         def ended(number: int, celerys: str = "SUCCESS", **hooks: dict[str, Any]) -> str:
             one = SimpleNamespace(id=f"0{number}")
             for name, more in hooks.items():
-                getattr(told, f"on_task_instance_{name}")(task_instance=one, **({"previous_state": None} | more))
+                getattr(told, f"on_task_instance_{name}")(
+                    task_instance=one, **({"previous_state": None} | more)
+                )
             work.note(message("a", id=one.id), celerys)
             return str(notes.read(tmp_path, "worker")["task"]["state"])
 

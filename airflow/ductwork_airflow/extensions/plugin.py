@@ -1,5 +1,5 @@
-"""What Ductwork adds to Airflow, as a plugin: to the API server `/ductwork/health` and basic authentication for the API,
-to each task a listener that tells its worker how it ended.
+"""What Ductwork adds to Airflow, as a plugin: to the API server `/ductwork/health` and basic authentication for the
+API, to each task a listener that tells its worker how it ended.
 
 Found by its entry point in `host/ductwork.dist-info`, which lies beside this package in the revision and so on
 PYTHONPATH: the user's plugins folder stays the user's. Every component loads plugins, so the parts are imported only

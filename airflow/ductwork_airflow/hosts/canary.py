@@ -130,9 +130,9 @@ def refusal(
     # That of another revision is none of this host's: it is launched, or goes back.
     if first is None or first.revision != revision:
         return None
-    order, waits = first, False
+    order, token, waits = first, first.token, False
     while True:
-        if order.token != first.token:
+        if order.token != token:
             return "another deployment has taken the place of the one that changes this host"
         if order.verdict == GO:
             return None
@@ -143,7 +143,6 @@ def refusal(
         if clock() - begun > first.wait_seconds:
             return f"no word about the canary within {first.wait_seconds / 60:.0f} minutes. Deploy again"
         if not waits:
-            token = order.token
             canary = answered(lambda: bucket.claimed_by(token, host))
             if canary == host:
                 log.info("this host is the canary")

@@ -4,7 +4,8 @@ Started by the hooks of this folder, which take the place of `airflow/host`. On 
 the release tool asks, as Airflow would with these hosts around it: a component is healthy while a host of this stack
 runs it, DAGs are those of the bundle that the pointer names, a run succeeds once there is a worker, and tells that
 worker's revision. On a worker host it lets its termination go on, as the keeper does, and writes a receipt of the task
-that a test says it has run. Of all it is told it keeps pools only. `../container/start.py` runs it in tasks of ECS, which are hosts to it.
+that a test says it has run. Of all it is told it keeps pools only. `../container/start.py` runs it in tasks of ECS,
+which are hosts to it.
 """
 
 from __future__ import annotations
@@ -261,7 +262,14 @@ def settle_in() -> str:
 
 def leave_receipt(bucket: str, instance: str, state: str) -> None:
     """Of the last task, as companion.py writes it."""
-    task = {"dag_id": "etl", "run_id": "manual__1", "task_id": "load", "try_number": 1, "state": state, "ended": ""}
+    task = {
+        "dag_id": "etl",
+        "run_id": "manual__1",
+        "task_id": "load",
+        "try_number": 1,
+        "state": state,
+        "ended": "",
+    }
     receipt = {"component": "worker", "id": instance, "revision": revision(), "started": "", "task": task}
     put(bucket, f"receipts/{ENVIRONMENT}/{instance}/worker.json", receipt)
 
@@ -272,7 +280,11 @@ def leave_report(bucket: str, instance: str) -> None:
     now = datetime.now(timezone.utc)
     report = {"host": instance, "worker_set": "default", "at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
                "why": "a rollout has replaced this host", "tasks": [task], "unknown": None}  # fmt: skip
-    put(bucket, f"environments/{ENVIRONMENT}/drains/{now.strftime('%Y%m%dT%H%M%SZ')}-{instance}-1.json", report)
+    put(
+        bucket,
+        f"environments/{ENVIRONMENT}/drains/{now.strftime('%Y%m%dT%H%M%SZ')}-{instance}-1.json",
+        report,
+    )
 
 
 def let_go(bucket: str) -> None:
