@@ -203,10 +203,8 @@ impl<'a> Election<'a> {
         let refusal = open.refusal.take();
         if open.notice.value.verdict.is_none() {
             let stood = open.canary.is_some();
-            let said = match whole {
-                true => self.say(Word::Go, "").await,
-                false => self.say(Word::No, "the deployment has failed").await,
-            };
+            let (word, why) = if whole { (Word::Go, "") } else { (Word::No, "the deployment has failed") };
+            let said = self.say(word, why).await;
             if let Err(fail) = said {
                 sink.note(format!("{group}: hosts that wait for their canary give up by themselves: {fail}"));
             }

@@ -70,12 +70,12 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, hosts: &Hosts<'_>, sink: &Sink) 
         sink.note(format!("{}: {} replaced, because {why}", order.group, count(set.now, "host")));
         stand_by(aws, hosts.group, &now.in_service()).await?;
     }
-    let now = workers::read(aws, hosts.group).await?;
-    let way = |now: &Workers| Way { serving: now.in_service().len(), replaced: true };
-    deploy(aws, order, hosts, way(&now), sink).await?;
+    let way = |serving: usize| Way { serving, replaced: true };
+    let serving = if in_the_middle { now.in_service().len() } else { 0 };
+    deploy(aws, order, hosts, way(serving), sink).await?;
     let now = relieved(aws, hosts.group, sink).await?;
     if !codedeploy::reached(aws, order).await? {
-        deploy(aws, order, hosts, way(&now), sink).await?;
+        deploy(aws, order, hosts, way(now.in_service().len()), sink).await?;
     }
     let now = workers::read(aws, hosts.group).await?;
     retire(aws, hosts.group, &now, sink).await
