@@ -106,7 +106,11 @@ mod tests {
         time::sleep(LIMIT / 2).await;
         let Verdict::Failed(task) = watch.look(&ids, false).await.unwrap() else { panic!("it has not") };
         let fail = failed("worker-default", "i-1", &task, LIMIT).to_string();
-        assert_eq!(fail, "the canary of worker-default ran no task that ended well within 10 min");
+        assert_eq!(
+            fail,
+            "the canary of worker-default ran no task that ended well within 10 min: \
+             i-1: the last one failed: etl r load (try 1): none of the others has the release"
+        );
         write(&bucket, "i-1", &new, &json!("success"));
         assert!(matches!(watch.look(&ids, false).await.unwrap(), Verdict::Proven(_)));
     }

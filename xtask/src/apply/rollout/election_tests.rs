@@ -176,8 +176,11 @@ async fn the_others_follow_once_the_canary_has_run_a_task() {
 async fn nobody_follows_a_canary_whose_tasks_fail() {
     let fleet = Fleet { tasks: Some("failure"), ..Fleet::new(3) };
     let fail = fleet.rolls(Some(LIMIT)).await.unwrap_err();
-    assert_eq!(fail.to_string(), "the canary of workers ran no task that ended well within 10 min");
-    let told = format!("{fail:?}");
+    let told = fail.to_string();
+    assert!(
+        told.starts_with("the canary of workers ran no task that ended well within 10 min: i-0: "),
+        "{told}"
+    );
     assert!(told.contains("i-0: the last one failed: etl r load (try 1)"), "{told}");
     let said = fleet.said();
     assert_eq!((said.matches("changes").count(), fleet.verdict()), (1, json!("no")), "{said}");
@@ -202,8 +205,8 @@ async fn without_a_task_they_follow_when_the_time_is_over() {
 async fn a_canary_that_breaks_ends_the_wait_of_the_others() {
     let fleet = Fleet { breaks: true, ..Fleet::new(3) };
     let fail = fleet.rolls(Some(LIMIT)).await.unwrap_err();
-    assert_eq!(fail.to_string(), "deployment `d-1` to group `workers` failed");
-    let told = format!("{fail:?}");
+    let told = fail.to_string();
+    assert!(told.starts_with("deployment `d-1` to group `workers` failed"), "{told}");
     let place = |host: &str| told.find(&format!("{host} says why"));
     assert!(place("i-0").is_some() && place("i-0") < place("i-2"), "the reason comes first: {told}");
     let notice = fleet.bucket.get(NOTICE);
