@@ -92,6 +92,16 @@ def answer_key(environment: str, id_: str) -> str:
     return str(_CONTRACT["keys"]["answer"]).replace("{environment}", environment).replace("{id}", id_)
 
 
+def canary_key(environment: str, worker_set: str) -> str:
+    """Where the artifact bucket says which revision comes to one host of a worker set before the others."""
+    return str(_CONTRACT["keys"]["canary"]).replace("{environment}", environment).replace("{set}", worker_set)
+
+
+def claim_key(environment: str, token: str) -> str:
+    """Where the artifact bucket says which host that is."""
+    return str(_CONTRACT["keys"]["claim"]).replace("{environment}", environment).replace("{id}", token)
+
+
 def google_secret(environment: str) -> str:
     """The name of the secret that belongs to the Google client."""
     return str(_CONTRACT["secrets"]["google"]).replace("{environment}", environment)

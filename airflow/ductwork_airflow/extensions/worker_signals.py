@@ -23,7 +23,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from ductwork_airflow.receipts import work
+from ductwork_airflow.receipts import outcome, work
 
 # Of the main process in an ECS task, at most one. Imported only there: hosts have a keeper.
 _protections: list[Any] = []
@@ -53,6 +53,7 @@ def begins(sender: Any, **_: Any) -> None:
 @worker_ready.connect
 def ready(**_: Any) -> None:
     """The consumer runs."""
+    outcome.begin(os.environ)
     if _on_ecs():
         from ductwork_airflow.images import protection
 

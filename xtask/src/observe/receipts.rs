@@ -6,6 +6,12 @@ use crate::model::names;
 use crate::model::receipt::{Kept, Receipt};
 use std::collections::BTreeMap;
 
+/// The receipt of the worker on a host or in a task; none if it has not written one.
+pub async fn of_worker(store: &Store, id: &str) -> Result<Option<Receipt>> {
+    let text = store.text(&names::receipt_key(store.environment(), id, "worker")).await?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
 /// How many are read at the same time.
 const READS: usize = 32;
 
@@ -18,10 +24,10 @@ impl Receipts {
     /// is left out, until the next look.
     pub async fn look(&mut self, store: &Store, most: usize) -> Result<Vec<Kept>> {
         let mut listed = store.listed(&names::receipts_prefix(store.environment())).await?;
-        // Answers to this tool lie beside them, and expire with them.
-        let answers = names::answer_key(store.environment(), "");
-        let answers = answers.trim_end_matches(".json");
-        listed.retain(|one| !one.key.starts_with(answers));
+        // Answers to this tool and claims of canaries lie beside them, and expire with them.
+        let others = [names::answer_key, names::claim_key].map(|key| key(store.environment(), ""));
+        let is_other = |one: &Listed| others.iter().any(|o| one.key.starts_with(o.trim_end_matches(".json")));
+        listed.retain(|one| !is_other(one));
         let changed: Vec<&Listed> = listed.iter().filter(|one| !self.knows(one)).take(most).collect();
         for some in changed.chunks(READS) {
             self.read(store, some).await?;
@@ -88,6 +94,7 @@ mod tests {
         assert_eq!(seen(&mut receipts, 9).await, ["i-1 a 0", "i-2 b 0"]);
         bucket.pass(Duration::from_secs(40));
         bucket.set("receipts/dev/answers/01.json", &json!({ "by": "i-1", "status": 200 }));
+        write(&bucket, "claims", "a");
         write(&bucket, "i-2", "c");
         write(&bucket, "i-4", "a");
         assert_eq!(seen(&mut receipts, 0).await, ["i-1 a 40", "i-2 b 0"]);

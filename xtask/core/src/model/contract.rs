@@ -159,6 +159,9 @@ pub struct Keys {
     /// What the tool asks the API server where it cannot reach it, and the answers.
     pub relay: String,
     pub answer: String,
+    /// What the hosts of a worker set, `{set}`, read of their canary, and where it says which one it is.
+    pub canary: String,
+    pub claim: String,
 }
 
 /// Names of secrets that people create, with `{environment}` to be filled in.

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod bundle;
+pub mod canary;
 pub mod change;
 pub mod cloud;
 pub mod commit;

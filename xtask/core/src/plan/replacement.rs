@@ -4,6 +4,11 @@ use crate::config::{Environment, LONGEST_HOOK, WorkerSet};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How long a hook may wait and drain, with a rest for what comes after: CodeDeploy ends it after an hour.
+const HOOK: Duration = Duration::from_secs(58 * 60);
+/// For what comes between two drains: packages, the start, and the checks.
+const SETUP: Duration = Duration::from_secs(10 * 60);
+
 /// A worker set as a rollout meets it.
 #[derive(Clone, Copy, Debug)]
 pub struct Set<'a> {
@@ -15,6 +20,8 @@ pub struct Set<'a> {
     pub config: &'a str,
     /// How long a worker may drain.
     pub budget: Duration,
+    /// How long the others wait until the first one has run a task; none if they do not.
+    pub canary: Option<Duration>,
 }
 
 impl Set<'_> {
@@ -25,11 +32,30 @@ impl Set<'_> {
             None
         } else if self.budget > LONGEST_HOOK {
             Some("its workers may drain for longer than CodeDeploy waits")
+        } else if self.canary_takes() + self.budget > LONGEST_HOOK {
+            Some("its workers may wait for the canary and drain for longer than CodeDeploy waits")
         } else if self.now.saturating_sub(self.at_once()) < self.fewest {
             Some("in place, fewer workers than `min` would be left")
         } else {
             None
         }
+    }
+
+    /// How long the others are in their hooks before they drain. Those whose turn comes with the canary's wait for it to
+    /// drain and to be set up, too.
+    fn canary_takes(&self) -> Duration {
+        match self.canary.filter(|_| self.now > 1) {
+            None => Duration::ZERO,
+            Some(limit) if self.at_once() == 1 => limit,
+            Some(limit) => self.budget + SETUP + limit,
+        }
+    }
+
+    /// How long a hook waits at most for word of the canary: what is left to a worker that has to drain after that. Of
+    /// hosts that were launched for the release, none has a task yet.
+    #[must_use]
+    pub fn longest_wait(budget: Duration, replaced: bool) -> Duration {
+        if replaced { HOOK } else { HOOK.saturating_sub(budget.min(LONGEST_HOOK)) }
     }
 
     /// How many hosts CodeDeploy takes out of service at the same time
@@ -52,7 +78,8 @@ pub fn going_on(environment: &Environment, now: Option<&BTreeMap<String, usize>>
         let config = set.rollout()?.to_string();
         let (name, first) = (set.name.to_string(), set.first() as usize);
         let now = now.map_or(first, |now| now.get(&name).copied().unwrap_or_default());
-        let met = Set { now, fewest: set.min as usize, config: &config, budget };
+        let canary = environment.release.canary;
+        let met = Set { now, fewest: set.min as usize, config: &config, budget, canary };
         met.replaced_because().map(|_| (name, u32::try_from(now).unwrap_or(u32::MAX)))
     };
     environment.worker_sets().iter().filter_map(of).collect()
@@ -88,7 +115,7 @@ mod tests {
     fn replaced(now: usize, fewest: usize, config: &str, minutes: u64) -> bool {
         let config = format!("CodeDeployDefault.{config}");
         let budget = Duration::from_secs(60 * minutes);
-        Set { now, fewest, config: &config, budget }.replaced_because().is_some()
+        Set { now, fewest, config: &config, budget, canary: None }.replaced_because().is_some()
     }
 
     #[test]
@@ -117,5 +144,28 @@ mod tests {
         assert!(!replaced(5, 0, "OneAtATime", 55));
         assert!(replaced(5, 0, "OneAtATime", 56));
         assert!(!replaced(0, 0, "OneAtATime", 24 * 60), "nothing is there");
+    }
+
+    #[test]
+    fn so_does_a_canary_that_leaves_too_little_of_the_hook() {
+        let replaced = |now, config: &str, drain: u64, canary: u64| {
+            let config = format!("CodeDeployDefault.{config}");
+            let (budget, canary) = (Duration::from_secs(60 * drain), Duration::from_secs(60 * canary));
+            let set = Set { now, fewest: 0, config: &config, budget, canary: Some(canary) };
+            let why = set.replaced_because();
+            assert!(why.is_none_or(|why| why.contains("canary")), "{why:?}");
+            let left = Set::longest_wait(budget, why.is_some());
+            let needed = if why.is_some() { canary } else { set.canary_takes() };
+            assert!(left >= needed, "the hook waits long enough");
+            why.is_some()
+        };
+        assert!(!replaced(3, "OneAtATime", 30, 25));
+        assert!(replaced(3, "OneAtATime", 30, 26));
+        assert!(!replaced(1, "OneAtATime", 30, 50), "nobody waits for the only one");
+        // The canary drains for 15 minutes itself, and is set up, while the others are in their hooks already.
+        assert!(!replaced(4, "HalfAtATime", 15, 15));
+        assert!(replaced(4, "HalfAtATime", 15, 16));
+        assert!(!replaced(3, "HalfAtATime", 30, 25), "the half of three is one");
+        assert!(replaced(2, "AllAtOnce", 30, 1));
     }
 }

@@ -1,6 +1,7 @@
 //! CodeDeploy: sends a host revision to one deployment group and waits for the truth about it.
 
 use super::super::patience::Patience;
+use super::election::Election;
 use super::targets::{self, CODEDEPLOY};
 use crate::doors::aws::{self, Aws};
 use crate::doors::backoff::Backoff;
@@ -19,8 +20,6 @@ use aws_sdk_codedeploy::types::{
 };
 use std::time::Duration;
 
-/// So many instances say it all: those of one revision fail alike.
-const TOLD: usize = 5;
 /// How often a deployment is asked for, as the SDK would, and the pauses between.
 const ATTEMPTS: usize = 8;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -148,9 +147,17 @@ async fn deployment(aws: &Aws, id: &str) -> Result<DeploymentInfo> {
 
 /// Deploys and waits. A deployment that is under way in the group is waited for first, and taken as
 /// ours if it is the same. One that is over is not: whoever asks knows why it is not enough. Success
-/// means every instance, not merely enough of them.
-pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink) -> Result<()> {
+/// means every instance, not merely enough of them. In a worker set one host may be elected to go first.
+pub async fn roll(
+    aws: &Aws,
+    order: &Order<'_>,
+    mut election: Option<&mut Election<'_>>,
+    sink: &Sink,
+) -> Result<()> {
     let mut stop_may_fail = false;
+    if let Some(election) = &election {
+        election.prepare().await?;
+    }
     let last = last_deployment(aws, order).await?;
     let before = last.as_ref().and_then(DeploymentInfo::deployment_id).map(str::to_owned);
     if let Some(mut last) = last {
@@ -164,16 +171,39 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink) -> Result<()> {
         }
         stop_may_fail = !whole;
     }
-    let id = start(aws, order, before.as_deref(), stop_may_fail, sink).await?;
-    sink.progress(format!("{}: deployment {id}", order.group));
-    let info = follow(aws, &id, order, sink).await?;
-    match complete(&info) {
+    let Some(election) = &mut election else {
+        let id = start(aws, order, before.as_deref(), stop_may_fail, sink).await?;
+        let info = follow(aws, &id, order, None, sink).await?;
+        return judge(aws, &info, order, None, sink).await;
+    };
+    election.open().await?;
+    let ended = async {
+        let id = start(aws, order, before.as_deref(), stop_may_fail, sink).await?;
+        follow(aws, &id, order, Some(election), sink).await
+    };
+    let ended = ended.await;
+    let whole = ended.as_ref().is_ok_and(is_whole);
+    match election.close(whole, order.group, sink).await {
+        Some(refused) => Err(refused),
+        None => judge(aws, &ended?, order, election.canary(), sink).await,
+    }
+}
+
+/// What the end of a deployment means.
+async fn judge(
+    aws: &Aws,
+    info: &DeploymentInfo,
+    order: &Order<'_>,
+    canary: Option<&str>,
+    sink: &Sink,
+) -> Result<()> {
+    match complete(info) {
         Ok(()) => Ok(()),
-        Err(_) if is_empty(&info) => {
+        Err(_) if is_empty(info) => {
             sink.note(format!("{}: no hosts now; those that start get the revision", order.group));
             Ok(())
         }
-        Err(why) => Err(explain(aws, &id, order, &info, &why).await),
+        Err(why) => Err(targets::explain(aws, info, order.group, canary, &why).await),
     }
 }
 
@@ -181,7 +211,7 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, sink: &Sink) -> Result<()> {
 async fn end(aws: &Aws, info: &DeploymentInfo, order: &Order<'_>, sink: &Sink) -> Result<DeploymentInfo> {
     let id = info.deployment_id().unwrap_or_default();
     sink.note(format!("{}: waiting for deployment {id}, which is under way", order.group));
-    follow(aws, id, order, sink).await
+    follow(aws, id, order, None, sink).await
 }
 
 /// Starts a deployment. CodeDeploy knows no token by which a repeated request is the same one, and a second deployment
@@ -270,23 +300,47 @@ fn is_over(info: &DeploymentInfo) -> bool {
 
 const GOES_ON: &str = "the deployment goes on without this tool: run the same command again to follow it";
 
-async fn follow(aws: &Aws, id: &str, order: &Order<'_>, sink: &Sink) -> Result<DeploymentInfo> {
+async fn follow(
+    aws: &Aws,
+    id: &str,
+    order: &Order<'_>,
+    mut election: Option<&mut Election<'_>>,
+    sink: &Sink,
+) -> Result<DeploymentInfo> {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     let mut patience = Patience::new(sink);
+    sink.progress(format!("{}: deployment {id}", order.group));
     loop {
-        aws.pace.turn(CODEDEPLOY).await;
-        match deployment(aws, id).await {
+        match look(aws, id, order, election.as_deref_mut(), sink).await {
             Ok(info) if is_over(&info) => return Ok(info),
-            Ok(info) => {
-                patience.well();
-                let at = targets::position(aws, &info).await;
-                let status = info.status().map_or("", DeploymentStatus::as_str);
-                sink.progress(format!("{}: {status}{at}", order.group));
-            }
+            Ok(_) => patience.well(),
             Err(fail) => patience.bear(fail).map_err(|fail| fail.hint(GOES_ON))?,
         }
         backoff.wait().await;
     }
+}
+
+/// One look at the deployment, and at its canary.
+async fn look(
+    aws: &Aws,
+    id: &str,
+    order: &Order<'_>,
+    election: Option<&mut Election<'_>>,
+    sink: &Sink,
+) -> Result<DeploymentInfo> {
+    aws.pace.turn(CODEDEPLOY).await;
+    let info = deployment(aws, id).await?;
+    if is_over(&info) {
+        return Ok(info);
+    }
+    let at = targets::position(aws, &info).await;
+    let canary = match election {
+        Some(election) => election.look(aws, id, order.group, sink).await?,
+        None => String::new(),
+    };
+    let status = info.status().map_or("", DeploymentStatus::as_str);
+    sink.progress(format!("{}: {status}{at}{canary}", order.group));
+    Ok(info)
 }
 
 /// Whether the group has scaled to zero, which CodeDeploy calls a failure. The scaler on the scheduler's
@@ -315,26 +369,6 @@ fn complete(info: &DeploymentInfo) -> std::result::Result<(), String> {
         0 => Ok(()),
         missed => Err(format!("it succeeded, but {missed} of its instances did not get the revision")),
     }
-}
-
-async fn explain(aws: &Aws, id: &str, order: &Order<'_>, info: &DeploymentInfo, why: &str) -> Fail {
-    let mut fail = Fail::failed(format!("deployment `{id}` to group `{}` failed", order.group)).cause(why);
-    let mut silent = info.error_information().is_none();
-    let failed = targets::failed(aws, id).await.unwrap_or_default();
-    for (instance, event) in failed.iter().take(TOLD) {
-        fail = fail.cause(format!("instance {instance}: {event}"));
-        silent |= !event.contains('\n');
-    }
-    let all = info.deployment_overview().map_or(0, |all| usize::try_from(all.failed()).unwrap_or_default());
-    if all > TOLD && failed.len() > TOLD {
-        fail = fail.cause(format!("and {} more instances", all - TOLD));
-    }
-    // The agent drops all output of a script if a byte of it is not UTF-8 or its last line is too long.
-    if silent {
-        fail = fail
-            .hint("look at the instances' logs: /opt/codedeploy-agent/deployment-root/*/*/logs/scripts.log");
-    }
-    fail
 }
 
 #[cfg(test)]

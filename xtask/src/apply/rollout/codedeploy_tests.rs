@@ -158,7 +158,7 @@ use DeploymentStatus::{Failed, InProgress, Succeeded};
 async fn rolled(service: Service) -> (Result<()>, String) {
     let log = Log::default();
     let aws = service.aws(&log);
-    let result = roll(&aws, &order(), &Sink::null()).await;
+    let result = roll(&aws, &order(), None, &Sink::null()).await;
     (result, log.lines())
 }
 
@@ -209,7 +209,7 @@ async fn a_running_deployment_of_something_else_is_waited_for() {
         .says("d-new", [info("d-new", InProgress, KEY, MARK), info("d-new", Succeeded, KEY, MARK)]);
     let log = Log::default();
     let aws = service.aws(&log);
-    roll(&aws, &order(), &log.sink()).await.unwrap();
+    roll(&aws, &order(), None, &log.sink()).await.unwrap();
     let lines = log.lines();
     let place = |text: &str| lines.find(text).unwrap_or_else(|| panic!("no `{text}` in {lines}"));
     assert!(place("note: workers: waiting for deployment d-1") < place(&format!("create {MARK}")));
@@ -253,7 +253,7 @@ async fn a_group_without_hosts_has_nothing_to_wait_for() {
     let service = Service::with(None).says("d-new", [empty(info("d-new", Failed, KEY, MARK))]);
     let log = Log::default();
     let aws = service.aws(&log);
-    roll(&aws, &order(), &log.sink()).await.unwrap();
+    roll(&aws, &order(), None, &log.sink()).await.unwrap();
     assert!(log.lines().contains("note: workers: no hosts now"), "{}", log.lines());
     let last = || Service::with(Some("d-1")).says("d-1", [empty(info("d-1", Failed, KEY, MARK))]);
     assert!(runs(&last().aws(&Log::default()), &order()).await.unwrap(), "the same needs no second one");

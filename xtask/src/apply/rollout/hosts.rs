@@ -5,6 +5,7 @@ use super::super::context::{Context, State};
 use super::super::stack::read_outputs;
 use super::super::timed::Ended;
 use super::codedeploy::{self, Order};
+use super::election::Canary;
 use super::replace::{self, Hosts};
 use super::services;
 use crate::doors::store::Sent;
@@ -26,12 +27,13 @@ pub(super) async fn run(
     context: &Context,
     revision: &Digest,
     repeat: Repeat,
+    canary: Option<Duration>,
     state: &mut State,
     sink: &Sink,
 ) -> Result<Ended> {
     read_outputs(context, state).await?;
     let groups = names::deployment_groups(&state.outputs);
-    roll(context, revision, repeat, &groups, state, sink).await
+    roll(context, revision, How { repeat, canary }, &groups, state, sink).await
 }
 
 /// To the hosts of the API alone, which migrate the database if they are told to.
@@ -43,13 +45,20 @@ pub(super) async fn run_on_api(
 ) -> Result<Ended> {
     read_outputs(context, state).await?;
     let groups = names::deployment_groups(&state.outputs);
-    roll(context, revision, Repeat::No, groups.get(..1).unwrap_or_default(), state, sink).await
+    let how = How { repeat: Repeat::No, canary: None };
+    roll(context, revision, how, groups.get(..1).unwrap_or_default(), state, sink).await
+}
+
+/// To whom it goes, and whether one goes first.
+struct How {
+    repeat: Repeat,
+    canary: Option<Duration>,
 }
 
 async fn roll(
     context: &Context,
     revision: &Digest,
-    repeat: Repeat,
+    how: How,
     groups: &[String],
     state: &mut State,
     sink: &Sink,
@@ -69,10 +78,12 @@ async fn roll(
             key: &key,
             mark: &mark,
         };
-        let workers = workers(name, state);
-        if repeat == Repeat::No && codedeploy::runs(&context.aws, &order).await? {
+        let set = workers(name, state);
+        let canary = Canary { store: &context.store, runtime: *revision, limit: how.canary };
+        let workers = set.as_ref().map(|set| set.hosts(canary));
+        if how.repeat == Repeat::No && codedeploy::runs(&context.aws, &order).await? {
             if let Some(workers) = &workers {
-                draining += replace::settle(&context.aws, &workers.hosts(), sink).await?;
+                draining += replace::settle(&context.aws, workers, sink).await?;
             }
             continue;
         }
@@ -83,9 +94,9 @@ async fn roll(
         state.running.unsettle_runtime();
         match &workers {
             Some(workers) => {
-                draining += replace::roll(&context.aws, &order, &workers.hosts(), sink).await?;
+                draining += replace::roll(&context.aws, &order, workers, sink).await?;
             }
-            None => codedeploy::roll(&context.aws, &order, sink).await?,
+            None => codedeploy::roll(&context.aws, &order, None, sink).await?,
         }
         rolled += 1;
     }
@@ -99,14 +110,15 @@ async fn roll(
 
 /// What outputs and parameters say of the hosts of a worker set.
 struct WorkerSet {
+    name: String,
     group: String,
     config: String,
     budget: Duration,
 }
 
 impl WorkerSet {
-    fn hosts(&self) -> Hosts<'_> {
-        Hosts { group: &self.group, config: &self.config, budget: self.budget }
+    fn hosts<'a>(&'a self, canary: Canary<'a>) -> Hosts<'a> {
+        Hosts { set: &self.name, group: &self.group, config: &self.config, budget: self.budget, canary }
     }
 }
 
@@ -116,8 +128,11 @@ fn workers(group: &str, state: &State) -> Option<WorkerSet> {
     let prefix =
         group.strip_suffix(&suffixes["deployment_group"]).filter(|_| names::serves_workers(group))?;
     let parameter = |name: &str| state.parameters.get(name).cloned().unwrap_or_default();
+    let group = state.outputs.get(&format!("{prefix}{}", suffixes["auto_scaling_group"]))?.clone();
+    let sets = names::worker_groups(&state.outputs);
     Some(WorkerSet {
-        group: state.outputs.get(&format!("{prefix}{}", suffixes["auto_scaling_group"]))?.clone(),
+        name: sets.into_iter().find_map(|(name, of)| (of == group).then_some(name))?,
+        group,
         config: parameter(&format!("{prefix}DeploymentConfig")),
         budget: Duration::from_secs(parameter("DrainSeconds").parse().unwrap_or_default()),
     })
@@ -143,13 +158,15 @@ mod tests {
             outputs: pairs(&[
                 ("SchedulerAutoScalingGroup", "schedulers"),
                 ("WorkerBigAutoScalingGroup", "big"),
+                (outputs::WORKER_SETS, r#"{"big": {"prefix": "WorkerBig"}}"#),
             ]),
             parameters: pairs(&[("WorkerBigDeploymentConfig", "half"), ("DrainSeconds", "7200")]),
             ..State::default()
         };
         assert!(workers("SchedulerDeploymentGroup", &state).is_none());
         let set = workers("WorkerBigDeploymentGroup", &state).unwrap();
-        let Hosts { group, config, budget } = set.hosts();
-        assert_eq!((group, config, budget), ("big", "half", Duration::from_secs(7200)));
+        let WorkerSet { name, group, config, budget } = &set;
+        assert_eq!([name, group, config], ["big", "big", "half"]);
+        assert_eq!(*budget, Duration::from_secs(7200));
     }
 }

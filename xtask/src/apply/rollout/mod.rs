@@ -1,7 +1,9 @@
 //! Rollouts: bring a runtime to everything that does not run it yet, by the engine's own service.
 
+mod canary;
 mod codedeploy;
 mod ecs;
+mod election;
 mod failure;
 mod hosts;
 mod migration;
@@ -30,7 +32,9 @@ pub(super) async fn run(
 ) -> Result<Ended> {
     losses::expect(context, state, sink).await;
     match rollout.runtime {
-        Runtime::Hosts(revision) => hosts::run(context, &revision, rollout.repeat, state, sink).await,
+        Runtime::Hosts(revision) => {
+            hosts::run(context, &revision, rollout.repeat, rollout.canary, state, sink).await
+        }
         Runtime::Services(image) => {
             let ended = services::run(context, &image, rollout.repeat, state, sink).await?;
             // For ECS, a component that waits for the migration is up already.

@@ -8,6 +8,7 @@
 
 use super::codedeploy::{self, Order};
 use super::ecs::Standstill;
+use super::election::{Canary, Election};
 use crate::doors::aws::{self, Aws};
 use crate::doors::backoff::Backoff;
 use crate::doors::time::Stopwatch;
@@ -28,12 +29,16 @@ const BATCH: usize = 19;
 /// The hosts of a worker set, and how they are changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Hosts<'a> {
+    /// The name of the set.
+    pub set: &'a str,
     /// Their Auto Scaling group.
     pub group: &'a str,
     /// CodeDeploy's deployment configuration.
     pub config: &'a str,
     /// How long a worker may drain.
     pub budget: Duration,
+    /// How one of them goes first.
+    pub canary: Canary<'a>,
 }
 
 /// Brings the revision to the set. The number of hosts of before that end with their last task.
@@ -51,26 +56,43 @@ pub async fn roll(aws: &Aws, order: &Order<'_>, hosts: &Hosts<'_>, sink: &Sink) 
             fewest: usize::try_from(now.fewest).unwrap_or_default(),
             config: hosts.config,
             budget: hosts.budget,
+            canary: hosts.canary.limit,
         };
         let why = set.replaced_because();
         let Some(why) = why.filter(|_| now.most > 0) else {
-            codedeploy::roll(aws, order, sink).await?;
+            deploy(aws, order, hosts, Way { serving: set.now, replaced: false }, sink).await?;
             return Ok(workers::read(aws, hosts.group).await?.draining().len());
         };
         if !codedeploy::has_succeeded(aws, order).await? {
-            codedeploy::roll(aws, order, sink).await?;
+            deploy(aws, order, hosts, Way { serving: set.now, replaced: false }, sink).await?;
             return Ok(0);
         }
         sink.note(format!("{}: {} replaced, because {why}", order.group, count(set.now, "host")));
         stand_by(aws, hosts.group, &now.in_service()).await?;
     }
-    codedeploy::roll(aws, order, sink).await?;
-    relieved(aws, hosts.group, sink).await?;
+    let way = |serving: usize| Way { serving, replaced: true };
+    let serving = if in_the_middle { now.in_service().len() } else { 0 };
+    deploy(aws, order, hosts, way(serving), sink).await?;
+    let now = relieved(aws, hosts.group, sink).await?;
     if !codedeploy::reached(aws, order).await? {
-        codedeploy::roll(aws, order, sink).await?;
+        deploy(aws, order, hosts, way(now.in_service().len()), sink).await?;
     }
     let now = workers::read(aws, hosts.group).await?;
     retire(aws, hosts.group, &now, sink).await
+}
+
+/// How a deployment meets the hosts.
+struct Way {
+    serving: usize,
+    replaced: bool,
+}
+
+/// With several hosts, one of them goes first if the environment wants that.
+async fn deploy(aws: &Aws, order: &Order<'_>, hosts: &Hosts<'_>, way: Way, sink: &Sink) -> Result<()> {
+    let wait = Set::longest_wait(hosts.budget, way.replaced);
+    let limit = hosts.canary.limit.filter(|_| way.serving > 1);
+    let mut election = Election::new(Canary { limit, ..hosts.canary }, hosts.set, order.key, wait);
+    codedeploy::roll(aws, order, Some(&mut election), sink).await
 }
 
 /// Of a set that has the revision already: what an interrupted rollout has left on standby ends. The number of hosts
@@ -102,14 +124,14 @@ async fn stand_by(aws: &Aws, group: &str, hosts: &[String]) -> Result<()> {
 }
 
 /// Until as many hosts are in service as are wanted.
-async fn relieved(aws: &Aws, group: &str, sink: &Sink) -> Result<()> {
+async fn relieved(aws: &Aws, group: &str, sink: &Sink) -> Result<Workers> {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
     let mut standstill = Standstill::start();
     loop {
         let now = workers::read(aws, group).await?;
         let serving = now.in_service().len();
         if serving >= usize::try_from(now.wanted.max(now.fewest)).unwrap_or_default() {
-            return Ok(());
+            return Ok(now);
         }
         let way = now.coming().unwrap_or_else(|| format!("{} in service", count(serving, "host")));
         sink.progress(format!("{group}: {way}"));

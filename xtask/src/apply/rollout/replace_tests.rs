@@ -3,6 +3,8 @@
 
 use super::super::super::fake::Log;
 use super::*;
+use crate::doors::fake::Bucket;
+use crate::model::digest::Digest;
 use aws_sdk_autoscaling as asg;
 use aws_sdk_autoscaling::error::ErrorMetadata;
 use aws_sdk_autoscaling::operation::describe_auto_scaling_groups::DescribeAutoScalingGroupsOutput;
@@ -23,6 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 const MARK: &str = "host revision new";
+const NOTICE: &str = "environments/dev/canaries/default.json";
 
 /// What both services know.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ struct World {
     breaks: bool,
     /// The answer to the first request for standby is lost, and the second one is refused.
     loses: bool,
+    bucket: Bucket,
+    canary: Option<Duration>,
 }
 
 fn info(id: &str, mark: &str, status: DeploymentStatus) -> DeploymentInfo {
@@ -62,6 +67,8 @@ impl World {
             deployments: Arc::new(Mutex::new(BTreeMap::from([("d-0".to_owned(), before)]))),
             breaks: false,
             loses: false,
+            bucket: Bucket::default(),
+            canary: None,
         }
     }
 
@@ -153,6 +160,12 @@ impl World {
             let serving = created.count(&LifecycleState::InService);
             let standby = created.count(&LifecycleState::Standby);
             created.log.add(format!("deploy to {serving}, {standby} on standby"));
+            let notice = created.bucket.get(NOTICE);
+            if notice["revision"] == request.revision().unwrap().s3_location().unwrap().key().unwrap() {
+                created
+                    .log
+                    .add(format!("they elect within {} min", notice["wait_seconds"].as_u64().unwrap() / 60));
+            }
             let mut known = created.deployments.lock().unwrap();
             let id = format!("d-{}", known.len());
             let mark = request.description().unwrap();
@@ -179,8 +192,11 @@ impl World {
     async fn rolls(&self, mark: &str, minutes: u64) -> (Result<usize>, String) {
         let key = format!("hosts/{mark}.zip");
         let order = Order { application: "app", group: "workers", bucket: "b", key: &key, mark };
+        let store = self.bucket.store();
+        let canary = Canary { store: &store, runtime: Digest::of(b"new"), limit: self.canary };
         let budget = Duration::from_secs(60 * minutes);
-        let hosts = Hosts { group: "asg", config: "CodeDeployDefault.OneAtATime", budget };
+        let config = "CodeDeployDefault.OneAtATime";
+        let hosts = Hosts { set: "default", group: "asg", config, budget, canary };
         let before = self.log.lines().len();
         let result = roll(&self.aws(), &order, &hosts, &Sink::null()).await;
         (result, self.log.lines().get(before..).unwrap_or_default().trim().to_owned())
@@ -245,7 +261,9 @@ async fn a_revision_that_fails_leaves_the_hosts_of_before_at_work_until_it_is_ta
 #[tokio::test(start_paused = true)]
 async fn what_an_interrupted_rollout_left_ends_once_others_serve() {
     let world = World::new(&[(LifecycleState::Standby, false), (SERVES, true)], 1);
-    let hosts = Hosts { group: "asg", config: "", budget: Duration::ZERO };
+    let store = world.bucket.store();
+    let canary = Canary { store: &store, runtime: Digest::of(b"new"), limit: None };
+    let hosts = Hosts { set: "default", group: "asg", config: "", budget: Duration::ZERO, canary };
     assert_eq!(settle(&world.aws(), &hosts, &Sink::null()).await.unwrap(), 0);
     assert_eq!(world.log.lines().trim(), "end i-0");
     let (draining, said) = world.rolls(MARK, 56).await;
@@ -258,4 +276,33 @@ async fn a_set_without_hosts_waits_for_none() {
     let world = World::new(&[], 0);
     let (draining, said) = world.rolls(MARK, 1440).await;
     assert_eq!((draining.unwrap(), said.as_str()), (0, "deploy to 0, 0 on standby"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_hosts_elect_a_canary_and_one_has_nobody_to_wait_for_it() {
+    let canary = Some(Duration::from_secs(600));
+    let world = World { canary, ..World::new(&[(SERVES, true), (SERVES, false)], 1) };
+    let (draining, said) = world.rolls(MARK, 30).await;
+    assert_eq!(
+        (draining.unwrap(), said.as_str()),
+        (0, "deploy to 2, 0 on standby\nthey elect within 28 min")
+    );
+    for hosts in [vec![(SERVES, true)], vec![]] {
+        let world = World { canary, ..World::new(&hosts, 0) };
+        let (result, said) = world.rolls(MARK, 30).await;
+        assert!(result.is_ok() && !said.contains("elect"), "{said}");
+    }
+}
+
+/// Those on standby take tasks meanwhile.
+#[tokio::test(start_paused = true)]
+async fn hosts_that_were_launched_elect_a_canary_among_them() {
+    let canary = Some(Duration::from_secs(50 * 60));
+    let world = World { canary, ..World::new(&[(SERVES, true), (SERVES, true)], 0) };
+    let (draining, said) = world.rolls(MARK, 30).await;
+    assert_eq!(draining.unwrap(), 2);
+    assert_eq!(
+        said,
+        "standby i-0 i-1\ndeploy to 0, 2 on standby\ndeploy to 2, 2 on standby\nthey elect within 58 min\nend i-0\nend i-1"
+    );
 }

@@ -2,13 +2,15 @@
 //! is three calls: the counts are in the deployment itself, and one instance stands for all that are at work.
 
 use crate::doors::aws::{self, Aws};
-use crate::fail::Result;
+use crate::fail::{Fail, Result};
 use aws_sdk_codedeploy::types::{
     DeploymentInfo, InstanceTarget, LifecycleEvent, LifecycleEventStatus, TargetFilterName, TargetStatus,
 };
 
 /// Whose turns they are.
 pub(super) const CODEDEPLOY: &str = "codedeploy";
+/// So many instances say it all: those of one revision fail alike.
+const TOLD: usize = 5;
 /// Most targets in one question.
 const BATCH: usize = 25;
 
@@ -49,6 +51,41 @@ pub(super) async fn failed(aws: &Aws, id: &str) -> Result<Vec<(String, String)>>
         Some((one.target_id().unwrap_or_default().to_owned(), event))
     };
     Ok(read(aws, id, &ids).await?.iter().filter_map(event).collect())
+}
+
+/// How far an instance is.
+pub(super) async fn standing(aws: &Aws, id: &str, instance: &str) -> Result<Option<TargetStatus>> {
+    let instances = read(aws, id, &[instance.to_owned()]).await?;
+    Ok(instances.first().and_then(|one| one.status().cloned()))
+}
+
+/// Of a canary's deployment, what became of the canary comes first: the others only refuse to follow.
+pub(super) async fn explain(
+    aws: &Aws,
+    info: &DeploymentInfo,
+    group: &str,
+    canary: Option<&str>,
+    why: &str,
+) -> Fail {
+    let id = info.deployment_id().unwrap_or_default();
+    let mut fail = Fail::failed(format!("deployment `{id}` to group `{group}` failed")).cause(why);
+    let mut silent = info.error_information().is_none();
+    let mut failed = self::failed(aws, id).await.unwrap_or_default();
+    failed.sort_by_key(|(instance, _)| Some(instance.as_str()) != canary);
+    for (instance, event) in failed.iter().take(TOLD) {
+        fail = fail.cause(format!("instance {instance}: {event}"));
+        silent |= !event.contains('\n');
+    }
+    let all = info.deployment_overview().map_or(0, |all| usize::try_from(all.failed()).unwrap_or_default());
+    if all > TOLD && failed.len() > TOLD {
+        fail = fail.cause(format!("and {} more instances", all - TOLD));
+    }
+    // The agent drops all output of a script if a byte of it is not UTF-8 or its last line is too long.
+    if silent {
+        fail = fail
+            .hint("look at the instances' logs: /opt/codedeploy-agent/deployment-root/*/*/logs/scripts.log");
+    }
+    fail
 }
 
 /// The first page of the instances in a state.

@@ -95,7 +95,7 @@ async fn two_hundred_groups_of_hosts_are_watched_with_a_call_a_second() {
     let (calls, log, watch) = (Calls::new(), Log::default(), Stopwatch::start());
     let aws = Hosts { all: 25, looks: 2, fail: false }.aws(&calls);
     for number in 0..200 {
-        roll(&aws, &order(&format!("workers-{number}")), &log.sink()).await.unwrap();
+        roll(&aws, &order(&format!("workers-{number}")), None, &log.sink()).await.unwrap();
     }
     calls.assert_paced();
     assert!(calls.count("GetDeployment") > 200 * 4, "each third look was refused, and failed nothing");
@@ -109,7 +109,7 @@ async fn a_look_at_five_thousand_hosts_is_three_calls() {
     let calls = Calls::new();
     let log = Log::default();
     let aws = Hosts { all: 5_000, looks: 5, fail: false }.aws(&calls);
-    roll(&aws, &order("workers"), &log.sink()).await.unwrap();
+    roll(&aws, &order("workers"), None, &log.sink()).await.unwrap();
     calls.assert_paced();
     let looks = calls.count("GetDeployment");
     assert!(
@@ -126,7 +126,7 @@ async fn a_look_at_five_thousand_hosts_is_three_calls() {
 async fn five_thousand_hosts_that_fail_alike_are_one_screen() {
     let calls = Calls::new();
     let aws = Hosts { all: 5_000, looks: 1, fail: true }.aws(&calls);
-    let fail = roll(&aws, &order("workers"), &crate::model::event::Sink::null()).await.unwrap_err();
+    let fail = roll(&aws, &order("workers"), None, &crate::model::event::Sink::null()).await.unwrap_err();
     assert_eq!(fail.causes().len(), 7, "{fail}");
     assert!(fail.causes()[1].starts_with("instance i-0: ApplicationStop"), "{fail}");
     assert_eq!(fail.causes()[6], "and 4995 more instances");

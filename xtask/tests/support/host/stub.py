@@ -3,8 +3,9 @@
 Started by the hooks of this folder, which take the place of `airflow/host`. On an api-server host it answers what
 the release tool asks, as Airflow would with these hosts around it: a component is healthy while a host of this stack
 runs it, DAGs are those of the bundle that the pointer names, a run succeeds once there is a worker, and tells that
-worker's revision. On a worker host it lets its termination go on, as the keeper does. Of all it is told it keeps
-pools only. `../container/start.py` runs it in tasks of ECS, which are hosts to it.
+worker's revision. On a worker host it lets its termination go on, as the keeper does, and writes a receipt of the task
+that a test says it has run. Of all it is told it keeps pools only. `../container/start.py` runs it in tasks of ECS,
+which are hosts to it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ COMPONENTS = os.environ["DUCTWORK_COMPONENTS"].split()
 ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
 EXECUTORS = os.environ.get("DUCTWORK_EXECUTORS", "celery")
 BUSY = ROOT / "run/busy"
+# How the last task ended, if there was one.
+RAN = ROOT / "run/ran"
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").rstrip("/")
 # Health says it with an underscore.
 BEATING = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
@@ -240,24 +243,56 @@ def protect(group: str, instance: str) -> None:
     call("autoscaling", **action, **{"InstanceIds.member.1": instance})
 
 
-def leave_report(instance: str) -> None:
+def put(bucket: str, key: str, document: Any) -> None:
+    """An object."""
+    body = json.dumps(document).encode()
+    fetch(urllib.request.Request(f"{ENDPOINT}/{bucket}/{key}", data=body, method="PUT"))
+
+
+def settle_in() -> str:
+    """What a worker host has from its installation: settings, no task, and which revisions ran here. The bucket."""
+    bucket = parameters()["ArtifactBucket"]
+    RAN.unlink(missing_ok=True)
+    settings = ROOT / "etc/ductwork/airflow.env"
+    settings.write_text(f"DUCTWORK_ARTIFACT_BUCKET={bucket}\n", encoding="utf-8")
+    with (ROOT / "run/revisions").open("a", encoding="utf-8") as history:
+        history.write(f"{revision()}\n")
+    return bucket
+
+
+def leave_receipt(bucket: str, instance: str, state: str) -> None:
+    """Of the last task, as companion.py writes it."""
+    task = {
+        "dag_id": "etl",
+        "run_id": "manual__1",
+        "task_id": "load",
+        "try_number": 1,
+        "state": state,
+        "ended": "",
+    }
+    receipt = {"component": "worker", "id": instance, "revision": revision(), "started": "", "task": task}
+    put(bucket, f"receipts/{ENVIRONMENT}/{instance}/worker.json", receipt)
+
+
+def leave_report(bucket: str, instance: str) -> None:
     """Of a task that was cut short, as losses.py writes it."""
-    members = call("cloudformation", Action="DescribeStacks", StackName=STACK).findall(".//Outputs/member")
-    bucket = next(m.findtext("OutputValue") for m in members if m.findtext("OutputKey") == "ArtifactBucket")
     task = {"dag_id": "etl", "run_id": "manual__1", "task_id": "load", "map_index": -1, "try_number": 1}
     now = datetime.now(timezone.utc)
     report = {"host": instance, "worker_set": "default", "at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
                "why": "a rollout has replaced this host", "tasks": [task], "unknown": None}  # fmt: skip
-    key = f"environments/{ENVIRONMENT}/drains/{now.strftime('%Y%m%dT%H%M%SZ')}-{instance}-1.json"
-    body = json.dumps(report).encode()
-    fetch(urllib.request.Request(f"{ENDPOINT}/{bucket}/{key}", data=body, method="PUT"))
+    put(
+        bucket,
+        f"environments/{ENVIRONMENT}/drains/{now.strftime('%Y%m%dT%H%M%SZ')}-{instance}-1.json",
+        report,
+    )
 
 
-def let_go() -> None:
+def let_go(bucket: str) -> None:
     """Waits for this host's termination and lets it go on, at once unless a test has made a file in the place of a
     task."""
     while not METADATA:
         signal.pause()
+    told = ""
     instance = metadata("instance-id")
     found = call("autoscaling", Action="DescribeAutoScalingInstances", **{"InstanceIds.member.1": instance})
     group = found.findtext(".//AutoScalingGroupName", "")
@@ -266,9 +301,13 @@ def let_go() -> None:
         if BUSY.exists() and not protected:
             protect(group, instance)
             protected = True
+        ran = RAN.read_text(encoding="utf-8") if RAN.exists() else ""
+        if ran != told:
+            leave_receipt(bucket, instance, ran)
+            told = ran
         time.sleep(0.2)
     if BUSY.exists():
-        leave_report(instance)
+        leave_report(bucket, instance)
     (ROOT / "run/stub.json").unlink(missing_ok=True)  # takes no more tasks
     while BUSY.exists():
         time.sleep(0.2)
@@ -288,6 +327,7 @@ def let_go() -> None:
 def main() -> int:
     """Runs until it is killed."""
     server = listening() if "api-server" in COMPONENTS else None
+    bucket = settle_in() if METADATA and "worker" in COMPONENTS else ""
     about = {
         "stack": STACK,
         "components": COMPONENTS,
@@ -298,7 +338,7 @@ def main() -> int:
     (ROOT / "run/stub.json").write_text(json.dumps(about), encoding="utf-8")
     if server:
         server.serve_forever()
-    let_go()
+    let_go(bucket)
     return 0
 
 

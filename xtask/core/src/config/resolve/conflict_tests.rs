@@ -586,6 +586,11 @@ fn a_rollout_must_end_before_codedeploy_ends_it() {
     environments/dev.toml:7 `workers.default.max`: a rollout to 13 hosts, one at a time, may take 9 hours, since each has up to 40 minutes to drain and be set up; CodeDeploy ends it after 8 hours [conflict]
         set `rollout = "half_at_a_time"`, or have at most 12 hosts, or lower `hosts.drain_minutes`
     "#);
+    good(&aws("[workers.default]\nmax = 11\n[release]\ncanary_minutes = 40\n"));
+    insta::assert_snapshot!(bad(&aws("[workers.default]\nmax = 12\n[release]\ncanary_minutes = 1\n")), @r#"
+    environments/dev.toml:7 `workers.default.max`: a rollout to 12 hosts, one at a time, may take 9 hours, since each has up to 40 minutes to drain and be set up, after up to 1 min for the canary; CodeDeploy ends it after 8 hours [conflict]
+        set `rollout = "half_at_a_time"`, or have at most 11 hosts, or lower `hosts.drain_minutes`
+    "#);
     insta::assert_snapshot!(bad(&aws("[hosts]\ndrain_minutes = 50\n[workers.big]\nmin = 9\n")), @r#"
     environments/dev.toml:9 `workers.big.min`: a rollout to 9 hosts, one at a time, may take 9 hours, since each has up to 60 minutes to drain and be set up; CodeDeploy ends it after 8 hours [conflict]
         set `rollout = "half_at_a_time"`, or have at most 8 hosts, or lower `hosts.drain_minutes`

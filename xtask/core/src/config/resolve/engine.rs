@@ -42,7 +42,7 @@ pub fn compute(
     let hosts = hosts::hosts(&file.hosts, defaults, architecture, balancer, problems);
     let sets = workers::workers(&file.workers, defaults, workers::Place::Host(architecture.ok()), problems);
     if let (Ok(hosts), Ok(sets)) = (&hosts, &sets) {
-        workers::rollouts_end(&file.workers, sets, &file.hosts.drain_minutes, hosts.drain, problems);
+        workers::rollouts_end(file, sets, hosts.drain, problems);
     }
     Ok((Compute::Hosts(hosts?), sets?))
 }

@@ -68,16 +68,10 @@ pub fn workers(
 /// Reports sets whose rollout CodeDeploy could end before every host has had its turn, if all of them drain for
 /// as long as they may. Half at a time, even the longest drain fits. Beyond what a hook can wait for, hosts are replaced
 /// and drain afterwards; those of the schedulers cannot be.
-pub fn rollouts_end(
-    written: &file::Sets,
-    sets: &[WorkerSet],
-    drain_minutes: &file::Number,
-    drain: Duration,
-    problems: &mut Problems,
-) {
+pub fn rollouts_end(written: &file::File, sets: &[WorkerSet], drain: Duration, problems: &mut Problems) {
     if drain > LONGEST_HOOK {
         let shared = sets.iter().find(|set| set.on_scheduler);
-        if let (Some(location), Some(set)) = (at(drain_minutes), shared) {
+        if let (Some(location), Some(set)) = (at(&written.hosts.drain_minutes), shared) {
             let message = format!(
                 "the worker set `{}` runs on the schedulers' hosts, which cannot be replaced for a drain of more than \
                  {} minutes",
@@ -93,18 +87,23 @@ pub fn rollouts_end(
         return;
     }
     let minutes = drain.as_secs() / 60 + SETUP_MINUTES;
-    let most = MOST_ROLLOUT_MINUTES / minutes;
+    // The others wait for the first one together.
+    let canary = written.release.canary_minutes.as_ref().and_then(|written| written.value.try_into().ok());
+    let canary: u64 = canary.unwrap_or_default();
+    let most = MOST_ROLLOUT_MINUTES.saturating_sub(canary) / minutes;
     let too_long = |set: &&WorkerSet| set.is_rolled_one_by_one() && u64::from(set.max) > most;
     for set in sets.iter().filter(too_long) {
-        let Some((name, keys)) = written.iter().find(|(name, _)| name.value == set.name.to_string()) else {
+        let Some((name, keys)) = written.workers.iter().find(|(name, _)| name.value == set.name.to_string())
+        else {
             continue;
         };
         let location = at(&keys.max).or(at(&keys.min)).unwrap_or(&name.location);
         let message = format!(
             "a rollout to {} hosts, one at a time, may take {} hours, since each has up to {minutes} minutes to drain \
-             and be set up; CodeDeploy ends it after 8 hours",
+             and be set up{}; CodeDeploy ends it after 8 hours",
             set.max,
-            (u64::from(set.max) * minutes).div_ceil(60),
+            (u64::from(set.max) * minutes + canary).div_ceil(60),
+            if canary > 0 { format!(", after up to {canary} min for the canary") } else { String::new() },
         );
         let hint = format!(
             "set `rollout = \"half_at_a_time\"`, or have at most {most} hosts, or lower `hosts.drain_minutes`"

@@ -91,6 +91,13 @@ pub fn receipts_prefix(environment: &str) -> String {
     key.split("{id}").next().unwrap_or_default().to_owned()
 }
 
+/// What a component of a host or task says of itself.
+#[must_use]
+pub fn receipt_key(environment: &str, id: &str, component: &str) -> String {
+    let key = of_environment(&CONTRACT.keys.receipt, environment);
+    filled(&filled(&key, "id", id), "component", component)
+}
+
 /// What the tool asks the API server where it cannot reach it.
 #[must_use]
 pub fn relay_key(environment: &str) -> String {
@@ -101,6 +108,18 @@ pub fn relay_key(environment: &str) -> String {
 #[must_use]
 pub fn answer_key(environment: &str, id: &str) -> String {
     filled(&of_environment(&CONTRACT.keys.answer, environment), "id", id)
+}
+
+/// What the hosts of a worker set read of their canary.
+#[must_use]
+pub fn canary_key(environment: &str, set: &str) -> String {
+    filled(&of_environment(&CONTRACT.keys.canary, environment), "set", set)
+}
+
+/// Where the canary says which host it is.
+#[must_use]
+pub fn claim_key(environment: &str, token: &str) -> String {
+    filled(&of_environment(&CONTRACT.keys.claim, environment), "id", token)
 }
 
 #[must_use]
