@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from conftest import AIRFLOW, REGION, wait_for
 from test_keeper import Cloud
 
 from ductwork_airflow import contract
-from ductwork_airflow.receipts import companion, notes, send, work
+from ductwork_airflow.receipts import companion, notes, outcome, send, work
 
 REVISION = "a" * 64
 
@@ -96,6 +97,20 @@ class TestWhatIsWrittenWhen:
         told = worker.sent[1].document
         assert (told["smoke"], told["task"]) == ({"run_id": "manual__1"}, {"run_id": "one"})
 
+    def test_the_first_task_that_ends_well_is_told_at_once(self, worker):
+        def ran(state: str) -> int:
+            notes.write(worker.env, "worker", "task", {"state": state})
+            begun = worker.after(1)
+            worker.sent[-1].ends()
+            worker.after(1)
+            return begun
+
+        assert ran("unknown") == 1, "with the first receipt"
+        assert [ran(state) for state in ("failure", "failure", "success")] == [2, 2, 3]
+        assert worker.sent[-1].document["task"] == {"state": "success"}
+        assert [ran(state) for state in ("failure", "success")] == [3, 3]
+        assert worker.after(contract.RECEIPT_SECONDS) == 4
+
     def test_what_does_not_arrive_is_sent_again_later_and_told_once(self, worker, capsys):
         worker.after(0)
         for words in ("ClientError: AccessDenied 17", "ClientError: AccessDenied 17"):
@@ -134,6 +149,38 @@ class TestTasksOfAWorker:
             "bundle": "dags", "version": "v", "state": "success", "ended": found["smoke"]["ended"],
         }  # fmt: skip
         assert (found["task"]["dag_id"], found["task"]["state"]) == ("another", "failure")
+
+    def test_a_task_has_ended_as_airflow_calls_it(self, tmp_path, monkeypatch):
+        from airflow.sdk.listener import get_listener_manager
+
+        from ductwork_airflow.extensions.plugin import DuctworkPlugin
+
+        monkeypatch.setenv("DUCTWORK_STATE", str(tmp_path))
+        manager = get_listener_manager.__wrapped__()
+        for listener in DuctworkPlugin().listeners:
+            manager.add_listener(listener)
+        told, failed = manager.hook, {"previous_state": None, "error": None}
+
+        def ended(number: int, celerys: str = "SUCCESS", **hooks: dict[str, Any]) -> str:
+            one = SimpleNamespace(id=f"0{number}")
+            for name, more in hooks.items():
+                getattr(told, f"on_task_instance_{name}")(task_instance=one, **({"previous_state": None} | more))
+            work.note(message("a", id=one.id), celerys)
+            return str(notes.read(tmp_path, "worker")["task"]["state"])
+
+        assert ended(1, running={}, failed=failed) == "success", "nobody listens yet"
+        outcome.begin(os.environ)
+        assert ended(2, running={}, success={}) == "success"
+        assert ended(3, running={}, skipped={}) == "success"
+        assert ended(4, running={}, failed=failed) == "failure"
+        assert ended(5) == "failure", "its file could not even be imported"
+        assert ended(6, running={}) == "unknown", "deferred, or killed"
+        assert ended(7, "IGNORED", running={}, success={}) == "ignored", "it runs elsewhere"
+        assert ended(8, "FAILURE", running={}, success={}) == "failure"
+        assert not list((tmp_path / "outcomes").iterdir())
+        (tmp_path / "outcomes/left").touch()
+        outcome.begin(os.environ)
+        assert not list((tmp_path / "outcomes").iterdir())
 
     @pytest.mark.parametrize("arguments", [[], [None], ["x"], ["[]"], ["{}"], [b"\xff"]])
     def test_other_messages_are_no_tasks_and_no_fault(self, tmp_path, monkeypatch, arguments):

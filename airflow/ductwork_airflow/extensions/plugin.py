@@ -1,8 +1,9 @@
-"""What Ductwork adds to the API server, as an Airflow plugin: `/ductwork/health`, and basic authentication for the API.
+"""What Ductwork adds to Airflow, as a plugin: to the API server `/ductwork/health` and basic authentication for the API,
+to each task a listener that tells its worker how it ended.
 
 Found by its entry point in `host/ductwork.dist-info`, which lies beside this package in the revision and so on
 PYTHONPATH: the user's plugins folder stays the user's. Every component loads plugins, so the parts are imported only
-when the API server asks for them.
+when they are asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 
 class DuctworkPlugin(AirflowPlugin):
-    """The API server's additions."""
+    """Ductwork's additions."""
 
     name = "ductwork"
 
@@ -31,3 +32,10 @@ class DuctworkPlugin(AirflowPlugin):
         from ductwork_airflow.extensions.basic_login import BasicLogin
 
         return [{"middleware": BasicLogin, "args": [], "kwargs": {}, "name": "Ductwork basic authentication"}]
+
+    @cached_property
+    def listeners(self) -> list[Any]:  # type: ignore[override]
+        """How tasks end."""
+        from ductwork_airflow.receipts import outcome
+
+        return [outcome]

@@ -16,7 +16,7 @@ from typing import Any
 
 from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutdown, worker_shutting_down
 
-from ductwork_airflow.receipts import work
+from ductwork_airflow.receipts import outcome, work
 
 # Of the main process in an ECS task, at most one. Imported only there: hosts have a keeper.
 _protections: list[Any] = []
@@ -38,6 +38,7 @@ def _mark() -> Path | None:
 @worker_ready.connect
 def ready(**_: Any) -> None:
     """The consumer runs."""
+    outcome.begin(os.environ)
     if _on_ecs():
         from ductwork_airflow.images import protection
 

@@ -6,8 +6,8 @@ from the environment that the component starts with: a receipt tells of the proc
 
 The receipt is written when it has changed and every five minutes, with the same bytes: the date that S3 gives the
 object is the heartbeat, by a clock that all hosts share, and the tool reads again only what has another tag. That a
-worker has run another task waits for the next heartbeat; what a release waits for, a bundle or the smoke test, does
-not.
+worker has run another task waits for the next heartbeat; what a release waits for, a bundle, the smoke test, or the
+first task that ends well, does not.
 
 The component never waits for its companion, and is not its parent. It costs 11 MB (so it imports next to nothing, and
 leaves the AWS SDK to `send.py`), and in S3 8,640 requests a month: 4 US cents.
@@ -140,6 +140,7 @@ class Companion:
         self.begun = self.due = clock()
         self.arrived: dict[str, Any] = {}
         self.receipt: dict[str, Any] = {}
+        self.proven = False  # a task that ended well has been told
         self.faults = Told("receipt")
 
     def look(self) -> dict[str, Any]:
@@ -160,7 +161,7 @@ class Companion:
             self.look_after(self.sending, now)
             return
         receipt = self.look()
-        changed = not self.faults.fault and _urgent(receipt) != _urgent(self.arrived)
+        changed = not self.faults.fault and self.urgent(receipt) != self.urgent(self.arrived)
         if changed or now >= self.due:
             self.receipt, self.begun = receipt, now
             self.sending = self.send(json.dumps(receipt).encode())
@@ -178,10 +179,17 @@ class Companion:
             fault = said[:500] or f"exit code {code}"
         else:
             self.arrived = self.receipt
+            self.proven |= _state(self.arrived) == "success"
         sending.wait()
         self.sending = None
         self.due = now + (RETRY_SECONDS if fault else BEAT_SECONDS)
         self.faults.tell(fault)
+
+    def urgent(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a receipt does not wait. Until a task has ended well that is how the last one ended, too, so a new
+        worker has two such receipts at most."""
+        state = None if self.proven else _state(receipt)
+        return {name: value for name, value in receipt.items() if name != PATIENT} | {PATIENT: state}
 
     def end(self) -> None:
         """The component has ended."""
@@ -189,8 +197,9 @@ class Companion:
             self.sending.kill()
 
 
-def _urgent(receipt: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in receipt.items() if name != PATIENT}
+def _state(receipt: Mapping[str, Any]) -> str | None:
+    state = receipt.get(PATIENT, {}).get("state")
+    return None if state is None else str(state)
 
 
 def main() -> int:

@@ -1,4 +1,5 @@
-"""What a worker notes of the tasks that it has run: the last one, and the last of the smoke test."""
+"""What a worker notes of the tasks that it has run: the last one, and the last of the smoke test, each with its end:
+`success` or `failure`, or that neither is known."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ductwork_airflow import contract
-from ductwork_airflow.receipts import notes
+from ductwork_airflow.receipts import notes, outcome
 
 WORKER = "worker"
 
@@ -22,6 +23,7 @@ def task_of(arguments: Sequence[Any]) -> dict[str, Any] | None:
         instance = workload["ti"]
         bundle = workload.get("bundle_info") or {}
         return {
+            "id": str(instance.get("id")),
             "dag_id": str(instance["dag_id"]),
             "run_id": str(instance["run_id"]),
             "task_id": str(instance["task_id"]),
@@ -39,7 +41,10 @@ def note(arguments: Sequence[Any], state: str | None) -> None:
         if (task := task_of(arguments)) is None:
             return
         ended = datetime.now(tz=timezone.utc).isoformat(timespec="seconds")
-        task |= {"state": (state or "unknown").lower(), "ended": ended}
+        told = outcome.take(os.environ, task.pop("id"))
+        if (celerys := (state or outcome.UNKNOWN).lower()) == outcome.SUCCESS:
+            celerys = told or celerys
+        task |= {"state": celerys, "ended": ended}
         notes.write(os.environ, WORKER, "task", task)
         if task["dag_id"] == contract.SMOKE_DAG:
             notes.write(os.environ, WORKER, "smoke", task)

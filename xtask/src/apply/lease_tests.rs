@@ -195,7 +195,7 @@ async fn an_attempt_whose_answer_never_came_is_not_taken_for_somebody_else_s() {
 #[tokio::test(start_paused = true)]
 async fn an_interruption_gives_it_back_unless_aws_goes_on() {
     let bundle = Digest::of(b"bundle");
-    let rollout = Rollout { runtime: Runtime::Hosts(bundle), repeat: Repeat::No };
+    let rollout = Rollout { runtime: Runtime::Hosts(bundle), repeat: Repeat::No, canary: None };
     for (step, lives) in [(Step::Dags(bundle), false), (Step::Rollout(rollout), true)] {
         let bucket = Bucket::default();
         let work = async {

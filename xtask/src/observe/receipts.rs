@@ -6,6 +6,12 @@ use crate::model::names;
 use crate::model::receipt::{Kept, Receipt};
 use std::collections::BTreeMap;
 
+/// The receipt of the worker on a host or in a task; none if it has not written one.
+pub async fn of_worker(store: &Store, id: &str) -> Result<Option<Receipt>> {
+    let text = store.text(&names::receipt_key(store.environment(), id, "worker")).await?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
 /// How many are read at the same time.
 const READS: usize = 32;
 

@@ -81,6 +81,7 @@ impl Observed {
             stack_differs: stack.as_ref().map_or(true, |decision| !decision.is_settled()),
             unhealthy: false,
             bake: None,
+            canary: None,
             secrets: pointer
                 .map_or_else(Vec::new, |read| host_secrets::changed(&read.secrets, &self.secrets)),
         }

@@ -121,8 +121,10 @@ impl Setup {
         let Candidate { release, root, mut artifacts, promoted } = target;
         let decided = self.session.decide(&release, &root, observed.stack.as_ref());
         artifacts.root = Some(root);
-        let bake = self.session.environment.release.bake.filter(|_| source != Source::Record);
-        let facts = Facts { bake, ..observed.facts(&decided) };
+        let releasing = &self.session.environment.release;
+        let (bake, canary) =
+            if source == Source::Record { (None, None) } else { (releasing.bake, releasing.canary) };
+        let facts = Facts { bake, canary, ..observed.facts(&decided) };
         let plan = plan(&release, source, &facts);
         let state = observed.state(&facts.running);
         let decision = decided.as_ref().ok().cloned();

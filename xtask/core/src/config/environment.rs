@@ -249,6 +249,9 @@ pub struct Releasing {
     pub rules: ReleaseRules,
     /// How long a release is watched once it runs; none if it is not.
     pub bake: Option<Duration>,
+    /// How long the others of a worker set wait for the first task of the one that has the release; none if all get it
+    /// at once.
+    pub canary: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

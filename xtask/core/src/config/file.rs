@@ -157,7 +157,14 @@ tables! {
         tags: Free,
     }
 
-    Release { bake_minutes: Number, from: Text, min_age_hours: Number, tag: Text, confirm: Text }
+    Release {
+        bake_minutes: Number,
+        canary_minutes: Number,
+        from: Text,
+        min_age_hours: Number,
+        tag: Text,
+        confirm: Text,
+    }
 
     Aws { account: Text, region: Text, endpoint: Text }
 

@@ -323,6 +323,7 @@ mod tests {
         assert_eq!(release_key("dev", "0a"), "environments/dev/releases/0a.json");
         assert_eq!(deployments_prefix("dev"), "environments/dev/deployments/");
         assert_eq!(receipts_prefix("dev"), "receipts/dev/");
+        assert_eq!(receipt_key("dev", "i-1", "worker"), "receipts/dev/i-1/worker.json");
         assert_eq!(answer_key("dev", "01"), "receipts/dev/answers/01.json");
         let of = ["p-dev", "p-dev-Broker-1A", "p-dev-2", "p-dev-2-Broker-1A", "p-development"];
         assert_eq!(of.map(|name| is_of_stack("p-dev", name)), [false, true, false, false, false]);

@@ -4,6 +4,7 @@
 use super::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// `receipts/<env>/<host or task>/<component>.json`. Fields may be added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,9 +60,22 @@ pub struct TaskRun {
     pub bundle: Option<String>,
     #[serde(default)]
     pub version: Option<String>,
-    /// What Celery says of it: `success` or `failure`.
+    /// [`TaskRun::SUCCESS`], [`TaskRun::FAILURE`], or that neither is known.
     pub state: String,
     pub ended: String,
+}
+
+impl TaskRun {
+    /// Airflow calls it so.
+    pub const SUCCESS: &str = "success";
+    /// It failed, whether it is tried again or not.
+    pub const FAILURE: &str = "failure";
+}
+
+impl fmt::Display for TaskRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} (try {})", self.dag_id, self.run_id, self.task_id, self.try_number)
+    }
 }
 
 /// The name of a set of DAGs, as `extensions/parsed.py` makes it: the sha256 of their ids in order, one in a line.
@@ -109,7 +123,7 @@ pub fn ran_smoke(receipts: &[Receipt], runtime: &Digest, run_id: &str) -> Result
         return Err(format!("the worker on {} that ran the smoke test is of revision {other}", receipt.id));
     }
     match run.state.as_str() {
-        "success" => Ok(()),
+        TaskRun::SUCCESS => Ok(()),
         state => Err(format!("the smoke test ended on {} as `{state}`", receipt.id)),
     }
 }

@@ -56,6 +56,8 @@ pub enum Step {
 pub struct Rollout {
     pub runtime: Runtime,
     pub repeat: Repeat,
+    /// How long the others of a worker set wait until the first one has run a task; none if nobody waits.
+    pub canary: Option<Duration>,
 }
 
 /// What happens to hosts that run the revision already, as far as their deployment service knows.
@@ -146,6 +148,9 @@ pub struct Facts {
     /// How long a release is watched. A rollback never is: its release was, and the alarms of the one that failed may
     /// still ring.
     pub bake: Option<Duration>,
+    /// How long the others of a worker set wait for the first one. Nobody does in a rollback: what it brings has run
+    /// tasks before, and what it replaces is bad.
+    pub canary: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -233,9 +238,11 @@ pub fn plan(release: &Release, source: Source, facts: &Facts) -> Plan {
             .map(|spec| Step::Platform { spec, release: id() }),
         wanted(stack, Step::Stack { spec: release.stack.clone(), release: id() }),
     ];
+    // With nothing before it, there is nothing to go back to, and no task to be waited for.
+    let canary = facts.canary.filter(|_| facts.previous.is_some());
     let goes_live = [
         // After a mere stack update too: hosts read settings from its outputs, and tasks have theirs from it.
-        wanted(rollout, Step::Rollout(Rollout { runtime: release.runtime, repeat })),
+        wanted(rollout, Step::Rollout(Rollout { runtime: release.runtime, repeat, canary })),
         wanted(pools, Step::Pools(release.objects.pools.clone())),
         wanted(true, Step::Pointer(Box::new(release.clone()))),
         wanted(dags, Step::Dags(release.bundle)),
@@ -355,6 +362,19 @@ mod tests {
         assert_eq!(plan_of(&now, &back), "hosts pointer dags smoke");
         let first = Facts { bake: facts.bake, ..fresh() };
         assert!(!plan(&now, Source::Tree, &first).has("bake"), "there is nothing to go back to");
+    }
+
+    #[test]
+    fn one_of_a_worker_set_goes_first_unless_there_is_nothing_before() {
+        let (now, target) = (release("b", "h", "t", "p"), release("b", "H", "t", "p"));
+        let canary = Some(Duration::from_secs(600));
+        let of = |facts: Facts| {
+            let steps = plan(&target, Source::Tree, &Facts { canary, ..facts }).steps;
+            steps.iter().find_map(|step| if let Step::Rollout(one) = step { Some(one.canary) } else { None })
+        };
+        assert_eq!(of(running(&now)), Some(canary));
+        assert_eq!(of(fresh()), Some(None));
+        assert!(!plan(&now, Source::Tree, &Facts { canary, ..running(&now) }).rolls_out(), "it restarts nothing");
     }
 
     /// Whoever kills a deployment while its release is watched leaves it in doubt: the next one watches it again.
@@ -604,7 +624,7 @@ mod tests {
         let now = release("b", "h", "t", "p");
         let rollout = |host: &str| {
             let runtime = Runtime::Hosts(Digest::of(host.as_bytes()));
-            Step::Rollout(Rollout { runtime, repeat: Repeat::No })
+            Step::Rollout(Rollout { runtime, repeat: Repeat::No, canary: None })
         };
         let after = |facts: Facts, step: &Step| {
             let mut running = facts.running;
@@ -615,7 +635,8 @@ mod tests {
         assert!(!after(running(&now), &rollout("H")));
         assert!(!after(recorded(&now, Records::Doubtful), &rollout("h")));
         let again = plan(&now, Source::Tree, &Facts { unhealthy: true, ..running(&now) });
-        assert!(again.steps.contains(&Step::Rollout(Rollout { runtime: now.runtime, repeat: Repeat::Yes })));
+        let rollout = Rollout { runtime: now.runtime, repeat: Repeat::Yes, canary: None };
+        assert!(again.steps.contains(&Step::Rollout(rollout)));
     }
 
     /// What a deployment to `target` leaves if it ends after this many steps.

@@ -1,6 +1,7 @@
 //! Facts in, plan or problems out. Pure: no IO, no clock, no environment, no SDK.
 
 pub mod bake;
+pub mod canary;
 pub mod cfn;
 pub mod comparison;
 pub mod compose;

@@ -1,5 +1,6 @@
 //! Rollouts: bring a runtime to everything that does not run it yet, by the engine's own service.
 
+mod canary;
 mod codedeploy;
 mod ecs;
 mod failure;

@@ -13,6 +13,8 @@ use std::time::Duration;
 const BAKE_MINUTES: u32 = 10;
 /// Credentials of a job last six hours at most, and the rollout and a rollback need some of that.
 const MOST: u32 = 240;
+/// Hosts wait for the canary in a hook, and have to drain in what is left of CodeDeploy's hour.
+const LONGEST_CANARY: u32 = 50;
 
 pub fn release(
     written: &file::Release,
@@ -22,9 +24,14 @@ pub fn release(
 ) -> Result<Releasing, Reported> {
     let default = if defaults.protected { BAKE_MINUTES } else { 0 };
     let minutes = problems.number_or(&written.bake_minutes, default, 0..=MOST, "minutes");
+    let canary = problems.number_or(&written.canary_minutes, 0, 0..=LONGEST_CANARY, "minutes");
     let rules = rules(written, name, problems);
-    let bake = minutes.map(|minutes| (minutes > 0).then(|| Duration::from_secs(u64::from(minutes) * 60)));
-    Ok(Releasing { rules: rules?, bake: bake? })
+    Ok(Releasing { rules: rules?, bake: wait(minutes?), canary: wait(canary?) })
+}
+
+/// None for no time at all.
+fn wait(minutes: u32) -> Option<Duration> {
+    (minutes > 0).then(|| Duration::from_secs(u64::from(minutes) * 60))
 }
 
 fn rules(
@@ -94,6 +101,18 @@ mod tests {
         }
         let told = bad(&aws("[release]\nmin_age_hours = 2\n"));
         assert!(told.contains("release.min_age_hours") && told.contains("add `from"), "{told}");
+    }
+
+    #[test]
+    fn there_is_a_canary_where_it_is_asked_for() {
+        let canary = |text: &str| good(text).release.canary.map(|canary| canary.as_secs() / 60);
+        assert_eq!(canary(&format!("protected = true\n{}", aws(""))), None);
+        assert_eq!(canary(&aws("[release]\ncanary_minutes = 0\n")), None);
+        assert_eq!(canary(&aws("[release]\ncanary_minutes = 50\n")), Some(50));
+        insta::assert_snapshot!(bad(&aws("[release]\ncanary_minutes = 51\n")), @r"
+        environments/dev.toml:7 `release.canary_minutes`: `51` is out of range: 0 to 50 minutes [invalid_value]
+            use a number from 0 to 50
+        ");
     }
 
     #[test]

@@ -91,6 +91,13 @@ pub fn receipts_prefix(environment: &str) -> String {
     key.split("{id}").next().unwrap_or_default().to_owned()
 }
 
+/// What a component of a host or task says of itself.
+#[must_use]
+pub fn receipt_key(environment: &str, id: &str, component: &str) -> String {
+    let key = of_environment(&CONTRACT.keys.receipt, environment);
+    filled(&filled(&key, "id", id), "component", component)
+}
+
 /// What the tool asks the API server where it cannot reach it.
 #[must_use]
 pub fn relay_key(environment: &str) -> String {
