@@ -3,7 +3,7 @@
 use crate::doors::aws::Aws;
 use crate::doors::ecs::{self, Cluster, Service as Found};
 use crate::fail::Result;
-use crate::model::names::{self, Service, outputs};
+use crate::model::names::{self, Serves, Service, outputs};
 use crate::model::release::IMAGE_PARAMETER;
 use crate::model::services::ServiceState;
 use std::collections::BTreeMap;
@@ -32,19 +32,32 @@ async fn states(
     let Some(cluster) = outputs.get(outputs::CLUSTER).filter(|_| !expected.is_empty()) else {
         return Ok(Vec::new());
     };
-    let asked: Vec<&str> = expected.iter().map(|service| service.name.as_str()).collect();
+    let canaries: Vec<Option<String>> = expected.iter().map(|service| canary(&service.serves)).collect();
+    let asked = expected.iter().map(|service| &service.name).chain(canaries.iter().flatten());
+    let asked: Vec<&str> = asked.map(String::as_str).collect();
     let found = Cluster { aws, name: cluster }.services(&asked).await?;
+    let named = |name: &str| found.iter().find(|one| names_it(one, name));
     let mut states = Vec::new();
-    for service in expected {
-        let found = found.iter().find(|one| names_it(one, service));
-        states.push(state(aws, service, found, image).await?);
+    for (service, canary) in expected.iter().zip(&canaries) {
+        let mut state = state(aws, service, named(&service.name), image).await?;
+        // Its worker ends when its work does, whatever it runs.
+        state.draining += canary.as_deref().and_then(named).map_or(0, |canary| canary.running_count);
+        states.push(state);
     }
     Ok(states)
 }
 
+/// The service of a worker set's canary, whether or not there is one.
+fn canary(serves: &Serves) -> Option<String> {
+    match serves {
+        Serves::Component(_) => None,
+        Serves::Workers(set) => Some(names::canary_service(set)),
+    }
+}
+
 /// An output may be a name or an ARN.
-fn names_it(found: &Found, service: &Service) -> bool {
-    service.name.rsplit('/').next() == Some(found.service_name.as_str())
+fn names_it(found: &Found, name: &str) -> bool {
+    name.rsplit('/').next() == Some(found.service_name.as_str())
 }
 
 async fn state(

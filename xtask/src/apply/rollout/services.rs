@@ -1,13 +1,16 @@
 //! The rollout on ECS: the database is migrated by a task of its own, then the services get the revisions of the stack
-//! one after the other, each a gate for the next.
+//! one after the other, each a gate for the next, and a canary before the workers if the environment asks for one.
 
 use super::super::context::{Context, State};
 use super::super::patience::patiently;
 use super::super::stack::read_outputs;
 use super::super::task::{self, Changes, Place};
 use super::super::timed::Ended;
+use super::canary_task::{self, Canary};
 use super::ecs::{self, Count, Order, Seen};
 use super::migration;
+use crate::doors::ecs::Cluster;
+use crate::doors::store::Store;
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
@@ -16,14 +19,15 @@ use crate::model::release::{IMAGE_PARAMETER, Runtime};
 use crate::model::schema::{Told, Way};
 use crate::model::text::count;
 use crate::observe::secrets;
-use crate::plan::deployment::Repeat;
+use crate::plan::deployment::{Repeat, Rollout};
 use crate::plan::host_secrets;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub(super) async fn run(
     context: &Context,
     image: &Digest,
-    repeat: Repeat,
+    rollout: &Rollout,
     state: &mut State,
     sink: &Sink,
 ) -> Result<Ended> {
@@ -32,21 +36,26 @@ pub(super) async fn run(
     let changed = changed_secrets(context, state).await?;
     let place = Place::of(&state.outputs)?;
     let services = names::services(&state.outputs);
-    let orders = services.iter().map(|service| order(service, state, repeat, changed));
+    let orders = services.iter().map(|service| order(service, state, rollout.repeat, changed));
     let orders: Vec<Order> = orders.collect();
+    let sets = services.iter().zip(&orders);
+    let canaries: Vec<Canary> = sets.filter_map(|(one, order)| Canary::of(&one.serves, order)).collect();
     let cluster = place.cluster(&context.aws);
-    let (mut waiting, mut draining, mut moved) = (Vec::new(), 0, false);
+    // Of a deployment that was interrupted.
+    patiently(sink, || canary_task::dismiss(cluster, &canaries)).await?;
+    let (mut waiting, mut draining) = (Vec::new(), 0);
     for order in &orders {
         match patiently(sink, || ecs::look(cluster, order)).await? {
             Seen::There { draining: left } => draining += left,
-            Seen::Other { from } => {
-                moved |= from != order.definition;
-                waiting.push(order);
+            Seen::Other { from, tasks } => {
+                let moves = from != order.definition;
+                waiting.push(Waiting { order, moves, tasks });
             }
         }
     }
     // A new stack has its services on this image already; they wait for the migration.
     let unknown = state.running.runtime != Some(Runtime::Services(*image));
+    let moved = waiting.iter().any(|one| one.moves);
     let migrates = (unknown || moved) && state.migrated != Some(Runtime::Services(*image));
     if migrates {
         state.running.unsettle_runtime();
@@ -55,11 +64,57 @@ pub(super) async fn run(
     if !waiting.is_empty() {
         state.running.unsettle_runtime();
     }
-    for order in &waiting {
-        draining += ecs::roll(cluster, order, sink).await?;
-    }
+    let first = rollout.canary.map(|limit| (*image, limit));
+    let rolled = roll(&context.store, cluster, &waiting, (&canaries, first), sink).await;
+    let left = patiently(sink, || canary_task::dismiss(cluster, &canaries)).await;
+    draining += both(rolled, left)?;
     state.draining = draining;
     Ok(ended(image, waiting.len(), draining, migrates))
+}
+
+/// A service that does not run what it is to run.
+struct Waiting<'a> {
+    order: &'a Order<'a>,
+    /// Whether it gets another task definition.
+    moves: bool,
+    /// How many it has or is to have.
+    tasks: i64,
+}
+
+/// Moves services one after the other; worker sets of several workers only once one of each has run a task, if that is
+/// asked for. The number of tasks that go on with what they have begun.
+async fn roll(
+    store: &Store,
+    cluster: Cluster<'_>,
+    waiting: &[Waiting<'_>],
+    (canaries, first): (&[Canary<'_>], Option<(Digest, Duration)>),
+    sink: &Sink,
+) -> Result<usize> {
+    let several = |canary: &&Canary| {
+        waiting.iter().any(|one| one.moves && one.tasks > 1 && canary.goes_before(one.order))
+    };
+    let (sets, components): (Vec<_>, Vec<_>) = waiting.iter().partition(|one| one.order.protects);
+    let mut draining = 0;
+    for one in components {
+        draining += ecs::roll(cluster, one.order, sink).await?;
+    }
+    let canaries: Vec<&Canary> = canaries.iter().filter(several).collect();
+    if let Some(first) = first.filter(|_| !canaries.is_empty()) {
+        canary_task::prove(store, cluster, &canaries, first, sink).await?;
+    }
+    for one in sets {
+        draining += ecs::roll(cluster, one.order, sink).await?;
+    }
+    Ok(draining)
+}
+
+/// What drains of services and of their canaries; whichever failed first is told first.
+fn both(rolled: Result<usize>, left: Result<usize>) -> Result<usize> {
+    match (rolled, left) {
+        (Ok(rolled), Ok(left)) => Ok(rolled + left),
+        (Err(fail), Err(second)) => Err(fail.cause(format!("nor could its canaries be ended: {second}"))),
+        (Err(fail), Ok(_)) | (Ok(_), Err(fail)) => Err(fail),
+    }
 }
 
 /// What is said of workers of before that end with their last task.
