@@ -224,7 +224,10 @@ impl State {
                 json!({ "protectedTasks": tasks })
             }
             "DescribeTaskDefinition" => {
-                let definition = &self.definitions[input["taskDefinition"].as_str().unwrap()];
+                let arn = input["taskDefinition"].as_str().unwrap();
+                // One that a test says nothing of is like no other.
+                let any = json!({ "containerDefinitions": [{ "name": "airflow", "image": arn }] });
+                let definition = self.definitions.get(arn).unwrap_or(&any);
                 json!({ "taskDefinition": definition, "tags": definition["tags"] })
             }
             "ListTaskDefinitions" => {

@@ -8,7 +8,7 @@ use crate::model::release::IMAGE_PARAMETER;
 use crate::model::services::ServiceState;
 use std::collections::BTreeMap;
 
-/// Those that a release reaches. One question about all of them, and one for each task definition that is not the
+/// Those that a release reaches. One question about all of them, and a few for each task definition that is not the
 /// stack's. None on engines without services.
 pub async fn read(
     aws: &Aws,
@@ -21,6 +21,23 @@ pub async fn read(
 /// Those that are CloudFormation's, such as the broker: no release waits for them or is judged by them.
 pub async fn beside(aws: &Aws, outputs: &BTreeMap<String, String>) -> Result<Vec<ServiceState>> {
     states(aws, outputs, &names::services_beside(outputs), None).await
+}
+
+/// Those that a release reaches, each with the revision that it is to have. The stack makes a new one even if tasks of it
+/// are those that run, such as on the way back from a release that some services never got: those keep what they have.
+pub async fn wanted(cluster: Cluster<'_>, outputs: &BTreeMap<String, String>) -> Result<Vec<Service>> {
+    let mut services = names::services(outputs);
+    let asked: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+    let found = cluster.services(&asked).await?;
+    for service in &mut services {
+        let runs = found.iter().find(|one| names_it(one, &service.name)).map(|one| &one.task_definition);
+        if let Some(runs) = runs
+            && ecs::same(cluster.aws, runs, &service.task_definition).await?
+        {
+            service.task_definition.clone_from(runs);
+        }
+    }
+    Ok(services)
 }
 
 async fn states(
@@ -68,7 +85,7 @@ async fn state(
 ) -> Result<ServiceState> {
     let absent = ServiceState { title: service.title.clone(), ..ServiceState::default() };
     let Some(found) = found else { return Ok(absent) };
-    let current = found.task_definition == service.task_definition;
+    let current = ecs::same(aws, &found.task_definition, &service.task_definition).await?;
     let image = match stack.filter(|_| current) {
         Some(image) => Some(image.clone()),
         None => {

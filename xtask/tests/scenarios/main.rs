@@ -8,6 +8,7 @@
 mod account;
 mod bake;
 mod broker;
+mod canary;
 mod change;
 mod cloud;
 mod dags;

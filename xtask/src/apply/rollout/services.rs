@@ -18,7 +18,7 @@ use crate::model::names::{self, Serves, Service, outputs};
 use crate::model::release::{IMAGE_PARAMETER, Runtime};
 use crate::model::schema::{Told, Way};
 use crate::model::text::count;
-use crate::observe::secrets;
+use crate::observe::{secrets, services as observed};
 use crate::plan::deployment::{Repeat, Rollout};
 use crate::plan::host_secrets;
 use std::collections::BTreeMap;
@@ -35,12 +35,12 @@ pub(super) async fn run(
     agrees(state, image)?;
     let changed = changed_secrets(context, state).await?;
     let place = Place::of(&state.outputs)?;
-    let services = names::services(&state.outputs);
+    let cluster = place.cluster(&context.aws);
+    let services = patiently(sink, || observed::wanted(cluster, &state.outputs)).await?;
     let orders = services.iter().map(|service| order(service, state, rollout.repeat, changed));
     let orders: Vec<Order> = orders.collect();
     let sets = services.iter().zip(&orders);
     let canaries: Vec<Canary> = sets.filter_map(|(one, order)| Canary::of(&one.serves, order)).collect();
-    let cluster = place.cluster(&context.aws);
     // Of a deployment that was interrupted.
     patiently(sink, || canary_task::dismiss(cluster, &canaries)).await?;
     let (mut waiting, mut draining) = (Vec::new(), 0);

@@ -418,3 +418,15 @@ async fn what_a_killed_deployment_has_left_is_wanted_no_more() {
     let left = "every service runs it already, released, 1 draining";
     assert_eq!((ended.ending, ended.summary.as_str(), state.draining), (Ending::Skipped, left, 1));
 }
+
+/// The stack's revision is a new one with the content of an earlier one, which some services still have.
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_release_has_not_reached_is_left_alone_on_the_way_back() {
+    let ecs = migrates(cluster(2), 0)
+        .defines("Worker:1", "i", "FARGATE")
+        .service("Scheduler", "Scheduler:2", 2)
+        .service("Worker", "Worker:1", 2)
+        .deployed("Worker", [deployment("SUCCESSFUL", "Worker:1", 2, 2)]);
+    carried_out(&ecs, &mut State::default()).await.unwrap();
+    assert_eq!(ecs.calls(), ["run migrate:2"]);
+}
