@@ -310,8 +310,9 @@ fn told(bucket: &Bucket, state: &str) {
 /// A rollout with a canary: how it ended, what it said, and what the state is then.
 async fn with_a_first_one(ecs: &FakeEcs, bucket: &Bucket) -> (Result<Ended>, String, State) {
     let (log, mut state) = (Log::default(), running(Digest::of(b"old")));
-    let ended = run(&around_with(ecs, bucket), &image(), &rollout(Some(LIMIT)), &mut state, &log.sink());
-    (ended.await, log.lines(), state)
+    let (context, rollout) = (around_with(ecs, bucket), rollout(Some(LIMIT)));
+    let ended = run(&context, &image(), &rollout, &mut state, &log.sink()).await;
+    (ended, log.lines(), state)
 }
 
 /// What was changed since the components had moved.
