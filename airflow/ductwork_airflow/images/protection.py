@@ -7,8 +7,8 @@ ends by itself, so it is renewed; an agent that does not answer is asked again a
 ECS leaves a protected task alone when the service gets another revision, so the worker asks by itself, while it is
 protected, what its service runs. Once the tasks of another revision are there it takes no more Airflow tasks and ends
 with its last one, as a host that drains does: new tasks run on new code, and a busy queue keeps no old worker. Nor does
-it keep a canary: that is done once its service has no task any more, since the set's own service runs the same by then.
-A set's own worker goes on until it is idle when there are to be fewer of them, as nobody comes in its place.
+it keep a canary, which is done once none is wanted. A worker of the set's own goes on until it is idle where fewer are
+wanted: ECS starts nobody in its place before it has ended.
 
 Protection does not help against a Spot interruption, a stopped instance or StopTask: ECS sends SIGTERM, Celery takes no
 more tasks, and two minutes later all is over. Tasks that have not ended in time are told to, so that Airflow knows at

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::engines::{ECS_EC2, Engine, FARGATE};
 use crate::environments::deploy;
-use crate::{broker, canary, services, support};
+use crate::{broker, canary_task, services, support};
 
 #[test]
 fn on_fargate_from_the_smallest_to_everything_and_back() {
@@ -28,7 +28,7 @@ fn lead(engine: &'static Engine) {
     let first = smallest(&stage);
     highly_available(&stage);
     no_longer_protected(&stage);
-    canary::of_tasks(&stage, &engine.highly_available().replace("protected = true", "protected = false"));
+    canary_task::of_tasks(&stage, &engine.highly_available().replace("protected = true", "protected = false"));
     everything(&stage);
     broker_as_a_task(&stage);
     the_roles_suffice(&stage);
