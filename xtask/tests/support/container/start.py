@@ -1,7 +1,7 @@
 """Takes the place of `ductwork_airflow/images/start.py` in images of the tests: tasks run `../host/stub.py`.
 
-A migration ends well at once. A component is what a host of its own would be, and its folder is the task's. A worker has
-the real companion, which writes its receipt; the tasks that it runs are what a test says of them, in a file `run/ran`.
+A migration ends well at once. A component is what a host of its own would be, and its folder is the task's. A worker
+has the real companion, which writes its receipt; what it runs is what a test says in the file `run/ran`.
 """
 
 from __future__ import annotations
