@@ -53,9 +53,9 @@ async fn tasks(aws: &Aws, cluster: &str, services: &[ServiceState]) -> Result<Al
         let draining = service.task_definition != definition || names::is_canary(&task.group);
         Some(Place { title: service.title.clone(), state: task.last_status, draining })
     };
-    let found = tasks.into_iter().filter_map(|task| {
-        Some((short(&task.task_arn), place(&short(&task.task_definition_arn), task)?))
-    });
+    let found = tasks
+        .into_iter()
+        .filter_map(|task| Some((short(&task.task_arn), place(&short(&task.task_definition_arn), task)?)));
     Ok(found.collect())
 }
 

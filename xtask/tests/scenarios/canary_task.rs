@@ -97,7 +97,10 @@ fn one_goes_first(project: &Project) -> Value {
     assert_eq!(service(project, SET)["taskDefinition"], new);
     let receipt = receipt(project, &canary).unwrap();
     let definition = new.as_str().unwrap().rsplit('/').next().unwrap();
-    assert_eq!((&receipt["task"]["state"], &receipt["task_definition"]), (&json!("success"), &json!(definition)));
+    assert_eq!(
+        (&receipt["task"]["state"], &receipt["task_definition"]),
+        (&json!("success"), &json!(definition))
+    );
     there_is_none_any_more(project);
     new
 }

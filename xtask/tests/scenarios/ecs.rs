@@ -28,7 +28,10 @@ fn lead(engine: &'static Engine) {
     let first = smallest(&stage);
     highly_available(&stage);
     no_longer_protected(&stage);
-    canary_task::of_tasks(&stage, &engine.highly_available().replace("protected = true", "protected = false"));
+    canary_task::of_tasks(
+        &stage,
+        &engine.highly_available().replace("protected = true", "protected = false"),
+    );
     everything(&stage);
     broker_as_a_task(&stage);
     the_roles_suffice(&stage);

@@ -249,7 +249,11 @@ fn a_worker_set_has_a_canary_where_it_is_asked_for() {
     for (component, given, has) in
         [("worker", "true", true), ("worker", "false", false), ("scheduler", "true", false)]
     {
-        assert_eq!(service(template, component, &[("Canary", given)]).has("CanaryService"), has, "{component}");
+        assert_eq!(
+            service(template, component, &[("Canary", given)]).has("CanaryService"),
+            has,
+            "{component}"
+        );
     }
     for compatibility in ["FARGATE", "EC2", "MANAGED_INSTANCES"] {
         let worker = service(template, "worker", &[("Canary", "true"), ("Compatibility", compatibility)]);
@@ -257,7 +261,11 @@ fn a_worker_set_has_a_canary_where_it_is_asked_for() {
         assert_eq!(canary["ServiceName"], names::canary_service("big"));
         assert_eq!(canary["DesiredCount"], "0");
         let breaker = canary["DeploymentConfiguration"]["DeploymentCircuitBreaker"].clone();
-        assert_eq!([&breaker["Enable"], &breaker["Rollback"]], ["true", "false"], "there is nothing to go back to");
+        assert_eq!(
+            [&breaker["Enable"], &breaker["Rollback"]],
+            ["true", "false"],
+            "there is nothing to go back to"
+        );
         for own in ["ServiceName", "DesiredCount", "LoadBalancers", "DeploymentConfiguration"] {
             set.as_object_mut().unwrap().remove(own);
             canary.as_object_mut().unwrap().remove(own);
@@ -269,7 +277,8 @@ fn a_worker_set_has_a_canary_where_it_is_asked_for() {
     let canary = format!("{FARGATE}[release]\ncanary_minutes = 5\n");
     assert_eq!([asked(FARGATE), asked(&canary)].map(Option::unwrap), ["false", "true"]);
     assert_eq!(asked(ONLY_ECS), None, "without workers there is no such parameter");
-    let sets = |id: &str| all["master.yaml"].whole["Resources"][id]["Properties"]["Parameters"]["Canary"].clone();
+    let sets =
+        |id: &str| all["master.yaml"].whole["Resources"][id]["Properties"]["Parameters"]["Canary"].clone();
     assert_eq!(sets("WorkerDefault"), json!({ "Ref": "Canary" }));
     assert_eq!(sets("Scheduler"), "false", "no other stack changes with it");
 }

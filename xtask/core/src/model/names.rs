@@ -379,7 +379,11 @@ mod tests {
         );
         assert_eq!(canary_service("small"), "canary-small");
         assert!(is_canary("service:canary-small"));
-        assert!(["service:worker-canary", "family:canary-x", "canary-small"].iter().all(|group| !is_canary(group)));
+        assert!(
+            ["service:worker-canary", "family:canary-x", "canary-small"]
+                .iter()
+                .all(|group| !is_canary(group))
+        );
         assert_eq!(services(&BTreeMap::new()), []);
     }
 

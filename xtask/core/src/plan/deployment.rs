@@ -374,7 +374,10 @@ mod tests {
         };
         assert_eq!(of(running(&now)), Some(canary));
         assert_eq!(of(fresh()), Some(None));
-        assert!(!plan(&now, Source::Tree, &Facts { canary, ..running(&now) }).rolls_out(), "it restarts nothing");
+        assert!(
+            !plan(&now, Source::Tree, &Facts { canary, ..running(&now) }).rolls_out(),
+            "it restarts nothing"
+        );
     }
 
     /// Whoever kills a deployment while its release is watched leaves it in doubt: the next one watches it again.

@@ -36,14 +36,14 @@ impl<'a> Canary<'a> {
         self.set.service == order.service
     }
 
-    /// One task, and a new one: what an earlier canary still works on is no proof, and keeps ECS from no new task then.
+    /// One task. What an interrupted deployment has left of this very revision will do.
     fn order(&self) -> Order<'_> {
         Order {
             title: &self.title,
             service: &self.service,
             definition: self.set.definition,
             count: Count::Exactly(1),
-            anew: true,
+            anew: false,
             protects: true,
         }
     }
@@ -51,7 +51,7 @@ impl<'a> Canary<'a> {
 
 /// Wants none of these canaries any more; environments that have none are left alone. The number of those that end with
 /// their last task.
-pub(super) async fn dismiss(cluster: Cluster<'_>, canaries: &[Canary<'_>]) -> Result<usize> {
+pub(super) async fn dismiss(cluster: Cluster<'_>, canaries: &[&Canary<'_>]) -> Result<usize> {
     let names: Vec<&str> = canaries.iter().map(|canary| canary.service.as_str()).collect();
     let mut draining = 0;
     for service in cluster.services(&names).await? {
@@ -78,42 +78,49 @@ async fn end(cluster: Cluster<'_>, service: &Service) -> Result<()> {
     cluster.resize(name, 0).await
 }
 
-/// Gives each of these sets its canary and waits until all of them have run a task, or have had the time to. The first
-/// one whose tasks fail, or that ends by itself, is the end of the rollout.
-pub(super) async fn prove(
-    store: &Store,
-    cluster: Cluster<'_>,
-    canaries: &[&Canary<'_>],
-    (image, limit): (Digest, Duration),
-    sink: &Sink,
-) -> Result<()> {
-    let begin = canaries.iter().map(|canary| async { ecs::roll(cluster, &canary.order(), sink).await });
-    try_join_all(begin).await?;
-    let aws = cluster.aws.watching();
-    let cluster = Cluster { aws: &aws, name: cluster.name };
-    let watched = |canary| Watched { canary, watch: Watch::new(store, image, limit), tasks: Vec::new() };
-    let mut watched: Vec<Watched> = canaries.iter().copied().map(watched).collect();
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-    let mut patience = Patience::new(sink);
-    loop {
-        let mut left = Vec::new();
-        for mut one in watched {
-            match one.look(cluster, limit).await {
-                Ok(Seen::Waits) => left.push(one),
-                Ok(Seen::Passes(why)) => sink.note(format!("{}: {why}", one.canary.title)),
-                Ok(Seen::Fails(why)) => return Err(*why),
-                Err(fail) => {
-                    patience.bear(fail)?;
-                    left.push(one);
-                    continue;
+/// What the canaries of these sets are for.
+pub(super) struct Trial<'a> {
+    pub store: &'a Store,
+    pub image: Digest,
+    pub limit: Duration,
+    pub first: &'a [&'a Canary<'a>],
+}
+
+impl Trial<'_> {
+    /// Gives each of the sets its canary and waits until all of them have run a task, or have had the time to. The first
+    /// one whose tasks fail, or that ends by itself, is the end of the rollout.
+    pub(super) async fn run(&self, cluster: Cluster<'_>, sink: &Sink) -> Result<()> {
+        let begin = self.first.iter().map(|canary| async { ecs::roll(cluster, &canary.order(), sink).await });
+        try_join_all(begin).await?;
+        let aws = cluster.aws.watching();
+        let cluster = Cluster { aws: &aws, name: cluster.name };
+        let mut watched: Vec<Watched> = self.first.iter().map(|canary| self.watched(canary)).collect();
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        let mut patience = Patience::new(sink);
+        loop {
+            let mut left = Vec::new();
+            for mut one in watched {
+                match one.look(cluster, self.limit).await {
+                    Ok(Seen::Waits) => left.push(one),
+                    Ok(Seen::Passes(why)) => sink.note(format!("{}: {why}", one.canary.title)),
+                    Ok(Seen::Fails(why)) => return Err(*why),
+                    Err(fail) => {
+                        patience.bear(fail)?;
+                        left.push(one);
+                        continue;
+                    }
                 }
+                patience.well();
             }
-            patience.well();
+            let Some(first) = left.first() else { return Ok(()) };
+            sink.progress(format!("{}: {}", first.canary.title, first.watch.told()));
+            watched = left;
+            backoff.wait().await;
         }
-        let Some(first) = left.first() else { return Ok(()) };
-        sink.progress(format!("{}: {}", first.canary.title, first.watch.told()));
-        watched = left;
-        backoff.wait().await;
+    }
+
+    fn watched<'a>(&'a self, canary: &'a Canary<'a>) -> Watched<'a> {
+        Watched { canary, watch: Watch::new(self.store, self.image, self.limit), tasks: Vec::new() }
     }
 }
 

@@ -6,11 +6,10 @@ use super::super::patience::patiently;
 use super::super::stack::read_outputs;
 use super::super::task::{self, Changes, Place};
 use super::super::timed::Ended;
-use super::canary_task::{self, Canary};
+use super::canary_task::{self, Canary, Trial};
 use super::ecs::{self, Count, Order, Seen};
 use super::migration;
 use crate::doors::ecs::Cluster;
-use crate::doors::store::Store;
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
@@ -22,7 +21,6 @@ use crate::observe::{secrets, services as observed};
 use crate::plan::deployment::{Repeat, Rollout};
 use crate::plan::host_secrets;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 pub(super) async fn run(
     context: &Context,
@@ -41,8 +39,6 @@ pub(super) async fn run(
     let orders: Vec<Order> = orders.collect();
     let sets = services.iter().zip(&orders);
     let canaries: Vec<Canary> = sets.filter_map(|(one, order)| Canary::of(&one.serves, order)).collect();
-    // Of a deployment that was interrupted.
-    patiently(sink, || canary_task::dismiss(cluster, &canaries)).await?;
     let (mut waiting, mut draining) = (Vec::new(), 0);
     for order in &orders {
         match patiently(sink, || ecs::look(cluster, order)).await? {
@@ -53,6 +49,10 @@ pub(super) async fn run(
             }
         }
     }
+    let goes_first = |canary: &&Canary| rollout.canary.is_some() && is_of_several(canary, &waiting);
+    let (first, others): (Vec<&Canary>, Vec<&Canary>) = canaries.iter().partition(goes_first);
+    // Of a deployment that was interrupted.
+    patiently(sink, || canary_task::dismiss(cluster, &others)).await?;
     // A new stack has its services on this image already; they wait for the migration.
     let unknown = state.running.runtime != Some(Runtime::Services(*image));
     let moved = waiting.iter().any(|one| one.moves);
@@ -64,9 +64,11 @@ pub(super) async fn run(
     if !waiting.is_empty() {
         state.running.unsettle_runtime();
     }
-    let first = rollout.canary.map(|limit| (*image, limit));
-    let rolled = roll(&context.store, cluster, &waiting, (&canaries, first), sink).await;
-    let left = patiently(sink, || canary_task::dismiss(cluster, &canaries)).await;
+    let first =
+        rollout.canary.map(|limit| Trial { store: &context.store, image: *image, limit, first: &first });
+    let rolled = roll(cluster, &waiting, first, sink).await;
+    let all: Vec<&Canary> = canaries.iter().collect();
+    let left = patiently(sink, || canary_task::dismiss(cluster, &all)).await;
     draining += both(rolled, left)?;
     state.draining = draining;
     Ok(ended(image, waiting.len(), draining, migrates))
@@ -81,26 +83,26 @@ struct Waiting<'a> {
     tasks: i64,
 }
 
-/// Moves services one after the other; worker sets of several workers only once one of each has run a task, if that is
-/// asked for. The number of tasks that go on with what they have begun.
+/// Whether it is the canary of a worker set that has or gets more than one worker and moves to another revision.
+fn is_of_several(canary: &Canary<'_>, waiting: &[Waiting<'_>]) -> bool {
+    waiting.iter().any(|one| one.moves && one.tasks > 1 && canary.goes_before(one.order))
+}
+
+/// Moves services one after the other; worker sets only after their canaries, if there are any. The number of tasks
+/// that go on with what they have begun.
 async fn roll(
-    store: &Store,
     cluster: Cluster<'_>,
     waiting: &[Waiting<'_>],
-    (canaries, first): (&[Canary<'_>], Option<(Digest, Duration)>),
+    first: Option<Trial<'_>>,
     sink: &Sink,
 ) -> Result<usize> {
-    let several = |canary: &&Canary| {
-        waiting.iter().any(|one| one.moves && one.tasks > 1 && canary.goes_before(one.order))
-    };
     let (sets, components): (Vec<_>, Vec<_>) = waiting.iter().partition(|one| one.order.protects);
     let mut draining = 0;
     for one in components {
         draining += ecs::roll(cluster, one.order, sink).await?;
     }
-    let canaries: Vec<&Canary> = canaries.iter().filter(several).collect();
-    if let Some(first) = first.filter(|_| !canaries.is_empty()) {
-        canary_task::prove(store, cluster, &canaries, first, sink).await?;
+    if let Some(trial) = first {
+        trial.run(cluster, sink).await?;
     }
     for one in sets {
         draining += ecs::roll(cluster, one.order, sink).await?;

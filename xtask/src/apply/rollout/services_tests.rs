@@ -322,7 +322,7 @@ fn calls_of_workers(ecs: &FakeEcs) -> Vec<String> {
     calls[components.expect("components go before workers") + 1..].to_vec()
 }
 
-const FIRST: &str = "update canary-default to Worker:2 x1, anew";
+const FIRST: &str = "update canary-default to Worker:2 x1";
 const REST: &str = "update Worker to Worker:2";
 const NONE: &str = "canary-default x0";
 
@@ -342,7 +342,12 @@ async fn none_of_the_others_gets_a_release_whose_tasks_fail() {
     let (ecs, bucket) = (with_canary().task([its_task()]), Bucket::default());
     told(&bucket, "failure");
     let (ended, _, state) = with_a_first_one(&ecs, &bucket).await;
-    insta::assert_snapshot!(error::text(&ended.err().unwrap()), @"");
+    let told = error::text(&ended.err().unwrap());
+    assert!(
+        told.starts_with("error: the canary of worker default ran no task that ended well within 10 min\n"),
+        "{told}"
+    );
+    assert!(told.contains("service `canary-default`: the last one failed: etl r load (try 2)"), "{told}");
     assert_eq!(calls_of_workers(&ecs), [FIRST, NONE]);
     assert_eq!(state.running.runtime, None, "so the release before comes back");
 }
@@ -353,7 +358,10 @@ async fn a_quiet_queue_holds_no_release_up_for_longer() {
     let watch = Stopwatch::start();
     let (ended, said, _) = with_a_first_one(&ecs, &bucket).await;
     assert!(ended.is_ok() && watch.elapsed() >= LIMIT, "{:?}", watch.elapsed());
-    assert!(said.contains("progress: canary of worker default: waits for its first task, 9 of 10 min"), "{said}");
+    assert!(
+        said.contains("progress: canary of worker default: waits for its first task, 9 of 10 min"),
+        "{said}"
+    );
     assert!(said.contains("note: canary of worker default: no task came within 10 min"), "{said}");
     assert_eq!(calls_of_workers(&ecs), [FIRST, REST, NONE]);
 }
@@ -406,6 +414,17 @@ async fn there_is_no_canary_of_a_single_worker_or_of_what_runs_already() {
     let (ended, ..) = with_a_first_one(&more, &Bucket::default()).await;
     assert!(ended.is_ok());
     assert_eq!(more.calls().last().unwrap(), "update Worker to Worker:2 x1", "a mere number of tasks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_a_killed_deployment_has_left_is_the_next_one_s() {
+    let done = deployment("SUCCESSFUL", "Worker:2", 1, 1);
+    let ecs = with_canary().service(CANARY, "Worker:2", 1).deployed(CANARY, [done]).task([its_task()]);
+    let bucket = Bucket::default();
+    told(&bucket, "success");
+    let (ended, ..) = with_a_first_one(&ecs, &bucket).await;
+    assert!(ended.is_ok());
+    assert_eq!(calls_of_workers(&ecs), [REST, NONE]);
 }
 
 /// Whatever the next deployment does: a rollback wants no canary, and one without a change moves nothing.
