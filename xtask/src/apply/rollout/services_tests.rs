@@ -16,6 +16,7 @@ use aws_sdk_cloudformation::primitives::DateTime;
 use aws_sdk_cloudformation::types::{Output, Parameter, Stack, StackStatus};
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(600);
 const CANARY: &str = "canary-default";
