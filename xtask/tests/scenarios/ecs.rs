@@ -26,12 +26,9 @@ fn on_instances_the_smallest_and_back_to_nothing() {
 fn lead(engine: &'static Engine) {
     let stage = Stage::new(engine);
     let first = smallest(&stage);
+    canary_task::of_tasks(&stage);
     highly_available(&stage);
     no_longer_protected(&stage);
-    canary_task::of_tasks(
-        &stage,
-        &engine.highly_available().replace("protected = true", "protected = false"),
-    );
     everything(&stage);
     broker_as_a_task(&stage);
     the_roles_suffice(&stage);
