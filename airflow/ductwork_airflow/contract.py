@@ -56,6 +56,11 @@ def worker_service(worker_set: str) -> str:
     return str(_CONTRACT["ecs"]["worker_service"]).replace("{worker_set}", worker_set)
 
 
+def is_canary(service: str) -> bool:
+    """Whether an ECS service is that of the canary of a worker set."""
+    return service.startswith(str(_CONTRACT["ecs"]["canary_service"]).partition("{worker_set}")[0])
+
+
 def pointer_key(environment: str) -> str:
     """Where the artifact bucket says which bundle an environment runs."""
     return str(_CONTRACT["keys"]["pointer"]).replace("{environment}", environment)

@@ -242,6 +242,16 @@ def test_another_revision_has_come_when_its_tasks_run(service, superseded):
     assert protection.seen(service, "worker:1").superseded is superseded
 
 
+@pytest.mark.parametrize(
+    ("name", "desired", "superseded"),
+    [("canary-default", 0, True), ("canary-default", 1, False), ("worker-canary", 0, False)],
+)
+def test_a_canary_is_done_when_none_is_wanted(name, desired, superseded):
+    """While one worker less of the set goes on until it is idle: nobody comes in its place before."""
+    service = of_service("worker:1", 1, desired) | {"serviceName": name, "desiredCount": desired}
+    assert protection.seen(service, "worker:1").superseded is superseded
+
+
 def test_a_worker_asks_for_the_service_of_its_task(monkeypatch):
     asked: list[object] = []
 

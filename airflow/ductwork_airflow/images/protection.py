@@ -6,7 +6,9 @@ ends by itself, so it is renewed; an agent that does not answer is asked again a
 
 ECS leaves a protected task alone when the service gets another revision, so the worker asks by itself, while it is
 protected, what its service runs. Once the tasks of another revision are there it takes no more Airflow tasks and ends
-with its last one, as a host that drains does: new tasks run on new code, and a busy queue keeps no old worker.
+with its last one, as a host that drains does: new tasks run on new code, and a busy queue keeps no old worker. Nor does
+it keep a canary, which is done once none is wanted. A worker of the set's own goes on until it is idle where fewer are
+wanted: ECS starts nobody in its place before it has ended.
 
 Protection does not help against a Spot interruption, a stopped instance or StopTask: ECS sends SIGTERM, Celery takes no
 more tasks, and two minutes later all is over. Tasks that have not ended in time are told to, so that Airflow knows at
@@ -33,6 +35,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ductwork_airflow import contract
 from ductwork_airflow.hosts import background, database, drain, keeper
 from ductwork_airflow.images import place
 
@@ -123,7 +126,7 @@ class Agent:
 class Seen:
     """What the service runs."""
 
-    superseded: bool  # by tasks of another revision, all of which run
+    superseded: bool  # by tasks of another revision, all of which run, or of the set, if it is a canary
     workers: int
 
     @property
@@ -135,6 +138,8 @@ class Seen:
 def seen(service: Mapping[str, Any], definition: str) -> Seen:
     """Of an answer to DescribeServices, by a task of `definition`, which is family and revision."""
     workers = int(service.get("runningCount", 0))
+    if contract.is_canary(service.get("serviceName", "")) and not service.get("desiredCount"):
+        return Seen(superseded=True, workers=workers)
     for one in service.get("deployments", ()):
         if one["status"] == "PRIMARY":
             other = one["taskDefinition"].rpartition("/")[2] != definition

@@ -11,7 +11,7 @@ use crate::doors::time::Stopwatch;
 use crate::fail::Result;
 use crate::model::contract::CONTRACT;
 use crate::model::event::Sink;
-use crate::model::names::{self, Serves};
+use crate::model::names::{self, Serves, Service};
 use crate::model::text::count;
 use crate::observe::workers;
 use aws_sdk_autoscaling::error::{ProvideErrorMetadata, SdkError};
@@ -49,17 +49,16 @@ pub(super) async fn dismiss(aws: &Aws, outputs: &BTreeMap<String, String>, sink:
 async fn dismiss_tasks(aws: &Aws, outputs: &BTreeMap<String, String>, sink: &Sink) -> Result<()> {
     let Some(cluster) = outputs.get(names::outputs::CLUSTER) else { return Ok(()) };
     let cluster = Cluster { aws, name: cluster };
-    let services = names::services(outputs).into_iter();
     let mut found = false;
-    for service in services.filter(|service| matches!(service.serves, Serves::Workers(_))) {
-        if cluster.services(&[&service.name]).await?.is_empty() {
+    for service in of_workers(outputs) {
+        if cluster.services(&[&service]).await?.is_empty() {
             continue;
         }
         found = true;
-        cluster.resize(&service.name, 0).await?;
-        let tasks = cluster.tasks(Filter::Service(&service.name)).await?;
+        cluster.resize(&service, 0).await?;
+        let tasks = cluster.tasks(Filter::Service(&service)).await?;
         if !tasks.is_empty() {
-            sink.progress(format!("ending {} of service `{}`", count(tasks.len(), "worker"), service.name));
+            sink.progress(format!("ending {} of service `{service}`", count(tasks.len(), "worker")));
         }
         for task in tasks {
             cluster.stop(&task.task_arn, DESTROYED).await?;
@@ -67,6 +66,15 @@ async fn dismiss_tasks(aws: &Aws, outputs: &BTreeMap<String, String>, sink: &Sin
     }
     // Only workers start them: without one there are none left.
     if found { dismiss_external(&cluster, sink).await } else { Ok(()) }
+}
+
+/// The services of worker sets and of their canaries, whether or not they are there.
+fn of_workers(outputs: &BTreeMap<String, String>) -> Vec<String> {
+    let both = |service: Service| match service.serves {
+        Serves::Component(_) => Vec::new(),
+        Serves::Workers(set) => vec![service.name, names::canary_service(&set)],
+    };
+    names::services(outputs).into_iter().flat_map(both).collect()
 }
 
 /// External tasks that DAGs have started: ECS deletes no cluster with a task.

@@ -2,7 +2,7 @@
 
 use super::super::fake::Log;
 use super::*;
-use crate::doors::fake_ecs::{FakeEcs, task};
+use crate::doors::fake_ecs::{FakeEcs, of, task};
 use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::error::ErrorMetadata;
 use aws_sdk_autoscaling::operation::delete_lifecycle_hook::DeleteLifecycleHookOutput;
@@ -110,10 +110,14 @@ async fn workers_of_ecs_are_wanted_no_more_and_stopped_whatever_protects_them() 
     let named = [service("Scheduler", "scheduler"), service("Worker", "workers"), service("Gone", "gone")];
     let outputs: BTreeMap<String, String> = fixed.into_iter().chain(named.into_iter().flatten()).collect();
     let ecs = FakeEcs::default().service("scheduler", "t:1", 1).service("workers", "t:1", 2);
-    let ecs = ecs.task([task("1", "t:1", "RUNNING")]).task([task("2", "t:1", "RUNNING")]).protects("2");
+    let ecs = ecs.service("canary-default", "t:1", 1);
+    let ecs = ecs.task([of("workers", task("1", "t:1", "RUNNING"))]).protects("2");
+    let ecs = ecs.task([of("workers", task("2", "t:1", "RUNNING"))]);
+    let ecs = ecs.task([of("canary-default", task("3", "t:1", "RUNNING"))]).protects("3");
     dismiss(&ecs.aws(), &outputs, &Sink::null()).await.unwrap();
     let stopped = |id: &str| format!("stop arn:aws:ecs:r:1:task/c/{id}");
-    assert_eq!(ecs.calls(), ["workers x0".to_owned(), stopped("1"), stopped("2")]);
+    let own = ["workers x0".to_owned(), stopped("1"), stopped("2")];
+    assert_eq!(ecs.calls(), [&own[..], &["canary-default x0".to_owned(), stopped("3")]].concat());
 }
 
 /// A task that somebody else runs in the cluster is for its deletion to tell.

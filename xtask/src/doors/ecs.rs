@@ -14,7 +14,7 @@ pub use answers::{
     Agent, Container, ContainerDefinition, Deployment, LogConfiguration, Network, Revision, Service,
     ServiceDeployment, Session, Task, TaskDefinition,
 };
-pub use definitions::{active, deregister, tag, task_definition};
+pub use definitions::{active, deregister, same, tag, task_definition};
 
 /// Most names in one question about services, and about tasks.
 const SERVICES: usize = 10;

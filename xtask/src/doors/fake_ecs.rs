@@ -51,6 +51,12 @@ pub(crate) fn task(id: &str, definition: &str, status: &str) -> Value {
     })
 }
 
+/// A task of this service; others are of every service.
+pub(crate) fn of(service: &str, mut task: Value) -> Value {
+    task["group"] = format!("service:{service}").into();
+    task
+}
+
 /// A task that has ended.
 pub(crate) fn ended(id: &str, definition: &str, code: i32, reason: &str) -> Value {
     let mut ended = task(id, definition, "STOPPED");
@@ -224,7 +230,10 @@ impl State {
                 json!({ "protectedTasks": tasks })
             }
             "DescribeTaskDefinition" => {
-                let definition = &self.definitions[input["taskDefinition"].as_str().unwrap()];
+                let arn = input["taskDefinition"].as_str().unwrap();
+                // One that a test says nothing of is like no other.
+                let any = json!({ "containerDefinitions": [{ "name": "airflow", "image": arn }] });
+                let definition = self.definitions.get(arn).unwrap_or(&any);
                 json!({ "taskDefinition": definition, "tags": definition["tags"] })
             }
             "ListTaskDefinitions" => {
@@ -261,6 +270,9 @@ impl State {
         let name = input["service"].as_str().unwrap();
         let Some(definition) = input["taskDefinition"].as_str() else {
             self.calls.push(format!("{name} x{}", input["desiredCount"]));
+            if let Some(service) = self.services.get_mut(name) {
+                service["desiredCount"] = input["desiredCount"].clone();
+            }
             return json!({});
         };
         let anew = input["forceNewDeployment"] == true;
@@ -307,8 +319,11 @@ impl State {
         let stopped = input["desiredStatus"] == "STOPPED";
         let by = input["startedBy"].as_str();
         assert!(by.is_none() || (input.get("serviceName").is_none() && input.get("desiredStatus").is_none()));
-        // That of a task which no service keeps.
-        let alone = |task: &Value| input.get("serviceName").is_some() && !task["group"].is_null();
+        // That of a task which another service keeps, or none.
+        let alone = |task: &Value| {
+            let of = input["serviceName"].as_str().map(|service| format!("service:{service}"));
+            of.is_some_and(|of| !task["group"].is_null() && task["group"] != of)
+        };
         let fits = |task: &&Value| match by {
             Some(by) => task["startedBy"] == by && task["lastStatus"] != "STOPPED",
             None => {

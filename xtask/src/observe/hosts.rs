@@ -1,7 +1,7 @@
 //! The hosts and tasks of an environment, as the services see them that keep them: what a receipt has to be held against.
 
 use crate::doors::aws::{self, Aws};
-use crate::doors::ecs::{Cluster, Filter};
+use crate::doors::ecs::{Cluster, Filter, Task};
 use crate::fail::Result;
 use crate::model::names::{self, outputs};
 use crate::model::receipt::{Alive, Place};
@@ -42,26 +42,27 @@ async fn instances(aws: &Aws, groups: &[(String, String)]) -> Result<Alive> {
     Ok(alive)
 }
 
-/// Tasks of the services that a release reaches. One of another task definition than its service's ends with its work.
+/// Tasks of the services that a release reaches. One of another task definition than its service's ends with its work,
+/// and so does a canary.
 async fn tasks(aws: &Aws, cluster: &str, services: &[ServiceState]) -> Result<Alive> {
     let tasks = Cluster { aws, name: cluster }.tasks(Filter::All).await?;
     let short = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
     let family = |definition: &str| definition.split(':').next().unwrap_or_default().to_owned();
-    let place = |definition: &str, status: String| {
+    let place = |definition: &str, task: Task| {
         let service = services.iter().find(|one| family(&one.task_definition) == family(definition))?;
-        let draining = service.task_definition != definition;
-        Some(Place { title: service.title.clone(), state: status, draining })
+        let draining = service.task_definition != definition || names::is_canary(&task.group);
+        Some(Place { title: service.title.clone(), state: task.last_status, draining })
     };
-    let found = tasks.into_iter().filter_map(|task| {
-        Some((short(&task.task_arn), place(&short(&task.task_definition_arn), task.last_status)?))
-    });
+    let found = tasks
+        .into_iter()
+        .filter_map(|task| Some((short(&task.task_arn), place(&short(&task.task_definition_arn), task)?)));
     Ok(found.collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doors::fake_ecs::{FakeEcs, task};
+    use crate::doors::fake_ecs::{FakeEcs, of, task};
 
     #[tokio::test]
     async fn a_task_of_another_definition_than_its_services_drains() {
@@ -69,6 +70,7 @@ mod tests {
         let fake = FakeEcs::default()
             .task([task("new", &definition(2), "RUNNING")])
             .task([task("old", &definition(1), "RUNNING")])
+            .task([of("canary-default", task("canary", &definition(2), "RUNNING"))])
             .task([task("migrate", "arn:aws:ecs:r:1:task-definition/p-dev-migrate:1", "RUNNING")])
             .task([task("airflow-task", "arn:aws:ecs:r:1:task-definition/p-dev-executor:1", "RUNNING")]);
         let service = ServiceState {
@@ -79,7 +81,7 @@ mod tests {
         let outputs = BTreeMap::from([(outputs::CLUSTER.to_owned(), "c".to_owned())]);
         let alive = alive(&fake.aws(), &outputs, &[service]).await.unwrap();
         let seen: Vec<_> = alive.iter().map(|(id, place)| (id.as_str(), place.draining)).collect();
-        assert_eq!(seen, [("new", false), ("old", true)]);
+        assert_eq!(seen, [("canary", true), ("new", false), ("old", true)]);
         assert_eq!(alive["new"].title, "worker default");
     }
 }

@@ -40,6 +40,20 @@ async fn services_that_run_the_stack_need_one_question() {
     assert!(ecs.asked("DescribeTaskDefinition").is_empty());
 }
 
+/// Which is no worker of the set's own: whatever it runs, it ends with its work.
+#[tokio::test]
+async fn a_canary_counts_as_draining() {
+    let ecs = FakeEcs::default()
+        .service("arn:aws:ecs:r:1:service/c/api", "arn:aws:ecs:r:1:task-definition/api:2", 2)
+        .says("arn:aws:ecs:r:1:service/c/api", "serviceName", "api".into())
+        .service("worker", "worker:2", 2)
+        .service("canary-default", "worker:2", 1);
+    let states = seen(&ecs).await;
+    let told = states.iter().map(|one| (one.running, one.wanted, one.draining));
+    assert_eq!(told.collect::<Vec<_>>(), [(2, 2, 0), (2, 2, 1)]);
+    assert_eq!(ecs.asked("DescribeServices").len(), 1);
+}
+
 #[tokio::test]
 async fn a_service_that_was_moved_or_deleted_or_has_failed_is_seen() {
     let failed = json!([{ "status": "PRIMARY", "runningCount": 0, "rolloutState": "FAILED" }]);

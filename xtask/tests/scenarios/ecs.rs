@@ -6,7 +6,7 @@ use super::{
 };
 use crate::engines::{ECS_EC2, Engine, FARGATE};
 use crate::environments::deploy;
-use crate::{broker, services, support};
+use crate::{broker, canary_task, services, support};
 
 #[test]
 fn on_fargate_from_the_smallest_to_everything_and_back() {
@@ -26,6 +26,7 @@ fn on_instances_the_smallest_and_back_to_nothing() {
 fn lead(engine: &'static Engine) {
     let stage = Stage::new(engine);
     let first = smallest(&stage);
+    canary_task::of_tasks(&stage);
     highly_available(&stage);
     no_longer_protected(&stage);
     everything(&stage);

@@ -9,6 +9,7 @@ mod account;
 mod bake;
 mod broker;
 mod canary;
+mod canary_task;
 mod change;
 mod cloud;
 mod dags;

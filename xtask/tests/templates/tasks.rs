@@ -1,11 +1,14 @@
 //! Engines on ECS: what tasks are, are told and may do, how services keep them, and on what they run.
 
 use super::evaluated::{Evaluated, evaluated, statements};
-use super::template::{ECS_EC2, FARGATE, PUBLIC, Template, all_of, calls, engine, engines, environment};
+use super::template::{
+    ECS_EC2, FARGATE, ONLY_ECS, PUBLIC, Template, all_of, calls, engine, engines, environment,
+};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use xtask::config::Images;
 use xtask::model::contract::CONTRACT;
+use xtask::model::names;
 
 const COMPONENTS: [&str; 7] =
     ["api-server", "scheduler", "dag-processor", "triggerer", "worker", "migrate", "executor"];
@@ -238,6 +241,48 @@ fn a_stack_says_neither_how_many_tasks_there_are_nor_of_which_revision() {
     }
 }
 
+/// Between two rollouts it has no task; everything else is the set's own, so that what it proves is true of the others.
+#[test]
+fn a_worker_set_has_a_canary_where_it_is_asked_for() {
+    let all = fargate();
+    let template = &all["engines/ecs/service.yaml"];
+    for (component, given, has) in
+        [("worker", "true", true), ("worker", "false", false), ("scheduler", "true", false)]
+    {
+        assert_eq!(
+            service(template, component, &[("Canary", given)]).has("CanaryService"),
+            has,
+            "{component}"
+        );
+    }
+    for compatibility in ["FARGATE", "EC2", "MANAGED_INSTANCES"] {
+        let worker = service(template, "worker", &[("Canary", "true"), ("Compatibility", compatibility)]);
+        let (mut set, mut canary) = (worker.properties("Service"), worker.properties("CanaryService"));
+        assert_eq!(canary["ServiceName"], names::canary_service("big"));
+        assert_eq!(canary["DesiredCount"], "0");
+        let breaker = canary["DeploymentConfiguration"]["DeploymentCircuitBreaker"].clone();
+        assert_eq!(
+            [&breaker["Enable"], &breaker["Rollback"]],
+            ["true", "false"],
+            "there is nothing to go back to"
+        );
+        for own in ["ServiceName", "DesiredCount", "LoadBalancers", "DeploymentConfiguration"] {
+            set.as_object_mut().unwrap().remove(own);
+            canary.as_object_mut().unwrap().remove(own);
+        }
+        assert_eq!(canary, set, "{compatibility}");
+        assert!(worker.properties("Target")["ResourceId"].as_str().unwrap().ends_with("${Service.Name}"));
+    }
+    let asked = |text: &str| environment(text).parameters(&Images::example(), None).remove("Canary");
+    let canary = format!("{FARGATE}[release]\ncanary_minutes = 5\n");
+    assert_eq!([asked(FARGATE), asked(&canary)].map(Option::unwrap), ["false", "true"]);
+    assert_eq!(asked(ONLY_ECS), None, "without workers there is no such parameter");
+    let sets =
+        |id: &str| all["master.yaml"].whole["Resources"][id]["Properties"]["Parameters"]["Canary"].clone();
+    assert_eq!(sets("WorkerDefault"), json!({ "Ref": "Canary" }));
+    assert_eq!(sets("Scheduler"), "false", "no other stack changes with it");
+}
+
 #[test]
 fn the_api_server_is_found_by_name_and_behind_the_balancer() {
     let all = fargate();
@@ -376,6 +421,10 @@ fn who_counts_workers_counts_only_its_own() {
     };
     let role = |are| evaluated(queue, &given(are)).properties("Role");
     let (containers, hosts) = (role("containers"), role("hosts"));
+    let known = &statements(&containers)["KnowRevision"]["Resource"];
+    for (one, service) in [(0, "canary-${WorkerSet}"), (1, "worker-${WorkerSet}")] {
+        assert!(known[one].as_str().unwrap().ends_with(&format!(":service/${{MasterStackName}}/{service}")));
+    }
     let keep = &statements(&containers)["KeepContainer"];
     assert_eq!(keep["Action"], json!(["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]));
     assert!(keep["Resource"].as_str().unwrap().ends_with(":task/${MasterStackName}/*"), "{keep}");

@@ -75,9 +75,18 @@ impl Environment {
         match &self.compute {
             Compute::Hosts(hosts) => hosts.parameters(images),
             Compute::Tasks(tasks) => {
-                [tasks.parameters(images), self.broker.services(), vec![self.network.public_ip()]].concat()
+                let own = vec![self.network.public_ip()];
+                [tasks.parameters(images), self.broker.services(), own, self.canary()].concat()
             }
         }
+    }
+
+    /// Hosts have theirs without the stack.
+    fn canary(&self) -> Pairs {
+        if self.workers.is_empty() {
+            return Vec::new();
+        }
+        vec![pair("Canary", self.release.canary.is_some())]
     }
 
     fn operations(&self) -> Pairs {

@@ -78,6 +78,8 @@ pub struct OfEcs {
     pub worker_set: BTreeMap<String, String>,
     /// The name of a worker set's service, with `{worker_set}` to be filled in.
     pub worker_service: String,
+    /// The same of the service of its canary.
+    pub canary_service: String,
 }
 
 /// Parameters of the master stack.

@@ -151,6 +151,24 @@ pub fn services_beside(outputs: &BTreeMap<String, String>) -> Vec<Service> {
     found.into_iter().flatten().collect()
 }
 
+/// The service of the canary of a worker set, which environments have that ask for one. No other service is called so.
+#[must_use]
+pub fn canary_service(set: &str) -> String {
+    filled(&CONTRACT.ecs.canary_service, "worker_set", set)
+}
+
+/// Whether a task of ECS is that of a canary, by its group.
+#[must_use]
+pub fn is_canary(group: &str) -> bool {
+    group.strip_prefix("service:").is_some_and(|service| service.starts_with(&canary_service("")))
+}
+
+/// The last part of a task's ARN, which names it within its cluster.
+#[must_use]
+pub fn task_id(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or_default()
+}
+
 /// Fewest workers of a set, as its entry in the outputs says.
 #[must_use]
 pub fn fewest_workers(outputs: &BTreeMap<String, String>, set: &str) -> Option<i64> {
@@ -360,6 +378,13 @@ mod tests {
         assert_eq!(
             ["default", "small", "x"].map(|set| fewest_workers(&outputs, set)),
             [Some(0), Some(2), None]
+        );
+        assert_eq!(canary_service("small"), "canary-small");
+        assert!(is_canary("service:canary-small"));
+        assert!(
+            ["service:worker-canary", "family:canary-x", "canary-small"]
+                .iter()
+                .all(|group| !is_canary(group))
         );
         assert_eq!(services(&BTreeMap::new()), []);
     }

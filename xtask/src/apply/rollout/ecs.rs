@@ -57,8 +57,8 @@ impl Count {
 /// What a look at a service shows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
-    /// It is to be moved.
-    Other { from: String },
+    /// It is to be moved, with so many tasks that it has or is to have.
+    Other { from: String, tasks: i64 },
     /// It runs what it should; so many tasks of before end when their work does.
     There { draining: usize },
 }
@@ -66,7 +66,8 @@ pub enum Seen {
 /// Whether the service runs what is ordered, as its last deployment tells.
 pub async fn look(cluster: Cluster<'_>, order: &Order<'_>) -> Result<Seen> {
     let service = service(cluster, order).await?;
-    let other = Seen::Other { from: service.task_definition.clone() };
+    let tasks = order.count.of(service.desired_count).max(service.running_count);
+    let other = Seen::Other { from: service.task_definition.clone(), tasks };
     if order.anew || !is_set(&service, order) {
         return Ok(other);
     }

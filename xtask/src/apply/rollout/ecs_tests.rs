@@ -146,13 +146,13 @@ async fn a_service_is_left_alone_only_if_its_last_deployment_proves_it() {
     let there = || FakeEcs::default().service("api", NEW, 2);
     let proven = || there().deployed("api", [deployment("SUCCESSFUL", NEW, 2, 2)]);
     assert_eq!(seen(&proven(), &order()).await, Seen::There { draining: 0 });
-    let other = Seen::Other { from: NEW.to_owned() };
+    let other = Seen::Other { from: NEW.to_owned(), tasks: 2 };
     for status in ["PENDING", "IN_PROGRESS", "STOPPED", "STOP_REQUESTED", "ROLLBACK_FAILED"] {
         let ecs = there().deployed("api", [deployment(status, NEW, 2, 2)]);
         assert_eq!(seen(&ecs, &order()).await, other, "{status}");
     }
     assert_eq!(seen(&there(), &order()).await, other, "nobody knows how it came there");
-    assert_eq!(seen(&before(), &order()).await, Seen::Other { from: OLD.to_owned() });
+    assert_eq!(seen(&before(), &order()).await, Seen::Other { from: OLD.to_owned(), tasks: 2 });
     let again = Order { anew: true, ..order() };
     assert_eq!(seen(&proven(), &again).await, other, "a secret has changed");
     let counts = [

@@ -18,6 +18,8 @@ pub(super) enum Why<'a> {
     Ended(&'a ServiceDeployment),
     /// At this, for so long.
     Stands(&'a str, Duration),
+    /// It had gone well, until the task ended.
+    Canary,
 }
 
 pub(super) async fn explain(cluster: Cluster<'_>, order: &Order<'_>, why: Why<'_>) -> Fail {
@@ -27,6 +29,7 @@ pub(super) async fn explain(cluster: Cluster<'_>, order: &Order<'_>, why: Why<'_
         Why::Stands(at, long) => {
             fail.cause(format!("nothing has changed for {} minutes: {at}", long.as_secs() / 60))
         }
+        Why::Canary => fail.cause("its task has not lasted"),
     };
     fail = of_tasks(cluster, order, fail).await;
     of_service(cluster, order).await.into_iter().fold(fail, Fail::cause).hint(format!(
@@ -36,7 +39,9 @@ pub(super) async fn explain(cluster: Cluster<'_>, order: &Order<'_>, why: Why<'_
 }
 
 fn of_deployment(deployment: &ServiceDeployment) -> Vec<String> {
+    let breaker = deployment.deployment_circuit_breaker.as_ref().filter(|one| one.status == "TRIGGERED");
     let what = match deployment.status.as_str() {
+        "STOPPED" if breaker.is_some() => "ECS has given it up",
         "SUCCESSFUL" => "it succeeded, but with another task definition than was asked for",
         "ROLLBACK_SUCCESSFUL" => "ECS has taken it back",
         "ROLLBACK_FAILED" => "ECS could not take it back",
@@ -49,9 +54,7 @@ fn of_deployment(deployment: &ServiceDeployment) -> Vec<String> {
             told.push(reason);
         }
     }
-    if let Some(breaker) =
-        deployment.deployment_circuit_breaker.as_ref().filter(|one| one.status == "TRIGGERED")
-    {
+    if let Some(breaker) = breaker {
         let (failed, most) = (breaker.failure_count, breaker.threshold);
         told.push(format!("its circuit breaker stands at {failed} failed tasks of {most}"));
     }

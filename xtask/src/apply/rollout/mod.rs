@@ -1,6 +1,7 @@
 //! Rollouts: bring a runtime to everything that does not run it yet, by the engine's own service.
 
 mod canary;
+mod canary_task;
 mod codedeploy;
 mod ecs;
 mod election;
@@ -36,7 +37,7 @@ pub(super) async fn run(
             hosts::run(context, &revision, rollout.repeat, rollout.canary, state, sink).await
         }
         Runtime::Services(image) => {
-            let ended = services::run(context, &image, rollout.repeat, state, sink).await?;
+            let ended = services::run(context, &image, rollout, state, sink).await?;
             // For ECS, a component that waits for the migration is up already.
             airflow::healthy(context, state, sink).await?;
             Ok(ended)

@@ -1,13 +1,15 @@
 //! The rollout on ECS: the database is migrated by a task of its own, then the services get the revisions of the stack
-//! one after the other, each a gate for the next.
+//! one after the other, each a gate for the next, and a canary before the workers if the environment asks for one.
 
 use super::super::context::{Context, State};
 use super::super::patience::patiently;
 use super::super::stack::read_outputs;
 use super::super::task::{self, Changes, Place};
 use super::super::timed::Ended;
+use super::canary_task::{self, Canary, Trial};
 use super::ecs::{self, Count, Order, Seen};
 use super::migration;
+use crate::doors::ecs::Cluster;
 use crate::fail::{Fail, Result};
 use crate::model::digest::Digest;
 use crate::model::event::Sink;
@@ -15,15 +17,15 @@ use crate::model::names::{self, Serves, Service, outputs};
 use crate::model::release::{IMAGE_PARAMETER, Runtime};
 use crate::model::schema::{Told, Way};
 use crate::model::text::count;
-use crate::observe::secrets;
-use crate::plan::deployment::Repeat;
+use crate::observe::{secrets, services as observed};
+use crate::plan::deployment::{Repeat, Rollout};
 use crate::plan::host_secrets;
 use std::collections::BTreeMap;
 
 pub(super) async fn run(
     context: &Context,
     image: &Digest,
-    repeat: Repeat,
+    rollout: &Rollout,
     state: &mut State,
     sink: &Sink,
 ) -> Result<Ended> {
@@ -31,22 +33,29 @@ pub(super) async fn run(
     agrees(state, image)?;
     let changed = changed_secrets(context, state).await?;
     let place = Place::of(&state.outputs)?;
-    let services = names::services(&state.outputs);
-    let orders = services.iter().map(|service| order(service, state, repeat, changed));
-    let orders: Vec<Order> = orders.collect();
     let cluster = place.cluster(&context.aws);
-    let (mut waiting, mut draining, mut moved) = (Vec::new(), 0, false);
+    let services = patiently(sink, || observed::wanted(cluster, &state.outputs)).await?;
+    let orders = services.iter().map(|service| order(service, state, rollout.repeat, changed));
+    let orders: Vec<Order> = orders.collect();
+    let sets = services.iter().zip(&orders);
+    let canaries: Vec<Canary> = sets.filter_map(|(one, order)| Canary::of(&one.serves, order)).collect();
+    let (mut waiting, mut draining) = (Vec::new(), 0);
     for order in &orders {
         match patiently(sink, || ecs::look(cluster, order)).await? {
             Seen::There { draining: left } => draining += left,
-            Seen::Other { from } => {
-                moved |= from != order.definition;
-                waiting.push(order);
+            Seen::Other { from, tasks } => {
+                let moves = from != order.definition;
+                waiting.push(Waiting { order, moves, tasks });
             }
         }
     }
+    let goes_first = |canary: &&Canary| rollout.canary.is_some() && is_of_several(canary, &waiting);
+    let (first, others): (Vec<&Canary>, Vec<&Canary>) = canaries.iter().partition(goes_first);
+    // Of a deployment that was interrupted.
+    patiently(sink, || canary_task::dismiss(cluster, &others)).await?;
     // A new stack has its services on this image already; they wait for the migration.
     let unknown = state.running.runtime != Some(Runtime::Services(*image));
+    let moved = waiting.iter().any(|one| one.moves);
     let migrates = (unknown || moved) && state.migrated != Some(Runtime::Services(*image));
     if migrates {
         state.running.unsettle_runtime();
@@ -55,11 +64,59 @@ pub(super) async fn run(
     if !waiting.is_empty() {
         state.running.unsettle_runtime();
     }
-    for order in &waiting {
-        draining += ecs::roll(cluster, order, sink).await?;
-    }
+    let first =
+        rollout.canary.map(|limit| Trial { store: &context.store, image: *image, limit, first: &first });
+    let rolled = roll(cluster, &waiting, first, sink).await;
+    let all: Vec<&Canary> = canaries.iter().collect();
+    let left = patiently(sink, || canary_task::dismiss(cluster, &all)).await;
+    draining += both(rolled, left)?;
     state.draining = draining;
     Ok(ended(image, waiting.len(), draining, migrates))
+}
+
+/// A service that does not run what it is to run.
+struct Waiting<'a> {
+    order: &'a Order<'a>,
+    /// Whether it gets another task definition.
+    moves: bool,
+    /// How many it has or is to have.
+    tasks: i64,
+}
+
+/// Whether it is the canary of a worker set that has or gets more than one worker and moves to another revision.
+fn is_of_several(canary: &Canary<'_>, waiting: &[Waiting<'_>]) -> bool {
+    waiting.iter().any(|one| one.moves && one.tasks > 1 && canary.goes_before(one.order))
+}
+
+/// Moves services one after the other; worker sets only after their canaries, if there are any. The number of tasks
+/// that go on with what they have begun.
+async fn roll(
+    cluster: Cluster<'_>,
+    waiting: &[Waiting<'_>],
+    first: Option<Trial<'_>>,
+    sink: &Sink,
+) -> Result<usize> {
+    let (sets, components): (Vec<_>, Vec<_>) = waiting.iter().partition(|one| one.order.protects);
+    let mut draining = 0;
+    for one in components {
+        draining += ecs::roll(cluster, one.order, sink).await?;
+    }
+    if let Some(trial) = first {
+        trial.run(cluster, sink).await?;
+    }
+    for one in sets {
+        draining += ecs::roll(cluster, one.order, sink).await?;
+    }
+    Ok(draining)
+}
+
+/// What drains of services and of their canaries; whichever failed first is told first.
+fn both(rolled: Result<usize>, left: Result<usize>) -> Result<usize> {
+    match (rolled, left) {
+        (Ok(rolled), Ok(left)) => Ok(rolled + left),
+        (Err(fail), Err(second)) => Err(fail.cause(format!("nor could its canaries be ended: {second}"))),
+        (Err(fail), Ok(_)) | (Ok(_), Err(fail)) => Err(fail),
+    }
 }
 
 /// What is said of workers of before that end with their last task.

@@ -1,10 +1,11 @@
 //! The rollout on ECS: migrated first, then each service in its order, and nothing twice.
 
-use super::super::super::fake::context;
+use super::super::super::fake::{Log, context};
 use super::super::migration;
 use super::*;
 use crate::doors::fake::Bucket;
-use crate::doors::fake_ecs::{FakeEcs, deployment, ended, task};
+use crate::doors::fake_ecs::{FakeEcs, deployment, ended, of, task};
+use crate::doors::time::Stopwatch;
 use crate::model::event::Ending;
 use crate::model::schema::Schema;
 use crate::plan::migration::Moving;
@@ -14,7 +15,11 @@ use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksOutput;
 use aws_sdk_cloudformation::primitives::DateTime;
 use aws_sdk_cloudformation::types::{Output, Parameter, Stack, StackStatus};
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
+use serde_json::{Value, json};
+use std::time::Duration;
 
+const LIMIT: Duration = Duration::from_secs(600);
+const CANARY: &str = "canary-default";
 const MIGRATE: &str = "migrate:2";
 /// In the order of a rollout; each has a task definition of its name.
 const SERVICES: [&str; 5] = ["ApiServer", "Scheduler", "DagProcessor", "Triggerer", "Worker"];
@@ -71,14 +76,22 @@ fn migrates(ecs: FakeEcs, code: i32) -> FakeEcs {
 }
 
 async fn carried_out(ecs: &FakeEcs, state: &mut State) -> Result<Ended> {
-    run(&around(ecs), &image(), Repeat::No, state, &Sink::null()).await
+    run(&around(ecs), &image(), &rollout(None), state, &Sink::null()).await
+}
+
+fn rollout(canary: Option<Duration>) -> Rollout {
+    Rollout { runtime: Runtime::Services(image()), repeat: Repeat::No, canary }
 }
 
 fn around(ecs: &FakeEcs) -> Context {
+    around_with(ecs, &Bucket::default())
+}
+
+fn around_with(ecs: &FakeEcs, bucket: &Bucket) -> Context {
     let answer = || DescribeStacksOutput::builder().stacks(stack()).build();
     let describe = mock!(Client::describe_stacks).then_compute_output(move |_| answer());
     let mut aws = ecs.aws();
-    aws.s3 = Bucket::default().aws().s3;
+    aws.s3 = bucket.aws().s3;
     aws.cloudformation = mock_client!(aws_sdk_cloudformation, RuleMode::MatchAny, [&describe]);
     context(aws)
 }
@@ -272,4 +285,169 @@ async fn the_way_back_is_the_newer_code_s_and_its_failure_tells_why() {
             }
         }
     }
+}
+
+/// Two workers of the release before, and a canary of before that is none any more. Its next task is `c-1`.
+fn with_canary() -> FakeEcs {
+    let of_before = deployment("SUCCESSFUL", "Worker:1", 0, 0);
+    migrates(cluster(1), 0)
+        .service("Worker", "Worker:1", 2)
+        .service(CANARY, "Worker:1", 0)
+        .deployed(CANARY, [of_before])
+        .begins(CANARY, [deployment("SUCCESSFUL", "Worker:2", 1, 1)])
+}
+
+fn its_task() -> Value {
+    of(CANARY, task("c-1", "Worker:2", "RUNNING"))
+}
+
+/// What its worker has told of its last task.
+fn told(bucket: &Bucket, state: &str) {
+    let task = json!({ "dag_id": "etl", "run_id": "r", "task_id": "load", "try_number": 2, "state": state, "ended": "e" });
+    let receipt = json!({ "component": "worker", "id": "c-1", "revision": image().to_string(), "started": "t", "task": task });
+    bucket.set("receipts/dev/c-1/worker.json", &receipt);
+}
+
+/// A rollout with a canary: how it ended, what it said, and what the state is then.
+async fn with_a_first_one(ecs: &FakeEcs, bucket: &Bucket) -> (Result<Ended>, String, State) {
+    let (log, mut state) = (Log::default(), running(Digest::of(b"old")));
+    let (context, rollout) = (around_with(ecs, bucket), rollout(Some(LIMIT)));
+    let ended = run(&context, &image(), &rollout, &mut state, &log.sink()).await;
+    (ended, log.lines(), state)
+}
+
+/// What was changed since the components had moved.
+fn calls_of_workers(ecs: &FakeEcs) -> Vec<String> {
+    let calls = ecs.calls();
+    let components = calls.iter().rposition(|call| call.starts_with("update Triggerer"));
+    calls[components.expect("components go before workers") + 1..].to_vec()
+}
+
+const FIRST: &str = "update canary-default to Worker:2 x1";
+const REST: &str = "update Worker to Worker:2";
+const NONE: &str = "canary-default x0";
+
+#[tokio::test(start_paused = true)]
+async fn the_others_of_a_set_follow_one_that_has_run_a_task() {
+    let (ecs, bucket) = (with_canary().task([its_task()]).protects("c-1"), Bucket::default());
+    told(&bucket, "success");
+    let (ended, said, state) = with_a_first_one(&ecs, &bucket).await;
+    assert_eq!(calls_of_workers(&ecs), [FIRST, REST, NONE]);
+    assert!(said.contains("note: canary of worker default: has run etl r load (try 2)"), "{said}");
+    let summary = format!("image {} in 5 services, released, 1 draining", image().short());
+    assert_eq!((ended.unwrap().summary, state.draining), (summary, 1), "it ends with what it has begun");
+}
+
+#[tokio::test(start_paused = true)]
+async fn none_of_the_others_gets_a_release_whose_tasks_fail() {
+    let (ecs, bucket) = (with_canary().task([its_task()]), Bucket::default());
+    told(&bucket, "failure");
+    let (ended, _, state) = with_a_first_one(&ecs, &bucket).await;
+    let told = error::text(&ended.err().unwrap());
+    assert!(
+        told.starts_with("error: the canary of worker default ran no task that ended well within 10 min\n"),
+        "{told}"
+    );
+    assert!(told.contains("service `canary-default`: the last one failed: etl r load (try 2)"), "{told}");
+    assert_eq!(calls_of_workers(&ecs), [FIRST, NONE]);
+    assert_eq!(state.running.runtime, None, "so the release before comes back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_queue_holds_no_release_up_for_longer() {
+    let (ecs, bucket) = (with_canary().task([its_task()]), Bucket::default());
+    let watch = Stopwatch::start();
+    let (ended, said, _) = with_a_first_one(&ecs, &bucket).await;
+    assert!(ended.is_ok() && watch.elapsed() >= LIMIT, "{:?}", watch.elapsed());
+    assert!(
+        said.contains("progress: canary of worker default: waits for its first task, 9 of 10 min"),
+        "{said}"
+    );
+    assert!(said.contains("note: canary of worker default: no task came within 10 min"), "{said}");
+    assert_eq!(calls_of_workers(&ecs), [FIRST, REST, NONE]);
+}
+
+/// The others would end alike, each with the tasks that it has.
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_ends_by_itself_is_none_to_follow() {
+    let ends = |code: &str, health: &str| {
+        let mut end = of(CANARY, ended("c-1", "Worker:2", 1, "Essential container in task exited"));
+        (end["stopCode"], end["healthStatus"]) = (code.into(), health.into());
+        with_canary().task([its_task(), end])
+    };
+    let bad = [("EssentialContainerExited", "HEALTHY"), ("ServiceSchedulerInitiated", "UNHEALTHY")];
+    for (code, health) in bad {
+        let ecs = ends(code, health).logs("c-1", &["MemoryError"]);
+        let (ended, ..) = with_a_first_one(&ecs, &Bucket::default()).await;
+        let told = error::text(&ended.err().unwrap());
+        assert!(told.starts_with("error: the deployment of service `canary-default` failed"), "{told}");
+        assert!(told.contains("its task has not lasted") && told.contains("MemoryError"), "{told}");
+        assert_eq!(calls_of_workers(&ecs), [FIRST, NONE]);
+    }
+    // ECS starts another one in its place.
+    for code in ["SpotInterruption", "TerminationNotice", "UserInitiated"] {
+        let (ecs, bucket) = (ends(code, "HEALTHY"), Bucket::default());
+        let (ended, ..) = with_a_first_one(&ecs, &bucket).await;
+        assert!(ended.is_ok(), "{code}: {:?}", ended.err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_does_not_come_up_is_given_up_and_wanted_no_more() {
+    let mut end = deployment("STOPPED", "Worker:2", 0, 1);
+    end["deploymentCircuitBreaker"] = json!({ "status": "TRIGGERED", "failureCount": 3, "threshold": 3 });
+    let stalls = json!([{ "status": "PRIMARY", "rolloutState": "FAILED" }]);
+    let ecs = with_canary().fails(CANARY, end).says(CANARY, "deployments", stalls);
+    let (ended, ..) = with_a_first_one(&ecs, &Bucket::default()).await;
+    let told = error::text(&ended.err().unwrap());
+    assert!(told.contains("ECS has given it up (STOPPED)"), "{told}");
+    // What stalls starts and stops nothing until another deployment begins.
+    assert_eq!(calls_of_workers(&ecs), [FIRST, "update canary-default to Worker:2 x0, anew"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_no_canary_of_a_single_worker_or_of_what_runs_already() {
+    let single = migrates(cluster(1), 0).service(CANARY, "Worker:1", 0);
+    let (ended, ..) = with_a_first_one(&single, &Bucket::default()).await;
+    assert!(ended.is_ok());
+    assert_eq!(calls_of_workers(&single), [REST]);
+    let more = migrates(cluster(2), 0).service("Worker", "Worker:2", 0).service(CANARY, "Worker:1", 0);
+    let (ended, ..) = with_a_first_one(&more, &Bucket::default()).await;
+    assert!(ended.is_ok());
+    assert_eq!(more.calls().last().unwrap(), "update Worker to Worker:2 x1", "a mere number of tasks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_a_killed_deployment_has_left_is_the_next_one_s() {
+    let done = deployment("SUCCESSFUL", "Worker:2", 1, 1);
+    let ecs = with_canary().service(CANARY, "Worker:2", 1).deployed(CANARY, [done]).task([its_task()]);
+    let bucket = Bucket::default();
+    told(&bucket, "success");
+    let (ended, ..) = with_a_first_one(&ecs, &bucket).await;
+    assert!(ended.is_ok());
+    assert_eq!(calls_of_workers(&ecs), [REST, NONE]);
+}
+
+/// Whatever the next deployment does: a rollback wants no canary, and one without a change moves nothing.
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_deployment_has_left_is_wanted_no_more() {
+    let ecs = cluster(2).service("Scheduler", "Scheduler:2", 2).service(CANARY, "Worker:2", 1);
+    let ecs = ecs.task([its_task()]).protects("c-1");
+    let mut state = running(image());
+    let ended = carried_out(&ecs, &mut state).await.unwrap();
+    assert_eq!(ecs.calls(), [NONE]);
+    let left = "every service runs it already, released, 1 draining";
+    assert_eq!((ended.ending, ended.summary.as_str(), state.draining), (Ending::Skipped, left, 1));
+}
+
+/// The stack's revision is a new one with the content of an earlier one, which some services still have.
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_release_has_not_reached_is_left_alone_on_the_way_back() {
+    let ecs = migrates(cluster(2), 0)
+        .defines("Worker:1", "i", "FARGATE")
+        .service("Scheduler", "Scheduler:2", 2)
+        .service("Worker", "Worker:1", 2)
+        .deployed("Worker", [deployment("SUCCESSFUL", "Worker:1", 2, 2)]);
+    carried_out(&ecs, &mut State::default()).await.unwrap();
+    assert_eq!(ecs.calls(), ["run migrate:2"]);
 }

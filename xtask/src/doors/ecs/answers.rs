@@ -1,5 +1,6 @@
 //! What ECS answers, as far as it is read.
 
+use crate::model::names;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -76,9 +77,12 @@ answers! {
     pub struct Task {
         task_arn: String,
         task_definition_arn: String,
+        /// `service:` and the name of its service, if it has one.
+        group: String,
         last_status: String,
         health_status: String,
         stopped_at: f64,
+        stop_code: Option<String>,
         stopped_reason: Option<String>,
         enable_execute_command: bool,
         containers: Vec<Container>,
@@ -159,10 +163,9 @@ impl ServiceDeployment {
 }
 
 impl Task {
-    /// The last part of its ARN, which names it within its cluster.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.task_arn.rsplit('/').next().unwrap_or_default()
+        names::task_id(&self.task_arn)
     }
 }
 

@@ -5,6 +5,7 @@ use super::{target, understood};
 use crate::doors::aws::Aws;
 use crate::doors::signed::Service as Signed;
 use crate::fail::Result;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// A task definition by its ARN, or the newest of a family.
@@ -39,6 +40,23 @@ pub async fn tag(aws: &Aws, arn: &str, key: &str) -> Result<Option<String>> {
     Ok(tags.into_iter().find(|tag| tag.key == key).map(|tag| tag.value))
 }
 
+/// What of a revision tells nothing of the tasks that are started of it.
+const ITS_OWN: [&str; 6] =
+    ["taskDefinitionArn", "revision", "registeredAt", "registeredBy", "status", "deregisteredAt"];
+
+/// Whether tasks of two revisions are the same.
+pub async fn same(aws: &Aws, one: &str, other: &str) -> Result<bool> {
+    Ok(one == other || content(aws, one).await? == content(aws, other).await?)
+}
+
+async fn content(aws: &Aws, name: &str) -> Result<Value> {
+    let mut content = raw::<Value>(aws, name).await?["taskDefinition"].take();
+    if let Some(content) = content.as_object_mut() {
+        content.retain(|key, _| !ITS_OWN.contains(&key.as_str()));
+    }
+    Ok(content)
+}
+
 /// No task can be started of it from now on; those that run go on.
 pub async fn deregister(aws: &Aws, arn: &str) -> Result<()> {
     let what = || format!("cannot deregister task definition `{arn}`");
@@ -48,6 +66,10 @@ pub async fn deregister(aws: &Aws, arn: &str) -> Result<()> {
 }
 
 async fn described(aws: &Aws, name: &str) -> Result<Defined> {
+    raw(aws, name).await
+}
+
+async fn raw<T: DeserializeOwned>(aws: &Aws, name: &str) -> Result<T> {
     let what = || format!("cannot read task definition `{name}`");
     let input = json!({ "taskDefinition": name, "include": ["TAGS"] });
     understood(aws.read(Signed::Ecs, &target("DescribeTaskDefinition"), &input).await, what)

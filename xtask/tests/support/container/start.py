@@ -1,6 +1,7 @@
 """Takes the place of `ductwork_airflow/images/start.py` in images of the tests: tasks run `../host/stub.py`.
 
-A migration ends well at once. A component is what a host of its own would be, and its folder is the task's.
+A migration ends well at once. A component is what a host of its own would be, and its folder is the task's. A worker
+has the real companion, which writes its receipt; what it runs is what a test says in the file `run/ran`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -42,6 +45,24 @@ class Login(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+def tell(ran: Path, revision: str) -> None:
+    """What this worker runs. What a test writes into the file is how a task has ended."""
+    from ductwork_airflow.receipts import companion, work
+
+    told = {"DUCTWORK_ARTIFACT_BUCKET": os.environ["DUCTWORK_BUCKET"], "DUCTWORK_REVISION": revision}
+    companion.start("worker", dict(os.environ) | told)
+    task = {"id": "1", "dag_id": "etl", "run_id": "manual__1", "task_id": "load", "try_number": 1}
+
+    def watch() -> None:
+        while True:
+            if ran.exists() and (state := ran.read_text(encoding="utf-8")):
+                work.note([json.dumps({"ti": task})], state)
+                ran.unlink()
+            time.sleep(0.2)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> int:
     """What the container was started with."""
     component = sys.argv[1]
@@ -57,6 +78,8 @@ def main() -> int:
     os.environ.update(DUCTWORK_HOST_ROOT=str(root), DUCTWORK_COMPONENTS=component, DUCTWORK_ADDRESS=address())
     from ductwork_airflow.images import stub
 
+    if component == "worker":
+        tell(root / "run/ran", stub.revision())
     return stub.main()
 
 

@@ -37,6 +37,7 @@ fn a_stack_on_fargate_is_given_services_and_no_hosts() {
     AssignPublicIp=DISABLED
     BrokerImage=public.ecr.aws/valkey/valkey:8.1.10
     BrokerRepository=
+    Canary=false
     ContainerInsights=enabled
     DagProcessorCount=1
     DagProcessorCpu=512
