@@ -126,7 +126,9 @@ fn try_one(journey: &Journey, part: &Part) -> String {
         is_as_told(journey, (&run, &result), cell, &before);
     }
     // What was refused before it began, and what went well, has the next cell for its next deployment.
-    if *stop == Stop::Destroy || code != 0 && has_begun(&result) {
+    if matches!(stop, Stop::Create | Stop::Destroy) {
+        begin(journey);
+    } else if code != 0 && has_begun(&result) {
         let again = journey.deploy().expect(0).json();
         let here = Here::look(journey);
         here.is_whole();

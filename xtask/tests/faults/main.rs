@@ -89,6 +89,7 @@ fn matrix(engine: &'static str, wanted: &Wanted, stays: impl Fn(&Operation) -> b
     let mut cells = cells::of(&used.into_inner().unwrap());
     cells.retain(|part| stays(&part.cell.operation) && wanted.has(&part.to_string()));
     assert!(!cells.is_empty() || laps[0].0 != "lap plain", "nothing is called {wanted:?}");
+    support::say(&format!("    {engine}: {} laps done, {} cells to try", laps.len(), cells.len()));
     lanes.widen(cells.len().min(lanes::COUNT));
     lanes.each(&cells, [cells::begin, cells::end], |journey, part, _| cells::run(journey, part));
     let (done, found) = lanes.end();
