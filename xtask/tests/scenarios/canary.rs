@@ -65,20 +65,24 @@ fn ended(child: Child, code: i32) -> (Value, String) {
 #[test]
 fn one_host_first() {
     let project = Project::without_airflow();
-    let set =
-        |min: u32| format!("\n[release]\ncanary_minutes = 1\n[workers.default]\nmin = {min}\nmax = 2\n");
     let plain = project.read("environments/local.toml");
-    let write = |min| project.write("environments/local.toml", &format!("{plain}{}", set(min)));
-    write(2);
+    let write = |min: u32, minutes: u32| {
+        let canary = format!("\n[release]\ncanary_minutes = {minutes}\n");
+        let set = format!("[workers.default]\nmin = {min}\nmax = 2\n");
+        project.write("environments/local.toml", &format!("{plain}{canary}{set}"));
+    };
+    write(2, 20);
     assert_eq!(project.deploy()["outcome"], "deployed", "the first one has nobody to wait for");
     assert_eq!((workers(&project).len(), token(&project)), (2, Value::Null));
     // From now on one may be without: hosts are changed in place, one at a time.
-    write(1);
+    write(1, 20);
     follows_what_is_proven(&project);
+    write(1, 2);
     keeps_what_it_has(&project);
+    write(1, 20);
     begins_anew_where_the_tool_was_killed(&project);
     // And from now on none: others are launched, and elect one among them.
-    write(2);
+    write(2, 20);
     among_hosts_that_were_launched(&project);
 }
 
@@ -104,7 +108,7 @@ fn keeps_what_it_has(project: &Project) {
     let (result, said) = ended(child, 4);
     assert_eq!(result["outcome"], "rolled_back", "{said}");
     let told = result["error"].to_string();
-    assert!(told.contains("ran no task that ended well within 1 min"), "{told}");
+    assert!(told.contains("ran no task that ended well within 2 min"), "{told}");
     assert!(told.contains(&format!("{canary}: the last one failed: etl manual__1 load (try 1)")), "{told}");
     assert!(!ran(project, &other).contains(&bad));
     assert_ne!(ran(project, &canary).last(), Some(&bad));
