@@ -201,6 +201,10 @@ mod tests {
         asked(from, to, (stack_differs, source), None, |change| change.topics(false))
     }
 
+    fn reaches_hosts(change: &Change<'_>) -> bool {
+        change.rolls()
+    }
+
     #[test]
     fn a_rollout_that_replaces_hosts_asks_for_their_vcpus() {
         let stack = StackFacts {
@@ -230,8 +234,7 @@ mod tests {
             ..from.stack.clone()
         };
         let settings = Release::new(Parts { stack: read, ..(*from).clone() });
-        let of_stack =
-            |to: &Release| asked(&from, to, (true, Source::Tree), Some(&stack), |change| change.rolls());
+        let of_stack = |to: &Release| asked(&from, to, (true, Source::Tree), Some(&stack), reaches_hosts);
         assert_eq!(
             (of_stack(&from), of_stack(&settings)),
             (false, true),

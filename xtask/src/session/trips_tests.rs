@@ -185,7 +185,7 @@ async fn an_edited_dag_is_live_after_four_more() {
     // Opened while the DAGs are parsed.
     prepared.progress.state.airflow(&doors).await.unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&file, "a bundle").unwrap();
+    crate::doors::fs::write(file.path(), b"a bundle").unwrap();
     let archive = |digest| Some(Archive { digest, path: file.path().to_owned() });
     let artifacts = &mut prepared.context.artifacts;
     artifacts.bundle = archive(new.bundle);
