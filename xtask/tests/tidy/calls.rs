@@ -93,7 +93,8 @@ const VERBS: [&str; 26] = [
 ];
 
 /// What only looks like an operation.
-const NONE: [&str; 4] = ["CreateTime", "DeleteMarkers", "GetRef", "StartTime"];
+const NONE: [&str; 7] =
+    ["BatchGet", "CreateTime", "DeleteMarkers", "ExecuteCommandAgent", "GetMut", "GetRef", "StartTime"];
 
 fn is_operation(name: &str) -> bool {
     if NONE.contains(&name) {

@@ -2,6 +2,7 @@
 
 use super::external::ExternalTask;
 use super::hosts::{Hosts, Permissions, WorkerSet};
+use super::releasing::Releasing;
 use super::tasks::{Capacity, ECS_EXECUTOR, Tasks};
 use super::values::{
     Account, Address, AirflowKey, Architecture, BaseImage, BrokerKind, Builder, CacheNodeType,
@@ -242,18 +243,6 @@ pub struct Monitoring {
     pub audit_trail: bool,
 }
 
-/// How releases are brought to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Releasing {
-    /// What a release has to be before it may come here.
-    pub rules: ReleaseRules,
-    /// How long a release is watched once it runs; none if it is not.
-    pub bake: Option<Duration>,
-    /// How long the others of a worker set wait for the first task of the one that has the release; none if all get it
-    /// at once.
-    pub canary: Option<Duration>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// With none, people log in with passwords that Airflow keeps.
@@ -287,19 +276,6 @@ pub struct GitHub {
     pub repository: Option<Repository>,
     /// Whether the bootstrap stack creates the identity provider for GitHub, one per account.
     pub create_provider: bool,
-}
-
-/// What releases of an environment have to fulfil; nothing by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReleaseRules {
-    /// The only environment whose releases may be promoted to this one; nothing is deployed from a tree then.
-    pub from: Option<EnvironmentName>,
-    /// How long ago that environment must have got the release.
-    pub min_age: Duration,
-    /// What a tag at the commit must look like, with `*` for anything.
-    pub tag: Option<String>,
-    /// What a person has to write to deploy.
-    pub confirm: Option<String>,
 }
 
 /// The user's own templates, deployed as nested stacks of the master stack.

@@ -17,6 +17,7 @@ mod mistyped;
 mod objects;
 mod parameters;
 mod problems;
+mod releasing;
 mod resolve;
 mod secrecy;
 mod sources;
@@ -25,13 +26,14 @@ mod values;
 mod words;
 
 pub use engines::has_key;
-pub use environment::{Container, Environment, GitDags, ReleaseRules};
+pub use environment::{Container, Environment, GitDags};
 pub use external::{ExternalTask, Origin, SUBNETS_STAND_IN};
 pub use file::keys;
 pub use hosts::{LONGEST_HOOK, WorkerSet};
 pub use objects::{FILE as OBJECTS, objects};
 pub use parameters::Images;
 pub use problems::Refusal;
+pub use releasing::ReleaseRules;
 pub use resolve::resolve;
 pub use tasks::ECS_EXECUTOR;
 pub use values::{

@@ -2,9 +2,9 @@
 
 use super::check::at;
 use super::defaults::Defaults;
-use crate::config::environment::{ReleaseRules, Releasing};
 use crate::config::file;
 use crate::config::problems::{Problems, Refusal, Reported};
+use crate::config::releasing::{ReleaseRules, Releasing};
 use crate::config::values::EnvironmentName;
 use std::time::Duration;
 
