@@ -44,7 +44,7 @@ impl Environment {
             self.entry.parameters(),
             self.database.parameters(),
             self.operations(),
-            self.sleep(),
+            self.of_worker_sets(),
             self.computing(images),
             self.external.iter().map(|task| task.image_parameter(images)).collect(),
             vec![pair("PackageIndex", or_empty(index))],
@@ -73,18 +73,9 @@ impl Environment {
         match &self.compute {
             Compute::Hosts(hosts) => hosts.parameters(images),
             Compute::Tasks(tasks) => {
-                let own = vec![self.network.public_ip()];
-                [tasks.parameters(images), self.broker.services(), own, self.canary()].concat()
+                [tasks.parameters(images), self.broker.services(), vec![self.network.public_ip()]].concat()
             }
         }
-    }
-
-    /// Hosts have theirs without the stack.
-    fn canary(&self) -> Pairs {
-        if self.workers.is_empty() {
-            return Vec::new();
-        }
-        vec![pair("Canary", self.release.canary.is_some())]
     }
 
     fn operations(&self) -> Pairs {
@@ -107,9 +98,9 @@ impl Environment {
         ]
     }
 
-    /// Auto Scaling and Application Auto Scaling write the same times differently.
-    fn sleep(&self) -> Pairs {
-        // Worker sets sleep, and only their templates have these parameters.
+    /// Only templates of worker sets have these. Auto Scaling and Application Auto Scaling write the same times
+    /// differently, and hosts have a canary without the stack.
+    fn of_worker_sets(&self) -> Pairs {
         if self.workers.is_empty() {
             return Vec::new();
         }
@@ -119,7 +110,11 @@ impl Environment {
             Compute::Tasks(_) => ("Schedule", |time| time.application_auto_scaling().unwrap_or_default()),
         };
         let [sleep, wake] = times.map_or_else(Default::default, |times| times.map(written));
-        vec![pair(&format!("Sleep{word}"), sleep), pair(&format!("Wake{word}"), wake)]
+        let mut all = vec![pair(&format!("Sleep{word}"), sleep), pair(&format!("Wake{word}"), wake)];
+        if let Compute::Tasks(_) = self.compute {
+            all.push(pair("Canary", self.release.canary.is_some()));
+        }
+        all
     }
 
     /// Airflow options as one line of JSON: the user's own and those that other keys of the file stand for.
