@@ -33,7 +33,7 @@ pub fn judge<'a>(
     let is_of_it = |one: &&Receipt| one.component == WORKER && one.revision == revision;
     let ran = receipts.into_iter().filter(is_of_it).filter_map(|one| one.task.clone());
     let (good, others): (Vec<TaskRun>, Vec<TaskRun>) = ran.partition(|task| task.state == TaskRun::SUCCESS);
-    let failed = others.into_iter().filter(|task| task.state == TaskRun::FAILURE).last();
+    let failed = others.into_iter().rfind(|task| task.state == TaskRun::FAILURE);
     match (good.into_iter().next(), failed) {
         (Some(task), _) => Verdict::Proven(task),
         _ if waited < limit => Verdict::Waiting,
