@@ -10,6 +10,8 @@ pub mod dags;
 pub mod deployment;
 pub mod exec;
 mod facts;
+#[cfg(test)]
+mod fake;
 pub mod image;
 mod interrupted;
 pub mod observed;

@@ -1,6 +1,7 @@
 //! Rollbacks as `carry_out` does them: with a bucket in memory and a server that stands for Airflow.
 
 use super::super::deployment::carry_out;
+use super::super::fake::{self, quiet};
 use super::super::interrupted;
 use super::*;
 use crate::apply::context::{Progress, State};
@@ -10,7 +11,6 @@ use crate::doors::fake::{ACCOUNT, Asked, Bucket, Server};
 use crate::doors::store::Store;
 use crate::doors::time;
 use crate::fail::Result;
-use crate::model::dags::DagDiff;
 use crate::model::names;
 use crate::model::release::{Parts, Pointer};
 use crate::model::schema::Schema;
@@ -18,7 +18,6 @@ use crate::observe::lease as observed;
 use crate::plan::deployment::Step;
 use crate::plan::migration::Moving;
 use crate::plan::running::{Records, Running};
-use crate::ui::Common;
 use aws_sdk_cloudformation::error::ErrorMetadata;
 use aws_sdk_cloudformation::operation::describe_stacks::{DescribeStacksError, DescribeStacksOutput};
 use aws_sdk_cloudformation::types::{Output, Stack, StackStatus};
@@ -91,23 +90,7 @@ async fn prepared(bucket: &Bucket, aws: Aws, old: Option<&Release>, new: &Releas
     let facts = Facts { running, previous: old.cloned(), ..Facts::default() };
     let mut plan = plan(new, Source::Record, &facts);
     plan.steps = vec![pointer_to(new), Step::Dags(new.bundle)];
-    let (started, watch) = (time::now(), time::Stopwatch::start());
-    Prepared {
-        context: context(aws),
-        facts,
-        plan,
-        gates: Vec::new(),
-        decision: None,
-        dags: DagDiff::default(),
-        promoted: None,
-        progress,
-        started,
-        watch,
-    }
-}
-
-fn quiet() -> Ui {
-    Ui::new(Common { quiet: true, ..Common::default() })
+    fake::prepared(context(aws), facts, plan, progress)
 }
 
 fn record(bucket: &Bucket) -> Value {

@@ -3,6 +3,7 @@
 
 use super::Session;
 use super::deployment::carry_out;
+use super::fake::{self, quiet};
 use super::prepare::Prepared;
 use super::project::Project;
 use crate::apply::context::{Archive, Progress, State};
@@ -11,15 +12,14 @@ use crate::config;
 use crate::doors::aws::Aws;
 use crate::doors::fake::{ACCOUNT, Bucket, Late, Server};
 use crate::doors::store::Store;
-use crate::doors::time::{self, Stopwatch};
-use crate::model::dags::{DagDiff, DagIndex};
+use crate::doors::time::Stopwatch;
+use crate::model::dags::DagIndex;
 use crate::model::digest::Digest;
 use crate::model::event::{Event, Sink};
 use crate::model::names::{self, outputs};
 use crate::model::release::{Parts, Pointer, Release};
 use crate::plan::deployment::{Facts, Source, Step, plan};
 use crate::plan::running::{Records, Running};
-use crate::ui::{Common, Ui};
 use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksOutput;
 use aws_sdk_cloudformation::operation::get_template::GetTemplateOutput;
 use aws_sdk_cloudformation::types::{Output, Stack, StackStatus};
@@ -131,23 +131,7 @@ async fn prepared(session: Session, target: &Release, steps: Vec<Step>) -> Prepa
     let plan = crate::plan::deployment::Plan { steps, ..plan(target, Source::Tree, &facts) };
     let state: State = observed.state(&running);
     let progress = Progress { before: running, state, holder: observed.lease, ..Progress::default() };
-    let (started, watch) = (time::now(), Stopwatch::start());
-    Prepared {
-        context: context(session.aws),
-        facts,
-        plan,
-        gates: Vec::new(),
-        decision: None,
-        dags: DagDiff::default(),
-        promoted: None,
-        progress,
-        started,
-        watch,
-    }
-}
-
-fn quiet() -> Ui {
-    Ui::new(Common { quiet: true, ..Common::default() })
+    fake::prepared(context(session.aws), facts, plan, progress)
 }
 
 #[tokio::test(start_paused = true)]
