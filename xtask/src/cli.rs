@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
     let ui = ui::Ui::new(cli.common);
     // Some steps block a thread, for instance while somebody is asked; the lease must be renewed meanwhile,
     // on a machine with one core too.
-    // Futures of whole deployments are large in a debug build: each thread gets what the main one has.
+    // Each thread gets the stack that the main one has: a debug build has each future several times on it.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(4).thread_stack_size(8 << 20).enable_all().build();
     let result = match runtime {
@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
                         result = status::run(args, &own) => result,
                         () = interruption() => Ok(()),
                     },
-                    _ => interruptible(async move { run(verb, &own).await }).await,
+                    _ => interruptible(Box::pin(async move { run(verb, &own).await })).await,
                 }
             });
             // A blocking call that hangs must not keep the process after Ctrl-C.
@@ -137,10 +137,10 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::Package(args) => package::run(&args, ui),
         Verb::Lock(args) => lock::run(&args, ui),
         Verb::UpgradeTest(args) => upgrade_test::run(&args, ui).await,
-        Verb::Image(args) => image::run(&args, ui).await,
-        Verb::Plan(args) => plan::run(&args, ui).await,
-        Verb::Deploy(args) => deploy::run(&args, ui).await,
-        Verb::Rollback(args) => rollback::run(&args, ui).await,
+        Verb::Image(args) => Box::pin(image::run(&args, ui)).await,
+        Verb::Plan(args) => Box::pin(plan::run(&args, ui)).await,
+        Verb::Deploy(args) => Box::pin(deploy::run(&args, ui)).await,
+        Verb::Rollback(args) => Box::pin(rollback::run(&args, ui)).await,
         Verb::Status(args) => status::run(&args, ui).await,
         Verb::History(args) => history::run(&args, ui).await,
         Verb::Diff(args) => diff::run(&args, ui).await,
@@ -149,8 +149,8 @@ async fn run(verb: Verb, ui: &ui::Ui) -> Result<()> {
         Verb::Run(args) => once::run(&args, ui).await,
         Verb::Exec(args) => exec::run(&args).await,
         Verb::Unlock(args) => unlock::run(&args, ui).await,
-        Verb::Destroy(args) => destroy::run(&args, ui).await,
-        Verb::Doctor(args) => doctor::run(&args, ui).await,
+        Verb::Destroy(args) => Box::pin(destroy::run(&args, ui)).await,
+        Verb::Doctor(args) => Box::pin(doctor::run(&args, ui)).await,
         Verb::Local(args) => local::run(&args, ui),
     }
 }

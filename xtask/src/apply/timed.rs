@@ -4,6 +4,7 @@ use crate::doors::{env, proc, time};
 use crate::fail::Result;
 use crate::model::event::{Ending, Sink};
 use crate::model::release::StepRecord;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// How a step ended: with something done, or with nothing to do; and a few words about it.
@@ -28,11 +29,20 @@ impl Ended {
     }
 }
 
-/// Tells the beginning and the end of the sink's step, and keeps its record.
-pub async fn timed<T>(
+/// Tells the beginning and the end of the sink's step, and keeps its record. The work of a step has a place of its own in
+/// memory: it is much for a stack.
+pub fn timed<'a, T: 'a>(
+    sink: &'a Sink,
+    records: &'a mut Vec<StepRecord>,
+    work: impl Future<Output = Result<(Ended, T)>> + Send + 'a,
+) -> impl Future<Output = Result<T>> + Send + 'a {
+    told(sink, records, Box::pin(work))
+}
+
+async fn told<T>(
     sink: &Sink,
     records: &mut Vec<StepRecord>,
-    work: impl Future<Output = Result<(Ended, T)>>,
+    work: Pin<Box<impl Future<Output = Result<(Ended, T)>>>>,
 ) -> Result<T> {
     let (watch, started) = (time::Stopwatch::start(), time::now());
     sink.started();

@@ -36,7 +36,7 @@ pub struct Deploy {
 pub async fn run(args: &Deploy, ui: &Ui) -> Result<()> {
     let patience = Patience::of(args.wait.wait);
     loop {
-        match begin(args, ui, &patience).await {
+        match Box::pin(begin(args, ui, &patience)).await {
             Err(fail) if patience.outlasts(&fail) => {}
             prepared => return deployment::carry_out(prepared?, ui).await,
         }

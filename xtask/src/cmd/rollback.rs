@@ -34,7 +34,7 @@ pub struct Rollback {
 pub async fn run(args: &Rollback, ui: &Ui) -> Result<()> {
     let patience = Patience::of(args.wait.wait);
     loop {
-        match begin(args, ui, &patience).await {
+        match Box::pin(begin(args, ui, &patience)).await {
             Err(fail) if patience.outlasts(&fail) => {}
             prepared => return deployment::carry_out(prepared?, ui).await,
         }

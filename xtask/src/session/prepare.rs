@@ -144,7 +144,7 @@ impl Setup {
         let state = observed.state(&facts.running);
         let decision = decided.as_ref().ok().cloned();
         let mut preparing = Preparing { setup: self, observed, plan, state, runs, promoted };
-        let gate_facts = preparing.gate_facts(&artifacts, decided, &release).await?;
+        let gate_facts = Box::pin(preparing.gate_facts(&artifacts, decided, &release)).await?;
         let dags = match &gate_facts.dags {
             Fact::Known(parsed) if parsed.problems.is_empty() => {
                 artifacts.dags = Some(parsed.dags.clone());

@@ -57,7 +57,7 @@ impl Setup {
     /// The tree, or with `--from` a release of another environment; and the environment as it is.
     pub async fn look_at(&self, from: Option<&Origin>) -> Result<(Candidate, Observed, Source)> {
         let Some(from) = from else {
-            let (target, observed) = self.look().await?;
+            let (target, observed) = Box::pin(self.look()).await?;
             return Ok((target, observed, Source::Tree));
         };
         let (target, observed) = tokio::join!(self.promotion(from), self.session.observe());
