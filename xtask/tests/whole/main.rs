@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod airflow;
+mod another_version;
 mod clone;
 mod containers;
 mod fargate;
@@ -14,5 +15,4 @@ mod private;
 mod python;
 #[path = "../support/mod.rs"]
 mod support;
-mod upgrade;
 mod zero;
