@@ -20,6 +20,7 @@ import os, signal, subprocess, sys, time
 root = os.environ["DUCTWORK_HOST_ROOT"]
 def note(text):
     with open(root + "/notes", "a") as file: file.write(text + "\\n")
+if sys.argv[2] == "ductwork_airflow.hosts.canary": sys.exit(0)  # nobody has asked for one
 trap = "trap 'echo child-termed >> \\"$0/notes\\"' TERM; while [ -d /proc/$PPID ]; do sleep 0.1; done"
 child = subprocess.Popen(["/bin/sh", "-c", trap, root])
 def ended(*_):
