@@ -220,7 +220,7 @@ def test_a_component_becomes_itself_with_secrets_in_no_argument_and_no_file(monk
     )
     start.component("scheduler")
     [(words, env)] = became
-    assert words[1:] == ["scheduler"]
+    assert words[1:] == ["-m", "ductwork_airflow.extensions.scheduler"]
     assert env["DUCTWORK_COMPONENT"] == "scheduler"
     hidden = [
         json.loads(SECRETS["arn:db"])["password"],
