@@ -8,14 +8,11 @@ consumer that is gone.
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
 from celery import bootsteps
 from celery.worker import state
-
-log = logging.getLogger(__name__)
 
 # kombu gives up a request after 20 s.
 LONGEST_SECONDS = 20.0

@@ -116,9 +116,10 @@ pub async fn roll(cluster: Cluster<'_>, order: &Order<'_>, sink: &Sink) -> Resul
         }
         _ => {
             // Nor for anything that is so already, unless it is told to.
-            match order.anew || same {
-                true => force(cluster, order, count, &service, sink).await?,
-                false => cluster.update(order.service, order.definition, count, false).await?,
+            if order.anew || same {
+                force(cluster, order, count, &service, sink).await?;
+            } else {
+                cluster.update(order.service, order.definition, count, false).await?;
             }
             let before = last.as_ref().map(|last| last.service_deployment_arn.as_str());
             begun(cluster, order, before, sink).await?
@@ -157,8 +158,7 @@ async fn force(
 
 /// The deployment that the tasks of a service are to be of.
 fn primary(service: &Service) -> Option<&str> {
-    let primary = service.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
-    primary.map(|deployment| deployment.id.as_str())
+    service.primary().map(|deployment| deployment.id.as_str())
 }
 
 /// The service, its last deployment, and whether that is the one which is ordered.

@@ -46,7 +46,11 @@ const ITS_OWN: [&str; 6] =
 
 /// Whether tasks of two revisions are the same.
 pub async fn same(aws: &Aws, one: &str, other: &str) -> Result<bool> {
-    Ok(one == other || content(aws, one).await? == content(aws, other).await?)
+    if one == other {
+        return Ok(true);
+    }
+    let (one, other) = tokio::try_join!(content(aws, one), content(aws, other))?;
+    Ok(one == other)
 }
 
 async fn content(aws: &Aws, name: &str) -> Result<Value> {
