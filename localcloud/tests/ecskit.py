@@ -32,6 +32,11 @@ import json, os, signal, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 word = sys.argv[1] if len(sys.argv) > 1 else "wait"
+if word == "deaf":
+    signal.signal(signal.SIGTERM, lambda *_: print("no", flush=True))
+else:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+# From here on it hears that it shall end; tests that ask it to wait for this line.
 print("begins", word, flush=True)
 if word == "exit":
     sys.exit(int(sys.argv[2]))
@@ -43,10 +48,6 @@ if word == "until":
     while not os.path.exists(sys.argv[2]):
         time.sleep(0.02)
     sys.exit(int(sys.argv[3]))
-if word == "deaf":
-    signal.signal(signal.SIGTERM, lambda *_: print("no", flush=True))
-else:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if word == "serve":
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):

@@ -36,7 +36,7 @@ def test_tasks_go_on_without_the_cloud_and_stop_ends_them(fresh: RunningCloud) -
     place.serve(definition, 1)
     place.deployed()
     ending = place.run(definition)
-    place.wait(ending, "RUNNING")
+    until(lambda: place.lines(ending), what="it runs")
     kept = place.tasks()[0]
     pid, agent = (place.folder(kept) / "pid").read_text(), environment(place, kept)
     for task in (kept, ending):

@@ -42,7 +42,7 @@ def test_an_interrupted_task_is_told_and_replaced_and_has_not_failed(place: Plac
     for _ in range(3):
         until(lambda: [one for one in place.tasks() if one not in seen], what="the next task")
         name = next(one for one in place.tasks() if one not in seen)
-        place.wait(name, "RUNNING")
+        until(lambda name=name: place.lines(name), what="it runs")
         place.ecs.update_task_protection(cluster=place.name, tasks=[name], protectionEnabled=True)
         assert interrupt(place, name) == 204
         task = place.wait(name)

@@ -101,8 +101,8 @@ def test_an_essential_container_ends_the_task_and_the_others_are_asked_then_kill
         volumes=[{"name": "data"}],
     )
     arn = place.run(definition)
-    place.wait(arn, "RUNNING")
-    until(lambda: len(place.lines(arn, "deaf")) == 1, what="the deaf one has begun")
+    for container in ("side", "deaf"):
+        until(lambda of=container: len(place.lines(arn, of)) == 1, what=f"{container} has begun")
     (place.folder(arn).parents[1] / "volumes/data/go").touch()
     task = place.wait(arn)
     assert (task["stopCode"], task["stoppedReason"]) == (
