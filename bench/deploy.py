@@ -120,31 +120,39 @@ def written_out(folder: Path, binary: Path) -> Path:
 
 
 class Peer:
-    """`aws cloudformation package && deploy` of the same templates, as a stack of its own."""
+    """`aws cloudformation package && deploy` of the same templates and parameters, as a stack of its own."""
 
-    def __init__(self, folder: Path, endpoint: str, aws: Path, master: Path) -> None:
-        self.folder, self.endpoint, self.aws, self.master = folder, endpoint, aws, master
-        self.bucket = "ductwork-000000000000-us-east-1"
-
-    def deploy(self) -> float:
-        """Seconds of both commands."""
-        env = {
-            "AWS_ENDPOINT_URL": self.endpoint,
+    def __init__(self, folder: Path, endpoint: str, master: Path) -> None:
+        self.folder, self.master, self.aws = folder, master, aws_cli()
+        self.env = {
+            "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_DEFAULT_REGION": "us-east-1",
         }
-        out = self.folder / "packaged.yaml"
+        self.parameters = self.ours() | {"ProjectName": "peer", "EnvironmentName": "peer"}
+
+    def ours(self) -> dict[str, str]:
+        """The parameters of the environment's master stack."""
+        asked = (self.aws, "cloudformation", "describe-stacks", "--output", "json")
+        stacks = json.loads(run(*asked, cwd=self.folder, **self.env))["Stacks"]
+        masters = [stack for stack in stacks if "ParentId" not in stack]
+        given = [
+            {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]} for stack in masters
+        ]
+        return next(parameters for parameters in given if "EnvironmentName" in parameters)
+
+    def deploy(self) -> float:
+        """Seconds of both commands."""
+        out, bucket = self.folder / "packaged.yaml", self.parameters["ArtifactBucket"]
         command = (self.aws, "cloudformation")
-        package = timed(*command, "package", "--template-file", self.master, "--s3-bucket", self.bucket,
-                        "--output-template-file", out, cwd=self.folder, **env)  # fmt: skip
+        package = timed(*command, "package", "--template-file", self.master, "--s3-bucket", bucket,
+                        "--output-template-file", out, cwd=self.folder, **self.env)  # fmt: skip
         return package + timed(
-            *command, "deploy", "--template-file", out, "--s3-bucket", self.bucket, "--stack-name", "peer-stack",
+            *command, "deploy", "--template-file", out, "--s3-bucket", bucket, "--stack-name", "peer-stack",
             "--capabilities", "CAPABILITY_NAMED_IAM", "--no-fail-on-empty-changeset", "--parameter-overrides",
-            "ProjectName=peer", "EnvironmentName=peer", f"ArtifactBucket={self.bucket}",
-            "AirflowUrl=http://127.0.0.1:1", "EntryDomain=127.0.0.1",
-            "HostImage=ami-0123456789abcdef0",
-            cwd=self.folder, **env,
+            *(f"{key}={value}" for key, value in self.parameters.items()),
+            cwd=self.folder, **self.env,
         )  # fmt: skip
 
 
@@ -238,7 +246,7 @@ def measured(folder: Path, binary: Path, environment: str, port: int) -> Figures
 def beside_aws_cli(folder: Path, binary: Path) -> tuple[float, float, float]:
     """The AWS CLI's first deployment of the stack and one of nothing, and our plan of a change."""
     cloud = json.loads((folder / ".ductwork/local/cloud.json").read_text())["endpoint"]
-    peer = Peer(folder, cloud, aws_cli(), written_out(folder, binary))
+    peer = Peer(folder, cloud, written_out(folder, binary))
     first = peer.deploy()
     unchanged = statistics.median(peer.deploy() for _ in range(REPEATS))
     environment = folder / "environments/local.toml"
