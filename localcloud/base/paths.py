@@ -71,6 +71,11 @@ class State:
     def pids(self) -> Path:
         return self.root / "pids"
 
+    @property
+    def validator(self) -> Path:
+        """Where a process waits that has imported Airflow for the next check of DAGs; see `validate_warm.py`."""
+        return self.root / "validator.sock"
+
     def instance_root(self, instance_id: str) -> Path:
         """The directory that stands for `/` of an instance."""
         return self.instances / instance_id

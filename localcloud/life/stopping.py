@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
+import struct
 import time
 import urllib.request
 from pathlib import Path
@@ -35,10 +37,23 @@ def _quiesce(state: State) -> None:
         urllib.request.urlopen(request, timeout=10).close()
 
 
+def _stop_validator(state: State) -> None:
+    """The process that is ready to check DAGs was not started by the cloud, but is there as long as the cloud is."""
+    # Where there is no such option there is no such process.
+    if (peer := getattr(socket, "SO_PEERCRED", None)) is None:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(state.validator))
+        pid, *_ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, peer, struct.calcsize("3i")))
+        procs.end(filter(None, [procs.identify(pid)]), CLOUD_GRACE)
+    state.validator.unlink(missing_ok=True)
+
+
 def stop(state: State, drain_seconds: float) -> None:
     """Leave no process of this state folder; done again, it does nothing."""
     if not state.root.is_dir():
         return
+    _stop_validator(state)
     cloud = running_cloud(state)
     if cloud is not None:
         _quiesce(state)

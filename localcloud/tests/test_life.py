@@ -131,6 +131,26 @@ def test_a_recycled_pid_is_neither_trusted_nor_killed(fresh: RunningCloud) -> No
         bystander.wait()
 
 
+def test_stop_ends_the_process_that_waits_to_check_dags(fresh: RunningCloud) -> None:
+    path = state_at(fresh.state).validator
+    listens = (
+        "import socket, sys, time\n"
+        "door = socket.socket(socket.AF_UNIX)\n"
+        "door.bind(sys.argv[1])\n"
+        "door.listen()\n"
+        "print(flush=True)\n"
+        "time.sleep(3600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", listens, str(path)], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None and process.stdout.readline()
+        fresh.stop()
+        assert process.poll() == -signal.SIGTERM and not path.exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_deployment_cut_short_fails_and_the_next_one_works(fresh: RunningCloud) -> None:
     stacks = Stacks(fresh)
     out = stacks.made("all", resources(1), OUTPUTS)

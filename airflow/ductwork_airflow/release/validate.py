@@ -1,19 +1,15 @@
 """Judges a directory of DAGs before it is released: `python -m ductwork_airflow.release.validate --dags DIR`.
 
-This half imports no Airflow. It starts `validate_child.py` in a clean environment, reads one line per file, and
-kills it when a file takes too long; the files after that one go to a new child. So a DAG file that hangs, ends the
-process or crashes the interpreter is a finding about that file and not the end of the judgement.
+This half imports no Airflow. It starts `validate_child.py` in a clean environment (`children.py`), reads one line per
+file, and kills it when a file takes too long; the files after that one go to a new child. So a DAG file that hangs,
+ends the process or crashes the interpreter is a finding about that file and not the end of the judgement.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import selectors
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ductwork_airflow.hosts import executors
-from ductwork_airflow.release import contents, remembered
+from ductwork_airflow.release import children, contents, remembered
 
-CHILD = Path(__file__).with_name("validate_child.py")
 # Airflow's imports alone; a child that has not begun its first file by then is broken, not slow.
 START_SECONDS = 120.0
 # The child stops a slow file by itself at the limit and then knows the line; the parent kills it this much later.
@@ -67,46 +62,6 @@ def clean_environment(
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     return variables | kept | own
-
-
-class Child:
-    """One run of validate_child.py, read line by line with a deadline."""
-
-    def __init__(self, dags: Path, skip: list[str], environment: dict[str, str]) -> None:
-        reader, writer = os.pipe()
-        left_out = Path(environment["HOME"], "done.json")  # more than an argument may hold
-        left_out.write_text(json.dumps(skip))
-        command = [sys.executable, str(CHILD), str(dags), str(writer), str(left_out)]
-        with open(os.path.join(environment["HOME"], "child.log"), "ab") as log:  # noqa: PTH118, PTH123
-            self.process = subprocess.Popen(
-                command, env=environment, pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-        os.close(writer)
-        self._reader = reader
-        self._buffer = b""
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(reader, selectors.EVENT_READ)
-
-    def line(self, seconds: float) -> dict[str, Any] | None:
-        """The next message; None at the end. Raises TimeoutError."""
-        deadline = time.monotonic() + seconds
-        while b"\n" not in self._buffer:
-            if not self._selector.select(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError
-            data = os.read(self._reader, 1 << 16)
-            if not data:
-                return None
-            self._buffer += data
-        text, self._buffer = self._buffer.split(b"\n", 1)
-        return json.loads(text)
-
-    def end(self) -> int:
-        """Kills what is left, with whatever the files started, and returns the exit status."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        os.close(self._reader)
-        return self.process.wait()
 
 
 class Run:
@@ -159,10 +114,12 @@ def judge(
     variables: dict[str, str],
     executor: str,
     cache: Path | None = None,
+    warm: Path | None = None,
 ) -> dict[str, Any]:
     """Parses and serialises every DAG below `dags`; returns the contract's document.
 
-    With a folder for a cache, files that cannot give another result than last time are not parsed again.
+    With a folder for a cache, files that cannot give another result than last time are not parsed again. With one for
+    `warm`, the child comes from a process there that has imported Airflow already.
     """
     began = time.monotonic()
     run = Run()
@@ -171,12 +128,12 @@ def judge(
         (home / "airflow.cfg").touch()  # without one, Airflow spends half a second on writing its default
         environment = clean_environment(home, plugins, timeout, variables, executor)
         memory = None
+        context = remembered.context(environment, plugins, timeout, slow) if cache or warm else ""
         if cache is not None:
-            context = remembered.context(environment, plugins, timeout, slow)
             memory = remembered.Memory(cache, context, dags)
             run.recall(memory)
         if memory is None or not memory.knows_all():
-            _parse(run, dags, environment, timeout)
+            _parse(run, children.Asked(dags, environment, context, warm), timeout)
             if memory is not None:
                 memory.keep(run.airflow, run.listing, run.parsed, slow)
     report = run.report()
@@ -188,20 +145,20 @@ def judge(
     return report
 
 
-def _parse(run: Run, dags: Path, environment: dict[str, str], timeout: float) -> None:
+def _parse(run: Run, asked: children.Asked, timeout: float) -> None:
     """Parses what is not known, in as many children as it takes."""
     try:
-        while _run_child(run, dags, environment, timeout):
+        while _run_child(run, asked, timeout):
             pass
-    except ValidatorBroken as error:
-        log = Path(environment["HOME"], "child.log")
+    except (ValidatorBroken, children.NotStarted) as error:
+        log = Path(asked.environment["HOME"], children.LOG)
         tail = log.read_text(errors="replace").strip().splitlines()[-8:]
         raise ValidatorBroken("\n".join([str(error), *tail])) from error
 
 
-def _run_child(run: Run, dags: Path, environment: dict[str, str], timeout: float) -> bool:
+def _run_child(run: Run, asked: children.Asked, timeout: float) -> bool:
     """Runs one child to its end or its death; True when files remain for another one."""
-    child = Child(dags, list(run.results), environment)
+    child = asked.child(list(run.results))
     current: str | None = None
     began = time.monotonic()
     limit = START_SECONDS
@@ -284,6 +241,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--cache", type=Path, help="where results are kept for files that do not change")
     parser.add_argument(
+        "--warm", type=Path, help="where a process waits that has imported Airflow (default: none does)"
+    )
+    parser.add_argument(
         "--executors", default=executors.CELERY, help="what runs tasks: celery, ecs or both, with a comma"
     )
     options = parser.parse_args(arguments)
@@ -295,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValidatorBroken(f"`{options.dags}` is not a directory")
         report = judge(
             dags, plugins if plugins.is_dir() else None, options.timeout_seconds, slow, options.variables,
-            executors.option(options.executors.split(",")), options.cache,
+            executors.option(options.executors.split(",")), options.cache, options.warm,
         )  # fmt: skip
     except ValidatorBroken as error:
         sys.stderr.write(f"error: {error}\n")

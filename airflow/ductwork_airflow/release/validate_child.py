@@ -1,4 +1,4 @@
-"""Parses DAG files with the locked Airflow and reports each; run by validate.py as a script, never imported.
+"""Parses DAG files with the locked Airflow and reports each; run by children.py as a script.
 
 Arguments: directory of the DAGs, number of the file descriptor for messages, the JSON file of files to leave out.
 It does what the DAG processor does to a file (import, validate, policies, serialise) and needs no database.
@@ -7,6 +7,7 @@ It does what the DAG processor does to a file (import, validate, policies, seria
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import re
@@ -176,11 +177,27 @@ def finding(kind: str, file: str, line: int | None, message: str, hint: str) -> 
     return {"kind": kind, "file": file, "line": line, "message": message, "hint": hint}
 
 
-def main() -> None:
-    """Reports every file to the descriptor and ends without running anyone's exit handlers."""
-    root, channel, skip = Path(sys.argv[1]), int(sys.argv[2]), set(json.loads(Path(sys.argv[3]).read_bytes()))
-    # On a host the package's parent is on the path, and neither its own folder nor the working directory is.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
+def prepare() -> None:
+    """Imports all of Airflow that is needed, so that none of it is counted as the first file's time."""
+    gc.disable()  # a fifth of the import time; the process lives for seconds
+    for module in (
+        "airflow.dag_processing.dagbag",
+        "airflow.dag_processing.importers",
+        "airflow.serialization.serialized_objects",
+        "ductwork_airflow.release.causes",
+        "ductwork_airflow.release.described",
+        "ductwork_airflow.release.reads",
+    ):
+        importlib.import_module(module)
+
+
+def run(root: Path, channel: int, done: Path) -> None:
+    """Reports every file but those to the descriptor and ends the process without running anyone's exit handlers."""
+    import airflow
+    from airflow.dag_processing.importers import get_importer_registry
+
+    from ductwork_airflow.release.reads import Reads
+
     os.set_inheritable(channel, False)
 
     def send(message: dict[str, Any]) -> None:
@@ -188,15 +205,8 @@ def main() -> None:
         while data:
             data = data[os.write(channel, data) :]
 
-    gc.disable()  # a fifth of the import time; the process lives for seconds
-    import airflow
-    from airflow.dag_processing.importers import get_importer_registry
-
-    from ductwork_airflow.release.reads import Reads
-
+    skip = set(json.loads(done.read_bytes()))
     judge = Judge(root, float(os.environ["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"]))
-    import airflow.serialization.serialized_objects  # so that it is not counted as the first file's time
-
     sys.dont_write_bytecode = True  # leaves nothing behind in the user's tree
     files = sorted(get_importer_registry().list_dag_files(str(root), safe_mode=True))
     names = [Path(path).relative_to(root).as_posix() for path in files]
@@ -212,6 +222,14 @@ def main() -> None:
         send(judge.file(path) | {"read": reads.taken()})
     send({"event": "end"})
     os._exit(0)
+
+
+def main() -> None:
+    """A process for this run alone."""
+    # On a host the package's parent is on the path, and neither its own folder nor the working directory is.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
+    prepare()
+    run(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
 
 
 if __name__ == "__main__":

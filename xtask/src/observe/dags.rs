@@ -2,6 +2,7 @@
 //! of DAGs that is kept beside a bundle.
 
 use crate::config::Environment;
+use crate::doors::local_cloud;
 use crate::doors::package_index::Index;
 use crate::doors::proc::Cmd;
 use crate::doors::store::Store;
@@ -73,6 +74,8 @@ pub struct Parsing {
     /// Where that lock is installed from, if it is to be and not only the variables of this process say so.
     pub index: Option<Index>,
     pub memory: Memory,
+    /// Whether a process stays that has imported Airflow for the next time: as long as the local cloud runs.
+    pub warm: bool,
 }
 
 impl Parsing {
@@ -85,7 +88,8 @@ impl Parsing {
         let variables = variables.chain(tasks).chain(stand_ins(objects)).collect();
         let executors = environment.executors();
         let per_file = environment.dags.parse_timeout;
-        Self { per_file, variables, executors, python: None, index: None, memory: Memory::Used }
+        let warm = environment.is_local();
+        Self { per_file, variables, executors, python: None, index: None, memory: Memory::Used, warm }
     }
 }
 
@@ -95,6 +99,13 @@ impl Parsing {
             Memory::Used => vec!["--cache".into(), root.join(".ductwork/cache/dags").into()],
             Memory::Ignored => Vec::new(),
         }
+    }
+
+    fn place_to_wait(&self, root: &Path) -> Vec<OsString> {
+        if !self.warm || local_cloud::is_new(root) {
+            return Vec::new();
+        }
+        vec!["--warm".into(), local_cloud::state(root).into()]
     }
 }
 
@@ -158,6 +169,7 @@ fn prepare(root: &Path, bundle: &Path, how: &Parsing, sink: &Sink) -> Result<(Cm
         .arg("--plugins")
         .arg(root.join("plugins"))
         .args(how.cache(root))
+        .args(how.place_to_wait(root))
         .envs(env::for_dags())
         .env("PYTHONPATH", root.join("airflow"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -199,6 +211,26 @@ fn problem(found: Found) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_waits_for_the_next_time_only_where_a_local_cloud_runs() {
+        let root = tempfile::tempdir().unwrap();
+        let mut how = Parsing {
+            per_file: Duration::from_secs(1),
+            variables: BTreeMap::new(),
+            executors: String::new(),
+            python: None,
+            index: None,
+            memory: Memory::Used,
+            warm: true,
+        };
+        assert_eq!(how.place_to_wait(root.path()), Vec::<OsString>::new(), "it does not run");
+        let state = local_cloud::state(root.path());
+        fs::write(&state.join("cloud.json"), b"{}").unwrap();
+        assert_eq!(how.place_to_wait(root.path()), ["--warm".into(), OsString::from(state)]);
+        how.warm = false;
+        assert_eq!(how.place_to_wait(root.path()), Vec::<OsString>::new(), "the environment is elsewhere");
+    }
 
     #[test]
     fn objects_stand_in_without_their_secrets() {

@@ -86,6 +86,7 @@ fn parsing(known: &[Environment], objects: &[Objects]) -> Parsing {
         python: None,
         index: None,
         memory: Memory::Used,
+        warm: false,
     }
 }
 
