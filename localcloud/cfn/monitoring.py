@@ -28,7 +28,8 @@ NO_METRIC = {"MetricName": "-", "Namespace": "-"}
 
 
 def state() -> dict:
-    return {key: copy.deepcopy(getattr(cloudwatch, name)) for key, name in SAVED.items()}
+    """What is saved of CloudWatch, as it is: whoever saves it makes JSON of it at once."""
+    return {key: getattr(cloudwatch, name) for key, name in SAVED.items()}
 
 
 def _metric(entry: dict) -> dict:

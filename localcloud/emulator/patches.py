@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ministack.services import acm, alb, autoscaling, cloudformation, cloudwatch, ec2, ecr, ssm
+from ministack.services import (
+    acm,
+    alb,
+    autoscaling,
+    cloudformation,
+    cloudwatch,
+    cloudwatch_logs,
+    ec2,
+    ecr,
+    ssm,
+)
 from ministack.services.cloudformation import (
     changesets,
     drift,
@@ -52,6 +62,16 @@ class Patch:
 def instead(replacement: object) -> Wrap:
     """Ignore what ministack has."""
     return lambda _: replacement
+
+
+def live(module: ModuleType) -> Wrap:
+    """The state as it is: whoever saves it makes JSON of it at once."""
+
+    def wrap(get_state: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+        names = tuple(get_state())
+        return lambda: {name: getattr(module, f"_{name}") for name in names}
+
+    return wrap
 
 
 def patches(fleet: Fleet, scaling: Scaling, databases: Databases, blobs: Blobs) -> list[Patch]:
@@ -104,6 +124,13 @@ def patches(fleet: Fleet, scaling: Scaling, databases: Databases, blobs: Blobs) 
         Patch(
             provisioners, "_cw_metric_alarm_record", monitoring.with_metrics,
             "alarms on expressions over several metrics",
+        ),
+        *(
+            Patch(
+                module, "get_state", live(module),
+                "the state is saved often; to copy it before takes twice as long as to write it",
+            )
+            for module in (cloudformation, cloudwatch_logs)
         ),
         Patch(
             cloudwatch, "get_state", instead(monitoring.state),

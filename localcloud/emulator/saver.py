@@ -20,6 +20,8 @@ from localcloud.base.files import write_atomic
 
 log = logging.getLogger("localcloud.emulator.saver")
 SETTLE_SECONDS = 0.05  # collects the writes of one burst
+REST = 9  # of ten moments saving may take one: the others are for those who are saved for
+LONGEST_REST_SECONDS = 1.0
 LAST_READ = "cloudformation"
 NEW = ".new"  # suffix of a batch's files until all of them are written
 COMMITTED = "committed"  # there while a whole batch takes the place of the files before
@@ -74,24 +76,26 @@ class Saver:
         self._save(set(self._getters()))
 
     def _run(self) -> None:
-        was_busy = False
+        was_busy, rest = False, SETTLE_SECONDS
         while not self._stopping:
             # Busy last time: look once more, an operation that has ended since has changed things without a
             # request.
             self._wake.wait(BUSY_SECONDS if was_busy or self._busy() else None)
             if self._stopping:
                 return
-            time.sleep(SETTLE_SECONDS)
+            time.sleep(rest)
             self._wake.clear()
             with self._lock:
                 dirty, self._dirty = self._dirty, set()
                 everything, self._everything = self._everything or was_busy, False
             was_busy = self._busy()
             everything = everything or was_busy
+            began = time.monotonic()
             try:
                 self._save(set(self._getters()) if everything else dirty)
             except Exception:
                 log.exception("could not save the state of the local cloud")
+            rest = rest_after(time.monotonic() - began)
 
     def _save(self, keys: set[str]) -> None:
         with self._write_lock:
@@ -112,23 +116,29 @@ class Saver:
 
     def _changed_text(self, key: str, get_state: Callable[[], Any]) -> str | None:
         """The state as it is to be written; None when the file holds it already."""
-        state = _snapshot(get_state)
-        if state is None:
-            return None
-        if key not in self._written and _is_empty(state) and not (self._folder / f"{key}.json").exists():
-            return None
-        text = self._encode(key, state)
-        return None if self._written.get(key) == hash(text) else text
+        is_new = key not in self._written and not (self._folder / f"{key}.json").exists()
+
+        def text() -> str | None:
+            state = get_state()
+            return None if state is None or (is_new and _is_empty(state)) else self._encode(key, state)
+
+        whole = _undisturbed(text)
+        return None if whole is None or self._written.get(key) == hash(whole) else whole
 
 
-def _snapshot(get_state: Callable[[], Any]) -> Any:
-    """The state, read again when a request changed it under our hands."""
+def _undisturbed(read: Callable[[], str | None]) -> str | None:
+    """What is read, again when a request changed it under our hands."""
     for attempt in range(8):
         try:
-            return get_state()
+            return read()
         except RuntimeError:  # dictionary changed size during iteration
             time.sleep(0.002 * (attempt + 1))
-    return get_state()
+    return read()
+
+
+def rest_after(seconds: float) -> float:
+    """How long to do nothing after having saved for so long."""
+    return min(max(SETTLE_SECONDS, REST * seconds), LONGEST_REST_SECONDS)
 
 
 def _is_empty(state: Any) -> bool:

@@ -29,7 +29,7 @@ from localcloud.ecs import places
 from localcloud.ecs.images import Image
 from localcloud.emulator import compat, patches
 from localcloud.emulator.compat import NAMES
-from localcloud.emulator.saver import Saver, settle
+from localcloud.emulator.saver import Saver, rest_after, settle
 from localcloud.fleet import cloudconfig, hostenv
 from localcloud.life.statefolder import open_folder
 from localcloud.tests.conftest import until
@@ -315,6 +315,23 @@ def test_saver_writes_what_changed_and_nothing_else(tmp_path: Path) -> None:
     states["a"].clear()
     saver.save_all()
     assert json.loads((tmp_path / "a.json").read_text()) == {}
+
+
+def test_saver_reads_again_what_changes_while_it_is_read(tmp_path: Path) -> None:
+    state, looks = {"x": 1}, []
+
+    def encode(_key: str, state: dict) -> str:
+        looks.append(state)
+        if len(looks) == 1:
+            raise RuntimeError("dictionary changed size during iteration")
+        return json.dumps(state)
+
+    Saver(tmp_path, lambda: {"a": lambda: state}, encode, lambda: False).save_all()
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
+
+
+def test_saver_leaves_nine_tenths_of_the_time_to_others() -> None:
+    assert [rest_after(0.0), rest_after(0.05), rest_after(5.0)] == [0.05, pytest.approx(0.45), 1.0]
 
 
 @pytest.mark.parametrize("name", ["100%", "%(here)s", "a [b]", "Project #2", "a ;b", "a\nb"])
