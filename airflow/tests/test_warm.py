@@ -74,6 +74,7 @@ def test_the_next_judgement_is_made_by_a_copy_of_the_same_process(tmp_path, warm
     assert ([dag["dag_id"] for dag in first["dags"]], first["problems"]) == (["a"], [])
     assert ([dag["dag_id"] for dag in second["dags"]], second["problems"]) == (["b"], [])
     assert waiting(warm) == pid
+    assert (warm / SOCKET).stat().st_mode & 0o777 == 0o600, "nobody else may ask"
 
 
 def test_it_finds_what_a_process_of_its_own_finds(tmp_path, warm):

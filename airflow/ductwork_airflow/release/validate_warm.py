@@ -34,8 +34,11 @@ class Door:
         self._path = path
         self._listener = socket.socket(socket.AF_UNIX)
         new = path.with_name(f"{path.name}.{os.getpid()}")
-        self._listener.bind(str(new))
-        new.chmod(0o600)
+        before = os.umask(0o177)
+        try:
+            self._listener.bind(str(new))
+        finally:
+            os.umask(before)
         self._listener.listen()
         self._listener.settimeout(LOOK_SECONDS)
         self._inode = new.stat().st_ino

@@ -3,6 +3,7 @@
 use super::*;
 use crate::doors::fake_ecs::FakeEcs;
 use serde_json::json;
+use std::time::Duration;
 
 fn outputs() -> BTreeMap<String, String> {
     let pairs = [
@@ -77,8 +78,10 @@ async fn task_definitions_are_asked_for_at_the_same_time() {
         .service("arn:aws:ecs:r:1:service/c/api", "api:1", 1)
         .says("arn:aws:ecs:r:1:service/c/api", "serviceName", "api".into())
         .service("worker", "worker:1", 1);
-    let aws = ecs.gathering("DescribeTaskDefinition", 2);
-    let states = read(&aws, &outputs(), &BTreeMap::new()).await.unwrap();
+    // Of each service, that which runs and that of the stack.
+    let aws = ecs.gathering("DescribeTaskDefinition", 4);
+    let read = async { read(&aws, &outputs(), &BTreeMap::new()).await };
+    let states = tokio::time::timeout(Duration::from_secs(60), read).await.expect("all are asked for").unwrap();
     let images: Vec<_> = states.iter().map(|one| one.image.as_deref().unwrap()).collect();
     assert_eq!(images, ["r/i@sha256:1", "r/i@sha256:2"]);
 }

@@ -58,7 +58,6 @@ pub(super) async fn run(
     let moved = waiting.iter().any(|one| one.moves);
     let migrates = (unknown || moved) && state.migrated != Some(Runtime::Services(*image));
     if migrates {
-        state.running.unsettle_runtime();
         migrate(context, image, None, state, sink).await?;
     }
     if !waiting.is_empty() {
@@ -206,7 +205,7 @@ pub(super) async fn migrate(
     context: &Context,
     image: &Digest,
     told: Option<&Told>,
-    state: &State,
+    state: &mut State,
     sink: &Sink,
 ) -> Result<()> {
     let place = Place::of(&state.outputs)?;
@@ -216,6 +215,8 @@ pub(super) async fn migrate(
     let command = told.map(migration::command);
     let changes = Changes { command, ..Changes::default() };
     let running = task::once(&place, &context.aws, state.output(outputs::MIGRATE)?, &by, &changes).await?;
+    // A task that is refused has touched nothing: what ran still runs.
+    state.running.unsettle_runtime();
     let progress = |text: &str| sink.progress(format!("migration: {text}"));
     let state = |status: &str| progress(&format!("task is {}", status.to_lowercase()));
     let end = running

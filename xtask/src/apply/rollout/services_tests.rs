@@ -141,6 +141,17 @@ async fn a_migration_that_fails_stops_everything() {
     ");
 }
 
+/// So the way back has no task to start, which would be refused again.
+#[tokio::test(start_paused = true)]
+async fn a_migration_that_is_refused_has_touched_nothing() {
+    let ecs = cluster(1).refuses("RunTask", usize::MAX);
+    let mut state = running(Digest::of(b"old"));
+    let fail = carried_out(&ecs, &mut state).await.unwrap_err();
+    assert_eq!(fail.message(), "cannot start a task");
+    assert_eq!(ecs.calls(), [""; 0]);
+    assert_eq!(state.running, running(Digest::of(b"old")).running);
+}
+
 /// The services of a new stack have come up on its image, and wait for the migration.
 #[tokio::test(start_paused = true)]
 async fn a_new_stack_is_migrated_and_gets_its_numbers_of_tasks() {
@@ -438,6 +449,14 @@ async fn what_a_killed_deployment_has_left_is_wanted_no_more() {
     assert_eq!(ecs.calls(), [NONE]);
     let left = "every service runs it already, released, 1 draining";
     assert_eq!((ended.ending, ended.summary.as_str(), state.draining), (Ending::Skipped, left, 1));
+}
+
+/// It takes no task any more while the others move.
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_deployment_has_left_ends_before_anything_moves() {
+    let ecs = migrates(cluster(1), 0).service(CANARY, "Worker:1", 1);
+    carried_out(&ecs, &mut running(Digest::of(b"old"))).await.unwrap();
+    assert_eq!(ecs.calls()[..2], [NONE, "run migrate:2"]);
 }
 
 /// The stack's revision is a new one with the content of an earlier one, which some services still have.
