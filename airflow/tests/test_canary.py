@@ -111,8 +111,8 @@ class TestWithoutTheTool:
         election.notice()
         election.asks("i-1")
         age = [canary.ABANDONED_SECONDS - 1]
-        read = election.bucket.order
-        monkeypatch.setattr(election.bucket, "order", lambda: dataclasses.replace(read(), age=age[0]))
+        read = election.bucket.notice
+        monkeypatch.setattr(election.bucket, "notice", lambda: dataclasses.replace(read(), age=age[0]))
 
         def ages() -> None:
             age[0] += 1
@@ -123,7 +123,7 @@ class TestWithoutTheTool:
 
     def test_the_age_is_told_by_the_clock_of_s3(self, election):
         election.notice()
-        assert 0 <= election.bucket.order().age < 60
+        assert 0 <= election.bucket.notice().age < 60
 
     def test_another_deployment_ends_the_wait_for_this_one(self, election):
         election.notice()

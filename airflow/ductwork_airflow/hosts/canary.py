@@ -1,7 +1,7 @@
 """Lets one host of a worker set get a release before the others: `python -m ductwork_airflow.hosts.canary`.
 
 Called by the hooks of CodeDeploy before they stop a worker, since CodeDeploy itself cannot pause after the first host.
-The release tool leaves an order in the artifact bucket (`xtask/src/apply/rollout/election.rs`). The first host to claim
+The release tool leaves a notice in the artifact bucket (`xtask/src/apply/rollout/election.rs`). The first host to claim
 it is the canary and goes on; the others keep working until the tool has judged it by the tasks that it runs.
 
 Exit code 4: this host must not be changed, and the last line says why. Any other failure is one of this program, on a
@@ -26,7 +26,7 @@ log = logging.getLogger("ductwork.canary")
 
 REFUSED = 4
 LOOK_SECONDS = 3.0
-# The tool renews its order every minute, and gives up when it has seen nothing for five.
+# The tool renews its notice every minute, and gives up when it has seen nothing for five.
 ABANDONED_SECONDS = 600.0
 FAULTS_SECONDS = 300.0
 GO, NO = "go", "no"
@@ -36,7 +36,7 @@ TAKEN = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
 
 
 @dataclass(frozen=True)
-class Order:
+class Notice:
     """What the release tool has written about a revision that comes to the hosts of a worker set."""
 
     revision: str  # its key
@@ -54,14 +54,14 @@ class Bucket:
         self.environment, self.set = env["DUCTWORK_ENVIRONMENT"], env["DUCTWORK_WORKER_SET"]
         self.name, self.s3 = env["DUCTWORK_ARTIFACT_BUCKET"], s3
 
-    def order(self) -> Order | None:
+    def notice(self) -> Notice | None:
         """The last one for this worker set; None if there never was one."""
         got = self._get(contract.canary_key(self.environment, self.set))
         if got is None:
             return None
         value = json.loads(got["Body"].read())
         now = parsedate_to_datetime(got["ResponseMetadata"]["HTTPHeaders"]["date"])
-        return Order(
+        return Notice(
             revision=value["revision"],
             token=value["token"],
             wait_seconds=float(value["wait_seconds"]),
@@ -126,19 +126,19 @@ def refusal(
 ) -> str | None:
     """Waits until it is known whether this host may get the revision. Why it must not; None if it may."""
     answered, begun = patient(clock, sleep), clock()
-    first: Order | None = answered(bucket.order)
+    first: Notice | None = answered(bucket.notice)
     # That of another revision is none of this host's: it is launched, or goes back.
     if first is None or first.revision != revision:
         return None
-    order, token, waits = first, first.token, False
+    notice, token, waits = first, first.token, False
     while True:
-        if order.token != token:
+        if notice.token != token:
             return "another deployment has taken the place of the one that changes this host"
-        if order.verdict == GO:
+        if notice.verdict == GO:
             return None
-        if order.verdict == NO:
-            return f"this host keeps its revision: {order.why}"
-        if order.age > ABANDONED_SECONDS:
+        if notice.verdict == NO:
+            return f"this host keeps its revision: {notice.why}"
+        if notice.age > ABANDONED_SECONDS:
             return "nobody judges the canary any more: the release tool has ended. Deploy again"
         if clock() - begun > first.wait_seconds:
             return f"no word about the canary within {first.wait_seconds / 60:.0f} minutes. Deploy again"
@@ -151,7 +151,7 @@ def refusal(
             waits = True
         sleep(LOOK_SECONDS)
         # It is never deleted while an environment exists.
-        order = answered(bucket.order) or order
+        notice = answered(bucket.notice) or notice
 
 
 def main() -> int:
