@@ -81,7 +81,8 @@ async fn task_definitions_are_asked_for_at_the_same_time() {
     // Of each service, that which runs and that of the stack.
     let aws = ecs.gathering("DescribeTaskDefinition", 4);
     let read = async { read(&aws, &outputs(), &BTreeMap::new()).await };
-    let states = tokio::time::timeout(Duration::from_secs(60), read).await.expect("all are asked for").unwrap();
+    let states =
+        tokio::time::timeout(Duration::from_secs(60), read).await.expect("all are asked for").unwrap();
     let images: Vec<_> = states.iter().map(|one| one.image.as_deref().unwrap()).collect();
     assert_eq!(images, ["r/i@sha256:1", "r/i@sha256:2"]);
 }
