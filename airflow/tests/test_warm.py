@@ -131,6 +131,7 @@ def test_what_a_file_does_to_its_process_reaches_no_other_judgement(tmp_path, wa
     leaves += "pathlib.Path(os.environ['HOME'], 'left').touch()\n"
     looks = "import os, sys, pathlib\nassert 'LEFT' not in os.environ and 'left' not in sys.modules\n"
     looks += "assert os.getcwd() != '/' and not pathlib.Path(os.environ['AIRFLOW_HOME'], 'left').exists()\n"
+    looks += "assert all(pathlib.Path(os.environ[name]).is_dir() for name in ('HOME', 'AIRFLOW_HOME'))\n"
     dags = write(tmp_path / "dags", {"a.py": leaves + GOOD})
     assert judge(dags, "--warm", str(warm))["problems"] == []
     write(dags, {"a.py": looks + GOOD})

@@ -10,26 +10,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
-from ministack.services import cloudwatch, elasticache, sns
+from ministack.services import elasticache, sns
 
 from localcloud.cfn.registry import extend, truth
 
 DAY = 86400
-SAVED = {
-    "alarms": "_alarms",
-    "composite_alarms": "_composite_alarms",
-    "composite_triggers": "_composite_triggers",
-    "alarm_history": "_alarm_history",
-    "dashboards": "_dashboards",
-    "resource_tags": "_resource_tags",
-}
+# Of CloudWatch; the rest holds keys that JSON cannot.
+SAVED = ("alarms", "composite_alarms", "composite_triggers", "alarm_history", "dashboards", "resource_tags")
 # An alarm on an expression is an alarm on nothing that ministack could look up, so it stays as it is.
 NO_METRIC = {"MetricName": "-", "Namespace": "-"}
-
-
-def state() -> dict:
-    """What is saved of CloudWatch, as it is: whoever saves it makes JSON of it at once."""
-    return {key: getattr(cloudwatch, name) for key, name in SAVED.items()}
 
 
 def _metric(entry: dict) -> dict:

@@ -64,11 +64,11 @@ def instead(replacement: object) -> Wrap:
     return lambda _: replacement
 
 
-def live(module: ModuleType) -> Wrap:
-    """The state as it is: whoever saves it makes JSON of it at once."""
+def live(module: ModuleType, *some: str) -> Wrap:
+    """The state as it is, or some of it: whoever saves it makes JSON of it at once."""
 
     def wrap(get_state: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-        names = tuple(get_state())
+        names = some or tuple(get_state())
         return lambda: {name: getattr(module, f"_{name}") for name in names}
 
     return wrap
@@ -133,7 +133,7 @@ def patches(fleet: Fleet, scaling: Scaling, databases: Databases, blobs: Blobs) 
             for module in (cloudformation, cloudwatch_logs)
         ),
         Patch(
-            cloudwatch, "get_state", instead(monitoring.state),
+            cloudwatch, "get_state", live(cloudwatch, *monitoring.SAVED),
             "the state holds keys that JSON cannot; it must survive a restart",
         ),
         Patch(

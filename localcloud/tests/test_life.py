@@ -131,6 +131,24 @@ def test_a_recycled_pid_is_neither_trusted_nor_killed(fresh: RunningCloud) -> No
         bystander.wait()
 
 
+def test_alarms_and_lines_of_logs_are_there_after_a_kill(fresh: RunningCloud) -> None:
+    watch, logs = fresh.client("cloudwatch"), fresh.client("logs")
+    logs.create_log_group(logGroupName="g")
+    logs.create_log_stream(logGroupName="g", logStreamName="s")
+    logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=[{"timestamp": 1, "message": "kept"}])
+    watch.put_metric_alarm(
+        AlarmName="kept", MetricName="m", Namespace="n", Period=60, EvaluationPeriods=1, Statistic="Sum",
+        Threshold=1, ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
+    fresh.saved(cloudwatch="kept", cloudwatch_logs="kept")
+    fresh.kill()
+    fresh.start()
+    alarms = fresh.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert [alarm["AlarmName"] for alarm in alarms] == ["kept"]
+    events = fresh.client("logs").get_log_events(logGroupName="g", logStreamName="s")["events"]
+    assert [event["message"] for event in events] == ["kept"]
+
+
 def test_stop_ends_the_process_that_waits_to_check_dags(fresh: RunningCloud) -> None:
     path = state_at(fresh.state).validator
     listens = (

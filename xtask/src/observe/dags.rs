@@ -101,8 +101,9 @@ impl Parsing {
         }
     }
 
+    /// A check with a Python of its own is one for once.
     fn place_to_wait(&self, root: &Path) -> Vec<OsString> {
-        if !self.warm || local_cloud::is_new(root) {
+        if !self.warm || self.python.is_some() || local_cloud::is_new(root) {
             return Vec::new();
         }
         vec!["--warm".into(), local_cloud::state(root).into()]
@@ -228,7 +229,9 @@ mod tests {
         let state = local_cloud::state(root.path());
         fs::write(&state.join("cloud.json"), b"{}").unwrap();
         assert_eq!(how.place_to_wait(root.path()), ["--warm".into(), OsString::from(state)]);
-        how.warm = false;
+        how.python = Some(PathBuf::from("python"));
+        assert_eq!(how.place_to_wait(root.path()), Vec::<OsString>::new(), "another Airflow");
+        (how.python, how.warm) = (None, false);
         assert_eq!(how.place_to_wait(root.path()), Vec::<OsString>::new(), "the environment is elsewhere");
     }
 

@@ -140,7 +140,7 @@ async fn parse(
     let (stage, found) = stage(sink, "dags", "dags/", |sink| async move {
         let objects = objects::load(&project.root, environment.name.as_str())?;
         let how = Parsing::of(environment, &objects);
-        let how = Parsing { python: Some(python.to_owned()), memory: Memory::Ignored, warm: false, ..how };
+        let how = Parsing { python: Some(python.to_owned()), memory: Memory::Ignored, ..how };
         let bundle = dags_of::packed(&project.root, None)?;
         let parsed = dags::parse(&project.root, &bundle.path, how, &sink).await?;
         if !parsed.problems.is_empty() {

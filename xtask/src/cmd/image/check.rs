@@ -23,7 +23,7 @@ pub async fn run(args: &Check, ui: &Ui) -> Result<()> {
     let planned = image::planned(root, &environment, &sink).await?;
     let python = planned.environment(&sink).await?;
     let watch = time::Stopwatch::start();
-    let how = Parsing { python: Some(python), warm: false, ..Parsing::of(&environment, &objects) };
+    let how = Parsing { python: Some(python), ..Parsing::of(&environment, &objects) };
     let parsed = dags::parse(root, &bundle.path, how, &sink).await?;
     let problems = dags_of::located(parsed, git.as_ref()).problems;
     let seconds = time::seconds(watch.elapsed());
